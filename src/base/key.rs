@@ -1,0 +1,154 @@
+//! Names: of assets, of partitions, of runs.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The name of an asset or a source: segments of `[A-Za-z0-9_-]+` joined by `/`.
+///
+/// ```
+/// use giornata::base::AssetKey;
+/// assert!(AssetKey::parse("mart/revenue").is_ok());
+/// assert!(AssetKey::parse("mart//revenue").is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AssetKey(Arc<str>);
+
+/// A text that cannot name an asset.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{name}` cannot be a name: a name is segments of letters, digits, `_` and `-`, joined by `/`"
+)]
+pub struct InvalidName {
+    pub name: String,
+}
+
+impl AssetKey {
+    /// Checks the form of a name.
+    pub fn parse(name: &str) -> Result<AssetKey, InvalidName> {
+        let segment_ok = |segment: &str| {
+            !segment.is_empty()
+                && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        };
+        if name.split('/').all(segment_ok) {
+            Ok(AssetKey(name.into()))
+        } else {
+            Err(InvalidName { name: name.to_owned() })
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name as a variable: `/` and `-` become `_`, and a leading digit gets a `_` in front.
+    pub fn variable(&self) -> String {
+        let mut name: String =
+            self.0.chars().map(|c| if c == '/' || c == '-' { '_' } else { c }).collect();
+        if name.starts_with(|c: char| c.is_ascii_digit()) {
+            name.insert(0, '_');
+        }
+        name
+    }
+}
+
+impl TryFrom<String> for AssetKey {
+    type Error = InvalidName;
+
+    fn try_from(name: String) -> Result<AssetKey, InvalidName> {
+        AssetKey::parse(&name)
+    }
+}
+
+impl From<AssetKey> for String {
+    fn from(key: AssetKey) -> String {
+        key.0.to_string()
+    }
+}
+
+impl Borrow<str> for AssetKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AssetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for AssetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text that names one partition within its domain; empty for an asset without partitions.
+///
+/// Any characters are allowed: a key comes from file names and data.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PartitionKey(Arc<str>);
+
+impl PartitionKey {
+    pub fn new(text: impl Into<Arc<str>>) -> PartitionKey {
+        PartitionKey(text.into())
+    }
+
+    /// The key of the only partition of an asset that has none.
+    pub fn unpartitioned() -> PartitionKey {
+        PartitionKey("".into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_unpartitioned(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Borrow<str> for PartitionKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PartitionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for PartitionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// One invocation of `materialize` (or of a job, a backfill, a tick), numbered within a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub u64);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_becomes_a_variable() {
+        assert_eq!(AssetKey::parse("mart/daily-sum").unwrap().variable(), "mart_daily_sum");
+        assert_eq!(AssetKey::parse("7days").unwrap().variable(), "_7days");
+    }
+}

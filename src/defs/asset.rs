@@ -1,0 +1,189 @@
+//! An asset: what it reads, how it is made, how it is partitioned, where its result goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Check, MappingDef, PartitionsDef, SourceDef};
+use crate::base::{AssetKey, Digest};
+
+/// One declared asset or source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asset {
+    pub key: AssetKey,
+    pub origin: Origin,
+    pub partitions: PartitionsDef,
+    pub body: Body,
+    /// In declared order, each upstream once. Empty for a source.
+    pub deps: Vec<Dep>,
+    pub output: OutputDef,
+    /// A path of the user's where results are also put, with `{partition}` in it if partitioned.
+    pub export: Option<String>,
+    /// Values the step may read; all of them count for staleness.
+    pub config: BTreeMap<String, serde_json::Value>,
+    /// Names of environment variables that count for staleness.
+    pub env: BTreeSet<String>,
+    /// Globs of further project files that count for staleness, relative to the project's root.
+    pub inputs: Vec<String>,
+    /// Replaces the digest of the code, if the user wants to say when the code has changed.
+    pub version: Option<String>,
+    pub checks: Vec<Check>,
+    pub policy: Policy,
+    pub description: Option<String>,
+    pub group: Option<String>,
+    pub owners: Vec<String>,
+    pub tags: BTreeMap<String, String>,
+    pub kinds: BTreeSet<String>,
+}
+
+impl Asset {
+    pub fn is_source(&self) -> bool {
+        matches!(self.body, Body::Source(_))
+    }
+}
+
+/// Where a definition stands: for messages only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Relative to the project's root.
+    pub file: PathBuf,
+    /// Counted from 1.
+    pub line: u32,
+}
+
+/// How the value of an asset comes to be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// Observed, never computed.
+    Source(SourceDef),
+    Sql(SqlBody),
+    Command(CommandBody),
+    /// A function of the program that declares the project.
+    Function(FunctionBody),
+}
+
+/// Statements for the embedded SQLite; the last one yields the rows of the result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlBody {
+    /// Without the header.
+    pub text: String,
+    /// Line of the file on which `text` begins, counted from 1.
+    pub first_line: u32,
+}
+
+/// A process to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandBody {
+    pub line: CommandLine,
+    /// Digest of the script without its header; `None` for a `run:` line, which is its own code.
+    pub code: Option<Digest>,
+    /// Project files that the command line names; they count for staleness. Relative to the root.
+    pub named_files: Vec<PathBuf>,
+}
+
+/// How a process is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandLine {
+    /// A `run:` line without shell syntax: words in which we expand our own `$name`s.
+    Direct(Vec<Word>),
+    /// A `run:` line with shell syntax, for `sh -c`.
+    Shell(String),
+    /// A script file by its interpreter (shebang, else extension); `path` is relative to the root.
+    Script { interpreter: Vec<String>, path: PathBuf },
+}
+
+/// One word of a direct command line: literal pieces and variables, joined without spaces.
+pub type Word = Vec<WordPiece>;
+
+/// A piece of a [`Word`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WordPiece {
+    Text(String),
+    /// `$name` or `${name}` of ours.
+    Variable(String),
+}
+
+/// The function itself lives with the program; this names it and says its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionBody {
+    /// The digest of the executable, or the version its author gave.
+    pub version: String,
+}
+
+/// One edge of the graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dep {
+    pub upstream: AssetKey,
+    pub mapping: MappingDef,
+    pub missing: Missing,
+}
+
+/// What to do about partitions that the mapping names but that have no data upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// The step is blocked, with that reason.
+    Error,
+    /// The step gets those that exist.
+    Allow,
+}
+
+/// What a step leaves behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputDef {
+    /// Rows, through the IO manager of a tabular format.
+    Table(TableFormat),
+    /// One file; `name` gives its ending when it is shown or exported.
+    File { name: String },
+    /// A directory.
+    Directory,
+    /// Nothing: a source.
+    None,
+}
+
+/// Formats of tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TableFormat {
+    Csv,
+    JsonLines,
+}
+
+impl TableFormat {
+    /// The ending of a file in this format, without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            TableFormat::Csv => "csv",
+            TableFormat::JsonLines => "jsonl",
+        }
+    }
+}
+
+/// How a step is run and when its result ages; nothing here is part of the step's digest.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Policy {
+    pub retries: Retries,
+    pub timeout: Option<Duration>,
+    /// A result older than this is looked at again.
+    pub ttl: Option<Duration>,
+    /// Run at every invocation, cut off by content.
+    pub volatile: bool,
+}
+
+/// How often a failed attempt is repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Retries {
+    pub max: u32,
+    pub delay: Duration,
+    pub backoff: Backoff,
+}
+
+/// How the delay grows from attempt to attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backoff {
+    /// Always the same.
+    #[default]
+    Constant,
+    /// n times the delay before the n-th retry.
+    Linear,
+    /// (2^n - 1) times the delay before the n-th retry.
+    Exponential,
+}

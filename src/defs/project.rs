@@ -1,0 +1,60 @@
+//! The project as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+
+use super::{Asset, PartitionsDef};
+use crate::base::AssetKey;
+
+/// A validated project: everything in it refers to what exists, and its graph has no cycle.
+///
+/// What a broken file declares is not here; its names are in `broken`, so that a command whose
+/// targets need them can say why it cannot go on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Project {
+    pub name: String,
+    pub timezone: Tz,
+    /// Assets and sources share one name space.
+    pub assets: BTreeMap<AssetKey, Arc<Asset>>,
+    /// Partition sets that `giornata.toml` names, for `partitions = "name"`.
+    pub partition_sets: BTreeMap<String, PartitionsDef>,
+    /// Declared with an error, or downstream of such.
+    pub broken: BTreeSet<AssetKey>,
+    pub settings: Settings,
+}
+
+/// How the store and the engine of this project behave; nothing here makes anything stale.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How many steps run at once; `None`: as many as there are cores.
+    pub jobs: Option<usize>,
+    /// Outputs of at most this many bytes live inside the database; at most 16 KiB.
+    pub inline_max_bytes: u64,
+    pub durability: Durability,
+    /// A step's log is cut at this many bytes: its head and its tail are kept.
+    pub log_max_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            jobs: None,
+            inline_max_bytes: 4096,
+            durability: Durability::Batch,
+            log_max_bytes: 64 << 20,
+        }
+    }
+}
+
+/// What survives a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Blobs are synced before the rows that name them; the database may lose its last commits.
+    Batch,
+    /// As `Batch`, and every commit is synced.
+    Safe,
+    /// Nothing is synced; after a power cut blobs are hashed again.
+    Fast,
+}

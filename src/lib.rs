@@ -1,0 +1,4 @@
+//! giornata: an asset-centric incremental build system for data pipelines.
+
+pub mod base;
+pub mod defs;
