@@ -58,6 +58,8 @@ pub struct AssetRow {
     pub fresh: PartitionSet,
     /// Partitions whose last attempt failed.
     pub failed: PartitionSet,
+    /// Which partitions of each upstream existed as of `verified_rev`, in the order of the deps.
+    pub seen: Vec<PartitionSet>,
 }
 
 /// Marks of a [`MatRow`]; several can be set.
@@ -123,7 +125,8 @@ pub struct Output {
     pub kind: OutputKind,
     pub digest: Digest,
     pub size: u64,
-    /// Column names and types of a table, in the text form of the IO manager that wrote it.
+    /// How the bytes are to be read: column names and types of a table in the text form of the IO
+    /// manager that wrote it; the name of a file. It counts as content, since a consumer sees it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
 }
