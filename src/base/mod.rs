@@ -2,12 +2,14 @@
 //!
 //! Nothing here touches a disk, a clock or the environment; a value is what its caller passed in.
 
+pub mod column;
 pub mod digest;
 pub mod key;
 pub mod record;
 pub mod set;
 pub mod time;
 
+pub use column::{Column, Mark};
 pub use digest::{Digest, DigestBuilder};
 pub use key::{AssetKey, InvalidName, PartitionKey, RunId};
 pub use record::{AssetRow, FailureRow, Flags, MatRow, Output, OutputKind, Rev, StepId, StepParts};

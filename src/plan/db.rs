@@ -1,0 +1,164 @@
+//! The salsa database: what is small, structural and wide-reaching, one memo per asset.
+//!
+//! Facts about single partitions are no queries: they are columns that the records hold, and a query
+//! that reads them depends on the asset's `epoch`, which moves when its records do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, Utc};
+
+use super::freshness::{Freshness, compute};
+use super::manifest;
+use super::records::Records;
+use crate::base::{AssetKey, Digest, StepParts};
+use crate::defs::{Asset, Domain, KeyTable, Mapping, Missing};
+
+/// One declared asset or source.
+#[salsa::input(debug)]
+pub struct AssetInput {
+    #[returns(ref)]
+    pub def: Arc<Asset>,
+    /// Further project files that count, with their content.
+    #[returns(ref)]
+    pub files: Arc<Vec<(String, Digest)>>,
+    /// Moves when the records of the asset do.
+    #[returns(copy)]
+    pub epoch: u64,
+}
+
+/// The keys of one dynamic or static set.
+#[salsa::input]
+pub struct TableInput {
+    #[returns(ref)]
+    pub table: Arc<KeyTable>,
+}
+
+/// What every query may look at.
+#[salsa::input(singleton)]
+pub struct World {
+    #[returns(ref)]
+    pub assets: Arc<BTreeMap<AssetKey, AssetInput>>,
+    #[returns(ref)]
+    pub tables: Arc<BTreeMap<String, TableInput>>,
+    #[returns(ref)]
+    pub env: Arc<BTreeMap<String, Digest>>,
+    #[returns(copy)]
+    pub now: DateTime<Utc>,
+}
+
+/// A database with the records of the moment beside it.
+#[salsa::db]
+pub trait Db: salsa::Database {
+    fn records(&self) -> &dyn Records;
+}
+
+/// The only implementation of [`Db`].
+#[salsa::db]
+#[derive(Clone)]
+pub struct PlanDb {
+    storage: salsa::Storage<Self>,
+    records: Arc<dyn Records>,
+}
+
+impl PlanDb {
+    /// `executed` counts the queries that ran, as opposed to those whose memo was still good.
+    pub fn new(records: Arc<dyn Records>, executed: Arc<AtomicU64>) -> PlanDb {
+        let count = move |event: salsa::Event| {
+            if let salsa::EventKind::WillExecute { .. } = event.kind {
+                executed.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        PlanDb { storage: salsa::Storage::new(Some(Box::new(count))), records }
+    }
+}
+
+#[salsa::db]
+impl salsa::Database for PlanDb {}
+
+#[salsa::db]
+impl Db for PlanDb {
+    fn records(&self) -> &dyn Records {
+        &*self.records
+    }
+}
+
+/// A dependency with its mapping between the two domains of the moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edge {
+    pub upstream: AssetKey,
+    pub input: AssetInput,
+    pub mapping: Mapping,
+    /// The mapping as text: part of the content key.
+    pub mapping_text: String,
+    pub missing: Missing,
+}
+
+/// What decides the results of an asset apart from inputs and partition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepVersion {
+    pub parts: StepParts,
+    pub digest: Digest,
+}
+
+/// The partitions that exist now.
+#[salsa::tracked(returns(ref))]
+pub fn domain(db: &dyn Db, asset: AssetInput) -> Domain {
+    let partitions = &asset.def(db).partitions;
+    let world = World::get(db);
+    let names = partitions.key_tables();
+    let mut tables = BTreeMap::new();
+    if !names.is_empty() {
+        let known = world.tables(db);
+        for name in names {
+            if let Some(table) = known.get(&name) {
+                tables.insert(name, table.table(db).clone());
+            }
+        }
+    }
+    Domain::resolve(Arc::new(partitions.clone()), world.now(db), &tables)
+}
+
+/// The edges to upstream assets, in declared order.
+#[salsa::tracked(returns(ref))]
+pub fn edges(db: &dyn Db, asset: AssetInput) -> Arc<Vec<Edge>> {
+    let own = domain(db, asset);
+    let assets = World::get(db).assets(db);
+    let edge = |dep: &crate::defs::Dep| {
+        let input = *assets.get(&dep.upstream).expect("a project names only assets that exist");
+        let mapping = Mapping::new(&dep.mapping, domain(db, input), own)
+            .expect("a mapping was validated when the project was made");
+        let mapping_text = dep.mapping.to_string();
+        Edge { upstream: dep.upstream.clone(), input, mapping, mapping_text, missing: dep.missing }
+    };
+    Arc::new(asset.def(db).deps.iter().map(edge).collect())
+}
+
+/// The step of an asset.
+#[salsa::tracked(returns(ref))]
+pub fn step(db: &dyn Db, asset: AssetInput) -> Arc<StepVersion> {
+    let env = World::get(db).env(db);
+    let parts = manifest::step_parts(asset.def(db), asset.files(db), env);
+    let digest = parts.digest();
+    Arc::new(StepVersion { parts, digest })
+}
+
+/// The digest under which the fresh bits of an asset's row count.
+#[salsa::tracked(returns(copy))]
+pub fn shape(db: &dyn Db, asset: AssetInput) -> Digest {
+    let def = asset.def(db);
+    let assets = World::get(db).assets(db);
+    let upstream = |dep: &crate::defs::Dep| {
+        let input = assets.get(&dep.upstream).expect("a project names only assets that exist");
+        &input.def(db).partitions
+    };
+    let upstream: Vec<_> = def.deps.iter().map(upstream).collect();
+    manifest::shape(&step(db, asset).digest, &def.partitions, &upstream)
+}
+
+/// The state of every partition of an asset.
+#[salsa::tracked(returns(ref))]
+pub fn freshness(db: &dyn Db, asset: AssetInput) -> Arc<Freshness> {
+    Arc::new(compute(db, asset))
+}

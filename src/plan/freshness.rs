@@ -1,0 +1,551 @@
+//! Decides which partitions of one asset are fresh, and what the others need.
+//!
+//! A *bit* of the asset's row says: the result accounts for every input change up to
+//! `verified_rev`. Revisions may only keep a bit; a bit is set by equality of content keys, by a
+//! restore or by a run. So a partition is a *suspect* if its bit is missing, if the row was made under
+//! another shape, or if an input changed, came or went since. A suspect waits while anything upstream is
+//! not settled; then its content key decides: it equals the recorded one (cut off), a trace has it
+//! (restore), or the step must run.
+//!
+//! *Settled* means fresh through the whole cone, or made so without running. What is failed, blocked,
+//! missing or itself waiting is not settled.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::db::{self, AssetInput, Db, Edge, StepVersion};
+use super::manifest;
+use super::reason::ReasonCode;
+use super::records::{Records, Trace};
+use crate::base::{
+    AssetKey, AssetRow, Column, Digest, Flags, Mark, PartitionIdx, PartitionSet, StepId,
+};
+use crate::defs::{Asset, Domain, Missing};
+
+/// A result that is right but has to be recorded as such.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    pub part: PartitionIdx,
+    pub key: Digest,
+}
+
+/// A result that a trace has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restore {
+    pub part: PartitionIdx,
+    pub key: Digest,
+    pub trace: Trace,
+}
+
+/// The state of every partition of an asset. The sets are disjoint and together are the domain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Freshness {
+    pub asset: AssetKey,
+    pub domain: Domain,
+    /// Nothing to do, the bit of the row stands.
+    pub kept: PartitionSet,
+    /// Fresh, but the record has to be moved up.
+    pub verify: Vec<Verify>,
+    /// To be restored without running.
+    pub restore: Vec<Restore>,
+    /// To be run: all upstream is settled and no trace has the result.
+    pub run: PartitionSet,
+    /// Decided when upstream is settled. Those that have a result may turn out to be fresh.
+    pub pending: PartitionSet,
+    /// An input that the mapping names has no data and cannot be made.
+    pub blocked: PartitionSet,
+
+    /// Of `run`: the last attempt, under the very same content key, failed.
+    pub failed: PartitionSet,
+    /// Of `pending`: something upstream failed.
+    pub upstream_failed: PartitionSet,
+    /// Of all but `kept` and `verify`: there is no earlier result.
+    pub without_result: PartitionSet,
+    /// Why what is in `restore` and `run` is not fresh.
+    pub reasons: Vec<(ReasonCode, PartitionSet)>,
+
+    verify_set: PartitionSet,
+    restore_set: PartitionSet,
+    /// Of `restore_set`: the version will differ from the recorded one.
+    shifted: PartitionSet,
+}
+
+impl Freshness {
+    /// Partitions shown as fresh.
+    pub fn fresh(&self) -> PartitionSet {
+        &self.kept | &self.verify_set
+    }
+
+    /// Partitions that consumers may count on once verified and restored ones are recorded.
+    fn unsettled(&self) -> PartitionSet {
+        &(&self.run | &self.pending) | &self.blocked
+    }
+
+    pub fn verify_set(&self) -> &PartitionSet {
+        &self.verify_set
+    }
+
+    pub fn restore_set(&self) -> &PartitionSet {
+        &self.restore_set
+    }
+
+    /// The version that consumers will see: recorded, or about to be restored.
+    pub fn version(&self, column: &Column, part: PartitionIdx) -> Option<Digest> {
+        if self.restore_set.contains(part) {
+            let at = self.restore.binary_search_by_key(&part, |restore| restore.part).ok()?;
+            return Some(self.restore[at].trace.version);
+        }
+        value(column, part)
+    }
+
+    fn add_restore(&mut self, restore: Restore, mark: Option<&Mark>) {
+        if mark.is_none_or(|mark| mark.version != restore.trace.version) {
+            self.shifted.insert(restore.part);
+        }
+        self.restore_set.insert(restore.part);
+        self.restore.push(restore);
+    }
+
+    fn new(asset: AssetKey, domain: Domain) -> Freshness {
+        Freshness {
+            asset,
+            domain,
+            kept: PartitionSet::new(),
+            verify: Vec::new(),
+            restore: Vec::new(),
+            run: PartitionSet::new(),
+            pending: PartitionSet::new(),
+            blocked: PartitionSet::new(),
+            failed: PartitionSet::new(),
+            upstream_failed: PartitionSet::new(),
+            without_result: PartitionSet::new(),
+            reasons: Vec::new(),
+            verify_set: PartitionSet::new(),
+            restore_set: PartitionSet::new(),
+            shifted: PartitionSet::new(),
+        }
+    }
+}
+
+fn value(column: &Column, part: PartitionIdx) -> Option<Digest> {
+    column.get(part).filter(Mark::has_value).map(|mark| mark.version)
+}
+
+/// Computes the state of every partition of `asset`; the body of the query
+/// [`db::freshness`](super::db::freshness).
+pub fn compute(db: &dyn Db, asset: AssetInput) -> Freshness {
+    let def = asset.def(db);
+    let domain = db::domain(db, asset);
+    // The records of the asset are read below: this is the dependency on them.
+    let _epoch = asset.epoch(db);
+    let row = db.records().row(&def.key);
+    if def.is_source() {
+        return source(def, domain, &row);
+    }
+    let edges = db::edges(db, asset);
+    let (own, others): (Vec<_>, Vec<_>) =
+        edges.iter().enumerate().partition(|(_, edge)| edge.input == asset);
+    let upstream: Vec<Upstream> =
+        others.into_iter().map(|(place, edge)| Upstream::new(db, place, edge)).collect();
+    let view = View { db, def, domain, row: &row, edges, own: &own, upstream: &upstream };
+    let mut fresh = Freshness::new(def.key.clone(), domain.clone());
+
+    let same_shape = row.shape == Some(db::shape(db, asset));
+    let mut suspects = view.suspects(same_shape);
+    view.wait(&mut fresh, &suspects);
+    suspects -= &fresh.pending;
+    suspects -= &fresh.blocked;
+    fresh.kept = &(&(domain.all() - &suspects) - &fresh.pending) - &fresh.blocked;
+    view.find_without_result(&mut fresh, same_shape);
+    if !suspects.is_empty() {
+        view.decide(&mut fresh, &suspects, db::step(db, asset));
+    }
+    fresh
+}
+
+fn source(def: &Asset, domain: &Domain, row: &AssetRow) -> Freshness {
+    let mut fresh = Freshness::new(def.key.clone(), domain.clone());
+    fresh.kept = domain.all() & &row.fresh;
+    fresh.blocked = domain.all() - &row.fresh;
+    fresh.without_result = fresh.blocked.clone();
+    fresh
+}
+
+/// One dependency on another asset, with what is known of that.
+struct Upstream<'a> {
+    place: usize,
+    edge: &'a Edge,
+    state: &'a Freshness,
+    row: Arc<AssetRow>,
+    is_source: bool,
+}
+
+impl<'a> Upstream<'a> {
+    fn new(db: &'a dyn Db, place: usize, edge: &'a Edge) -> Upstream<'a> {
+        // Its records are read for versions: this is the dependency on them.
+        let _epoch = edge.input.epoch(db);
+        Upstream {
+            place,
+            edge,
+            state: db::freshness(db, edge.input),
+            row: db.records().row(&edge.upstream),
+            is_source: edge.input.def(db).is_source(),
+        }
+    }
+
+    fn must_exist(&self) -> bool {
+        match self.edge.missing {
+            Missing::Error => true,
+            Missing::Allow => false,
+        }
+    }
+
+    /// Upstream partitions for which a consumer has to wait.
+    fn unsettled(&self) -> PartitionSet {
+        let unsettled = self.state.unsettled();
+        if self.must_exist() { unsettled } else { unsettled - &self.state.blocked }
+    }
+}
+
+struct View<'a> {
+    db: &'a dyn Db,
+    def: &'a Asset,
+    domain: &'a Domain,
+    row: &'a AssetRow,
+    edges: &'a [Edge],
+    /// Edges of the asset to itself: to earlier partitions, in their places.
+    own: &'a [(usize, &'a Edge)],
+    upstream: &'a [Upstream<'a>],
+}
+
+impl View<'_> {
+    /// Partitions whose bit does not say that they are fresh.
+    fn suspects(&self, same_shape: bool) -> PartitionSet {
+        let all = self.domain.all();
+        if !same_shape {
+            return all.clone();
+        }
+        let mut suspects = all - &self.row.fresh;
+        for up in self.upstream {
+            let mut moved = match self.row.seen.get(up.place) {
+                Some(seen) => up.state.domain.all() ^ seen,
+                None => up.state.domain.all().clone(),
+            };
+            if up.row.max_changed > self.row.verified_rev {
+                moved |= self.db.records().changed_since(&up.edge.upstream, self.row.verified_rev);
+            }
+            moved |= &up.state.shifted;
+            if !moved.is_empty() {
+                suspects |= up.edge.mapping.downstream_of(&moved) & all;
+            }
+        }
+        for (_, edge) in self.own {
+            let moved = self.db.records().changed_since(&self.def.key, self.row.verified_rev);
+            suspects |= edge.mapping.downstream_of(&moved) & all;
+        }
+        suspects
+    }
+
+    /// Finds what waits for upstream, and what waits in vain.
+    fn wait(&self, fresh: &mut Freshness, suspects: &PartitionSet) {
+        let all = self.domain.all();
+        let image = |up: &Upstream, set: &PartitionSet| {
+            if set.is_empty() {
+                PartitionSet::new()
+            } else {
+                up.edge.mapping.downstream_of(set) & all
+            }
+        };
+        for up in self.upstream {
+            fresh.pending |= image(up, &up.unsettled());
+            fresh.upstream_failed |= image(up, &(&up.state.failed | &up.state.upstream_failed));
+            if up.must_exist() {
+                fresh.blocked |= image(up, &up.state.blocked);
+            }
+        }
+        let candidates = &(suspects | &fresh.pending) - &fresh.blocked;
+        for up in self.upstream.iter().filter(|up| up.must_exist()) {
+            let lacks = |part: &PartitionIdx| !up.edge.mapping.absent(*part).is_empty();
+            fresh.blocked.extend(candidates.iter().filter(lacks));
+        }
+        self.spread(&mut fresh.blocked);
+        fresh.pending -= &fresh.blocked;
+        self.spread(&mut fresh.pending);
+        fresh.pending -= &fresh.blocked;
+        fresh.upstream_failed &= &fresh.pending;
+    }
+
+    /// Adds to `set` what reads it along the edges of the asset to itself.
+    fn spread(&self, set: &mut PartitionSet) {
+        for (_, edge) in self.own {
+            let mut front = set.clone();
+            while !front.is_empty() {
+                front = &(edge.mapping.downstream_of(&front) & self.domain.all()) - set;
+                *set |= &front;
+            }
+        }
+    }
+
+    fn find_without_result(&self, fresh: &mut Freshness, same_shape: bool) {
+        let mut unknown = &fresh.pending | &fresh.blocked;
+        if same_shape {
+            unknown -= &self.row.fresh;
+        }
+        if !unknown.is_empty() {
+            fresh.without_result = unknown - self.column().with_value();
+        }
+    }
+
+    fn column(&self) -> Arc<Column> {
+        self.db.records().column(&self.def.key)
+    }
+
+    /// Decides by content keys about suspects whose upstream is settled, earlier partitions first.
+    fn decide(&self, fresh: &mut Freshness, suspects: &PartitionSet, step: &StepVersion) {
+        let records = self.db.records();
+        let own = self.column();
+        let restored: RefCell<BTreeMap<PartitionIdx, Digest>> = RefCell::default();
+        let columns: Vec<Arc<Column>> =
+            self.edges.iter().map(|edge| records.column(&edge.upstream)).collect();
+        let version = |place: usize, part: PartitionIdx| match self
+            .upstream
+            .iter()
+            .find(|up| up.place == place)
+        {
+            Some(up) => up.state.version(&columns[place], part),
+            None => restored.borrow().get(&part).copied().or_else(|| value(&own, part)),
+        };
+        let domains = self.edges.iter().map(|edge| (edge, db::domain(self.db, edge.input)));
+        let inputs: Vec<InputView> =
+            domains.map(|(edge, domain)| InputView { edge, domain }).collect();
+        let mut keys = KeyMaker::new(step.digest, self.domain, &inputs, &version);
+        let mut reasons = Reasons::new(records, step);
+        let mut queue = suspects.clone();
+        while let Some(part) = queue.min() {
+            queue.remove(part);
+            fresh.kept.remove(part);
+            if self.waits_for_itself(fresh, part) {
+                fresh.pending.insert(part);
+                self.requeue(fresh, &mut queue, part);
+                continue;
+            }
+            let Some(key) = keys.content_key(part) else {
+                // A version is missing although upstream is settled: it went away in this moment.
+                fresh.pending.insert(part);
+                continue;
+            };
+            let mark = own.get(part).filter(Mark::has_value);
+            match judge(records, mark.as_ref(), key) {
+                Judgement::Verify => {
+                    fresh.verify_set.insert(part);
+                    fresh.verify.push(Verify { part, key });
+                    continue;
+                }
+                Judgement::Restore(trace) => {
+                    restored.borrow_mut().insert(part, trace.version);
+                    fresh.add_restore(Restore { part, key, trace }, mark.as_ref());
+                }
+                Judgement::Run => {
+                    fresh.run.insert(part);
+                    if self.has_failed(part, key) {
+                        fresh.failed.insert(part);
+                    }
+                }
+            }
+            self.requeue(fresh, &mut queue, part);
+            self.explain(fresh, &mut reasons, part, mark.as_ref());
+        }
+        fresh.reasons = reasons.finish();
+    }
+
+    /// True if an earlier partition of the asset itself, which `part` reads, is not settled.
+    fn waits_for_itself(&self, fresh: &Freshness, part: PartitionIdx) -> bool {
+        self.own.iter().any(|(_, edge)| {
+            let mapped = edge.mapping.upstream_of_one(part);
+            let sets = [&fresh.run, &fresh.pending, &fresh.blocked];
+            sets.iter().any(|set| !set.is_disjoint(&mapped))
+        })
+    }
+
+    /// Later partitions that read `part` have to be looked at, whatever their bits say.
+    fn requeue(&self, fresh: &Freshness, queue: &mut PartitionSet, part: PartitionIdx) {
+        for (_, edge) in self.own {
+            let later = edge.mapping.downstream_of(&PartitionSet::from_iter([part]));
+            *queue |= &(&later & &fresh.kept);
+        }
+    }
+
+    fn explain(
+        &self,
+        fresh: &mut Freshness,
+        reasons: &mut Reasons,
+        part: PartitionIdx,
+        mark: Option<&Mark>,
+    ) {
+        match mark {
+            None => {
+                fresh.without_result.insert(part);
+                reasons.add(ReasonCode::Missing, part);
+            }
+            Some(mark) => reasons.compare(mark, |add| self.input_reasons(mark, add)),
+        }
+    }
+
+    fn has_failed(&self, part: PartitionIdx, key: Digest) -> bool {
+        self.row.failed.contains(part)
+            && self.db.records().failure(&self.def.key, part).is_some_and(|f| f.key == key)
+    }
+
+    fn input_reasons(&self, mark: &Mark, reasons: &mut dyn FnMut(ReasonCode)) {
+        for up in self.upstream {
+            let column = self.db.records().column(&up.edge.upstream);
+            let mapped = up.edge.mapping.upstream_of_one(mark.part);
+            let newer = |part: PartitionIdx| {
+                up.state.shifted.contains(part)
+                    || column.get(part).is_some_and(|input| input.changed_at > mark.verified_at)
+            };
+            if mapped.iter().any(newer) {
+                reasons(if up.is_source {
+                    ReasonCode::InputChanged
+                } else {
+                    ReasonCode::UpstreamChanged
+                });
+            }
+        }
+    }
+}
+
+/// What a content key says about a partition whose upstream is settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    Verify,
+    Restore(Trace),
+    Run,
+}
+
+/// Compares the content key with what is recorded.
+pub fn judge(records: &dyn Records, mark: Option<&Mark>, key: Digest) -> Judgement {
+    if let Some(mark) = mark {
+        // By hand: neither the record nor a trace counts.
+        if mark.flags.has(Flags::INVALIDATED) {
+            return Judgement::Run;
+        }
+        if mark.key == key && !mark.flags.has(Flags::RACED) {
+            return Judgement::Verify;
+        }
+    }
+    match records.trace(&key) {
+        Some(trace) => Judgement::Restore(trace),
+        None => Judgement::Run,
+    }
+}
+
+/// One dependency, for computing keys.
+pub struct InputView<'a> {
+    pub edge: &'a Edge,
+    pub domain: &'a Domain,
+}
+
+/// Computes content keys of one asset. What all partitions read alike is hashed once.
+pub struct KeyMaker<'a> {
+    step: Digest,
+    domain: &'a Domain,
+    inputs: &'a [InputView<'a>],
+    version: &'a dyn Fn(usize, PartitionIdx) -> Option<Digest>,
+    constant: Vec<Option<Digest>>,
+}
+
+impl<'a> KeyMaker<'a> {
+    /// `version` answers for (place of the dependency, upstream partition).
+    pub fn new(
+        step: Digest,
+        domain: &'a Domain,
+        inputs: &'a [InputView<'a>],
+        version: &'a dyn Fn(usize, PartitionIdx) -> Option<Digest>,
+    ) -> KeyMaker<'a> {
+        KeyMaker { step, domain, inputs, version, constant: vec![None; inputs.len()] }
+    }
+
+    /// `None` if an input has no version.
+    pub fn content_key(&mut self, part: PartitionIdx) -> Option<Digest> {
+        let mut digests = Vec::with_capacity(self.inputs.len());
+        for dep in 0..self.inputs.len() {
+            let digest = match self.constant[dep] {
+                Some(digest) => digest,
+                None => self.input(dep, part)?,
+            };
+            digests.push(digest);
+        }
+        Some(manifest::content_key(&self.step, self.domain, part, &digests))
+    }
+
+    fn input(&mut self, dep: usize, part: PartitionIdx) -> Option<Digest> {
+        let InputView { edge, domain } = &self.inputs[dep];
+        let mut mapped = edge.mapping.upstream_of_one(part);
+        let version = |part: PartitionIdx| (self.version)(dep, part);
+        match edge.missing {
+            Missing::Error => {}
+            // A partition without a version is not part of the input.
+            Missing::Allow => {
+                mapped = mapped.iter().filter(|part| version(*part).is_some()).collect();
+            }
+        }
+        let name = edge.upstream.as_str();
+        let digest = manifest::input_digest(name, &edge.mapping_text, domain, &mapped, &version)?;
+        if edge.mapping.is_constant() {
+            self.constant[dep] = Some(digest);
+        }
+        Some(digest)
+    }
+}
+
+/// Collects reasons as sets; what two steps differ in is found once for each pair.
+struct Reasons<'a> {
+    records: &'a dyn Records,
+    step: &'a StepVersion,
+    by_step: BTreeMap<Option<StepId>, Vec<ReasonCode>>,
+    sets: BTreeMap<ReasonCode, PartitionSet>,
+}
+
+impl<'a> Reasons<'a> {
+    fn new(records: &'a dyn Records, step: &'a StepVersion) -> Reasons<'a> {
+        Reasons { records, step, by_step: BTreeMap::new(), sets: BTreeMap::new() }
+    }
+
+    fn add(&mut self, code: ReasonCode, part: PartitionIdx) {
+        self.sets.entry(code).or_default().insert(part);
+    }
+
+    fn compare(&mut self, mark: &Mark, inputs: impl FnOnce(&mut dyn FnMut(ReasonCode))) {
+        let mut codes = Vec::new();
+        if mark.flags.has(Flags::INVALIDATED) {
+            codes.push(ReasonCode::Invalidated);
+        }
+        if mark.flags.has(Flags::RACED) {
+            codes.push(ReasonCode::InputChangedDuringRun);
+        }
+        codes.extend(self.step_codes(mark.step));
+        inputs(&mut |code| codes.push(code));
+        if codes.is_empty() {
+            codes.push(ReasonCode::InputsMoved);
+        }
+        for code in codes {
+            self.add(code, mark.part);
+        }
+    }
+
+    fn step_codes(&mut self, step: Option<StepId>) -> Vec<ReasonCode> {
+        let (records, current) = (self.records, self.step);
+        let codes = self.by_step.entry(step).or_insert_with(|| {
+            let old = step.and_then(|step| records.step_parts(step));
+            let old = old.as_deref();
+            old.map_or_else(Vec::new, |old| super::reason::step_codes(old, &current.parts))
+        });
+        codes.clone()
+    }
+
+    fn finish(self) -> Vec<(ReasonCode, PartitionSet)> {
+        self.sets.into_iter().collect()
+    }
+}

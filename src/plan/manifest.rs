@@ -1,0 +1,167 @@
+//! Decides what a result depends on.
+//!
+//! Three digests, one inside the other. The *step* digest covers all but inputs and partition: its
+//! parts are named values, and `why` compares exactly these values. The *content key* covers the
+//! step, the partition with its window, and the version of each input partition that the mapping
+//! gives: equal keys mean equal results. The *shape* covers the step and the wiring of domains: as long as it
+//! stands, the fresh bits of the asset's row mean something.
+//!
+//! Never in any of them: modification times, absolute paths, the clock, host names, run ids, and
+//! nothing of a [`Policy`](crate::defs::Policy).
+
+use std::collections::BTreeMap;
+
+use crate::base::{Digest, PartitionIdx, PartitionSet, StepParts};
+use crate::defs::{Asset, Body, CommandLine, Domain, Missing, OutputDef, PartitionsDef, WordPiece};
+
+/// Raised when the engine begins to compute a key, or to hand a step its inputs, in another way.
+const SEMANTICS: &str = "1";
+
+/// Lists what decides the results of `asset` apart from inputs and partition. `files` are further project
+/// files with their content; `env` holds the keyed digests of declared environment variables.
+pub fn step_parts(
+    asset: &Asset,
+    files: &[(String, Digest)],
+    env: &BTreeMap<String, Digest>,
+) -> StepParts {
+    let mut parts = BTreeMap::new();
+    let mut put = |name: String, value: String| parts.insert(name, value);
+    put("engine".to_owned(), SEMANTICS.to_owned());
+    put("asset".to_owned(), asset.key.to_string());
+    match &asset.version {
+        Some(version) => {
+            put("version".to_owned(), version.clone());
+        }
+        None => {
+            for (name, value) in code_parts(&asset.body) {
+                put(name, value);
+            }
+            for (path, digest) in files {
+                put(format!("file.{path}"), digest.to_string());
+            }
+        }
+    }
+    for (name, value) in &asset.config {
+        put(format!("config.{name}"), value.to_string());
+    }
+    for name in &asset.env {
+        let value = env.get(name).map_or_else(|| "unset".to_owned(), Digest::short);
+        put(format!("env.{name}"), value);
+    }
+    for dep in &asset.deps {
+        let missing = match dep.missing {
+            Missing::Error => "",
+            Missing::Allow => ", missing: allow",
+        };
+        put(format!("deps.{}", dep.upstream), format!("{}{missing}", dep.mapping));
+    }
+    put("output".to_owned(), output_text(&asset.output));
+    if !asset.checks.is_empty() {
+        put("checks".to_owned(), format!("{:?}", asset.checks));
+    }
+    StepParts(parts)
+}
+
+fn code_parts(body: &Body) -> Vec<(String, String)> {
+    let part = |name: &str, value: String| (name.to_owned(), value);
+    match body {
+        Body::Source(_) => vec![],
+        Body::Sql(sql) => {
+            vec![part("code", Digest::of_blob(sql.text.trim().as_bytes()).to_string())]
+        }
+        Body::Function(function) => vec![part("code", function.version.clone())],
+        Body::Command(command) => match (&command.line, command.code) {
+            (CommandLine::Script { interpreter, .. }, code) => vec![
+                part("interpreter", interpreter.join(" ")),
+                part("code", code.map_or_else(String::new, |digest| digest.to_string())),
+            ],
+            (CommandLine::Shell(line), _) => vec![part("run", line.clone())],
+            (CommandLine::Direct(words), _) => {
+                let words: Vec<String> = words.iter().map(|word| word_text(word)).collect();
+                vec![part("run", words.join(" "))]
+            }
+        },
+    }
+}
+
+fn word_text(word: &[WordPiece]) -> String {
+    let pieces = word.iter().map(|piece| match piece {
+        WordPiece::Text(text) => format!("{text:?}"),
+        WordPiece::Variable(name) => format!("${name}"),
+    });
+    pieces.collect()
+}
+
+fn output_text(output: &OutputDef) -> String {
+    match output {
+        OutputDef::Table(format) => format!("table {}", format.extension()),
+        OutputDef::File { name } => format!("file {name}"),
+        OutputDef::Directory => "directory".to_owned(),
+        OutputDef::None => "none".to_owned(),
+    }
+}
+
+/// Digest of all that is the same for every partition: if it differs from the row's, no fresh bit counts.
+pub fn shape(step: &Digest, own: &PartitionsDef, upstream: &[&PartitionsDef]) -> Digest {
+    let mut builder = Digest::builder("giornata 2026 shape");
+    builder.digest(step).part(own.spec()).number(upstream.len() as u64);
+    for def in upstream {
+        builder.part(def.spec());
+    }
+    builder.finish()
+}
+
+/// Digest of one input: which partitions of `upstream` the mapping gives, and the version of each.
+/// `None` if one of them has no version.
+pub fn input_digest(
+    name: &str,
+    mapping: &str,
+    upstream: &Domain,
+    mapped: &PartitionSet,
+    version: &dyn Fn(PartitionIdx) -> Option<Digest>,
+) -> Option<Digest> {
+    let mut builder = Digest::builder("giornata 2026 input");
+    builder.part(name).part(mapping).number(mapped.len());
+    for part in key_order(upstream, mapped) {
+        builder.part(upstream.key(part)?.as_str()).digest(&version(part)?);
+    }
+    Some(builder.finish())
+}
+
+/// Digest of everything that decides the result of one partition.
+pub fn content_key(
+    step: &Digest,
+    domain: &Domain,
+    part: PartitionIdx,
+    inputs: &[Digest],
+) -> Digest {
+    let mut builder = Digest::builder("giornata 2026 content key");
+    builder.digest(step);
+    builder.part(domain.key(part).as_ref().map_or("", |key| key.as_str()));
+    // A cron or a zone may change while the text of the key stays: the step sees the instants.
+    match domain.window(part) {
+        Some(window) => {
+            builder.number(2).number(window.start.timestamp() as u64);
+            builder.number(window.end.timestamp() as u64)
+        }
+        None => builder.number(0),
+    };
+    builder.number(inputs.len() as u64);
+    for input in inputs {
+        builder.digest(input);
+    }
+    builder.finish()
+}
+
+/// The members of `set` in the order in which a step is given them: by time for time windows, by key for
+/// everything else, so that the order in which files arrived decides nothing.
+pub fn key_order(domain: &Domain, set: &PartitionSet) -> Vec<PartitionIdx> {
+    let mut members: Vec<PartitionIdx> = set.iter().collect();
+    match domain.def() {
+        PartitionsDef::Unpartitioned | PartitionsDef::TimeWindow(_) => {}
+        PartitionsDef::Static(_) | PartitionsDef::Dynamic(_) | PartitionsDef::Multi(_) => {
+            members.sort_by_cached_key(|part| domain.key(*part));
+        }
+    }
+    members
+}

@@ -1,0 +1,218 @@
+//! The planner: the one handle on the salsa database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, Utc};
+use salsa::{Durability, Setter};
+
+use super::db::{self, AssetInput, Edge, PlanDb, StepVersion, TableInput, World};
+use super::freshness::{self, Freshness, InputView, Judgement, KeyMaker};
+use super::records::{Records, Trace};
+use super::request::{Plan, Request};
+use crate::base::{AssetKey, Digest, Mark, PartitionIdx};
+use crate::defs::{Asset, Domain, KeyTable, Project};
+
+/// Holds the declarations and answers what is fresh and what to do.
+///
+/// A setter changes the database only where the value differs, so that nothing is computed again
+/// for a value that was set to what it was.
+pub struct Planner {
+    db: PlanDb,
+    records: Arc<dyn Records>,
+    world: World,
+    assets: Arc<BTreeMap<AssetKey, AssetInput>>,
+    tables: Arc<BTreeMap<String, TableInput>>,
+    order: Vec<AssetKey>,
+    executed: Arc<AtomicU64>,
+}
+
+/// What is to be done about one partition whose upstream is settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// The result is right: record that it was looked at.
+    Verify {
+        key: Digest,
+    },
+    /// A trace has the result.
+    Restore {
+        key: Digest,
+        trace: Trace,
+    },
+    Run {
+        key: Digest,
+    },
+    /// An input lost its value since the plan was made.
+    Lost,
+}
+
+impl Planner {
+    pub fn new(records: Arc<dyn Records>, now: DateTime<Utc>) -> Planner {
+        let executed = Arc::new(AtomicU64::new(0));
+        let db = PlanDb::new(records.clone(), executed.clone());
+        let (assets, tables) = (Arc::default(), Arc::default());
+        let world = World::new(&db, Arc::clone(&assets), Arc::clone(&tables), Arc::default(), now);
+        Planner { db, records, world, assets, tables, order: Vec::new(), executed }
+    }
+
+    /// Takes over the declarations: one input per definition, set only where it differs.
+    pub fn set_project(&mut self, project: &Project) {
+        let mut assets = BTreeMap::new();
+        for (key, def) in &project.assets {
+            let input = match self.assets.get(key) {
+                Some(input) => {
+                    if input.def(&self.db) != def {
+                        let setter = input.set_def(&mut self.db);
+                        setter.with_durability(Durability::MEDIUM).to(def.clone());
+                    }
+                    *input
+                }
+                None => AssetInput::new(&self.db, def.clone(), Arc::default(), 0),
+            };
+            assets.insert(key.clone(), input);
+        }
+        if *self.assets != assets {
+            self.assets = Arc::new(assets);
+            self.world.set_assets(&mut self.db).to(self.assets.clone());
+        }
+        self.order = project.topological();
+    }
+
+    /// Further project files of an asset, with their content.
+    pub fn set_files(&mut self, asset: &AssetKey, files: Vec<(String, Digest)>) {
+        let input = self.assets[asset];
+        if **input.files(&self.db) != files {
+            input.set_files(&mut self.db).to(Arc::new(files));
+        }
+    }
+
+    /// The keys of a dynamic or static set.
+    pub fn set_table(&mut self, name: &str, table: Arc<KeyTable>) {
+        match self.tables.get(name) {
+            Some(input) => {
+                if **input.table(&self.db) != *table {
+                    input.set_table(&mut self.db).to(table);
+                }
+            }
+            None => {
+                let input = TableInput::new(&self.db, table);
+                let mut tables = (*self.tables).clone();
+                tables.insert(name.to_owned(), input);
+                self.tables = Arc::new(tables);
+                self.world.set_tables(&mut self.db).to(self.tables.clone());
+            }
+        }
+    }
+
+    /// The keyed digests of declared environment variables.
+    pub fn set_env(&mut self, env: BTreeMap<String, Digest>) {
+        if **self.world.env(&self.db) != env {
+            self.world.set_env(&mut self.db).to(Arc::new(env));
+        }
+    }
+
+    pub fn set_now(&mut self, now: DateTime<Utc>) {
+        if self.world.now(&self.db) != now {
+            self.world.set_now(&mut self.db).to(now);
+        }
+    }
+
+    /// Says that the records of an asset have moved.
+    pub fn touch(&mut self, asset: &AssetKey) {
+        if let Some(input) = self.assets.get(asset) {
+            let epoch = input.epoch(&self.db) + 1;
+            input.set_epoch(&mut self.db).to(epoch);
+        }
+    }
+
+    /// Every asset, upstream first.
+    pub fn order(&self) -> &[AssetKey] {
+        &self.order
+    }
+
+    pub fn def(&self, asset: &AssetKey) -> &Arc<Asset> {
+        self.input(asset).def(&self.db)
+    }
+
+    pub fn domain(&self, asset: &AssetKey) -> &Domain {
+        db::domain(&self.db, self.input(asset))
+    }
+
+    pub fn edges(&self, asset: &AssetKey) -> &Arc<Vec<Edge>> {
+        db::edges(&self.db, self.input(asset))
+    }
+
+    pub fn step(&self, asset: &AssetKey) -> &Arc<StepVersion> {
+        db::step(&self.db, self.input(asset))
+    }
+
+    pub fn shape(&self, asset: &AssetKey) -> Digest {
+        db::shape(&self.db, self.input(asset))
+    }
+
+    /// The state of each partition of an asset.
+    pub fn freshness(&self, asset: &AssetKey) -> &Arc<Freshness> {
+        self.warm(asset);
+        db::freshness(&self.db, self.input(asset))
+    }
+
+    /// What a request needs done.
+    pub fn plan(&self, request: &Request) -> Plan {
+        super::request::plan(self, request)
+    }
+
+    /// Judges one partition by the records of this moment; its upstream must be settled.
+    pub fn decide(&self, asset: &AssetKey, part: PartitionIdx) -> Decision {
+        let Some(key) = self.recorded_key(asset, part) else {
+            return Decision::Lost;
+        };
+        let mark = self.records.column(asset).get(part).filter(Mark::has_value);
+        match freshness::judge(&*self.records, mark.as_ref(), key) {
+            Judgement::Verify => Decision::Verify { key },
+            Judgement::Restore(trace) => Decision::Restore { key, trace },
+            Judgement::Run => Decision::Run { key },
+        }
+    }
+
+    /// The content key over the versions that are recorded now.
+    pub fn recorded_key(&self, asset: &AssetKey, part: PartitionIdx) -> Option<Digest> {
+        let edges = self.edges(asset);
+        let columns: Vec<_> = edges.iter().map(|e| self.records.column(&e.upstream)).collect();
+        let version = |dep: usize, part: PartitionIdx| {
+            columns[dep].get(part).filter(Mark::has_value).map(|mark| mark.version)
+        };
+        let inputs: Vec<InputView> = edges
+            .iter()
+            .map(|edge| InputView { edge, domain: self.domain(&edge.upstream) })
+            .collect();
+        let step = self.step(asset).digest;
+        KeyMaker::new(step, self.domain(asset), &inputs, &version).content_key(part)
+    }
+
+    pub fn records(&self) -> &dyn Records {
+        &*self.records
+    }
+
+    /// How many queries have run since the planner was made.
+    pub fn executed(&self) -> u64 {
+        self.executed.load(Ordering::Relaxed)
+    }
+
+    fn input(&self, asset: &AssetKey) -> AssetInput {
+        *self.assets.get(asset).expect("the caller names an asset of the project")
+    }
+
+    /// Computes upstream first, so that no chain of assets is as deep as the call stack.
+    fn warm(&self, asset: &AssetKey) {
+        let mut cone = BTreeSet::from([asset.clone()]);
+        for key in self.order.iter().rev() {
+            if cone.contains(key) {
+                cone.extend(self.def(key).deps.iter().map(|dep| dep.upstream.clone()));
+            }
+        }
+        for key in self.order.iter().filter(|key| cone.contains(*key)) {
+            db::freshness(&self.db, self.input(key));
+        }
+    }
+}

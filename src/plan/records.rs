@@ -1,0 +1,43 @@
+//! What the planner asks of the records; the engine answers from the store.
+//!
+//! The planner does no I/O. It is given this trait's object, asks for no more than it needs (an
+//! asset's row first, its whole column only when the row does not settle the matter), and every
+//! answer must stay the same until [`Planner::touch`](super::Planner::touch) names the asset.
+
+use std::sync::Arc;
+
+use crate::base::{
+    AssetKey, AssetRow, Column, Digest, FailureRow, Output, PartitionIdx, PartitionSet, Rev,
+    StepId, StepParts,
+};
+
+/// The records of one moment.
+pub trait Records: Send + Sync {
+    /// The row of an asset; the default row if nothing was recorded.
+    fn row(&self, asset: &AssetKey) -> Arc<AssetRow>;
+
+    /// Partitions whose version changed after `rev`, removed ones included.
+    fn changed_since(&self, asset: &AssetKey, rev: Rev) -> PartitionSet;
+
+    /// Everything recorded of an asset's partitions.
+    fn column(&self, asset: &AssetKey) -> Arc<Column>;
+
+    /// The result that was once made under this content key, if it can still be restored.
+    fn trace(&self, key: &Digest) -> Option<Trace>;
+
+    /// The parts of a step that was recorded.
+    fn step_parts(&self, step: StepId) -> Option<Arc<StepParts>>;
+
+    /// The version that a partition had as of `rev`, if it had a value.
+    fn version_at(&self, asset: &AssetKey, part: PartitionIdx, rev: Rev) -> Option<Digest>;
+
+    /// The last failed attempt, if the last attempt failed.
+    fn failure(&self, asset: &AssetKey, part: PartitionIdx) -> Option<FailureRow>;
+}
+
+/// A result that can be restored without running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    pub version: Digest,
+    pub output: Output,
+}

@@ -1,0 +1,174 @@
+//! From a request to a plan: which partitions of which assets it needs, and what each needs done.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Freshness, Planner};
+use crate::base::{AssetKey, PartitionSet};
+
+/// What somebody wants to be fresh.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Each asset once.
+    pub targets: BTreeMap<AssetKey, PartitionSet>,
+    pub reach: Reach,
+    /// Run the targets whatever their state.
+    pub force: bool,
+}
+
+/// What else is looked at besides the targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// What they read, as far as it is not fresh.
+    Upstream,
+    /// That, and all that reads them.
+    UpstreamAndDownstream,
+    /// Nothing.
+    Only,
+}
+
+/// What a request needs done, upstream first.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub assets: Vec<PlanAsset>,
+}
+
+/// The part of a plan about one asset. All sets lie within `wanted`.
+#[derive(Debug, Clone)]
+pub struct PlanAsset {
+    pub asset: AssetKey,
+    pub is_target: bool,
+    pub wanted: PartitionSet,
+    pub fresh: PartitionSet,
+    pub verify: PartitionSet,
+    pub restore: PartitionSet,
+    /// Certain to run.
+    pub run: PartitionSet,
+    /// Run whatever their state, because that was asked for.
+    pub forced: PartitionSet,
+    /// Decided when upstream is settled.
+    pub pending: PartitionSet,
+    pub blocked: PartitionSet,
+    pub state: Arc<Freshness>,
+}
+
+impl PlanAsset {
+    /// Partitions that need something done.
+    pub fn open(&self) -> PartitionSet {
+        &(&(&self.verify | &self.restore) | &(&self.run | &self.forced)) | &self.pending
+    }
+
+    /// An upper bound of the steps that will run.
+    pub fn may_run(&self) -> u64 {
+        (&(&self.run | &self.forced) | &self.pending).len()
+    }
+}
+
+impl Plan {
+    /// Steps that will run whatever their upstream yields.
+    pub fn certain(&self) -> u64 {
+        self.assets.iter().map(|asset| (&asset.run | &asset.forced).len()).sum()
+    }
+
+    /// Steps that run unless they are cut off or restored.
+    pub fn possible(&self) -> u64 {
+        self.assets.iter().map(|asset| (&asset.pending - &asset.forced).len()).sum()
+    }
+
+    pub fn restores(&self) -> u64 {
+        self.assets.iter().map(|asset| asset.restore.len()).sum()
+    }
+
+    /// True if there is nothing to do, not even to record.
+    pub fn is_empty(&self) -> bool {
+        self.assets.iter().all(|asset| asset.open().is_empty() && asset.blocked.is_empty())
+    }
+}
+
+/// Restricts the state of all assets to what `request` needs.
+pub fn plan(planner: &Planner, request: &Request) -> Plan {
+    let mut wanted = request.targets.clone();
+    match request.reach {
+        Reach::UpstreamAndDownstream => downstream(planner, &mut wanted),
+        Reach::Upstream | Reach::Only => {}
+    }
+    let mut assets = Vec::new();
+    for key in planner.order().iter().rev() {
+        let Some(set) = wanted.get(key).filter(|set| !set.is_empty()) else {
+            continue;
+        };
+        let set = match request.reach {
+            Reach::Only => set.clone(),
+            Reach::Upstream | Reach::UpstreamAndDownstream => with_earlier(planner, key, set),
+        };
+        let asset = restrict(planner, request, key, &set);
+        match request.reach {
+            Reach::Only => {}
+            Reach::Upstream | Reach::UpstreamAndDownstream => {
+                for edge in planner.edges(key).iter().filter(|edge| edge.upstream != *key) {
+                    let open = &asset.open() | &asset.blocked;
+                    let needed = edge.mapping.upstream_of(&open);
+                    *wanted.entry(edge.upstream.clone()).or_default() |= needed;
+                }
+            }
+        }
+        assets.push(asset);
+    }
+    assets.reverse();
+    Plan { assets }
+}
+
+/// Adds the partitions of the asset itself that `set` reads, as far as they are not fresh.
+fn with_earlier(planner: &Planner, key: &AssetKey, set: &PartitionSet) -> PartitionSet {
+    let mut wanted = set.clone();
+    let edges = planner.edges(key);
+    for edge in edges.iter().filter(|edge| edge.upstream == *key) {
+        let state = planner.freshness(key);
+        let stale = state.domain.all() - &state.kept;
+        let mut front = set & &stale;
+        while !front.is_empty() {
+            front = &(edge.mapping.upstream_of(&front) & &stale) - &wanted;
+            wanted |= &front;
+        }
+    }
+    wanted
+}
+
+fn restrict(planner: &Planner, request: &Request, key: &AssetKey, set: &PartitionSet) -> PlanAsset {
+    let state = planner.freshness(key);
+    let wanted = set & state.domain.all();
+    let is_target = request.targets.contains_key(key);
+    let forced = if request.force && is_target && !planner.def(key).is_source() {
+        &(&wanted & &request.targets[key]) - &state.blocked
+    } else {
+        PartitionSet::new()
+    };
+    let rest = &wanted - &forced;
+    PlanAsset {
+        asset: key.clone(),
+        is_target,
+        fresh: &rest & &state.fresh(),
+        verify: &rest & state.verify_set(),
+        restore: &rest & state.restore_set(),
+        run: &rest & &state.run,
+        pending: &rest & &state.pending,
+        blocked: &wanted & &state.blocked,
+        forced,
+        wanted,
+        state: state.clone(),
+    }
+}
+
+fn downstream(planner: &Planner, wanted: &mut BTreeMap<AssetKey, PartitionSet>) {
+    for key in planner.order() {
+        let mut set = PartitionSet::new();
+        for edge in planner.edges(key).iter() {
+            if let Some(upstream) = wanted.get(&edge.upstream) {
+                set |= edge.mapping.downstream_of(upstream) & planner.domain(key).all();
+            }
+        }
+        if !set.is_empty() {
+            *wanted.entry(key.clone()).or_default() |= set;
+        }
+    }
+}
