@@ -1,0 +1,72 @@
+//! What a run tells while it goes: plain facts, in the order in which they happened.
+//!
+//! The command line renders them as progress or as JSON lines, tests assert on them. An event about
+//! a result comes after the transaction that recorded it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::{AssetKey, PartitionKey, PartitionSet, RunId};
+use crate::plan::ReasonCode;
+
+/// One event of a run.
+#[derive(Debug, Clone)]
+pub enum RunEvent {
+    /// The plan is made; `certain` steps will run, `possible` ones unless they are cut off.
+    Started { run: Option<RunId>, certain: u64, possible: u64, restores: u64, fresh: u64 },
+    StepStarted { asset: AssetKey, partition: PartitionKey, attempt: u32 },
+    StepSucceeded {
+        asset: AssetKey,
+        partition: PartitionKey,
+        duration: Duration,
+        /// False if the result is what it was before, so that consumers are cut off.
+        changed: bool,
+        reasons: Vec<ReasonCode>,
+    },
+    StepFailed {
+        asset: AssetKey,
+        partition: PartitionKey,
+        duration: Duration,
+        reason: String,
+        log: Option<PathBuf>,
+        log_tail: String,
+    },
+    /// Results that turned out to be right as they are, because what they read has not changed.
+    CutOff { asset: AssetKey, parts: PartitionSet },
+    /// Results that were brought back from the store.
+    Restored { asset: AssetKey, parts: PartitionSet },
+    /// Not tried, because of a failure upstream or because an input is missing.
+    Blocked { asset: AssetKey, parts: PartitionSet, reason: ReasonCode },
+    Exported { asset: AssetKey, partition: PartitionKey, path: PathBuf },
+    Warning { message: String },
+    Finished { summary: Summary },
+}
+
+/// How a run went, in numbers of (asset, partition).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Steps that ran and succeeded.
+    pub ran: u64,
+    /// Of those: the result was what it was before.
+    pub unchanged: u64,
+    pub failed: u64,
+    pub restored: u64,
+    pub cut_off: u64,
+    pub blocked: u64,
+    /// Wanted and fresh from the start.
+    pub fresh: u64,
+    /// Left undone because the run was cancelled.
+    pub cancelled: u64,
+}
+
+impl Summary {
+    /// Whether everything that was wanted is fresh now.
+    pub fn is_success(&self) -> bool {
+        self.failed == 0 && self.blocked == 0 && self.cancelled == 0
+    }
+
+    /// Whether nothing had to be done.
+    pub fn is_idle(&self) -> bool {
+        *self == Summary { fresh: self.fresh, ..Summary::default() }
+    }
+}

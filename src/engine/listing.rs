@@ -1,0 +1,286 @@
+//! Finds the files of a source and says which partition each belongs to.
+//!
+//! A pattern's captures make the key: one capture is the key itself, several are composed as
+//! `name=value|name=value` in alphabetical order. A date capture is written in the format of the
+//! declared windows, so that `20140704.csv` can be the file of partition `2014-07-04`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+use crate::base::PartitionKey;
+use crate::defs::{PartitionsDef, PathPattern, PatternPiece};
+use crate::io::split::parse_date;
+
+/// The form of dates in keys where no windows are declared.
+pub const DATE_KEY: &str = "%Y-%m-%d";
+
+/// A file of a source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    pub key: PartitionKey,
+    /// As the pattern writes it: relative to the root, unless the pattern is absolute.
+    pub path: String,
+}
+
+/// Files that match, ordered by key and path, and names that could not be taken.
+#[derive(Debug, Default)]
+pub struct Listing {
+    pub files: Vec<Listed>,
+    pub warnings: Vec<String>,
+}
+
+/// Lists what matches `pattern` below `root`. A directory that does not exist has no files.
+pub fn list(root: &Path, pattern: &PathPattern, partitions: &PartitionsDef) -> io::Result<Listing> {
+    let mut listing = Listing::default();
+    let literal = |piece: &PatternPiece| matches!(piece, PatternPiece::Literal(_));
+    if pattern.pieces.iter().all(literal) {
+        if root.join(&pattern.text).is_file() {
+            let key = PartitionKey::unpartitioned();
+            listing.files.push(Listed { key, path: pattern.text.clone() });
+        }
+        return Ok(listing);
+    }
+    let matcher = Matcher::new(pattern, partitions);
+    let start = PathBuf::from(&matcher.prefix);
+    walk(root, &start, matcher.depth, &matcher, &mut listing)?;
+    listing.files.sort();
+    Ok(listing)
+}
+
+fn walk(
+    root: &Path,
+    dir: &Path,
+    depth: usize,
+    matcher: &Matcher,
+    listing: &mut Listing,
+) -> io::Result<()> {
+    let entries = match std::fs::read_dir(root.join(dir)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let path = dir.join(entry.file_name());
+        let Some(text) = path.to_str() else {
+            let name = path.display();
+            listing.warnings.push(format!("`{name}` is left out: its name is not UTF-8"));
+            continue;
+        };
+        let kind = entry.file_type()?;
+        // A link to a directory is followed only where the pattern says how deep it goes.
+        let is_dir = kind.is_dir()
+            || (kind.is_symlink() && depth != usize::MAX && root.join(&path).is_dir());
+        if is_dir {
+            if depth > 1 {
+                walk(root, &path, depth.saturating_sub(1).max(1), matcher, listing)?;
+            }
+        } else if let Some(key) = matcher.key(text) {
+            listing.files.push(Listed { key, path: text.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+struct Matcher {
+    regex: Regex,
+    captures: Vec<(String, Option<String>)>,
+    /// The directory below which everything is.
+    prefix: String,
+    /// How many levels of names below the prefix can match.
+    depth: usize,
+    date_key: String,
+}
+
+impl Matcher {
+    fn new(pattern: &PathPattern, partitions: &PartitionsDef) -> Matcher {
+        let mut text = String::from("^");
+        let mut captures = Vec::new();
+        for piece in &pattern.pieces {
+            match piece {
+                PatternPiece::Literal(literal) => text += &regex::escape(literal),
+                PatternPiece::Glob(glob) => text += &glob_regex(glob),
+                PatternPiece::Capture { name, format } => {
+                    captures.push((name.clone(), format.clone()));
+                    text += "([^/]+?)";
+                }
+            }
+        }
+        text.push('$');
+        let prefix = match pattern.pieces.first() {
+            Some(PatternPiece::Literal(literal)) => {
+                literal.rfind('/').map_or("", |slash| &literal[..slash.max(1)])
+            }
+            Some(PatternPiece::Glob(_) | PatternPiece::Capture { .. }) | None => "",
+        };
+        let below = pattern.text.get(prefix.len()..).unwrap_or("").trim_start_matches('/');
+        let depth = if pattern.text.contains("**") {
+            usize::MAX
+        } else {
+            below.matches('/').count() + 1
+        };
+        Matcher {
+            regex: Regex::new(&text).expect("every piece is escaped or translated"),
+            captures,
+            prefix: prefix.to_owned(),
+            depth,
+            date_key: date_key(partitions).to_owned(),
+        }
+    }
+
+    fn key(&self, path: &str) -> Option<PartitionKey> {
+        let found = self.regex.captures(path)?;
+        let mut values = BTreeMap::new();
+        for (i, (name, format)) in self.captures.iter().enumerate() {
+            let value = found.get(i + 1)?.as_str();
+            let value = match format {
+                None => value.to_owned(),
+                Some(format) => parse_date(value, format)?.format(&self.date_key).to_string(),
+            };
+            values.insert(name, value);
+        }
+        let text = match values.len() {
+            0 => String::new(),
+            1 => values.into_values().next()?,
+            _ => {
+                let parts: Vec<_> = values.iter().map(|(name, v)| format!("{name}={v}")).collect();
+                parts.join("|")
+            }
+        };
+        Some(PartitionKey::new(text))
+    }
+}
+
+/// How the keys of `partitions` write a date.
+pub fn date_key(partitions: &PartitionsDef) -> &str {
+    match partitions {
+        PartitionsDef::TimeWindow(def) => &def.format,
+        PartitionsDef::Unpartitioned
+        | PartitionsDef::Static(_)
+        | PartitionsDef::Dynamic(_)
+        | PartitionsDef::Multi(_) => DATE_KEY,
+    }
+}
+
+/// `*`, `?`, `[..]`, `**` and `{a,b}` as a regular expression.
+fn glob_regex(glob: &str) -> String {
+    if glob == "**" {
+        return ".*".to_owned();
+    }
+    // `**/` also stands for no directory at all.
+    if glob == "**/" {
+        return "(?:.*/)?".to_owned();
+    }
+    let mut text = String::new();
+    let mut depth = 0;
+    let mut chars = glob.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '*' if chars.peek() == Some(&'*') => {
+                chars.next();
+                if chars.peek() == Some(&'/') {
+                    chars.next();
+                    text += "(?:.*/)?";
+                } else {
+                    text += ".*";
+                }
+            }
+            '*' => text += "[^/]*",
+            '?' => text += "[^/]",
+            '{' => {
+                depth += 1;
+                text += "(?:";
+            }
+            '}' if depth > 0 => {
+                depth -= 1;
+                text.push(')');
+            }
+            ',' if depth > 0 => text.push('|'),
+            '[' => {
+                let class: String = chars.by_ref().take_while(|c| *c != ']').collect();
+                let (not, class) = match class.strip_prefix('!') {
+                    Some(rest) => ("^", rest),
+                    None => ("", class.as_str()),
+                };
+                let class = class.replace('\\', "\\\\").replace('[', "\\[").replace('^', "\\^");
+                text += &format!("[{not}{class}]");
+            }
+            c => text += &regex::escape(&c.to_string()),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    #[track_caller]
+    fn check(files: &[&str], pieces: &[PatternPiece], expect: Expect) {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = dir.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        let text = pieces.iter().map(|piece| match piece {
+            PatternPiece::Literal(text) | PatternPiece::Glob(text) => text.clone(),
+            PatternPiece::Capture { name, .. } => format!("{{{name}}}"),
+        });
+        let pattern = PathPattern { text: text.collect(), pieces: pieces.to_vec() };
+        let listing = list(dir.path(), &pattern, &PartitionsDef::Unpartitioned).unwrap();
+        let lines: Vec<String> =
+            listing.files.iter().map(|f| format!("{} {}", f.key, f.path)).collect();
+        expect.assert_eq(&lines.join("\n"));
+    }
+
+    fn literal(text: &str) -> PatternPiece {
+        PatternPiece::Literal(text.to_owned())
+    }
+
+    fn capture(name: &str, format: Option<&str>) -> PatternPiece {
+        PatternPiece::Capture { name: name.to_owned(), format: format.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_date_capture_is_written_as_keys_are() {
+        check(
+            &["in/20140704.csv", "in/20140701.csv", "in/notes.csv", "in/20140704.csv.tmp"],
+            &[literal("in/"), capture("date", Some("%Y%m%d")), literal(".csv")],
+            expect![[r#"
+                2014-07-01 in/20140701.csv
+                2014-07-04 in/20140704.csv"#]],
+        );
+    }
+
+    #[test]
+    fn several_captures_compose_a_key() {
+        check(
+            &["d/eu/a.csv", "d/us/b.csv", "d/eu/deep/c.csv"],
+            &[literal("d/"), capture("region", None), literal("/"), capture("name", None), literal(".csv")],
+            expect![[r#"
+                name=a|region=eu d/eu/a.csv
+                name=b|region=us d/us/b.csv"#]],
+        );
+    }
+
+    #[test]
+    fn globs_match_as_in_a_shell() {
+        check(
+            &["d/a1.csv", "d/a2.csv", "d/b1.csv", "d/x/a1.csv"],
+            &[literal("d/"), PatternPiece::Glob("a[12].csv".to_owned())],
+            expect![[r#"
+                 d/a1.csv
+                 d/a2.csv"#]],
+        );
+    }
+
+    #[test]
+    fn a_missing_directory_has_no_files() {
+        check(&[], &[literal("none/"), capture("name", None)], expect![""]);
+    }
+}
