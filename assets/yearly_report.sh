@@ -38,7 +38,7 @@ function grid(y, text) {
     printf "<text class=\"axis\" x=\"36\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", y + 4, text
 }
 function chart(   i, t, r, points) {
-    print "<svg viewBox=\"0 0 720 450\" role=\"img\" aria-label=\"Temperatures and rain by month; the table below has the figures\">"
+    print "<svg viewBox=\"-20 0 744 450\" role=\"img\" aria-label=\"Temperatures and rain by month; the table below has the figures\">"
     for (t = -10; t <= 40; t += 10) grid(y_temp(t), t "°")
     for (r = 0; r <= 300; r += 100) grid(y_rain(r), r " mm")
     for (i = 1; i <= n; i++) {
