@@ -1,0 +1,3 @@
+//! The one integration binary: a test file that is not listed here is found by `tidy`.
+
+mod tidy;
