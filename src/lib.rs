@@ -1,5 +1,10 @@
 //! giornata: an asset-centric incremental build system for data pipelines.
 
 pub mod base;
+pub mod cas;
 pub mod defs;
+pub mod engine;
+pub mod exec;
+pub mod io;
+pub mod load;
 pub mod plan;

@@ -1,0 +1,157 @@
+//! What is wrong with a project's files: where, why, and what to do.
+//!
+//! A diagnostic holds facts only; how it is drawn on a terminal is decided elsewhere.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::AssetKey;
+
+/// Something wrong (or doubtful) in a definition file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub severity: Severity,
+    /// Relative to the project's root.
+    pub file: PathBuf,
+    /// The whole text of the file, for excerpts; empty where it is not text.
+    pub text: Arc<str>,
+    /// Bytes of `text`.
+    pub span: Range<usize>,
+    /// What is wrong, as one sentence.
+    pub message: String,
+    /// What stands at `span`; may be empty.
+    pub label: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Further places of the same file with what stands there.
+    pub related: Vec<(Range<usize>, String)>,
+    /// Assets and sources that cannot be used because of this.
+    pub disables: Vec<AssetKey>,
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// What it is about cannot be used.
+    Error,
+    /// Everything can be used, but something is probably not as intended.
+    Warning,
+}
+
+impl Diagnostic {
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// Line and column of the start of the span, counted from 1; the column in characters.
+    pub fn position(&self) -> (u32, u32) {
+        position(&self.text, self.span.start)
+    }
+}
+
+/// Line and column of a byte offset, counted from 1.
+pub(super) fn position(text: &str, offset: usize) -> (u32, u32) {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+    let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
+    let column = 1 + String::from_utf8_lossy(&before[line_start..]).chars().count();
+    (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+}
+
+/// A definition file as it was read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SourceText {
+    /// Relative to the project's root.
+    pub path: PathBuf,
+    pub text: Arc<str>,
+}
+
+/// A place in a definition file. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub file: Arc<SourceText>,
+    pub span: Range<usize>,
+}
+
+impl Place {
+    pub fn error(&self, message: impl Into<String>) -> Diagnostic {
+        self.diagnostic(Severity::Error, message.into())
+    }
+
+    pub fn warning(&self, message: impl Into<String>) -> Diagnostic {
+        self.diagnostic(Severity::Warning, message.into())
+    }
+
+    pub fn line(&self) -> u32 {
+        position(&self.file.text, self.span.start).0
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    fn diagnostic(&self, severity: Severity, message: String) -> Diagnostic {
+        Diagnostic {
+            severity,
+            file: self.file.path.clone(),
+            text: Arc::clone(&self.file.text),
+            span: clamp(&self.file.text, self.span.clone()),
+            message,
+            label: String::new(),
+            help: None,
+            related: Vec::new(),
+            disables: Vec::new(),
+        }
+    }
+}
+
+/// Moves both ends of a span onto characters of the text, so that an excerpt can be cut out.
+fn clamp(text: &str, span: Range<usize>) -> Range<usize> {
+    let start = text.floor_char_boundary(span.start);
+    let end = text.ceil_char_boundary(span.end).max(start);
+    start..end
+}
+
+impl Diagnostic {
+    pub(super) fn label(mut self, label: impl Into<String>) -> Diagnostic {
+        self.label = label.into();
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Diagnostic {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn help_if(mut self, help: Option<String>) -> Diagnostic {
+        self.help = help.or(self.help);
+        self
+    }
+
+    pub(super) fn related(mut self, span: Range<usize>, text: impl Into<String>) -> Diagnostic {
+        let span = clamp(&self.text, span);
+        self.related.push((span, text.into()));
+        self
+    }
+}
+
+/// The name among `known` that a misspelt `name` was probably meant to be.
+pub(super) fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|&(distance, candidate)| {
+            distance <= 1 + name.chars().count().min(candidate.chars().count()) / 4
+        })
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// The help that names a similar word, if there is one.
+pub(super) fn did_you_mean<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    similar(name, known).map(|candidate| format!("did you mean `{candidate}`?"))
+}

@@ -1,0 +1,53 @@
+//! Reads a project's files: what is sound becomes a [`Project`], everything else a [`Diagnostic`].
+//!
+//! Reading is static: nothing of the user's is run, and files that are not definitions are looked
+//! at no further than their first few kilobytes. A broken file disables what it declares and what
+//! reads that; the rest of the project stays usable.
+
+mod diagnostic;
+
+use std::path::{Path, PathBuf};
+
+pub use diagnostic::{Diagnostic, Severity};
+
+use crate::defs::Project;
+
+/// The file that marks the root of a project.
+pub const PROJECT_FILE: &str = "giornata.toml";
+
+/// What a project's files say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// Everything that is sound.
+    pub project: Project,
+    /// By file and place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Every definition file that was read, relative to the root.
+    pub files: Vec<PathBuf>,
+}
+
+/// Why there is no project at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("read {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The nearest directory, from `start` upwards, that holds a `giornata.toml`.
+pub fn find_root(start: &Path) -> Option<PathBuf> {
+    start.ancestors().find(|dir| dir.join(PROJECT_FILE).is_file()).map(Path::to_path_buf)
+}
+
+/// Loads the project whose `giornata.toml` is in `root`.
+pub fn project(root: &Path) -> Result<Loaded, Error> {
+    todo!("{}", root.display())
+}
+
+/// Loads a project from texts instead of a disk: for tests and for embedded examples.
+pub fn project_from(files: &[(&str, &str)]) -> Result<Loaded, Error> {
+    todo!("{}", files.len())
+}
