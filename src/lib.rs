@@ -2,3 +2,5 @@
 
 pub mod base;
 pub mod defs;
+pub mod exec;
+pub mod io;
