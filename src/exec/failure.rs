@@ -1,0 +1,90 @@
+//! Why a step failed, each reason in one sentence.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The reason for which an execution failed; its text is the sentence that the user reads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("exit status {status}")]
+    Exit { status: i32 },
+    #[error("killed by signal {signal}")]
+    Signal { signal: i32 },
+    #[error("timed out after {}", humantime::format_duration(*.after))]
+    TimedOut { after: Duration },
+    #[error("cancelled")]
+    Cancelled,
+    #[error("wrote no output at ${variable}")]
+    NoOutput { variable: &'static str },
+    #[error("left {found} at ${variable}, which must be {expected}")]
+    WrongOutput { variable: &'static str, found: &'static str, expected: &'static str },
+    #[error("cannot start `{program}`: {reason}")]
+    Spawn { program: String, reason: String },
+    /// `file` is relative to the root; line and column count from 1.
+    #[error("{}:{line}:{column}: {message}", file.display())]
+    Sql { file: PathBuf, line: u32, column: u32, message: String },
+    #[error("check failed: `{check}` ({found})")]
+    Check { check: String, found: String },
+    #[error("`{}` changed while it was read; run again", path.display())]
+    InputChanged { path: PathBuf },
+    #[error("cannot read input `{name}`: {reason}")]
+    Input { name: String, reason: String },
+    /// The result cannot be written in its format.
+    #[error("cannot store the result: {0}")]
+    Table(crate::io::Error),
+    #[error("cannot {verb} `{}`: {reason}", path.display())]
+    Io { verb: &'static str, path: PathBuf, reason: String },
+    /// What a function of the user's program said.
+    #[error("{0}")]
+    Function(String),
+    /// The declaration asks for what this kind of step cannot do.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl Failure {
+    /// Whether the same step may well succeed later with the same inputs: such a failure is not
+    /// remembered as the result of its key.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            // sysexits.h calls 75 a temporary failure; a shell reports a child killed by signal 9,
+            // as the kernel does when memory runs out, as 137.
+            Failure::Exit { status } => matches!(status, 75 | 137),
+            Failure::Signal { signal } => *signal == 9,
+            Failure::TimedOut { .. }
+            | Failure::Cancelled
+            | Failure::InputChanged { .. }
+            | Failure::Io { .. } => true,
+            Failure::NoOutput { .. }
+            | Failure::WrongOutput { .. }
+            | Failure::Spawn { .. }
+            | Failure::Sql { .. }
+            | Failure::Check { .. }
+            | Failure::Input { .. }
+            | Failure::Table(_)
+            | Failure::Function(_)
+            | Failure::Unsupported(_) => false,
+        }
+    }
+
+    /// Whether the retries of the step's policy apply: not where a repetition must give the same.
+    pub fn is_worth_a_retry(&self) -> bool {
+        match self {
+            Failure::Cancelled
+            | Failure::InputChanged { .. }
+            | Failure::Sql { .. }
+            | Failure::Table(_)
+            | Failure::Unsupported(_) => false,
+            Failure::Exit { .. }
+            | Failure::Signal { .. }
+            | Failure::TimedOut { .. }
+            | Failure::NoOutput { .. }
+            | Failure::WrongOutput { .. }
+            | Failure::Spawn { .. }
+            | Failure::Check { .. }
+            | Failure::Input { .. }
+            | Failure::Io { .. }
+            | Failure::Function(_) => true,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Runs one step: picks who can run it, and says how it went.
+//!
+//! Knows no graph and no store: a step comes with all that it reads, and what it makes is handed back
+//! in memory or in the staging directory.
+
+mod checks;
+mod command;
+mod control;
+mod failure;
+mod lifeline;
+mod retry;
+mod sql;
+mod step;
+
+use std::sync::Arc;
+
+pub use command::CommandExecutor;
+pub use control::{Control, OnLog};
+pub use failure::Failure;
+pub use lifeline::{Lifeline, sweep_leftovers};
+pub use retry::Retrying;
+pub use sql::SqlExecutor;
+pub use step::{Content, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths};
+
+/// Runs steps one after the other; each worker thread has a set of its own.
+pub trait Executor {
+    fn run(&mut self, step: &Step, control: &Control) -> Outcome;
+}
+
+/// The functions of the program that declares the project.
+pub trait Functions: Send + Sync {
+    fn call(&self, step: &Step) -> Result<Produced, Failure>;
+}
+
+/// The functions of a program that has none.
+pub struct NoFunctions;
+
+impl Functions for NoFunctions {
+    fn call(&self, step: &Step) -> Result<Produced, Failure> {
+        let key = &step.asset.key;
+        Err(Failure::Unsupported(format!("`{key}` is made by a function of another program")))
+    }
+}
+
+/// One executor of each kind.
+pub struct Worker {
+    sql: SqlExecutor,
+    command: CommandExecutor,
+    functions: Arc<dyn Functions>,
+}
+
+impl Worker {
+    /// `lifeline` is shared by all workers of the process.
+    pub fn new(lifeline: Lifeline, functions: Arc<dyn Functions>) -> Worker {
+        Worker { sql: SqlExecutor::new(), command: CommandExecutor::new(lifeline), functions }
+    }
+}
+
+impl Executor for Worker {
+    fn run(&mut self, step: &Step, control: &Control) -> Outcome {
+        todo!()
+    }
+}
