@@ -3,12 +3,14 @@
 //! Nothing here touches a disk, a clock or the environment; a value is what its caller passed in.
 
 pub mod digest;
+pub mod durability;
 pub mod key;
 pub mod record;
 pub mod set;
 pub mod time;
 
 pub use digest::{Digest, DigestBuilder};
+pub use durability::Durability;
 pub use key::{AssetKey, InvalidName, PartitionKey, RunId};
 pub use record::{AssetRow, FailureRow, Flags, MatRow, Output, OutputKind, Rev, StepId, StepParts};
 pub use set::{PartitionIdx, PartitionSet, Ranges, ranges};

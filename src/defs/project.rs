@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 
 use super::{Asset, PartitionsDef};
 use crate::base::AssetKey;
+pub use crate::base::Durability;
 
 /// A validated project: everything in it refers to what exists, and its graph has no cycle.
 ///
@@ -46,15 +47,4 @@ impl Default for Settings {
             log_max_bytes: 64 << 20,
         }
     }
-}
-
-/// What survives a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// Blobs are synced before the rows that name them; the database may lose its last commits.
-    Batch,
-    /// As `Batch`, and every commit is synced.
-    Safe,
-    /// Nothing is synced; after a power cut blobs are hashed again.
-    Fast,
 }
