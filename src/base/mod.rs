@@ -4,6 +4,7 @@
 
 pub mod column;
 pub mod digest;
+pub mod durability;
 pub mod key;
 pub mod record;
 pub mod set;
@@ -11,6 +12,7 @@ pub mod time;
 
 pub use column::{Column, Mark};
 pub use digest::{Digest, DigestBuilder};
+pub use durability::Durability;
 pub use key::{AssetKey, InvalidName, PartitionKey, RunId};
 pub use record::{AssetRow, FailureRow, Flags, MatRow, Output, OutputKind, Rev, StepId, StepParts};
 pub use set::{PartitionIdx, PartitionSet, Ranges, ranges};

@@ -1,6 +1,6 @@
 //! Points and spans of time, and the clock as a parameter.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A span of time, start included and end excluded.
@@ -29,4 +29,25 @@ impl Clock for FixedClock {
     fn now(&self) -> DateTime<Utc> {
         self.0
     }
+}
+
+/// Reads a date or time that a file name or a cell writes in chrono's `strftime` form; what the form
+/// leaves out is the first there is: month 1, day 1, midnight.
+///
+/// ```
+/// use giornata::base::time::parse_date;
+/// assert_eq!(parse_date("2014/07/04", "%Y/%m/%d").unwrap().to_string(), "2014-07-04 00:00:00");
+/// assert_eq!(parse_date("2014", "%Y").unwrap().to_string(), "2014-01-01 00:00:00");
+/// assert_eq!(parse_date("July", "%Y-%m"), None);
+/// ```
+pub fn parse_date(text: &str, format: &str) -> Option<NaiveDateTime> {
+    if let Ok(time) = NaiveDateTime::parse_from_str(text, format) {
+        return Some(time);
+    }
+    let date = |text: &str, format: &str| {
+        NaiveDate::parse_from_str(text, format).ok().and_then(|date| date.and_hms_opt(0, 0, 0))
+    };
+    date(text, format)
+        .or_else(|| date(&format!("{text} 1"), &format!("{format} %d")))
+        .or_else(|| date(&format!("{text} 1 1"), &format!("{format} %m %d")))
 }

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 
 use super::{Asset, PartitionsDef};
 use crate::base::AssetKey;
+pub use crate::base::Durability;
 
 /// A validated project: everything in it refers to what exists, and its graph has no cycle.
 ///
@@ -47,18 +48,6 @@ impl Default for Settings {
         }
     }
 }
-
-/// What survives a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// Blobs are synced before the rows that name them; the database may lose its last commits.
-    Batch,
-    /// As `Batch`, and every commit is synced.
-    Safe,
-    /// Nothing is synced; after a power cut blobs are hashed again.
-    Fast,
-}
-
 impl Project {
     /// Every asset, each after all that it reads, by name where that leaves a choice.
     ///

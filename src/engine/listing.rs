@@ -12,7 +12,7 @@ use regex::Regex;
 
 use crate::base::PartitionKey;
 use crate::defs::{PartitionsDef, PathPattern, PatternPiece};
-use crate::io::split::parse_date;
+use crate::base::time::parse_date;
 
 /// The form of dates in keys where no windows are declared.
 pub const DATE_KEY: &str = "%Y-%m-%d";

@@ -281,7 +281,7 @@ impl View<'_> {
         for (_, edge) in self.own {
             let mut front = set.clone();
             while !front.is_empty() {
-                front = &(edge.mapping.downstream_of(&front) & self.domain.all()) - set;
+                front = &(edge.mapping.downstream_of(&front) & self.domain.all()) - &*set;
                 *set |= &front;
             }
         }

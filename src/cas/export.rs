@@ -1,0 +1,46 @@
+//! Copies a blob to a path of the user's: as a clone where the file system can, never as a link.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::{Cas, Error};
+use crate::base::Digest;
+
+impl Cas {
+    /// Puts the content of a blob at `target`, atomically. The copy is the user's own: it may be
+    /// edited, which is why it is never a hard link.
+    pub fn export(&self, digest: &Digest, target: &Path) -> Result<(), Error> {
+        let source = self.path(digest);
+        if !source.exists() {
+            return Err(Error::Missing { digest: *digest, path: source });
+        }
+        let dir = match target.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            Some(_) | None => Path::new("."),
+        };
+        fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        // Created once with the usual mode, to learn what the user's mask makes of it.
+        let temporary = tempfile::Builder::new()
+            .prefix(".tmp-")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(dir)
+            .map_err(Error::io("write in", dir))?;
+        let mode = temporary
+            .as_file()
+            .metadata()
+            .map_err(Error::io("read", temporary.path()))?
+            .permissions();
+        let path = temporary.into_temp_path();
+        let copied = fs::remove_file(&path)
+            .and_then(|()| reflink_copy::reflink_or_copy(&source, &path))
+            .and_then(|_bytes: Option<u64>| fs::set_permissions(&path, mode));
+        copied.map_err(Error::io("write", &path))?;
+        path.persist(target).map_err(|error| Error::io("write", target)(io_error(error)))
+    }
+}
+
+fn io_error(error: tempfile::PathPersistError) -> io::Error {
+    error.error
+}

@@ -1,0 +1,206 @@
+//! Decides whether a file's digest of last time still holds, from its stat alone.
+//!
+//! A stamp only tells two contents apart if the clock has moved between them. So an entry is trusted
+//! only if both of the file's stamps are older than the moment at which we began to read: any later
+//! write then has a stamp of that moment or after, and shows. Two things follow.
+//!
+//! - That moment must come from the clock that stamps the files. The system clock may be ahead of
+//!   it by a tick (10 ms), and then an edit right after our reading gets a stamp *before* our
+//!   "moment" and stays unseen. [`FsClock`] asks the file system: it touches a file of ours and
+//!   reads the stamp it got. One touch before a batch serves the whole batch, as earlier is safe.
+//! - Where the stamps of a file are coarser than those of our file (another file system), a later
+//!   write may get an earlier stamp by up to that coarseness: the slack.
+//!
+//! `ctime` is looked at too, because `touch -r` and `rsync -t` set `mtime` back, and no one can set
+//! `ctime`. A clock that is set back can still hide an edit of the same size; so can a network
+//! server whose clock is behind ours by more than the slack.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rayon::prelude::*;
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+
+use super::Error;
+use super::hash::hash_stable;
+use crate::base::Digest;
+
+/// The coarsest stamps that are met in practice (FAT), for file systems that were not probed.
+pub const SLACK_UNKNOWN_NS: i64 = 2_000_000_000;
+
+/// What a file's stat says that can tell two contents apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StatKey {
+    pub dev: u64,
+    pub ino: u64,
+    pub size: u64,
+    pub mtime_ns: i64,
+    pub ctime_ns: i64,
+    pub mode: u32,
+}
+
+/// A digest with the state in which the file had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatEntry {
+    pub stat: StatKey,
+    pub digest: Digest,
+    /// By the file system's clock, before the file was read. See [`FsClock`].
+    pub taken_ns: i64,
+}
+
+/// How much coarser the stamps of a file can be than those of [`FsClock`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slack {
+    /// The file system of the store, which was probed.
+    pub dev: u64,
+    /// For files on `dev`.
+    pub ns: i64,
+}
+
+/// What [`observe`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observed {
+    /// The old entry is to be trusted; nothing was read.
+    Unchanged(StatEntry),
+    /// The file was read; remember this entry.
+    Hashed(StatEntry),
+}
+
+impl StatKey {
+    pub fn of(metadata: &Metadata) -> StatKey {
+        StatKey {
+            dev: metadata.dev(),
+            ino: metadata.ino(),
+            size: metadata.size(),
+            mtime_ns: stamp(metadata.mtime(), metadata.mtime_nsec()),
+            ctime_ns: stamp(metadata.ctime(), metadata.ctime_nsec()),
+            mode: metadata.mode(),
+        }
+    }
+}
+
+impl Slack {
+    fn for_dev(self, dev: u64) -> i64 {
+        if dev == self.dev { self.ns } else { SLACK_UNKNOWN_NS.max(self.ns) }
+    }
+}
+
+impl Observed {
+    pub fn entry(&self) -> &StatEntry {
+        match self {
+            Observed::Unchanged(entry) | Observed::Hashed(entry) => entry,
+        }
+    }
+}
+
+/// Whether a file that has the stat `now` still has the digest of `entry`.
+pub fn trusted(entry: &StatEntry, now: &StatKey, slack: Slack) -> bool {
+    let settled = entry.taken_ns.saturating_sub(slack.for_dev(now.dev));
+    entry.stat == *now && now.mtime_ns < settled && now.ctime_ns < settled
+}
+
+/// Says a file's digest, and reads it only if `known` cannot be trusted. `taken_ns` is what
+/// [`FsClock::now_ns`] said before the batch of which this is part.
+pub fn observe(
+    path: &Path,
+    known: Option<&StatEntry>,
+    taken_ns: i64,
+    slack: Slack,
+) -> Result<Observed, Error> {
+    if let Some(entry) = known {
+        let now = StatKey::of(&path.metadata().map_err(Error::io("read", path))?);
+        if trusted(entry, &now, slack) {
+            return Ok(Observed::Unchanged(*entry));
+        }
+    }
+    let hashed = hash_stable(path)?;
+    Ok(Observed::Hashed(StatEntry { stat: hashed.stat, digest: hashed.digest, taken_ns }))
+}
+
+/// [`observe`] for many files, in parallel; the results are in the order of the paths.
+pub fn observe_all<P: AsRef<Path> + Sync>(
+    files: &[(P, Option<StatEntry>)],
+    taken_ns: i64,
+    slack: Slack,
+) -> Vec<Result<Observed, Error>> {
+    files
+        .par_iter()
+        .map(|(path, known)| observe(path.as_ref(), known.as_ref(), taken_ns, slack))
+        .collect()
+}
+
+/// The clock by which the file system stamps: it can only be read by having something stamped.
+#[derive(Debug)]
+pub struct FsClock(Option<File>);
+
+impl FsClock {
+    /// Keeps a file `clock` in `dir` to be stamped. In a directory that cannot be written to, there is
+    /// no clock, and so no trust in anything that is hashed meanwhile.
+    pub fn open(dir: &Path) -> FsClock {
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("clock"));
+        FsClock(file.ok())
+    }
+
+    /// A moment that is not after any write that is still to come. Without a clock: the beginning of
+    /// time, so that no entry that carries it is ever trusted.
+    pub fn now_ns(&self) -> i64 {
+        self.0.as_ref().and_then(|file| stamped(file).ok()).unwrap_or(i64::MIN)
+    }
+
+    /// How coarse the stamps are: the longest step between neighbouring stamps, seen over a few changes.
+    /// Run once, when the store is created; takes a few steps of the clock, at most about 50 ms.
+    pub fn probe(&self) -> Slack {
+        let unknown = Slack { dev: 0, ns: SLACK_UNKNOWN_NS };
+        let Some(file) = &self.0 else { return unknown };
+        let Ok(metadata) = file.metadata() else { return unknown };
+        let ns = granularity(|| stamped(file).ok()).unwrap_or(SLACK_UNKNOWN_NS);
+        Slack { dev: metadata.dev(), ns }
+    }
+}
+
+/// The longest of the first few steps of a clock that is read again and again; `None` if it stands.
+fn granularity(mut read: impl FnMut() -> Option<i64>) -> Option<i64> {
+    const STEPS: u32 = 4;
+    const READS_MAX: u32 = 40_000;
+    let mut last = read()?;
+    let (mut longest, mut steps) = (0, 0);
+    for _ in 0..READS_MAX {
+        let now = read()?;
+        if now == last {
+            continue;
+        }
+        // The first step began somewhere between two stamps.
+        if steps > 0 {
+            longest = longest.max(now.saturating_sub(last));
+        }
+        last = now;
+        steps += 1;
+        if steps > STEPS {
+            return Some(longest);
+        }
+    }
+    None
+}
+
+fn stamped(file: &File) -> io::Result<i64> {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    rustix::fs::futimens(file, &Timestamps { last_access: now, last_modification: now })?;
+    let metadata = file.metadata()?;
+    Ok(stamp(metadata.mtime(), metadata.mtime_nsec()))
+}
+
+/// Sets a file's modification time to now, by the file system's clock.
+pub(super) fn touch(path: &Path) -> io::Result<()> {
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+    };
+    Ok(rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty())?)
+}
+
+fn stamp(seconds: i64, nanoseconds: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+}
