@@ -12,6 +12,7 @@ mod planner;
 mod reason;
 mod records;
 mod request;
+mod why;
 
 pub use db::{Edge, StepVersion};
 pub use freshness::{Freshness, Judgement, Restore, Verify};
@@ -20,3 +21,4 @@ pub use planner::{Decision, Planner};
 pub use reason::{PartChange, ReasonCode};
 pub use records::{Records, Trace};
 pub use request::{Plan, PlanAsset, Reach, Request};
+pub use why::{Cause, Why};

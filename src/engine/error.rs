@@ -1,0 +1,24 @@
+//! What can go wrong with a project as a whole, as opposed to one of its steps.
+
+use std::path::PathBuf;
+
+use crate::base::AssetKey;
+
+/// Why the engine could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("observe source `{asset}`: {problem}")]
+    Source { asset: AssetKey, problem: String },
+    #[error("read `{}`", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("`{asset}` has no result for {partition}; `giornata materialize` makes it")]
+    NoResult { asset: AssetKey, partition: String },
+    #[error("`{asset}` is not an asset of this project")]
+    UnknownAsset { asset: String },
+    #[error("the store cannot be written to, so nothing can be run")]
+    ReadOnly,
+}
