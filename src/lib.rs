@@ -3,3 +3,4 @@
 pub mod base;
 pub mod cas;
 pub mod defs;
+pub mod store;
