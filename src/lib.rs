@@ -8,3 +8,4 @@ pub mod exec;
 pub mod io;
 pub mod load;
 pub mod plan;
+pub mod store;

@@ -1,0 +1,185 @@
+//! What happened: results, versions, traces, runs and attempts, in one SQLite database.
+//!
+//! The store says what is recorded and never what it means: whether a partition is fresh is decided
+//! by `plan`. A state transition is one transaction ([`Store::begin`]); a transaction that changes
+//! records gets the next revision. Bytes are elsewhere, except for small ones (`blob_small`), which
+//! are committed with the record that names them.
+//!
+//! Several processes may have the store open. Writers take turns (`BEGIN IMMEDIATE`), readers see the
+//! last commit; [`Store::read`] gives one reader one state for several questions.
+
+mod error;
+mod health;
+mod open;
+mod owner;
+mod read;
+mod runs;
+mod schema;
+pub mod snapshot;
+mod stats;
+mod write;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
+
+use crate::base::{AssetKey, Digest, Durability, Flags, PartitionIdx, Rev, RunId, StepId};
+
+pub use error::Error;
+pub use health::{BlobState, Problem};
+pub use open::{NetworkDisk, OpenOptions};
+pub use owner::{Owner, Recovered, recover, staging_dir};
+pub use runs::{Attempt, AttemptEnd, Counts, NewAttempt, NewRun, Outcome, Run, RunState};
+pub use schema::FORMAT;
+pub use write::{Traced, Tx};
+
+/// How long a writer waits for another one.
+const BUSY_MS: u32 = 10_000;
+
+/// One connection to the database of a project.
+///
+/// ```
+/// use giornata::base::{AssetKey, Durability};
+/// use giornata::store::Store;
+/// let dir = tempfile::tempdir().unwrap();
+/// let mut store = Store::open(dir.path(), Durability::Batch).unwrap();
+/// let mut tx = store.begin().unwrap();
+/// tx.put_blob_small(&giornata::base::Digest::of_blob(b"1"), b"1").unwrap();
+/// let rev = tx.commit().unwrap();
+/// assert_eq!(store.rev().unwrap(), rev);
+/// ```
+#[derive(Debug)]
+pub struct Store {
+    conn: Connection,
+    path: PathBuf,
+    durability: Durability,
+    statements: Cell<u64>,
+    /// Rows of assets are never removed, so what is here stays true, once it is committed.
+    ids: RefCell<HashMap<AssetKey, i64>>,
+    /// The machine was started anew since the last sync that the database knows of.
+    rebooted: bool,
+}
+
+/// The row of an output in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OutputId(pub i64);
+
+/// All rows of one asset, by partition: what is at one place of each vector belongs together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Column {
+    /// Ascending.
+    pub parts: Vec<PartitionIdx>,
+    pub changed_at: Vec<Rev>,
+    pub verified_at: Vec<Rev>,
+    pub step: Vec<Option<StepId>>,
+    pub key: Vec<Digest>,
+    pub version: Vec<Digest>,
+    pub output: Vec<Option<OutputId>>,
+    pub run: Vec<Option<RunId>>,
+    pub flags: Vec<Flags>,
+}
+
+/// What a key has led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    pub asset: AssetKey,
+    pub part: PartitionIdx,
+    pub output: crate::base::Output,
+    pub version: Digest,
+}
+
+impl Column {
+    pub fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// The place of a partition's row in the vectors.
+    pub fn find(&self, part: PartitionIdx) -> Option<usize> {
+        self.parts.binary_search(&part).ok()
+    }
+}
+
+impl Store {
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many statements were executed so far, those that begin and end transactions included.
+    pub fn statements(&self) -> u64 {
+        self.statements.get()
+    }
+
+    /// Changes whenever another connection commits; says nothing about this one's commits.
+    pub fn data_version(&self) -> Result<i64, Error> {
+        self.ask(|sql| sql.one("PRAGMA data_version", [], |row| row.get(0)))
+    }
+
+    /// Asks several questions of one state of the store.
+    pub fn read<T, E: From<Error>>(
+        &self,
+        questions: impl FnOnce(&Store) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if !self.conn.is_autocommit() {
+            return questions(self);
+        }
+        self.ask(|sql| sql.run("BEGIN", []))?;
+        let answer = questions(self);
+        let ended = self.ask(|sql| sql.run("COMMIT", []));
+        let answer = answer?;
+        ended?;
+        Ok(answer)
+    }
+
+    /// Runs some SQL and says of an error what it means.
+    fn ask<T>(&self, f: impl FnOnce(&Store) -> rusqlite::Result<T>) -> Result<T, Error> {
+        f(self).map_err(|error| Error::sql(&self.path, error))
+    }
+
+    /// The prepared statement, counted.
+    fn stmt(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'_>> {
+        self.statements.set(self.statements.get() + 1);
+        self.conn.prepare_cached(sql)
+    }
+
+    /// Executes a statement; says how many rows it changed.
+    fn run(&self, sql: &'static str, params: impl Params) -> rusqlite::Result<usize> {
+        self.stmt(sql)?.execute(params)
+    }
+
+    fn one<T>(
+        &self,
+        sql: &'static str,
+        params: impl Params,
+        decode: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.stmt(sql)?.query_row(params, decode)
+    }
+
+    fn maybe<T>(
+        &self,
+        sql: &'static str,
+        params: impl Params,
+        decode: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Option<T>> {
+        self.one(sql, params, decode).optional()
+    }
+
+    fn all<T>(
+        &self,
+        sql: &'static str,
+        params: impl Params,
+        decode: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        self.stmt(sql)?.query_map(params, decode)?.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! Who carries out a run, and what is left to do when that process has died.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::params;
+
+use super::read::run_number;
+use super::{Error, Store};
+use crate::base::RunId;
+use crate::cas::lock::{self, LockFile};
+
+/// An engine that lives: it holds the lock of `owners/<id>.lock` until it is dropped.
+#[derive(Debug)]
+pub struct Owner(LockFile);
+
+/// What [`recover`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// Runs that are `interrupted` now, in order.
+    pub runs: Vec<RunId>,
+    /// How many of their attempts had not ended.
+    pub attempts: usize,
+    /// Directories that the caller should remove, if they exist.
+    pub staging: Vec<PathBuf>,
+}
+
+impl Owner {
+    /// Becomes an owner in the project whose store is in `dir`.
+    pub fn acquire(dir: &Path) -> Result<Owner, Error> {
+        let owners = owners_dir(dir);
+        LockFile::create(&owners).map(Owner).map_err(Error::io("write in", &owners))
+    }
+
+    /// What [`super::NewRun::owner`] says.
+    pub fn id(&self) -> &str {
+        self.0.id()
+    }
+}
+
+/// Where a run prepares its results.
+pub fn staging_dir(dir: &Path, run: RunId) -> PathBuf {
+    dir.join("staging").join(run.to_string())
+}
+
+/// Closes runs whose owners have died. Writes nothing if there are none.
+pub fn recover(store: &mut Store) -> Result<Recovered, Error> {
+    let dir = store.path.parent().expect("the database is in a directory").to_owned();
+    let owners = owners_dir(&dir);
+    // Held until the end, so that two processes do not close the same run.
+    let mut dead = Vec::new();
+    let mut alive = Vec::new();
+    for (id, path) in lock::list(&owners).map_err(Error::io("list", &owners))? {
+        match LockFile::take_over(&path) {
+            Ok(Some(lock)) => dead.push(lock),
+            Ok(None) => alive.push(id),
+            // It has just ended by itself; whether it has ended its runs is in the database.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("open", &path)(error)),
+        }
+    }
+    let mut recovered = Recovered::default();
+    if store.running()?.iter().all(|run| alive.contains(&run.owner)) {
+        return Ok(recovered);
+    }
+    let tx = store.begin()?;
+    for run in tx.running()? {
+        // An owner that came after the list was made is alive.
+        let path = owners.join(format!("{}.lock", run.owner));
+        if alive.contains(&run.owner)
+            || (path.exists() && !dead.iter().any(|lock| lock.id() == run.owner))
+        {
+            continue;
+        }
+        recovered.attempts += tx.ask(|sql| {
+            sql.run("UPDATE run SET state = 'interrupted' WHERE id = ?1", [run_number(run.id)])?;
+            sql.run(
+                "UPDATE attempt SET outcome = 'interrupted', detail = ?2
+                 WHERE run = ?1 AND outcome = 'running'",
+                params![run_number(run.id), "the process that ran it died"],
+            )
+        })?;
+        recovered.staging.push(staging_dir(&dir, run.id));
+        recovered.runs.push(run.id);
+    }
+    tx.commit()?;
+    Ok(recovered)
+}
+
+fn owners_dir(dir: &Path) -> PathBuf {
+    dir.join("owners")
+}

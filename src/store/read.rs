@@ -1,0 +1,412 @@
+//! Questions about assets, results, keys and traces.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use rusqlite::{Row, params};
+
+use super::error::undecodable;
+use super::{Column, Error, OutputId, Store, Trace};
+use crate::base::{
+    AssetKey, AssetRow, Digest, FailureRow, Flags, MatRow, Output, OutputKind, PartitionIdx,
+    PartitionKey, PartitionSet, Rev, RunId, StepId, StepParts, ranges,
+};
+use crate::defs::KeyTable;
+
+/// Above this many ranges one scan from the first to the last is cheaper than a query each.
+const RANGES_MAX: usize = 256;
+
+impl Store {
+    /// The number of the last commit that changed records.
+    pub fn rev(&self) -> Result<Rev, Error> {
+        self.ask(|sql| sql.meta_rev())
+    }
+
+    /// Every asset that was ever recorded, in no particular order.
+    pub fn assets(&self) -> Result<Vec<(AssetKey, AssetRow)>, Error> {
+        self.ask(|sql| {
+            let mut ids = HashMap::new();
+            let mut rows = sql.all(
+                "SELECT id, name, verified_rev, max_changed, shape FROM asset ORDER BY id",
+                [],
+                |row| {
+                    ids.insert(row.get::<_, i64>(0)?, ids.len());
+                    Ok((key_at(row, 1)?, asset_row(row, 2)?))
+                },
+            )?;
+            let mut sets = sql.stmt("SELECT asset, kind, data FROM asset_set")?;
+            let mut sets = sets.query([])?;
+            while let Some(set) = sets.next()? {
+                let place = ids.get(&set.get(0)?).ok_or_else(|| undecodable("asset number"))?;
+                add_set(&mut rows[*place].1, set)?;
+            }
+            for (key, row) in &rows {
+                debug_assert!(row.verified_rev.0 < u32::MAX, "{key}");
+            }
+            sql.remember_ids(&rows, &ids);
+            Ok(rows)
+        })
+    }
+
+    /// What is known of one asset as a whole; the default, if it was never recorded.
+    pub fn asset(&self, asset: &AssetKey) -> Result<AssetRow, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(AssetRow::default()) };
+            let mut found = sql.one(
+                "SELECT verified_rev, max_changed, shape FROM asset WHERE id = ?1",
+                [id],
+                |row| asset_row(row, 0),
+            )?;
+            let mut sets = sql.stmt("SELECT asset, kind, data FROM asset_set WHERE asset = ?1")?;
+            let mut sets = sets.query([id])?;
+            while let Some(set) = sets.next()? {
+                add_set(&mut found, set)?;
+            }
+            Ok(found)
+        })
+    }
+
+    /// All rows of an asset, by partition.
+    pub fn column(&self, asset: &AssetKey) -> Result<Column, Error> {
+        self.ask(|sql| {
+            let mut column = Column::default();
+            let Some(id) = sql.asset_id(asset)? else { return Ok(column) };
+            let mut rows = sql.stmt(
+                "SELECT part, changed_at, verified_at, step, key, version, output, run, flags
+                 FROM mat WHERE asset = ?1 ORDER BY part",
+            )?;
+            let mut rows = rows.query([id])?;
+            while let Some(row) = rows.next()? {
+                column.parts.push(row.get(0)?);
+                column.changed_at.push(Rev(row.get(1)?));
+                column.verified_at.push(Rev(row.get(2)?));
+                column.step.push(row.get::<_, Option<i64>>(3)?.map(StepId));
+                column.key.push(digest_at(row, 4)?);
+                column.version.push(digest_at(row, 5)?);
+                column.output.push(row.get::<_, Option<i64>>(6)?.map(OutputId));
+                column.run.push(run_at(row, 7)?);
+                column.flags.push(Flags(row.get(8)?));
+            }
+            Ok(column)
+        })
+    }
+
+    /// The result of one partition.
+    pub fn row(&self, asset: &AssetKey, part: PartitionIdx) -> Result<Option<MatRow>, Error> {
+        Ok(self.rows_between(asset, part, part)?.pop())
+    }
+
+    /// The results of some partitions, by partition.
+    pub fn rows_in(&self, asset: &AssetKey, set: &PartitionSet) -> Result<Vec<MatRow>, Error> {
+        let (Some(first), Some(last)) = (set.min(), set.max()) else { return Ok(Vec::new()) };
+        if ranges(set).nth(RANGES_MAX).is_some() {
+            let mut rows = self.rows_between(asset, first, last)?;
+            rows.retain(|row| set.contains(row.part));
+            return Ok(rows);
+        }
+        let mut rows = Vec::new();
+        for range in ranges(set) {
+            rows.append(&mut self.rows_between(asset, *range.start(), *range.end())?);
+        }
+        Ok(rows)
+    }
+
+    fn rows_between(
+        &self,
+        asset: &AssetKey,
+        first: PartitionIdx,
+        last: PartitionIdx,
+    ) -> Result<Vec<MatRow>, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(Vec::new()) };
+            sql.all(
+                "SELECT part, changed_at, verified_at, step, key, version, run, flags,
+                        output.kind, output.digest, output.size, output.schema
+                 FROM mat LEFT JOIN output ON output.id = mat.output
+                 WHERE asset = ?1 AND part BETWEEN ?2 AND ?3 ORDER BY part",
+                params![id, first, last],
+                mat_row,
+            )
+        })
+    }
+
+    /// The partitions whose version has changed after a revision, removed ones included.
+    pub fn changed_since(&self, asset: &AssetKey, rev: Rev) -> Result<PartitionSet, Error> {
+        self.ask(|sql| {
+            let mut set = PartitionSet::new();
+            let Some(id) = sql.asset_id(asset)? else { return Ok(set) };
+            let mut rows = sql.stmt("SELECT part FROM mat WHERE asset = ?1 AND changed_at > ?2")?;
+            let mut rows = rows.query(params![id, rev.0])?;
+            while let Some(row) = rows.next()? {
+                set.insert(row.get(0)?);
+            }
+            Ok(set)
+        })
+    }
+
+    /// The version that a partition had as of a revision: `None` if it had none yet, a digest of zeros
+    /// if it was removed.
+    pub fn changed_versions(
+        &self,
+        asset: &AssetKey,
+        part: PartitionIdx,
+        rev: Rev,
+    ) -> Result<Option<Digest>, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(None) };
+            sql.maybe(
+                "SELECT version FROM mat_log WHERE asset = ?1 AND part = ?2 AND rev <= ?3
+                 ORDER BY rev DESC LIMIT 1",
+                params![id, part, rev.0],
+                |row| digest_at(row, 0),
+            )
+        })
+    }
+
+    /// What a key has led to.
+    pub fn trace(&self, key: &Digest) -> Result<Option<Trace>, Error> {
+        self.ask(|sql| {
+            sql.maybe(
+                "SELECT output.kind, output.digest, output.size, output.schema,
+                        asset.name, trace.part, trace.version
+                 FROM trace JOIN output ON output.id = trace.output JOIN asset ON asset.id = trace.asset
+                 WHERE trace.key = ?1",
+                [key.as_bytes()],
+                |row| {
+                    Ok(Trace {
+                        output: output_at(row, 0)?.ok_or_else(|| undecodable("output"))?,
+                        asset: key_at(row, 4)?,
+                        part: row.get(5)?,
+                        version: digest_at(row, 6)?,
+                    })
+                },
+            )
+        })
+    }
+
+    /// An output that a [`Column`] names.
+    pub fn output(&self, id: OutputId) -> Result<Option<Output>, Error> {
+        self.ask(|sql| {
+            sql.one("SELECT kind, digest, size, schema FROM output WHERE id = ?1", [id.0], |row| {
+                output_at(row, 0)
+            })
+            .or_else(|error| match error {
+                rusqlite::Error::QueryReturnedNoRows => Ok(None),
+                other => Err(other),
+            })
+        })
+    }
+
+    /// What a step consisted of.
+    pub fn step_parts(&self, step: StepId) -> Result<Option<StepParts>, Error> {
+        self.ask(|sql| {
+            sql.maybe("SELECT parts FROM step_version WHERE id = ?1", [step.0], |row| {
+                serde_json::from_str(row.get_ref(0)?.as_str()?)
+                    .map_err(|_| undecodable("description of a step"))
+            })
+        })
+    }
+
+    /// The row of a step. Written in a transaction of its own, if it is new.
+    pub fn intern_step(&mut self, asset: &AssetKey, parts: &StepParts) -> Result<StepId, Error> {
+        if let Some(known) = self.find_step(asset, parts)? {
+            return Ok(known);
+        }
+        let mut tx = self.begin()?;
+        let step = tx.intern_step(asset, parts)?;
+        tx.commit()?;
+        Ok(step)
+    }
+
+    pub(super) fn find_step(
+        &self,
+        asset: &AssetKey,
+        parts: &StepParts,
+    ) -> Result<Option<StepId>, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(None) };
+            sql.maybe(
+                "SELECT id FROM step_version WHERE asset = ?1 AND digest = ?2",
+                params![id, parts.digest().as_bytes()],
+                |row| row.get(0).map(StepId),
+            )
+        })
+    }
+
+    /// The keys of a table with their indexes; empty if there is none of this name.
+    pub fn key_table(&self, name: &str) -> Result<Arc<KeyTable>, Error> {
+        let (keys, present) = self.key_rows(name)?;
+        Ok(KeyTable::new(keys, present))
+    }
+
+    /// The content of a key table: the place of a key is its index.
+    pub fn key_rows(&self, name: &str) -> Result<(Vec<PartitionKey>, PartitionSet), Error> {
+        self.ask(|sql| {
+            let (mut keys, mut present) = (Vec::new(), PartitionSet::new());
+            let mut rows =
+                sql.stmt("SELECT idx, key, present FROM key_table WHERE name = ?1 ORDER BY idx")?;
+            let mut rows = rows.query([name])?;
+            while let Some(row) = rows.next()? {
+                let index: PartitionIdx = row.get(0)?;
+                if index as usize != keys.len() {
+                    return Err(undecodable("index of a key"));
+                }
+                keys.push(PartitionKey::new(row.get_ref(1)?.as_str()?));
+                if row.get(2)? {
+                    present.insert(index);
+                }
+            }
+            Ok((keys, present))
+        })
+    }
+
+    /// The last failed attempts of an asset's partitions, by partition.
+    pub fn failures(&self, asset: &AssetKey) -> Result<Vec<FailureRow>, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(Vec::new()) };
+            sql.all(
+                "SELECT part, key, run, reason FROM failure WHERE asset = ?1 ORDER BY part",
+                [id],
+                |row| {
+                    Ok(FailureRow {
+                        part: row.get(0)?,
+                        key: digest_at(row, 1)?,
+                        run: run_at(row, 2)?.ok_or_else(|| undecodable("run of a failure"))?,
+                        reason: row.get(3)?,
+                    })
+                },
+            )
+        })
+    }
+
+    /// The content of a small output. It is not checked against its digest: it was committed with it.
+    pub fn blob_small(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+        self.ask(|sql| {
+            sql.maybe("SELECT data FROM blob_small WHERE digest = ?1", [digest.as_bytes()], |row| {
+                row.get(0)
+            })
+        })
+    }
+
+    pub(super) fn meta_rev(&self) -> rusqlite::Result<Rev> {
+        self.one("SELECT value FROM meta WHERE key = 'rev'", [], |row| row.get(0).map(Rev))
+    }
+
+    /// The number of an asset's row; `None` if it was never recorded.
+    pub(super) fn asset_id(&self, asset: &AssetKey) -> rusqlite::Result<Option<i64>> {
+        if let Some(id) = self.ids.borrow().get(asset) {
+            return Ok(Some(*id));
+        }
+        let id = self.maybe("SELECT id FROM asset WHERE name = ?1", [asset.as_str()], |row| {
+            row.get::<_, i64>(0)
+        })?;
+        if let Some(id) = id {
+            self.ids.borrow_mut().insert(asset.clone(), id);
+        }
+        Ok(id)
+    }
+
+    fn remember_ids(&self, rows: &[(AssetKey, AssetRow)], ids: &HashMap<i64, usize>) {
+        let mut known = self.ids.borrow_mut();
+        for (id, place) in ids {
+            known.insert(rows[*place].0.clone(), *id);
+        }
+    }
+}
+
+fn asset_row(row: &Row<'_>, at: usize) -> rusqlite::Result<AssetRow> {
+    Ok(AssetRow {
+        verified_rev: Rev(row.get(at)?),
+        max_changed: Rev(row.get(at + 1)?),
+        shape: row.get::<_, Option<[u8; 32]>>(at + 2)?.map(Digest::from_bytes),
+        ..AssetRow::default()
+    })
+}
+
+/// Puts a row `asset, kind, data` of `asset_set` in its place.
+fn add_set(row: &mut AssetRow, set: &Row<'_>) -> rusqlite::Result<()> {
+    let data = set_at(set, 2)?;
+    match set.get_ref(1)?.as_str()? {
+        "fresh" => row.fresh = data,
+        "failed" => row.failed = data,
+        other => {
+            let place: usize = other
+                .strip_prefix("seen.")
+                .and_then(|number| number.parse().ok())
+                .filter(|place| *place < 1_000_000)
+                .ok_or_else(|| undecodable("kind of set"))?;
+            if row.seen.len() <= place {
+                row.seen.resize_with(place + 1, PartitionSet::new);
+            }
+            row.seen[place] = data;
+        }
+    }
+    Ok(())
+}
+
+fn mat_row(row: &Row<'_>) -> rusqlite::Result<MatRow> {
+    Ok(MatRow {
+        part: row.get(0)?,
+        changed_at: Rev(row.get(1)?),
+        verified_at: Rev(row.get(2)?),
+        step: row.get::<_, Option<i64>>(3)?.map(StepId),
+        key: digest_at(row, 4)?,
+        version: digest_at(row, 5)?,
+        run: run_at(row, 6)?,
+        flags: Flags(row.get(7)?),
+        output: output_at(row, 8)?,
+    })
+}
+
+/// An output in four columns, from `at` on; `None` if they are null.
+fn output_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Output>> {
+    let Some(kind) = row.get_ref(at)?.as_str_or_null()? else { return Ok(None) };
+    Ok(Some(Output {
+        kind: output_kind(kind)?,
+        digest: digest_at(row, at + 1)?,
+        size: row.get::<_, i64>(at + 2)? as u64,
+        schema: row.get(at + 3)?,
+    }))
+}
+
+pub(super) fn output_kind_text(kind: OutputKind) -> &'static str {
+    match kind {
+        OutputKind::Table => "table",
+        OutputKind::File => "file",
+        OutputKind::Tree => "tree",
+    }
+}
+
+fn output_kind(text: &str) -> rusqlite::Result<OutputKind> {
+    [OutputKind::Table, OutputKind::File, OutputKind::Tree]
+        .into_iter()
+        .find(|kind| output_kind_text(*kind) == text)
+        .ok_or_else(|| undecodable("kind of output"))
+}
+
+pub(super) fn key_at(row: &Row<'_>, at: usize) -> rusqlite::Result<AssetKey> {
+    AssetKey::parse(row.get_ref(at)?.as_str()?).map_err(|_| undecodable("name of an asset"))
+}
+
+pub(super) fn digest_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Digest> {
+    Digest::from_slice(row.get_ref(at)?.as_blob()?).ok_or_else(|| undecodable("digest"))
+}
+
+pub(super) fn set_at(row: &Row<'_>, at: usize) -> rusqlite::Result<PartitionSet> {
+    PartitionSet::deserialize_from(row.get_ref(at)?.as_blob()?)
+        .map_err(|_| undecodable("set of partitions"))
+}
+
+/// How a run is written: SQLite's numbers are signed.
+pub(super) fn run_number(run: RunId) -> i64 {
+    run.0 as i64
+}
+
+pub(super) fn run_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<RunId>> {
+    Ok(row.get::<_, Option<i64>>(at)?.map(|number| RunId(number as u64)))
+}
+
+/// A JSON object of numbers.
+pub(super) fn numbers_at(row: &Row<'_>, at: usize) -> rusqlite::Result<BTreeMap<String, u64>> {
+    serde_json::from_str(row.get_ref(at)?.as_str()?).map_err(|_| undecodable("list of counts"))
+}

@@ -1,0 +1,374 @@
+//! Runs, what they target, and the attempts that they made. None of these is a change of records.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Row, params};
+
+use super::error::undecodable;
+use super::read::{key_at, numbers_at, run_at, run_number, set_at};
+use super::write::serialize;
+use super::{Error, Store, Tx};
+use crate::base::{AssetKey, PartitionIdx, PartitionSet, RunId};
+
+/// How many partitions had which outcome, by the names that the engine gives.
+pub type Counts = BTreeMap<String, u64>;
+
+/// A run that begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NewRun<'a> {
+    pub started_ms: i64,
+    /// The id of the [`super::Owner`] that carries it out.
+    pub owner: &'a str,
+    /// As the user would type it again.
+    pub command: &'a str,
+    pub targets: &'a [(AssetKey, PartitionSet)],
+}
+
+/// A recorded run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    pub id: RunId,
+    pub started_ms: i64,
+    /// `None`: it goes on, or nobody knows when it was interrupted.
+    pub finished_ms: Option<i64>,
+    pub state: RunState,
+    pub owner: String,
+    pub command: String,
+    pub counts: Counts,
+}
+
+/// What has become of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RunState {
+    Running,
+    Success,
+    Failure,
+    Cancelled,
+    /// Its process died.
+    Interrupted,
+}
+
+/// An attempt that begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewAttempt<'a> {
+    pub run: RunId,
+    pub asset: &'a AssetKey,
+    pub part: PartitionIdx,
+    /// Counted from 1 within the run.
+    pub attempt: u32,
+    pub started_ms: i64,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptEnd<'a> {
+    pub duration_ms: u64,
+    pub outcome: Outcome,
+    /// One sentence: `exit status 3`; empty after success.
+    pub detail: &'a str,
+    /// Where its log is, if it wrote any.
+    pub log: Option<&'a str>,
+}
+
+/// A recorded attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    pub run: RunId,
+    pub asset: AssetKey,
+    pub part: PartitionIdx,
+    pub attempt: u32,
+    pub started_ms: i64,
+    pub duration_ms: Option<u64>,
+    pub outcome: Outcome,
+    pub detail: String,
+    pub log: Option<String>,
+}
+
+/// What has become of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    Running,
+    Success,
+    Failure,
+    Cancelled,
+    /// The process that made it died.
+    Interrupted,
+}
+
+impl RunState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunState::Running => "running",
+            RunState::Success => "success",
+            RunState::Failure => "failure",
+            RunState::Cancelled => "cancelled",
+            RunState::Interrupted => "interrupted",
+        }
+    }
+
+    const ALL: [RunState; 5] = [
+        RunState::Running,
+        RunState::Success,
+        RunState::Failure,
+        RunState::Cancelled,
+        RunState::Interrupted,
+    ];
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Running => "running",
+            Outcome::Success => "success",
+            Outcome::Failure => "failure",
+            Outcome::Cancelled => "cancelled",
+            Outcome::Interrupted => "interrupted",
+        }
+    }
+
+    const ALL: [Outcome; 5] = [
+        Outcome::Running,
+        Outcome::Success,
+        Outcome::Failure,
+        Outcome::Cancelled,
+        Outcome::Interrupted,
+    ];
+}
+
+impl Store {
+    /// Records a run and what it targets, in a transaction of its own.
+    pub fn begin_run(&mut self, run: &NewRun<'_>) -> Result<RunId, Error> {
+        let mut tx = self.begin()?;
+        let id = tx.begin_run(run)?;
+        tx.commit()?;
+        Ok(id)
+    }
+
+    /// Records the end of a run, in a transaction of its own.
+    pub fn finish_run(
+        &mut self,
+        run: RunId,
+        state: RunState,
+        finished_ms: i64,
+        counts: &Counts,
+    ) -> Result<(), Error> {
+        let mut tx = self.begin()?;
+        tx.finish_run(run, state, finished_ms, counts)?;
+        tx.commit().map(|_rev| ())
+    }
+
+    /// Records that an attempt has started, in a transaction of its own.
+    pub fn start_attempt(&mut self, attempt: &NewAttempt<'_>) -> Result<(), Error> {
+        let mut tx = self.begin()?;
+        tx.start_attempt(attempt)?;
+        tx.commit().map(|_rev| ())
+    }
+
+    /// Records how an attempt ended, in a transaction of its own.
+    pub fn finish_attempt(
+        &mut self,
+        run: RunId,
+        asset: &AssetKey,
+        part: PartitionIdx,
+        attempt: u32,
+        end: &AttemptEnd<'_>,
+    ) -> Result<(), Error> {
+        let mut tx = self.begin()?;
+        tx.finish_attempt(run, asset, part, attempt, end)?;
+        tx.commit().map(|_rev| ())
+    }
+
+    pub fn run_row(&self, id: RunId) -> Result<Option<Run>, Error> {
+        self.ask(|sql| {
+            sql.maybe(
+                "SELECT id, started_ms, finished_ms, state, owner, command, counts FROM run WHERE id = ?1",
+                [run_number(id)],
+                run_row_at,
+            )
+        })
+    }
+
+    /// The last runs, the newest first.
+    pub fn runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
+        self.ask(|sql| {
+            sql.all(
+                "SELECT id, started_ms, finished_ms, state, owner, command, counts FROM run
+                 ORDER BY id DESC LIMIT ?1",
+                [i64::try_from(limit).unwrap_or(i64::MAX)],
+                run_row_at,
+            )
+        })
+    }
+
+    /// The runs that have not ended, as far as is recorded.
+    pub fn running(&self) -> Result<Vec<Run>, Error> {
+        self.ask(|sql| {
+            sql.all(
+                "SELECT id, started_ms, finished_ms, state, owner, command, counts FROM run
+                 WHERE state = 'running' ORDER BY id",
+                [],
+                run_row_at,
+            )
+        })
+    }
+
+    /// What a run is about.
+    pub fn run_targets(&self, run: RunId) -> Result<Vec<(AssetKey, PartitionSet)>, Error> {
+        self.ask(|sql| {
+            sql.all(
+                "SELECT name, data FROM run_target JOIN asset ON asset.id = run_target.asset
+                 WHERE run = ?1 ORDER BY name",
+                [run_number(run)],
+                |row| Ok((key_at(row, 0)?, set_at(row, 1)?)),
+            )
+        })
+    }
+
+    /// The attempts of a run, in the order in which they started.
+    pub fn attempts(&self, run: RunId) -> Result<Vec<Attempt>, Error> {
+        self.ask(|sql| {
+            sql.all(
+                "SELECT name, part, run, attempt, started_ms, duration_ms, outcome, detail, log
+                 FROM attempt JOIN asset ON asset.id = attempt.asset
+                 WHERE run = ?1 ORDER BY started_ms, name, part, attempt",
+                [run_number(run)],
+                attempt_at,
+            )
+        })
+    }
+
+    /// The newest attempt to make a partition.
+    pub fn last_attempt(
+        &self,
+        asset: &AssetKey,
+        part: PartitionIdx,
+    ) -> Result<Option<Attempt>, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(None) };
+            sql.maybe(
+                "SELECT name, part, run, attempt, started_ms, duration_ms, outcome, detail, log
+                 FROM attempt JOIN asset ON asset.id = attempt.asset
+                 WHERE asset = ?1 AND part = ?2 ORDER BY run DESC, attempt DESC LIMIT 1",
+                params![id, part],
+                attempt_at,
+            )
+        })
+    }
+}
+
+impl Tx<'_> {
+    /// Records a run and what it targets.
+    pub fn begin_run(&mut self, run: &NewRun<'_>) -> Result<RunId, Error> {
+        let NewRun { started_ms, owner, command, targets } = run;
+        let id = self.ask(|sql| {
+            sql.run(
+                "INSERT INTO run (started_ms, state, owner, command) VALUES (?1, 'running', ?2, ?3)",
+                params![started_ms, owner, command],
+            )?;
+            Ok(sql.conn.last_insert_rowid())
+        })?;
+        for (asset, set) in *targets {
+            let asset = self.ensure_asset(asset)?;
+            self.ask(|sql| {
+                sql.run(
+                    "INSERT OR REPLACE INTO run_target (run, asset, data) VALUES (?1, ?2, ?3)",
+                    params![id, asset, serialize(set.clone())],
+                )
+            })?;
+        }
+        Ok(RunId(id as u64))
+    }
+
+    pub fn finish_run(
+        &mut self,
+        run: RunId,
+        state: RunState,
+        finished_ms: i64,
+        counts: &Counts,
+    ) -> Result<(), Error> {
+        let counts = serde_json::to_string(counts).expect("a map of numbers can be written");
+        self.ask(|sql| {
+            sql.run(
+                "UPDATE run SET state = ?2, finished_ms = ?3, counts = ?4 WHERE id = ?1",
+                params![run_number(run), state.as_str(), finished_ms, counts],
+            )
+        })?;
+        Ok(())
+    }
+
+    pub fn start_attempt(&mut self, attempt: &NewAttempt<'_>) -> Result<(), Error> {
+        let NewAttempt { run, asset, part, attempt, started_ms } = attempt;
+        let id = self.ensure_asset(asset)?;
+        self.ask(|sql| {
+            sql.run(
+                "INSERT OR REPLACE INTO attempt (asset, part, run, attempt, started_ms, outcome)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 'running')",
+                params![id, part, run_number(*run), attempt, started_ms],
+            )
+        })?;
+        Ok(())
+    }
+
+    pub fn finish_attempt(
+        &mut self,
+        run: RunId,
+        asset: &AssetKey,
+        part: PartitionIdx,
+        attempt: u32,
+        end: &AttemptEnd<'_>,
+    ) -> Result<(), Error> {
+        let id = self.ensure_asset(asset)?;
+        let AttemptEnd { duration_ms, outcome, detail, log } = end;
+        self.ask(|sql| {
+            sql.run(
+                "UPDATE attempt SET duration_ms = ?5, outcome = ?6, detail = ?7, log = ?8
+                 WHERE asset = ?1 AND part = ?2 AND run = ?3 AND attempt = ?4",
+                params![
+                    id,
+                    part,
+                    run_number(run),
+                    attempt,
+                    *duration_ms as i64,
+                    outcome.as_str(),
+                    detail,
+                    log
+                ],
+            )
+        })?;
+        Ok(())
+    }
+}
+
+fn run_row_at(row: &Row<'_>) -> rusqlite::Result<Run> {
+    let state = row.get_ref(3)?.as_str()?;
+    Ok(Run {
+        id: run_at(row, 0)?.ok_or_else(|| undecodable("number of a run"))?,
+        started_ms: row.get(1)?,
+        finished_ms: row.get(2)?,
+        state: RunState::ALL
+            .into_iter()
+            .find(|known| known.as_str() == state)
+            .ok_or_else(|| undecodable("state of a run"))?,
+        owner: row.get(4)?,
+        command: row.get(5)?,
+        counts: numbers_at(row, 6)?,
+    })
+}
+
+fn attempt_at(row: &Row<'_>) -> rusqlite::Result<Attempt> {
+    let outcome = row.get_ref(6)?.as_str()?;
+    Ok(Attempt {
+        asset: key_at(row, 0)?,
+        part: row.get(1)?,
+        run: run_at(row, 2)?.ok_or_else(|| undecodable("number of a run"))?,
+        attempt: row.get(3)?,
+        started_ms: row.get(4)?,
+        duration_ms: row.get::<_, Option<i64>>(5)?.map(|ms| ms as u64),
+        outcome: Outcome::ALL
+            .into_iter()
+            .find(|known| known.as_str() == outcome)
+            .ok_or_else(|| undecodable("outcome of an attempt"))?,
+        detail: row.get(7)?,
+        log: row.get(8)?,
+    })
+}

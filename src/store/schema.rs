@@ -1,0 +1,177 @@
+//! The tables, as migrations from each format to the next. The format is the number of migrations.
+
+use rusqlite_migration::{M, Migrations};
+
+/// The newest format that this program knows.
+pub const FORMAT: u32 = MIGRATIONS.len() as u32;
+
+pub(super) fn migrations() -> Migrations<'static> {
+    Migrations::from_slice(MIGRATIONS)
+}
+
+const MIGRATIONS: &[M<'static>] = &[M::up(FORMAT_1)];
+
+// Released formats do not change: a change is a new entry of MIGRATIONS.
+const FORMAT_1: &str = r#"
+CREATE TABLE meta (
+    key TEXT NOT NULL PRIMARY KEY,
+    value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO meta (key, value) VALUES ('rev', 0), ('last_synced_rev', 0);
+
+CREATE TABLE asset (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    verified_rev INTEGER NOT NULL DEFAULT 0,
+    max_changed INTEGER NOT NULL DEFAULT 0,
+    shape BLOB
+) STRICT;
+
+-- Apart from `asset`, so that moving a revision does not rewrite bitmaps.
+CREATE TABLE asset_set (
+    asset INTEGER NOT NULL,
+    kind TEXT NOT NULL, -- fresh, failed, seen.0, seen.1 ...
+    data BLOB NOT NULL, -- a serialized roaring bitmap
+    PRIMARY KEY (asset, kind)
+) STRICT, WITHOUT ROWID;
+
+-- Append-only: an index is never given to another key.
+CREATE TABLE key_table (
+    name TEXT NOT NULL,
+    idx INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    present INTEGER NOT NULL,
+    added_rev INTEGER NOT NULL,
+    removed_rev INTEGER,
+    PRIMARY KEY (name, idx)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX key_table_key ON key_table (name, key);
+
+CREATE TABLE step_version (
+    id INTEGER PRIMARY KEY,
+    asset INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    parts TEXT NOT NULL, -- JSON object
+    UNIQUE (asset, digest)
+) STRICT;
+
+CREATE TABLE output (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    schema TEXT
+) STRICT;
+CREATE INDEX output_digest ON output (digest);
+
+-- The current result of each partition of each asset.
+CREATE TABLE mat (
+    asset INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    verified_at INTEGER NOT NULL,
+    step INTEGER,
+    key BLOB NOT NULL,
+    version BLOB NOT NULL,
+    output INTEGER,
+    run INTEGER,
+    flags INTEGER NOT NULL,
+    PRIMARY KEY (asset, part)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX mat_changed ON mat (asset, changed_at);
+
+-- Every version that a partition has had.
+CREATE TABLE mat_log (
+    asset INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    rev INTEGER NOT NULL,
+    version BLOB NOT NULL,
+    run INTEGER,
+    PRIMARY KEY (asset, part, rev)
+) STRICT, WITHOUT ROWID;
+
+-- Which result a key has led to.
+CREATE TABLE trace (
+    key BLOB NOT NULL PRIMARY KEY,
+    asset INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    output INTEGER NOT NULL,
+    version BLOB NOT NULL,
+    created_rev INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE failure (
+    asset INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    run INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (asset, part)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE blob_small (
+    digest BLOB NOT NULL PRIMARY KEY,
+    data BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE blob (
+    digest BLOB NOT NULL PRIMARY KEY,
+    size INTEGER NOT NULL,
+    created_rev INTEGER NOT NULL,
+    state TEXT NOT NULL -- sound, missing, corrupt
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE stat (
+    path TEXT NOT NULL PRIMARY KEY,
+    dev INTEGER NOT NULL,
+    ino INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,
+    mode INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    taken_ns INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    started_ms INTEGER NOT NULL,
+    finished_ms INTEGER,
+    state TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    command TEXT NOT NULL,
+    counts TEXT NOT NULL DEFAULT '{}' -- JSON object
+) STRICT;
+CREATE INDEX run_running ON run (id) WHERE state = 'running';
+
+CREATE TABLE run_target (
+    run INTEGER NOT NULL,
+    asset INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (run, asset)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE attempt (
+    asset INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    started_ms INTEGER NOT NULL,
+    duration_ms INTEGER,
+    outcome TEXT NOT NULL,
+    detail TEXT NOT NULL DEFAULT '',
+    log TEXT,
+    PRIMARY KEY (asset, part, run, attempt)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attempt_run ON attempt (run);
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_migrations_apply() {
+        migrations().validate().unwrap();
+    }
+}

@@ -1,0 +1,599 @@
+//! The one way to change records: a transaction that holds the write lock from its beginning.
+
+use std::collections::HashSet;
+use std::ops::Deref;
+
+use rusqlite::params;
+
+use super::read::{digest_at, output_kind_text, run_number, set_at};
+use super::{Error, Store, Trace};
+use crate::base::{
+    AssetKey, AssetRow, Digest, Durability, FailureRow, Flags, MatRow, Output, PartitionIdx,
+    PartitionKey, PartitionSet, Rev, StepId, StepParts,
+};
+
+/// The version of what was removed.
+const NOTHING: Digest = Digest::from_bytes([0; 32]);
+
+/// A transaction. All questions of [`Store`] can be asked of it, and see what it has written. What is
+/// not committed never happened.
+#[derive(Debug)]
+pub struct Tx<'a> {
+    store: &'a mut Store,
+    found: Rev,
+    /// Records were changed, so the commit is a new revision.
+    changed: bool,
+    /// Assets whose `max_changed` is already that of this transaction.
+    moved: HashSet<i64>,
+    done: bool,
+}
+
+/// What [`Tx::put_trace`] found under the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Traced {
+    New,
+    /// The same version was recorded before.
+    Same,
+    /// Another version was recorded before, and stays: the step is not deterministic.
+    Differs(Trace),
+}
+
+impl Deref for Tx<'_> {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        self.store
+    }
+}
+
+impl Drop for Tx<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            // Numbers of assets that this transaction made are void. If the rollback fails, the
+            // connection is unusable, and whatever comes next says so.
+            self.store.ids.borrow_mut().clear();
+            let _ = self.store.ask(|sql| sql.run("ROLLBACK", []));
+        }
+    }
+}
+
+impl Store {
+    /// Begins a transaction; waits for another process's.
+    pub fn begin(&mut self) -> Result<Tx<'_>, Error> {
+        self.ask(|sql| sql.run("BEGIN IMMEDIATE", []))?;
+        let mut tx =
+            Tx { store: self, found: Rev(0), changed: false, moved: HashSet::new(), done: false };
+        tx.found = tx.ask(|sql| sql.meta_rev())?;
+        if tx.found.0 == u32::MAX {
+            return Err(Error::RevisionsExhausted { path: tx.path.clone() });
+        }
+        Ok(tx)
+    }
+}
+
+impl Tx<'_> {
+    /// The revision that the transaction found.
+    pub fn rev(&self) -> Rev {
+        self.found
+    }
+
+    /// The revision that its commit will be, if it changes records.
+    pub fn next_rev(&self) -> Rev {
+        Rev(self.found.0 + 1)
+    }
+
+    /// Makes it all happen. The revision stays what it was if no record was changed.
+    pub fn commit(mut self) -> Result<Rev, Error> {
+        let rev = if self.changed { self.next_rev() } else { self.found };
+        if self.changed {
+            // With syncs, the caller has synced the blobs before. What was written without syncs
+            // earlier stays unsynced until `mark_synced`.
+            let statement = match self.durability {
+                Durability::Fast => "UPDATE meta SET value = ?1 WHERE key = 'rev'",
+                Durability::Batch | Durability::Safe => {
+                    "UPDATE meta SET value = ?1 WHERE value = ?2 AND key IN ('rev', 'last_synced_rev')"
+                }
+            };
+            self.ask(|sql| match self.durability {
+                Durability::Fast => sql.run(statement, [rev.0]),
+                Durability::Batch | Durability::Safe => sql.run(statement, [rev.0, self.found.0]),
+            })?;
+        }
+        self.ask(|sql| sql.run("COMMIT", []))?;
+        self.done = true;
+        Ok(rev)
+    }
+
+    /// Records a result, and says as of when its version is what it is. The store finds that out
+    /// itself: `row.changed_at` is not looked at. A removed result differs from any other.
+    pub fn put_mat(&mut self, asset: &AssetKey, row: &MatRow) -> Result<Rev, Error> {
+        let id = self.ensure_asset(asset)?;
+        let next = self.next_rev();
+        self.changed = true;
+        let before = self.ask(|sql| {
+            sql.maybe(
+                "SELECT version, flags, changed_at FROM mat WHERE asset = ?1 AND part = ?2",
+                params![id, row.part],
+                |row| Ok((digest_at(row, 0)?, Flags(row.get(1)?), Rev(row.get(2)?))),
+            )
+        })?;
+        let removed = row.flags.has(Flags::REMOVED);
+        let changed_at = match before {
+            Some((version, flags, changed_at))
+                if flags.has(Flags::REMOVED) == removed && (removed || version == row.version) =>
+            {
+                changed_at
+            }
+            Some(_) | None => next,
+        };
+        let output = row.output.as_ref().map(|output| self.intern_output(output)).transpose()?;
+        self.ask(|sql| {
+            sql.run(
+                "INSERT INTO mat (asset, part, changed_at, verified_at, step, key, version, output, run, flags)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                 ON CONFLICT (asset, part) DO UPDATE SET changed_at = ?3, verified_at = ?4, step = ?5,
+                   key = ?6, version = ?7, output = ?8, run = ?9, flags = ?10",
+                params![
+                    id,
+                    row.part,
+                    changed_at.0,
+                    row.verified_at.0,
+                    row.step.map(|step| step.0),
+                    row.key.as_bytes(),
+                    row.version.as_bytes(),
+                    output,
+                    row.run.map(run_number),
+                    row.flags.0,
+                ],
+            )
+        })?;
+        if changed_at == next {
+            self.log_change(id, row.part, &row.version, row.run.map(run_number))?;
+        }
+        Ok(changed_at)
+    }
+
+    /// Says that a result corresponds to its inputs as of `verified_at`, if its key still is `key` and
+    /// nobody has invalidated or removed it meanwhile. Says whether that was so. Never moves back.
+    pub fn verify(
+        &mut self,
+        asset: &AssetKey,
+        part: PartitionIdx,
+        key: &Digest,
+        verified_at: Rev,
+    ) -> Result<bool, Error> {
+        let Some(id) = self.ask(|sql| sql.asset_id(asset))? else { return Ok(false) };
+        let gone = Flags::REMOVED.with(Flags::INVALIDATED);
+        let updated = self.ask(|sql| {
+            sql.run(
+                "UPDATE mat SET verified_at = max(verified_at, ?4)
+                 WHERE asset = ?1 AND part = ?2 AND key = ?3 AND flags & ?5 = 0",
+                params![id, part, key.as_bytes(), verified_at.0, gone.0],
+            )
+        })?;
+        self.changed |= updated > 0;
+        Ok(updated > 0)
+    }
+
+    /// Adds marks to results, such as [`Flags::INVALIDATED`]; says which of `set` there are.
+    pub fn add_flags(
+        &mut self,
+        asset: &AssetKey,
+        set: &PartitionSet,
+        flags: Flags,
+    ) -> Result<PartitionSet, Error> {
+        let id = self.ensure_asset(asset)?;
+        let mut marked = PartitionSet::new();
+        for row in self.rows_in(asset, set)? {
+            self.changed = true;
+            marked.insert(row.part);
+            self.ask(|sql| {
+                sql.run(
+                    "UPDATE mat SET flags = flags | ?3 WHERE asset = ?1 AND part = ?2",
+                    params![id, row.part, flags.0],
+                )
+            })?;
+        }
+        Ok(marked)
+    }
+
+    /// Leaves tombstones where there are results, and says where that was.
+    pub fn remove_mat(
+        &mut self,
+        asset: &AssetKey,
+        set: &PartitionSet,
+    ) -> Result<PartitionSet, Error> {
+        let id = self.ensure_asset(asset)?;
+        let next = self.next_rev();
+        let mut removed = PartitionSet::new();
+        for row in self.rows_in(asset, set)? {
+            if row.flags.has(Flags::REMOVED) {
+                continue;
+            }
+            self.changed = true;
+            removed.insert(row.part);
+            self.ask(|sql| {
+                sql.run(
+                    "UPDATE mat SET changed_at = ?3, verified_at = ?3, step = NULL, key = ?4,
+                       version = ?4, output = NULL, run = NULL, flags = ?5
+                     WHERE asset = ?1 AND part = ?2",
+                    params![id, row.part, next.0, NOTHING.as_bytes(), Flags::REMOVED.0],
+                )
+            })?;
+            self.log_change(id, row.part, &NOTHING, None)?;
+        }
+        Ok(removed)
+    }
+
+    /// Records what a key has led to. What was recorded first stays.
+    pub fn put_trace(
+        &mut self,
+        key: &Digest,
+        asset: &AssetKey,
+        part: PartitionIdx,
+        output: &Output,
+        version: &Digest,
+    ) -> Result<Traced, Error> {
+        if self.insert_trace(key, asset, part, output, version)? {
+            return Ok(Traced::New);
+        }
+        let known = self.trace(key)?.expect("the insertion has just found it");
+        Ok(if known.version == *version { Traced::Same } else { Traced::Differs(known) })
+    }
+
+    /// Records what a key has led to, in place of what was recorded before.
+    pub fn replace_trace(
+        &mut self,
+        key: &Digest,
+        asset: &AssetKey,
+        part: PartitionIdx,
+        output: &Output,
+        version: &Digest,
+    ) -> Result<(), Error> {
+        self.remove_trace(key)?;
+        self.insert_trace(key, asset, part, output, version)?;
+        Ok(())
+    }
+
+    /// Forgets what a key has led to: its content is gone.
+    pub fn remove_trace(&mut self, key: &Digest) -> Result<(), Error> {
+        let gone = self.ask(|sql| sql.run("DELETE FROM trace WHERE key = ?1", [key.as_bytes()]))?;
+        self.changed |= gone > 0;
+        Ok(())
+    }
+
+    fn insert_trace(
+        &mut self,
+        key: &Digest,
+        asset: &AssetKey,
+        part: PartitionIdx,
+        output: &Output,
+        version: &Digest,
+    ) -> Result<bool, Error> {
+        let id = self.ensure_asset(asset)?;
+        let output = self.intern_output(output)?;
+        let inserted = self.ask(|sql| {
+            sql.run(
+                "INSERT OR IGNORE INTO trace (key, asset, part, output, version, created_rev)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![key.as_bytes(), id, part, output, version.as_bytes(), self.next_rev().0],
+            )
+        })?;
+        self.changed |= inserted > 0;
+        Ok(inserted > 0)
+    }
+
+    /// Stores a small output with the record that names it.
+    pub fn put_blob_small(&mut self, digest: &Digest, data: &[u8]) -> Result<(), Error> {
+        let inserted = self.ask(|sql| {
+            sql.run(
+                "INSERT OR IGNORE INTO blob_small (digest, data) VALUES (?1, ?2)",
+                params![digest.as_bytes(), data],
+            )
+        })?;
+        self.changed |= inserted > 0;
+        Ok(())
+    }
+
+    /// Records that a blob is in the content store.
+    pub fn put_blob(&mut self, digest: &Digest, size: u64) -> Result<(), Error> {
+        let next = self.next_rev().0;
+        let changed = self.ask(|sql| {
+            sql.run(
+                "INSERT INTO blob (digest, size, created_rev, state) VALUES (?1, ?2, ?3, 'sound')
+                 ON CONFLICT (digest) DO UPDATE SET created_rev = ?3, state = 'sound'
+                 WHERE state <> 'sound'",
+                params![digest.as_bytes(), size as i64, next],
+            )
+        })?;
+        self.changed |= changed > 0;
+        Ok(())
+    }
+
+    /// Records a failed attempt, and marks its partition as failed.
+    pub fn put_failure(&mut self, asset: &AssetKey, failure: &FailureRow) -> Result<(), Error> {
+        let id = self.ensure_asset(asset)?;
+        self.changed = true;
+        self.ask(|sql| {
+            sql.run(
+                "INSERT OR REPLACE INTO failure (asset, part, key, run, reason)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    id,
+                    failure.part,
+                    failure.key.as_bytes(),
+                    run_number(failure.run),
+                    failure.reason
+                ],
+            )
+        })?;
+        self.edit_set(id, "failed", |failed| {
+            failed.insert(failure.part);
+        })
+    }
+
+    /// Forgets the failure of a partition, if it has one.
+    pub fn clear_failure(&mut self, asset: &AssetKey, part: PartitionIdx) -> Result<(), Error> {
+        let Some(id) = self.ask(|sql| sql.asset_id(asset))? else { return Ok(()) };
+        let gone = self.ask(|sql| {
+            sql.run("DELETE FROM failure WHERE asset = ?1 AND part = ?2", params![id, part])
+        })?;
+        if gone == 0 {
+            return Ok(());
+        }
+        self.changed = true;
+        self.edit_set(id, "failed", |failed| {
+            failed.remove(part);
+        })
+    }
+
+    /// Records an asset as a whole: only what differs is written. `max_changed` never falls, and
+    /// `failed` is left to `put_failure` and `clear_failure`.
+    pub fn set_asset(&mut self, asset: &AssetKey, row: &AssetRow) -> Result<(), Error> {
+        let id = self.ensure_asset(asset)?;
+        let AssetRow { verified_rev, max_changed, shape, fresh, failed: _, seen } = row;
+        let changed = self.ask(|sql| {
+            sql.run(
+                "UPDATE asset SET verified_rev = ?2, max_changed = max(max_changed, ?3), shape = ?4
+                 WHERE id = ?1 AND (verified_rev <> ?2 OR max_changed < ?3 OR shape IS NOT ?4)",
+                params![
+                    id,
+                    verified_rev.0,
+                    max_changed.0,
+                    shape.as_ref().map(|shape| shape.as_bytes())
+                ],
+            )
+        })?;
+        self.changed |= changed > 0;
+        self.edit_set(id, "fresh", |old| old.clone_from(fresh))?;
+        self.set_seen(id, seen)
+    }
+
+    fn set_seen(&mut self, id: i64, seen: &[PartitionSet]) -> Result<(), Error> {
+        let before = self.ask(|sql| {
+            sql.one(
+                "SELECT count(*) FROM asset_set WHERE asset = ?1 AND kind LIKE 'seen.%'",
+                [id],
+                |row| row.get::<_, u32>(0),
+            )
+        })?;
+        for (place, set) in seen.iter().enumerate() {
+            self.edit_set(id, &format!("seen.{place}"), |old| old.clone_from(set))?;
+        }
+        for place in seen.len()..before as usize {
+            self.changed = true;
+            self.ask(|sql| {
+                sql.run(
+                    "DELETE FROM asset_set WHERE asset = ?1 AND kind = ?2",
+                    params![id, format!("seen.{place}")],
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Takes partitions out of the fresh ones: a change has reached them.
+    pub fn clear_fresh(&mut self, asset: &AssetKey, set: &PartitionSet) -> Result<(), Error> {
+        let Some(id) = self.ask(|sql| sql.asset_id(asset))? else { return Ok(()) };
+        self.edit_set(id, "fresh", |fresh| *fresh -= set)
+    }
+
+    /// Adds partitions to the fresh ones.
+    pub fn add_fresh(&mut self, asset: &AssetKey, set: &PartitionSet) -> Result<(), Error> {
+        let id = self.ensure_asset(asset)?;
+        self.edit_set(id, "fresh", |fresh| *fresh |= set)
+    }
+
+    /// Gives keys their indexes, in order, and makes them present. A key that was there before keeps
+    /// the index it had.
+    pub fn add_keys(
+        &mut self,
+        name: &str,
+        keys: &[PartitionKey],
+    ) -> Result<Vec<PartitionIdx>, Error> {
+        let next = self.next_rev().0;
+        let mut free = self.ask(|sql| {
+            sql.one(
+                "SELECT coalesce(max(idx) + 1, 0) FROM key_table WHERE name = ?1",
+                [name],
+                |row| row.get::<_, PartitionIdx>(0),
+            )
+        })?;
+        let mut indexes = Vec::with_capacity(keys.len());
+        for key in keys {
+            let known = self.key_index(name, key)?;
+            let changed = self.ask(|sql| match known {
+                Some((_, true)) => Ok(0),
+                Some((index, false)) => sql.run(
+                    "UPDATE key_table SET present = 1, added_rev = ?3, removed_rev = NULL
+                     WHERE name = ?1 AND idx = ?2",
+                    params![name, index, next],
+                ),
+                None => sql.run(
+                    "INSERT INTO key_table (name, idx, key, present, added_rev) VALUES (?1, ?2, ?3, 1, ?4)",
+                    params![name, free, key.as_str(), next],
+                ),
+            })?;
+            self.changed |= changed > 0;
+            indexes.push(known.map_or(free, |(index, _)| index));
+            free += u32::from(known.is_none());
+        }
+        Ok(indexes)
+    }
+
+    /// Makes keys absent, and says the indexes of those that were present. They stay theirs.
+    pub fn remove_keys(
+        &mut self,
+        name: &str,
+        keys: &[PartitionKey],
+    ) -> Result<PartitionSet, Error> {
+        let next = self.next_rev().0;
+        let mut removed = PartitionSet::new();
+        for key in keys {
+            if let Some((index, true)) = self.key_index(name, key)? {
+                self.changed = true;
+                removed.insert(index);
+                self.ask(|sql| {
+                    sql.run(
+                        "UPDATE key_table SET present = 0, removed_rev = ?3 WHERE name = ?1 AND idx = ?2",
+                        params![name, index, next],
+                    )
+                })?;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn key_index(
+        &self,
+        name: &str,
+        key: &PartitionKey,
+    ) -> Result<Option<(PartitionIdx, bool)>, Error> {
+        self.ask(|sql| {
+            sql.maybe(
+                "SELECT idx, present FROM key_table WHERE name = ?1 AND key = ?2",
+                params![name, key.as_str()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+        })
+    }
+
+    /// The row of a step, new or known.
+    pub fn intern_step(&mut self, asset: &AssetKey, parts: &StepParts) -> Result<StepId, Error> {
+        if let Some(known) = self.find_step(asset, parts)? {
+            return Ok(known);
+        }
+        let id = self.ensure_asset(asset)?;
+        let text = serde_json::to_string(parts).expect("a map of texts can be written");
+        self.ask(|sql| {
+            sql.run(
+                "INSERT INTO step_version (asset, digest, parts) VALUES (?1, ?2, ?3)",
+                params![id, parts.digest().as_bytes(), text],
+            )?;
+            Ok(StepId(sql.conn.last_insert_rowid()))
+        })
+    }
+
+    fn intern_output(&self, output: &Output) -> Result<i64, Error> {
+        let Output { kind, digest, size, schema } = output;
+        let row =
+            params![output_kind_text(*kind), digest.as_bytes(), *size as i64, schema.as_deref()];
+        self.ask(|sql| {
+            let known = sql.maybe(
+                "SELECT id FROM output WHERE kind = ?1 AND digest = ?2 AND size = ?3 AND schema IS ?4",
+                row,
+                |row| row.get(0),
+            )?;
+            if let Some(known) = known {
+                return Ok(known);
+            }
+            sql.run(
+                "INSERT INTO output (kind, digest, size, schema) VALUES (?1, ?2, ?3, ?4)",
+                row,
+            )?;
+            Ok(sql.conn.last_insert_rowid())
+        })
+    }
+
+    /// The number of an asset's row, which is made if there is none.
+    pub(super) fn ensure_asset(&mut self, asset: &AssetKey) -> Result<i64, Error> {
+        self.ask(|sql| {
+            if let Some(id) = sql.asset_id(asset)? {
+                return Ok(id);
+            }
+            sql.run("INSERT INTO asset (name) VALUES (?1)", [asset.as_str()])?;
+            let id = sql.conn.last_insert_rowid();
+            sql.ids.borrow_mut().insert(asset.clone(), id);
+            Ok(id)
+        })
+    }
+
+    /// The version of a partition is a new one as of this transaction.
+    fn log_change(
+        &mut self,
+        id: i64,
+        part: PartitionIdx,
+        version: &Digest,
+        run: Option<i64>,
+    ) -> Result<(), Error> {
+        let next = self.next_rev().0;
+        self.ask(|sql| {
+            sql.run(
+                "INSERT OR REPLACE INTO mat_log (asset, part, rev, version, run) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![id, part, next, version.as_bytes(), run],
+            )
+        })?;
+        if self.moved.insert(id) {
+            self.ask(|sql| {
+                sql.run("UPDATE asset SET max_changed = ?2 WHERE id = ?1", params![id, next])
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reads, edits and writes a set; nothing is written if it stays equal.
+    fn edit_set(
+        &mut self,
+        id: i64,
+        kind: &str,
+        edit: impl FnOnce(&mut PartitionSet),
+    ) -> Result<(), Error> {
+        let before = self.ask(|sql| {
+            sql.maybe(
+                "SELECT data FROM asset_set WHERE asset = ?1 AND kind = ?2",
+                params![id, kind],
+                |row| set_at(row, 0),
+            )
+        })?;
+        let mut set = before.clone().unwrap_or_default();
+        edit(&mut set);
+        // An empty `seen` set counts: it has a place in a list.
+        if before.as_ref() == Some(&set)
+            || (before.is_none() && set.is_empty() && !kind.starts_with("seen."))
+        {
+            return Ok(());
+        }
+        self.changed = true;
+        let data = serialize(set);
+        self.ask(|sql| {
+            sql.run(
+                "INSERT OR REPLACE INTO asset_set (asset, kind, data) VALUES (?1, ?2, ?3)",
+                params![id, kind, data],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Says that records were changed.
+    pub(super) fn touch(&mut self) {
+        self.changed = true;
+    }
+}
+
+/// The bytes of a set, as short as they can be.
+pub(super) fn serialize(mut set: PartitionSet) -> Vec<u8> {
+    set.optimize();
+    let mut data = Vec::with_capacity(set.serialized_size());
+    set.serialize_into(&mut data).expect("writing to memory does not fail");
+    data
+}
