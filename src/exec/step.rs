@@ -85,7 +85,10 @@ pub enum Content {
     /// The user's own file in its place; it may change at any moment.
     File(PathBuf),
     /// A directory of the store.
-    Tree { digest: Digest, blobs: Arc<dyn BlobSource> },
+    Tree {
+        digest: Digest,
+        blobs: Arc<dyn BlobSource>,
+    },
 }
 
 impl fmt::Debug for Content {
@@ -102,7 +105,11 @@ impl fmt::Debug for Content {
 /// What a step made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Produced {
-    Table { encoded: Encoded, format: TableFormat, rows: u64 },
+    Table {
+        encoded: Encoded,
+        format: TableFormat,
+        rows: u64,
+    },
     /// A regular file in the staging directory; it is the receiver's to move away.
     File(PathBuf),
     /// A directory in the staging directory; it is the receiver's to move away.

@@ -114,6 +114,8 @@ pub enum Error {
     NoSplitColumn { column: String, help: String },
     #[error("line {line}: column `{column}` is empty, so the row belongs to no partition")]
     EmptyKey { line: u64, column: String },
-    #[error("line {line}: `{value}` in column `{column}` does not read as a date of form `{format}`")]
+    #[error(
+        "line {line}: `{value}` in column `{column}` does not read as a date of form `{format}`"
+    )]
     Date { line: u64, column: String, value: String, format: String },
 }

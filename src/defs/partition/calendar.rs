@@ -14,7 +14,7 @@ use chrono_tz::Tz;
 
 use super::cron::CronRule;
 use super::zone::{self, Meaning};
-use super::{Cadence, TimeWindowDef, TimeWindowError};
+use super::{Cadence, TimeWindowDef, TimeWindowError, WindowUnit};
 
 /// Unix time of the first instant of year 1, UTC.
 const YEAR_ONE: i64 = -62_135_596_800;
@@ -254,6 +254,31 @@ impl Calendar {
         }
     }
 
+    /// True if neighbours have neighbouring numbers.
+    pub(super) fn is_dense(&self) -> bool {
+        !matches!(self.rule, Rule::Cron(_))
+    }
+
+    /// The unit that counts these windows, if one does.
+    pub(super) fn unit(&self) -> Option<WindowUnit> {
+        match &self.rule {
+            Rule::Hourly { .. } => Some(WindowUnit::Hours),
+            Rule::Daily { .. } => Some(WindowUnit::Days),
+            Rule::Weekly { .. } => Some(WindowUnit::Weeks),
+            Rule::Monthly { .. } => Some(WindowUnit::Months),
+            Rule::Cron(_) => None,
+        }
+    }
+
+    /// True if both passes through a repeated hour have windows.
+    pub(super) fn repeats(&self) -> bool {
+        match &self.rule {
+            Rule::Hourly { .. } => true,
+            Rule::Cron(rule) => rule.every_hour(),
+            Rule::Daily { .. } | Rule::Weekly { .. } | Rule::Monthly { .. } => false,
+        }
+    }
+
     /// The key of a window.
     pub(super) fn key(&self, number: i64) -> Option<String> {
         let start = self.start(number)?;
@@ -371,12 +396,7 @@ impl Calendar {
     }
 
     fn repeats_hours(&self) -> bool {
-        let repeats = match &self.rule {
-            Rule::Hourly { .. } => true,
-            Rule::Cron(rule) => rule.every_hour(),
-            Rule::Daily { .. } | Rule::Weekly { .. } | Rule::Monthly { .. } => false,
-        };
-        repeats && !self.says_offset
+        self.repeats() && !self.says_offset
     }
 
     /// The number that a date belongs to; the window may begin later that day.

@@ -189,6 +189,18 @@ impl Domain {
         digest.finish()
     }
 
+    /// True if an index means the same partition in both.
+    pub(super) fn shares_indexes(&self, other: &Domain) -> bool {
+        match (&self.inner.shape, &other.inner.shape) {
+            (Shape::Keys { table: a, .. }, Shape::Keys { table: b, .. }) => {
+                self.def.index_space() == other.def.index_space() && a.keys() == b.keys()
+            }
+            (Shape::Multi(a), Shape::Multi(b)) => a.shares_indexes(b),
+            (Shape::One | Shape::Time(_), _) => self.def.index_space() == other.def.index_space(),
+            (Shape::Keys { .. } | Shape::Multi(_) | Shape::Broken, _) => false,
+        }
+    }
+
     pub(super) fn shape(&self) -> &Shape {
         &self.inner.shape
     }

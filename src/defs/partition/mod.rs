@@ -1,12 +1,15 @@
 //! Partitions: kinds of partition sets, the domain they make at a point of time, mappings between
 //! two domains, and the text in which users name partitions.
 
+mod by_key;
 mod calendar;
 mod cron;
 mod domain;
 mod dynamic;
 mod mapping;
+mod mapping_text;
 mod multi;
+mod overlap;
 mod text;
 mod time_window;
 mod zone;

@@ -29,6 +29,10 @@ impl MultiDomain {
         Err("several dimensions are not there yet".to_owned())
     }
 
+    pub(super) fn shares_indexes(&self, other: &MultiDomain) -> bool {
+        self.index_space() == other.index_space()
+    }
+
     pub(super) fn index_space(&self) -> String {
         String::new()
     }
