@@ -3,6 +3,7 @@
 //! The command line renders them as progress or as JSON lines, tests assert on them. An event about
 //! a result comes after the transaction that recorded it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,8 +14,18 @@ use crate::plan::ReasonCode;
 #[derive(Debug, Clone)]
 pub enum RunEvent {
     /// The plan is made; `certain` steps will run, `possible` ones unless they are cut off.
-    Started { run: Option<RunId>, certain: u64, possible: u64, restores: u64, fresh: u64 },
-    StepStarted { asset: AssetKey, partition: PartitionKey, attempt: u32 },
+    Started {
+        run: Option<RunId>,
+        certain: u64,
+        possible: u64,
+        restores: u64,
+        fresh: u64,
+    },
+    StepStarted {
+        asset: AssetKey,
+        partition: PartitionKey,
+        attempt: u32,
+    },
     StepSucceeded {
         asset: AssetKey,
         partition: PartitionKey,
@@ -32,14 +43,32 @@ pub enum RunEvent {
         log_tail: String,
     },
     /// Results that turned out to be right as they are, because what they read has not changed.
-    CutOff { asset: AssetKey, parts: PartitionSet },
+    CutOff {
+        asset: AssetKey,
+        parts: PartitionSet,
+    },
     /// Results that were brought back from the store.
-    Restored { asset: AssetKey, parts: PartitionSet },
+    Restored {
+        asset: AssetKey,
+        parts: PartitionSet,
+    },
     /// Not tried, because of a failure upstream or because an input is missing.
-    Blocked { asset: AssetKey, parts: PartitionSet, reason: ReasonCode },
-    Exported { asset: AssetKey, partition: PartitionKey, path: PathBuf },
-    Warning { message: String },
-    Finished { summary: Summary },
+    Blocked {
+        asset: AssetKey,
+        parts: PartitionSet,
+        reason: ReasonCode,
+    },
+    Exported {
+        asset: AssetKey,
+        partition: PartitionKey,
+        path: PathBuf,
+    },
+    Warning {
+        message: String,
+    },
+    Finished {
+        summary: Summary,
+    },
 }
 
 /// How a run went, in numbers of (asset, partition).
@@ -63,6 +92,23 @@ impl Summary {
     /// Whether everything that was wanted is fresh now.
     pub fn is_success(&self) -> bool {
         self.failed == 0 && self.blocked == 0 && self.cancelled == 0
+    }
+
+    /// The numbers by name, as they are recorded with the run.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        let Summary { ran, unchanged, failed, restored, cut_off, blocked, fresh, cancelled } =
+            *self;
+        let counts = [
+            ("ran", ran),
+            ("unchanged", unchanged),
+            ("failed", failed),
+            ("restored", restored),
+            ("cut_off", cut_off),
+            ("blocked", blocked),
+            ("fresh", fresh),
+            ("cancelled", cancelled),
+        ];
+        counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
     }
 
     /// Whether nothing had to be done.

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 use crate::base::PartitionKey;
-use crate::defs::{PartitionsDef, PathPattern, PatternPiece};
 use crate::base::time::parse_date;
+use crate::defs::{PartitionsDef, PathPattern, PatternPiece};
 
 /// The form of dates in keys where no windows are declared.
 pub const DATE_KEY: &str = "%Y-%m-%d";
@@ -99,9 +99,28 @@ impl Matcher {
     fn new(pattern: &PathPattern, partitions: &PartitionsDef) -> Matcher {
         let mut text = String::from("^");
         let mut captures = Vec::new();
-        for piece in &pattern.pieces {
+        let mut pieces = pattern.pieces.iter().peekable();
+        let mut any_depth = false;
+        while let Some(piece) = pieces.next() {
             match piece {
-                PatternPiece::Literal(literal) => text += &regex::escape(literal),
+                PatternPiece::Literal(literal) => {
+                    // `**/` also stands for no directory at all.
+                    let literal = match (any_depth, literal.strip_prefix('/')) {
+                        (true, Some(rest)) => {
+                            text += "(?:.*/)?";
+                            rest
+                        }
+                        (true, None) | (false, _) => literal,
+                    };
+                    text += &regex::escape(literal);
+                    any_depth = false;
+                }
+                PatternPiece::Glob(glob) if glob == "**" => {
+                    any_depth = matches!(pieces.peek(), Some(PatternPiece::Literal(_)));
+                    if !any_depth {
+                        text += ".*";
+                    }
+                }
                 PatternPiece::Glob(glob) => text += &glob_regex(glob),
                 PatternPiece::Capture { name, format } => {
                     captures.push((name.clone(), format.clone()));
@@ -117,11 +136,8 @@ impl Matcher {
             Some(PatternPiece::Glob(_) | PatternPiece::Capture { .. }) | None => "",
         };
         let below = pattern.text.get(prefix.len()..).unwrap_or("").trim_start_matches('/');
-        let depth = if pattern.text.contains("**") {
-            usize::MAX
-        } else {
-            below.matches('/').count() + 1
-        };
+        let depth =
+            if pattern.text.contains("**") { usize::MAX } else { below.matches('/').count() + 1 };
         Matcher {
             regex: Regex::new(&text).expect("every piece is escaped or translated"),
             captures,
@@ -165,29 +181,13 @@ pub fn date_key(partitions: &PartitionsDef) -> &str {
     }
 }
 
-/// `*`, `?`, `[..]`, `**` and `{a,b}` as a regular expression.
+/// `*`, `?`, `[..]` and `{a,b}` as a regular expression.
 fn glob_regex(glob: &str) -> String {
-    if glob == "**" {
-        return ".*".to_owned();
-    }
-    // `**/` also stands for no directory at all.
-    if glob == "**/" {
-        return "(?:.*/)?".to_owned();
-    }
     let mut text = String::new();
     let mut depth = 0;
     let mut chars = glob.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            '*' if chars.peek() == Some(&'*') => {
-                chars.next();
-                if chars.peek() == Some(&'/') {
-                    chars.next();
-                    text += "(?:.*/)?";
-                } else {
-                    text += ".*";
-                }
-            }
             '*' => text += "[^/]*",
             '?' => text += "[^/]",
             '{' => {
@@ -261,7 +261,13 @@ mod tests {
     fn several_captures_compose_a_key() {
         check(
             &["d/eu/a.csv", "d/us/b.csv", "d/eu/deep/c.csv"],
-            &[literal("d/"), capture("region", None), literal("/"), capture("name", None), literal(".csv")],
+            &[
+                literal("d/"),
+                capture("region", None),
+                literal("/"),
+                capture("name", None),
+                literal(".csv"),
+            ],
             expect![[r#"
                 name=a|region=eu d/eu/a.csv
                 name=b|region=us d/us/b.csv"#]],
@@ -276,6 +282,18 @@ mod tests {
             expect![[r#"
                  d/a1.csv
                  d/a2.csv"#]],
+        );
+    }
+
+    #[test]
+    fn two_stars_stand_for_any_number_of_directories() {
+        check(
+            &["d/x.csv", "d/a/x.csv", "d/a/b/x.csv", "e/x.csv"],
+            &[literal("d/"), PatternPiece::Glob("**".to_owned()), literal("/x.csv")],
+            expect![[r#"
+                 d/a/b/x.csv
+                 d/a/x.csv
+                 d/x.csv"#]],
         );
     }
 

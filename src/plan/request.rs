@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Freshness, Planner};
-use crate::base::{AssetKey, PartitionSet};
+use super::{Freshness, Planner, ReasonCode};
+use crate::base::{AssetKey, PartitionIdx, PartitionSet};
 
 /// What somebody wants to be fresh.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +56,22 @@ impl PlanAsset {
     /// Partitions that need something done.
     pub fn open(&self) -> PartitionSet {
         &(&(&self.verify | &self.restore) | &(&self.run | &self.forced)) | &self.pending
+    }
+
+    /// Why one of them is not fresh, as far as that is known before upstream is settled.
+    pub fn reasons(&self, part: PartitionIdx) -> Vec<ReasonCode> {
+        let reasons = self.state.reasons.iter().filter(|(_, set)| set.contains(part));
+        let mut codes: Vec<ReasonCode> = reasons.map(|(code, _)| *code).collect();
+        if self.pending.contains(part) {
+            codes.push(ReasonCode::UpstreamStale);
+        }
+        if self.state.without_result.contains(part) && !codes.contains(&ReasonCode::Missing) {
+            codes.push(ReasonCode::Missing);
+        }
+        if self.forced.contains(part) {
+            codes.push(ReasonCode::Forced);
+        }
+        codes
     }
 
     /// An upper bound of the steps that will run.

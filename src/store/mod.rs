@@ -12,6 +12,7 @@ mod error;
 mod health;
 mod open;
 mod owner;
+mod project;
 mod read;
 mod runs;
 mod schema;

@@ -27,6 +27,10 @@ CREATE TABLE asset (
     shape BLOB
 ) STRICT;
 
+CREATE TABLE index_space (
+    asset TEXT NOT NULL PRIMARY KEY,
+    space TEXT NOT NULL -- what the numbers of its partitions mean
+) STRICT, WITHOUT ROWID;
 -- Apart from `asset`, so that moving a revision does not rewrite bitmaps.
 CREATE TABLE asset_set (
     asset INTEGER NOT NULL,
