@@ -187,13 +187,12 @@ impl Store {
     /// An output that a [`Column`] names.
     pub fn output(&self, id: OutputId) -> Result<Option<Output>, Error> {
         self.ask(|sql| {
-            sql.one("SELECT kind, digest, size, schema FROM output WHERE id = ?1", [id.0], |row| {
-                output_at(row, 0)
-            })
-            .or_else(|error| match error {
-                rusqlite::Error::QueryReturnedNoRows => Ok(None),
-                other => Err(other),
-            })
+            let found = sql.maybe(
+                "SELECT kind, digest, size, schema FROM output WHERE id = ?1",
+                [id.0],
+                |row| output_at(row, 0),
+            )?;
+            Ok(found.flatten())
         })
     }
 
