@@ -76,6 +76,25 @@ fn an_empty_file() {
 }
 
 #[test]
+fn a_creation_that_was_cut_short() {
+    let damage = |dir: &Path| {
+        fs::remove_file(dir.join(DB)).unwrap();
+        sql(dir, "PRAGMA journal_mode = WAL");
+    };
+    check(
+        damage,
+        expect![[r#"
+        write: sound
+        read: sound
+    "#]],
+    );
+    let dir = tempfile::tempdir().unwrap();
+    sql(dir.path(), "PRAGMA journal_mode = WAL");
+    let reader = Store::open_read_only(dir.path()).unwrap();
+    assert_eq!(reader.assets().unwrap(), [], "brought to the current format in memory");
+}
+
+#[test]
 fn a_file_that_was_cut() {
     let damage = |dir: &Path| {
         let file = fs::OpenOptions::new().write(true).open(dir.join(DB)).unwrap();

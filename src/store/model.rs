@@ -88,25 +88,48 @@ impl Model {
         self.mats.insert((asset, row.part), row);
     }
 
-    fn apply(&mut self, op: &Op) {
+    fn remove(&mut self, asset: u8, parts: &[u32]) {
         let none = Digest::from_bytes([0; 32]);
+        self.asset(asset);
+        for part in &set(parts.iter().copied()) {
+            let there = self.mats.get(&(asset, part));
+            if there.is_some_and(|row| !row.flags.has(Flags::REMOVED)) {
+                let tombstone = MatRow {
+                    key: none,
+                    version: none,
+                    output: None,
+                    run: None,
+                    flags: Flags::REMOVED,
+                    verified_at: Rev(self.rev + 1),
+                    ..mat(part, "", "")
+                };
+                self.record(asset, tombstone);
+            }
+        }
+    }
+
+    fn edit_keys(&mut self, add: &[u8], remove: &[u8]) {
+        for key in add {
+            let place = self.keys.iter().position(|known| known == key);
+            let place = place.unwrap_or_else(|| {
+                self.keys.push(*key);
+                self.keys.len() - 1
+            });
+            self.changed |= self.present.insert(place as u32);
+        }
+        for key in remove {
+            if let Some(place) = self.keys.iter().position(|known| known == key) {
+                self.changed |= self.present.remove(place as u32);
+            }
+        }
+    }
+
+    fn apply(&mut self, op: &Op) {
         match op {
             Op::Put { asset, part, from, content } => {
                 self.record(*asset, mat(*part, &text("k", *from), &text("v", *content)));
             }
-            Op::Remove { asset, parts } => {
-                self.asset(*asset);
-                for part in &set(parts.iter().copied()) {
-                    let there = self.mats.get(&(*asset, part));
-                    if there.is_some_and(|row| !row.flags.has(Flags::REMOVED)) {
-                        let mut row = mat(part, "", "");
-                        (row.key, row.version, row.output, row.run) = (none, none, None, None);
-                        row.flags = Flags::REMOVED;
-                        row.verified_at = Rev(self.rev + 1);
-                        self.record(*asset, row);
-                    }
-                }
-            }
+            Op::Remove { asset, parts } => self.remove(*asset, parts),
             Op::Verify { asset, part, from, rev } => {
                 let bad = Flags::REMOVED.with(Flags::INVALIDATED);
                 if let Some(row) = self.mats.get_mut(&(*asset, *part))
@@ -160,21 +183,7 @@ impl Model {
                     self.changed = true;
                 }
             }
-            Op::Keys { add, remove } => {
-                for key in add {
-                    let place = self.keys.iter().position(|known| known == key);
-                    let place = place.unwrap_or_else(|| {
-                        self.keys.push(*key);
-                        self.keys.len() - 1
-                    });
-                    self.changed |= self.present.insert(place as u32);
-                }
-                for key in remove {
-                    if let Some(place) = self.keys.iter().position(|known| known == key) {
-                        self.changed |= self.present.remove(place as u32);
-                    }
-                }
-            }
+            Op::Keys { add, remove } => self.edit_keys(add, remove),
             Op::Blob { content } => self.changed |= self.blobs.insert(u32::from(*content)),
         }
     }
