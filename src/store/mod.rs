@@ -130,9 +130,9 @@ impl Store {
         if !self.conn.is_autocommit() {
             return questions(self);
         }
-        self.ask(|sql| sql.run("BEGIN", []))?;
+        self.ask(|sql| sql.exec("BEGIN", []))?;
         let answer = questions(self);
-        let ended = self.ask(|sql| sql.run("COMMIT", []));
+        let ended = self.ask(|sql| sql.exec("COMMIT", []));
         let answer = answer?;
         ended?;
         Ok(answer)
@@ -150,7 +150,7 @@ impl Store {
     }
 
     /// Executes a statement; says how many rows it changed.
-    fn run(&self, sql: &'static str, params: impl Params) -> rusqlite::Result<usize> {
+    fn exec(&self, sql: &'static str, params: impl Params) -> rusqlite::Result<usize> {
         self.stmt(sql)?.execute(params)
     }
 
@@ -182,5 +182,9 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -60,13 +60,12 @@ CREATE TABLE step_version (
 ) STRICT;
 
 CREATE TABLE output (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY, -- from the digest of the other columns
     kind TEXT NOT NULL,
     digest BLOB NOT NULL,
     size INTEGER NOT NULL,
     schema TEXT
 ) STRICT;
-CREATE INDEX output_digest ON output (digest);
 
 -- The current result of each partition of each asset.
 CREATE TABLE mat (
