@@ -131,6 +131,20 @@ pub struct Outcome {
     pub attempt: u32,
 }
 
+impl Outcome {
+    /// What is known before a step starts; its result is yet to be set.
+    pub(super) fn new(step: &Step) -> Outcome {
+        Outcome {
+            result: Err(Failure::Cancelled),
+            log: None,
+            duration: Duration::ZERO,
+            metadata: Vec::new(),
+            warnings: Vec::new(),
+            attempt: step.attempt,
+        }
+    }
+}
+
 /// The log of one execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogInfo {
