@@ -250,7 +250,7 @@ impl Relation {
                 (_, _) => Err(needs_time()),
             },
             MappingDef::All => Ok(Relation::All),
-            MappingDef::Last(count) => Ok(Relation::Last(last(up, *count))),
+            MappingDef::Last(count) => Ok(Relation::Last(up.last(*count))),
             MappingDef::Static(pairs) => {
                 Ok(Relation::Table(Translation::table(up, down, pairs), pairs.clone()))
             }
@@ -272,12 +272,6 @@ impl Relation {
         }
         Relation::ByKey(Translation::identity(up, down))
     }
-}
-
-/// The last `count` in the order of keys.
-fn last(domain: &Domain, count: u32) -> PartitionSet {
-    let ordered = domain.ordered();
-    ordered.into_iter().rev().take(count as usize).collect()
 }
 
 /// True if each window of `inner` is sure to lie within one window of `outer`.

@@ -10,7 +10,9 @@ mod mapping;
 mod mapping_text;
 mod multi;
 mod overlap;
+mod select;
 mod text;
+mod time_text;
 mod time_window;
 mod zone;
 
@@ -20,6 +22,9 @@ pub use dynamic::KeyTable;
 pub use mapping::{Mapping, MappingDef, MappingError, WindowOffset, WindowUnit};
 pub use text::{PartitionExpr, PartitionTextError, PartitionWord};
 pub use time_window::{Cadence, TimeWindowDef, TimeWindowError};
+
+#[cfg(test)]
+mod conformance;
 
 use std::collections::BTreeMap;
 
