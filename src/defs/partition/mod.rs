@@ -4,6 +4,7 @@
 mod by_key;
 mod calendar;
 mod cron;
+mod dimensions;
 mod domain;
 mod dynamic;
 mod mapping;

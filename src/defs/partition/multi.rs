@@ -40,7 +40,7 @@ pub(super) struct Dimension {
 
 impl Dimension {
     /// The index of this dimension within an index of the whole.
-    fn part(&self, index: PartitionIdx) -> Option<PartitionIdx> {
+    pub(super) fn part(&self, index: PartitionIdx) -> Option<PartitionIdx> {
         let digit = u64::from(index) / self.stride % self.room;
         PartitionIdx::try_from(digit + self.base).ok()
     }
@@ -91,7 +91,7 @@ impl MultiDomain {
                  need; fewer keys or coarser windows have room"
             ));
         }
-        let all = product(&dimensions, major);
+        let all = product(&dimensions, major, |dimension| dimension.domain.all().clone());
         Ok((MultiDomain { dimensions, major }, all))
     }
 
@@ -131,12 +131,9 @@ impl MultiDomain {
 
     /// `date=2024-01-01|region=eu`, in alphabetical order of the names.
     pub(super) fn key(&self, index: PartitionIdx) -> Option<PartitionKey> {
-        let part = |dimension: &Dimension| {
-            let key = dimension.domain.key(dimension.part(index)?)?;
-            Some(format!("{}={}", name_text(&dimension.name), value_text(key.as_str())))
-        };
-        let parts: Option<Vec<String>> = self.dimensions.iter().map(part).collect();
-        parts.map(|parts| PartitionKey::new(parts.join("|")))
+        let key = |dimension: &Dimension| dimension.domain.key(dimension.part(index)?);
+        let keys: Option<Vec<PartitionKey>> = self.dimensions.iter().map(key).collect();
+        keys.map(|keys| key_of(&self.dimensions, &keys))
     }
 
     pub(super) fn any_index(&self, key: &str) -> Option<PartitionIdx> {
@@ -159,15 +156,6 @@ impl MultiDomain {
         }
         let index = PartitionIdx::try_from(index).ok()?;
         (self.key(index)?.as_str() == key).then_some(index)
-    }
-
-    /// The index of a combination, in the order of the dimensions.
-    pub(super) fn compose(&self, parts: &[PartitionIdx]) -> Option<PartitionIdx> {
-        let mut index = 0;
-        for (part, dimension) in parts.iter().zip(&self.dimensions) {
-            index += dimension.share(*part)?;
-        }
-        PartitionIdx::try_from(index).ok()
     }
 
     /// By the major dimension, then by the others as they are named.
@@ -225,10 +213,14 @@ impl MultiDomain {
         among.iter().filter(has).collect()
     }
 
-    /// The indexes in a dimension of a set of the whole.
-    pub(super) fn parts(&self, name: &str, set: &PartitionSet) -> PartitionSet {
-        let Some(dimension) = self.dimension(name) else { return PartitionSet::new() };
-        set.iter().filter_map(|index| dimension.part(index)).collect()
+    /// Every combination of these sets, and of all existing keys of the dimensions not named.
+    pub(super) fn product(&self, sets: &[(Option<&str>, PartitionSet)]) -> PartitionSet {
+        let set = |dimension: &Dimension| {
+            let named = sets.iter().filter(|(name, _)| *name == Some(dimension.name.as_str()));
+            let named = named.map(|(_, set)| set.clone()).reduce(|a, b| a & b);
+            named.unwrap_or_else(|| dimension.domain.all().clone())
+        };
+        product(&self.dimensions, self.major, set)
     }
 
     /// Groups windows with the same combinations of the other dimensions, so that each item says
@@ -333,22 +325,35 @@ fn anchor(domain: &Domain) -> u64 {
     century.filter(|century| *century <= first).unwrap_or(0)
 }
 
-/// Every combination of existing keys.
-fn product(dimensions: &[Dimension], major: usize) -> PartitionSet {
+/// Every combination of the keys that `set` says for each dimension.
+fn product(
+    dimensions: &[Dimension],
+    major: usize,
+    set: impl Fn(&Dimension) -> PartitionSet,
+) -> PartitionSet {
     let mut minors: Vec<u64> = vec![0];
     for (place, dimension) in dimensions.iter().enumerate() {
         if place != major {
-            let shares: Vec<u64> =
-                dimension.domain.all().iter().filter_map(|part| dimension.share(part)).collect();
+            let set = set(dimension);
+            let shares: Vec<u64> = set.iter().filter_map(|part| dimension.share(part)).collect();
             minors =
                 minors.iter().flat_map(|at| shares.iter().map(move |share| at + share)).collect();
         }
     }
     minors.sort_unstable();
     let top = &dimensions[major];
-    let shares = top.domain.all().iter().filter_map(|part| top.share(part));
+    let parts = set(top);
+    let shares = parts.iter().filter_map(|part| top.share(part));
     let indexes = shares.flat_map(|share| minors.iter().map(move |minor| share + minor));
     indexes.filter_map(|index| PartitionIdx::try_from(index).ok()).collect()
+}
+
+/// The key of a combination of keys, in the order of the dimensions.
+pub(super) fn key_of(dimensions: &[Dimension], keys: &[PartitionKey]) -> PartitionKey {
+    let part = |(dimension, key): (&Dimension, &PartitionKey)| {
+        format!("{}={}", name_text(&dimension.name), value_text(key.as_str()))
+    };
+    PartitionKey::new(dimensions.iter().zip(keys).map(part).collect::<Vec<_>>().join("|"))
 }
 
 fn name_text(name: &str) -> String {
