@@ -5,6 +5,8 @@
 
 mod cron;
 mod keys;
+mod mappings;
+mod selection;
 
 use std::path::PathBuf;
 
@@ -103,7 +105,6 @@ fn local_time(text: &str, format: &str) -> NaiveDateTime {
         .unwrap_or_else(|_| panic!("{text} is not in the form {format}"))
 }
 
-#[allow(dead_code)]
 fn partitions(def: &Value) -> PartitionsDef {
     PartitionsDef::TimeWindow(time_window(def))
 }

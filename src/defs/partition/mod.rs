@@ -26,6 +26,8 @@ pub use time_window::{Cadence, TimeWindowDef, TimeWindowError};
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod properties;
 
 use std::collections::BTreeMap;
 
