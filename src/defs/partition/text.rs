@@ -1,7 +1,7 @@
 //! The text in which users name partitions: `2024-01..2024-03`, `a,b`, `latest`, `region=eu,date=2024-01..`.
 
 use super::Domain;
-use crate::base::PartitionSet;
+use crate::base::{PartitionSet, ranges};
 
 /// A parsed partition expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,4 +40,14 @@ impl PartitionExpr {
     ) -> Result<PartitionSet, PartitionTextError> {
         todo!()
     }
+}
+
+pub(super) fn render(domain: &Domain, set: &PartitionSet) -> Vec<String> {
+    let key = |index: u32| domain.key(index).map_or_else(String::new, |key| key.to_string());
+    ranges(set)
+        .map(|range| match range.start() == range.end() {
+            true => key(*range.start()),
+            false => format!("{}..{}", key(*range.start()), key(*range.end())),
+        })
+        .collect()
 }
