@@ -230,7 +230,7 @@ impl<'a> Value<'a> {
     }
 }
 
-fn json(node: &Node) -> serde_json::Value {
+pub(super) fn json(node: &Node) -> serde_json::Value {
     match &node.kind {
         Kind::Null => serde_json::Value::Null,
         Kind::Bool(value) => (*value).into(),

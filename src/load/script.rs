@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::asset::Code;
 use super::diagnostic::{Diagnostic, Place, SourceText};
 use super::header::{self, Header, HeaderKind};
-use super::node::{Kind, Node};
+use super::node::{Kind, Node, json};
 use super::toml;
 use crate::base::Digest;
 
@@ -71,8 +71,7 @@ fn script_table(root: Node) -> Option<(Node, String)> {
     }
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     let rest = Node { kind: Kind::Table(entries), span: 0..0 };
-    let rest = super::node::Value { file: &SourceText::none(), node: &rest }.json();
-    Some((own, rest.to_string()))
+    Some((own, json(&rest).to_string()))
 }
 
 /// The bytes that say what the script does.
@@ -88,7 +87,7 @@ fn without_header(text: &str, header: &Header, extra: &str) -> Vec<u8> {
 }
 
 /// The statements after the header. Before it there may be comments only.
-fn sql(file: &SourceText, header: &Header, problems: &mut Vec<Diagnostic>) -> Code {
+fn sql(file: &Arc<SourceText>, header: &Header, problems: &mut Vec<Diagnostic>) -> Code {
     let before = &file.text[..header.block.start];
     let is_comment = |line: &str| {
         let line = line.trim_start_matches('\u{feff}').trim();
@@ -97,8 +96,7 @@ fn sql(file: &SourceText, header: &Header, problems: &mut Vec<Diagnostic>) -> Co
     let mut at = 0;
     for line in before.split_inclusive('\n') {
         if !is_comment(line) {
-            let file = Arc::new(SourceText { path: file.path.clone(), text: Arc::clone(&file.text) });
-            let place = Place { file, span: at..at + line.trim_end().len() };
+            let place = Place { file: Arc::clone(file), span: at..at + line.trim_end().len() };
             problems.push(
                 place
                     .error("the header must come before the SQL")

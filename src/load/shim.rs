@@ -3,8 +3,8 @@
 use crate::defs::partition::TimeWindowDef;
 use crate::defs::{MappingDef, PartitionsDef};
 
-pub(super) fn validate_window(_def: &TimeWindowDef) -> Result<(), String> {
-    Ok(())
+pub(super) fn validate_window(def: &TimeWindowDef) -> Result<(), String> {
+    def.validate().map_err(|error| error.to_string())
 }
 
 pub(super) fn parse_mapping(text: &str) -> Result<MappingDef, String> {
