@@ -102,14 +102,19 @@ pub(super) fn read(
     sink: &mut Sink,
 ) -> Draft {
     let (mut draft, sound) = sink.about(key, |sink| {
-        allow_keys(key, fields, &code, sink);
+        let known = allow_keys(key, fields, &code, sink);
+        let has_code = CODE_KEYS.iter().any(|it| fields.own(it).is_some());
+        if matches!(code, Code::Keys) && known && !has_code {
+            let message = format!("asset `{key}` does not say how it is made");
+            sink.push(place.error(message).label("neither `run` nor `sql`"));
+        }
         read_fields(key, place, fields, code, context, sink)
     });
     draft.sound = sound;
     draft
 }
 
-fn allow_keys(key: &AssetKey, fields: &Fields<'_>, code: &Code, sink: &mut Sink) {
+fn allow_keys(key: &AssetKey, fields: &Fields<'_>, code: &Code, sink: &mut Sink) -> bool {
     let owner = format!("asset `{key}`");
     match code {
         Code::Keys => fields.own.allow(&[COMMON_KEYS, CODE_KEYS].concat(), &owner, sink),
@@ -124,7 +129,7 @@ fn allow_keys(key: &AssetKey, fields: &Fields<'_>, code: &Code, sink: &mut Sink)
                     );
                 }
             }
-            fields.own.allow(&[COMMON_KEYS, CODE_KEYS].concat(), &owner, sink);
+            fields.own.allow(&[COMMON_KEYS, CODE_KEYS].concat(), &owner, sink)
         }
     }
 }
@@ -211,14 +216,7 @@ fn body(
                 sink.push(sql.place().error("`run` and `sql` exclude each other").label("second"));
                 (no_body(), None)
             }
-            (None, None) => {
-                sink.push(
-                    place
-                        .error("this asset does not say how it is made")
-                        .label("neither `run` nor `sql`"),
-                );
-                (no_body(), None)
-            }
+            (None, None) => (no_body(), None),
         },
     }
 }

@@ -109,7 +109,7 @@ fn mapping(value: Value<'_>, sink: &mut Sink) -> Option<MappingDef> {
         return Some(MappingDef::Static(pairs));
     }
     let text = value.text("map", sink)?;
-    match super::shim::parse_mapping(text) {
+    match MappingDef::parse(text) {
         Ok(mapping) => Some(mapping),
         Err(reason) => {
             sink.push(value.place().error(reason).label("no mapping").help(

@@ -8,7 +8,7 @@ use super::asset::{Draft, Read};
 use super::deps::DepDraft;
 use super::diagnostic::{Diagnostic, Place, did_you_mean};
 use super::node::Sink;
-use super::{exports, shim};
+use super::exports;
 use crate::base::AssetKey;
 use crate::defs::{Asset, Dep, DynamicDef, MappingDef, Missing, PartitionsDef};
 
@@ -270,14 +270,10 @@ impl Graph {
         if !downstream.sound || !upstream.sound {
             return;
         }
-        let checked = shim::validate_mapping(
-            &dep.mapping,
-            &upstream.asset.partitions,
-            &downstream.asset.partitions,
-        );
+        let checked = dep.mapping.validate(&upstream.asset.partitions, &downstream.asset.partitions);
         if let Err(reason) = checked {
             let message = format!("asset `{key}` cannot read `{}` in this way", dep.upstream);
-            let diagnostic = dep.mapping_place.error(message).label(reason);
+            let diagnostic = dep.mapping_place.error(message).label(reason.to_string());
             self.report(key, diagnostic, sink);
         }
     }

@@ -28,6 +28,7 @@ pub(super) fn load(tree: &dyn Tree) -> Result<Loaded, Error> {
     });
     let (root, problems) = toml::parse(&text.text, &text, &|offset| offset);
     problems.into_iter().for_each(|problem| sink.push(problem));
+    let unreadable = sink.errors() > 0;
     let manifest = manifest::read(Value { file: &text, node: &root }, &mut sink)
         .expect("the root of a TOML text is a table");
     let mut loader = Loader {
@@ -40,7 +41,10 @@ pub(super) fn load(tree: &dyn Tree) -> Result<Loaded, Error> {
     };
     loader.tables(manifest.sources, manifest.assets);
     loader.walk();
-    let Loader { mut sink, drafts, lost, files, .. } = loader;
+    let Loader { mut sink, mut drafts, lost, files, .. } = loader;
+    if unreadable || manifest.doubtful {
+        distrust(&mut drafts, &mut sink);
+    }
     let resolved = graph::resolve(drafts, lost, &mut sink);
     let project = Project {
         name: manifest.name.clone().unwrap_or_else(|| tree.name()),
@@ -53,6 +57,18 @@ pub(super) fn load(tree: &dyn Tree) -> Result<Loaded, Error> {
     Ok(Loaded { project, diagnostics: sorted(sink.diagnostics), files })
 }
 
+/// With defaults, exclusions or the time zone unknown, what an asset is to be is unknown as well.
+fn distrust(drafts: &mut [Draft], sink: &mut Sink) {
+    let keys: Vec<AssetKey> = drafts.iter().map(|draft| draft.asset.key.clone()).collect();
+    drafts.iter_mut().for_each(|draft| draft.sound = false);
+    let project_file = |it: &&mut Diagnostic| it.file == Path::new(PROJECT_FILE) && it.is_error();
+    for diagnostic in sink.diagnostics.iter_mut().filter(project_file) {
+        if diagnostic.disables.is_empty() {
+            diagnostic.disables.clone_from(&keys);
+        }
+    }
+}
+
 /// By place; the same complaint about one default or one template for many assets becomes one.
 fn sorted(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     diagnostics.sort_by(|a, b| {
@@ -60,14 +76,18 @@ fn sorted(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
         (&a.file, key(a), &a.message).cmp(&(&b.file, key(b), &b.message))
     });
     diagnostics.dedup_by(|next, first| {
-        let same =
-            next.file == first.file && next.span == first.span && next.message == first.message;
-        if same {
+        let same_place = next.file == first.file && next.span == first.span;
+        let same_words = if first.label.is_empty() {
+            next.message == first.message
+        } else {
+            next.label == first.label && next.help == first.help
+        };
+        if same_place && same_words {
             let all: BTreeSet<AssetKey> =
                 first.disables.drain(..).chain(next.disables.drain(..)).collect();
             first.disables = all.into_iter().collect();
         }
-        same
+        same_place && same_words
     });
     diagnostics
 }

@@ -33,6 +33,8 @@ pub(super) struct Manifest<'a> {
     pub defaults: Vec<Defaults<'a>>,
     pub assets: Option<Table<'a>>,
     pub sources: Option<Table<'a>>,
+    /// Something that holds for every asset cannot be read, so that none can be trusted.
+    pub doubtful: bool,
 }
 
 /// Keys for assets whose file or name a glob matches.
@@ -43,27 +45,34 @@ pub(super) struct Defaults<'a> {
 
 pub(super) fn read<'a>(root: Value<'a>, sink: &mut Sink) -> Option<Manifest<'a>> {
     let table = root.as_table()?;
+    let errors = sink.errors();
     table.allow(KEYS, "giornata.toml", sink);
     let timezone = table.get("timezone").and_then(|value| partitions::read_timezone(value, sink));
     let assets = table.get("assets");
     let assets_dir = assets.filter(|value| value.as_table().is_none());
     let config = table.get("config").and_then(|value| value.table("config", sink));
+    let assets_dir = assets_dir.and_then(|value| directory(value, sink));
+    let name = table.get("name").and_then(|value| value.text("name", sink)).map(str::to_owned);
+    let exclude = exclude(table, sink);
+    let settings = settings(table, sink);
+    let defaults = defaults(table, sink);
+    // What follows concerns only those who name it.
+    let doubtful = sink.errors() != errors;
     Some(Manifest {
-        name: table.get("name").and_then(|value| value.text("name", sink)).map(str::to_owned),
-        exclude: exclude(table, sink),
-        assets_dir: assets_dir
-            .and_then(|value| directory(value, sink))
-            .unwrap_or_else(|| PathBuf::from("assets")),
-        settings: settings(table, sink),
+        name,
+        exclude,
+        assets_dir: assets_dir.unwrap_or_else(|| PathBuf::from("assets")),
+        settings,
         sets: sets(table, timezone.unwrap_or(Tz::UTC), sink),
         config: config
             .into_iter()
             .flat_map(Table::iter)
             .map(|(entry, value)| (entry.key.clone(), value.json()))
             .collect(),
-        defaults: defaults(table, sink),
+        defaults,
         assets: assets.and_then(Value::as_table),
         sources: table.get("sources").and_then(|value| value.table("sources", sink)),
+        doubtful,
     })
 }
 
@@ -158,8 +167,11 @@ fn defaults<'a>(table: Table<'a>, sink: &mut Sink) -> Vec<Defaults<'a>> {
     let mut defaults = Vec::new();
     for item in items {
         let Some(table) = item.table("defaults", sink) else { continue };
-        table.allow(&[COMMON_KEYS, &["path"]].concat(), "`defaults`", sink);
+        let known = table.allow(&[COMMON_KEYS, &["path"]].concat(), "`defaults`", sink);
         let Some(path) = table.get("path") else {
+            if !known {
+                continue;
+            }
             sink.push(
                 table
                     .place()

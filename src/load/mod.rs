@@ -20,7 +20,6 @@ mod overlap;
 mod partitions;
 mod policy;
 mod script;
-mod shim;
 mod source;
 mod sql;
 #[cfg(test)]

@@ -74,6 +74,11 @@ impl Sink {
         self.diagnostics.push(diagnostic);
     }
 
+    /// How many errors there were so far.
+    pub fn errors(&self) -> usize {
+        self.errors
+    }
+
     /// Runs `read`; errors that it reports disable `key`. The second result says whether there were none.
     pub fn about<T>(&mut self, key: &AssetKey, read: impl FnOnce(&mut Sink) -> T) -> (T, bool) {
         let outer = self.about.replace(key.clone());
@@ -262,11 +267,15 @@ impl<'a> Table<'a> {
     }
 
     /// Reports every key that is not among `known`; `owner` says whose keys these are.
-    pub fn allow(self, known: &[&str], owner: &str, sink: &mut Sink) {
+    ///
+    /// Gives whether there was none: a key that is missed may be one that is misspelt.
+    pub fn allow(self, known: &[&str], owner: &str, sink: &mut Sink) -> bool {
+        let mut all_known = true;
         for entry in self.entries {
             if known.contains(&entry.key.as_str()) {
                 continue;
             }
+            all_known = false;
             let help = did_you_mean(&entry.key, known.iter().copied())
                 .unwrap_or_else(|| format!("known keys: {}", known.join(", ")));
             sink.push(
@@ -276,6 +285,7 @@ impl<'a> Table<'a> {
                     .help(help),
             );
         }
+        all_known
     }
 }
 

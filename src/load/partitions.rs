@@ -49,6 +49,7 @@ pub(super) fn read_named(
 ) -> Option<PartitionsDef> {
     let mut each = Vec::new();
     let mut reader = Reader { sets, each: &mut each };
+    let errors = sink.errors();
     let def = match (CADENCES.iter().find(|it| **it == name), value.as_table()) {
         (Some(cadence), Some(table)) if table.get(cadence).is_none() => {
             PartitionsDef::TimeWindow(reader.time_window(cadence, table, sink)?)
@@ -59,7 +60,7 @@ pub(super) fn read_named(
         sink.push(place.error("a named set cannot follow another definition").label("`each` here"));
         return None;
     }
-    Some(def)
+    (sink.errors() == errors).then_some(def)
 }
 
 struct Reader<'a> {
@@ -214,7 +215,7 @@ impl Reader<'_> {
             "weekly" | "monthly" => &["day", "hour", "minute"],
             _ => &["expression", "cron"],
         };
-        table.allow(&[&common, own].concat(), &format!("`{cadence}`"), sink);
+        let known = table.allow(&[&common, own].concat(), &format!("`{cadence}`"), sink);
         let timezone = match table.get("timezone") {
             None => self.sets.timezone,
             Some(value) => read_timezone(value, sink)?,
@@ -222,6 +223,8 @@ impl Reader<'_> {
         let cadence_def = read_cadence(cadence, table, sink);
         let start = match table.get("start") {
             Some(value) => time(value, "start", timezone, sink),
+            // It is probably there, misspelt.
+            None if !known => None,
             None => {
                 sink.push(
                     table
@@ -285,8 +288,8 @@ fn optional<T>(read: Option<Option<T>>) -> Option<Option<T>> {
 }
 
 fn valid(def: TimeWindowDef, table: Table<'_>, sink: &mut Sink) -> Option<TimeWindowDef> {
-    if let Err(error) = super::shim::validate_window(&def) {
-        sink.push(table.place().error(error).label("this definition"));
+    if let Err(error) = def.validate() {
+        sink.push(table.place().error(error.to_string()).label("this definition"));
         return None;
     }
     Some(def)

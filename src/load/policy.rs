@@ -33,9 +33,10 @@ fn retries(value: Value<'_>, sink: &mut Sink) -> Retries {
         );
         return Retries::default();
     };
-    table.allow(&["max", "delay", "backoff"], "`retries`", sink);
+    let known = table.allow(&["max", "delay", "backoff"], "`retries`", sink);
     let max = match table.get("max") {
         Some(max) => count(max, sink),
+        None if !known => 0,
         None => {
             sink.push(table.place().error("`retries` does not say how many").label("no `max` here"));
             0

@@ -25,8 +25,13 @@ pub(super) fn read(
 ) -> Draft {
     let mut draft = unreadable(key.clone(), place);
     let ((), sound) = sink.about(key, |sink| {
-        table.allow(KEYS, &format!("source `{key}`"), sink);
+        let known = table.allow(KEYS, &format!("source `{key}`"), sink);
         read_fields(&mut draft, table, sets, sink);
+        let has_place = ["files", "dir", "observe"].iter().any(|it| table.get(it).is_some());
+        if known && !has_place {
+            let message = format!("source `{key}` does not say where its data is");
+            sink.push(draft.place.error(message).label("no `files` here"));
+        }
     });
     draft.sound = sound;
     draft
@@ -46,13 +51,7 @@ fn read_fields(draft: &mut Draft, table: Table<'_>, sets: &Sets, sink: &mut Sink
     );
     let split_by = table.get("split_by").and_then(|value| split_by(value, sink));
     let columns = table.get("columns").map(|value| columns(value, sink)).unwrap_or_default();
-    let Some(files) = table.get("files") else {
-        if table.get("dir").is_none() && table.get("observe").is_none() {
-            let message = format!("source `{}` does not say where its data is", draft.asset.key);
-            sink.push(draft.place.error(message).label("no `files` here"));
-        }
-        return;
-    };
+    let Some(files) = table.get("files") else { return };
     let Some(pattern) = pattern(files, sink) else { return };
     if let Some(value) = table.get("split_by")
         && !pattern.is_literal()

@@ -1,11 +1,14 @@
 //! Whole projects, as texts, and what is said about them.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 
-use super::{Diagnostic, Loaded, Severity, project, project_from};
+use super::{Diagnostic, Loaded, Severity, find_root, project, project_from};
 use crate::defs::{Asset, Body, CommandLine, MappingDef, Missing, PartitionsDef, WordPiece};
 
 const TOML: (&str, &str) = ("giornata.toml", "name = \"t\"\n");
@@ -241,22 +244,13 @@ assets:
             error: a file of definitions has no key `source`
               assets/a.yaml:2:1 [source] unknown key
               help: did you mean `sources`?
-            error: source `s` does not say where its data is
-              assets/a.yaml:4:3 [s] no `files` here
-              disables [a, s]
             error: source `s` has no key `file`
               assets/a.yaml:4:7 [file] unknown key
               help: did you mean `files`?
               disables [a, s]
-            error: this asset does not say how it is made
-              assets/a.yaml:6:3 [a] neither `run` nor `sql`
-              disables [a]
             error: asset `a` has no key `rum`
               assets/a.yaml:7:5 [rum] unknown key
               help: did you mean `run`?
-              disables [a]
-            error: `retries` does not say how many
-              assets/a.yaml:8:14 [{] no `max` here
               disables [a]
             error: `retries` has no key `maxi`
               assets/a.yaml:8:15 [maxi] unknown key
@@ -265,10 +259,6 @@ assets:
             error: the dependency `s` has no key `mapp`
               assets/a.yaml:9:16 [mapp] unknown key
               help: did you mean `map`?
-              disables [a]
-            error: `daily` needs a start
-              assets/a.yaml:10:25 [{] no `start` here
-              help: for example `start: 2024-01-01`
               disables [a]
             error: `daily` has no key `strat`
               assets/a.yaml:10:26 [strat] unknown key
@@ -281,20 +271,26 @@ assets:
             error: giornata.toml has no key `nam`
               giornata.toml:2:1 [nam] unknown key
               help: did you mean `name`?
+              disables [a, b, s]
             error: `settings` has no key `job`
               giornata.toml:4:1 [job] unknown key
               help: did you mean `jobs`?
+              disables [a, b, s]
             error: `durability` cannot be `fats`
               giornata.toml:5:14 ["fats"] unknown word
               help: did you mean `fast`?
+              disables [a, b, s]
             error: `inline_max` can be at most 16384 bytes
               giornata.toml:6:14 ["1MB"] too large
+              disables [a, b, s]
             error: `defaults` has no key `gruop`
               giornata.toml:9:1 [gruop] unknown key
               help: did you mean `group`?
+              disables [a, b, s]
             error: `weekly` has no key `dya`
               giornata.toml:12:1 [dya] unknown key
               help: did you mean `day`?
+              disables [a, b, s]
             broken: {a, b, s}
         "#]],
     );
@@ -388,7 +384,7 @@ fn broken_yaml_is_said_once() {
         ],
         expect![[r#"
             error: this is not YAML
-              assets/bad.yaml:1:1 [] while parsing a flow mapping, did not find expected ',' or '}'
+              assets/bad.yaml:3:4 [:] while parsing a flow mapping, did not find expected ',' or '}'
               disables [a, b, c, e]
             d (assets/d.yaml:1) x
             broken: {a, b, c, e}
@@ -396,11 +392,11 @@ fn broken_yaml_is_said_once() {
     );
     check_yaml("a: 1\n\tb: 2\n", expect![[r#"
         error: this is not YAML
-          assets/a.yaml:1:1 [] while scanning a plain scalar, found a tab
+          assets/a.yaml:1:4 [1] while scanning a plain scalar, found a tab
     "#]]);
     check_yaml("assets: *none\n", expect![[r#"
         error: this is not YAML
-          assets/a.yaml:1:1 [] alias references unknown anchor
+          assets/a.yaml:1:9 [*] alias references unknown anchor
     "#]]);
     check_yaml("a: &a [*a]\n", expect![[r#"
         error: this is not YAML
@@ -612,7 +608,7 @@ assets:
             error: `run`: nothing closes this quote
               assets/a.yaml:11:12 ["x 'y"] a quote is open at the end
               disables [c]
-            error: this asset does not say how it is made
+            error: asset `d` does not say how it is made
               assets/a.yaml:12:3 [d] neither `run` nor `sql`
               disables [d]
             error: `output` and `output_dir` exclude each other
@@ -687,11 +683,7 @@ assets:
             error: asset `one` has no key `owner`
               assets/a.yaml:3:9 [owner] unknown key
               help: did you mean `owners`?
-              disables [one]
-            error: asset `three` has no key `owner`
-              assets/a.yaml:3:9 [owner] unknown key
-              help: did you mean `owners`?
-              disables [three]
+              disables [one, three]
             broken: {one, three, two}
         "#]],
     );
@@ -727,6 +719,253 @@ fn params_keep_their_types() {
     let text = "assets:\n  a: {run: x, version: 1.10, config: {a: 1, b: 1.5, c: no, d: true, e: '1', f: 007, g: null, h: [1, {i: 2024-01-01}]}}\n";
     let loaded = project_from(&[TOML, ("assets/a.yaml", text)]).unwrap();
     let asset = &loaded.project.assets["a"];
-    expect![[""]].assert_eq(&serde_json::to_string(&asset.config).unwrap());
+    expect![[r#"{"a":1,"b":1.5,"c":"no","d":true,"e":"1","f":"007","g":null,"h":[1,{"i":"2024-01-01"}]}"#]].assert_eq(&serde_json::to_string(&asset.config).unwrap());
     assert_eq!(asset.version.as_deref(), Some("1.10"));
+}
+
+#[test]
+fn what_holds_for_all_disables_all() {
+    check(
+        &[
+            ("giornata.toml", "timezone = \"Europe/Berlim\"\n[sources]\ns = { files = \"x\" }\n"),
+            ("assets/a.yaml", "assets: {a: {run: x}}"),
+        ],
+        expect![[r#"
+            error: there is no time zone `Europe/Berlim`
+              giornata.toml:1:12 ["Europe/Berlim"] unknown time zone
+              help: did you mean `Europe/Berlin`?
+              disables [a, s]
+            broken: {a, s}
+        "#]],
+    );
+    check(
+        &[("giornata.toml", "name = \n[assets.b]\nrun = \"y\"\n"), ("assets/a.yaml", "assets: {a: {run: x}}")],
+        expect![[r#"
+            error: this is not TOML
+              giornata.toml:1:8 [] string values must be quoted, expected literal string
+              disables [a, b]
+            broken: {a, b}
+        "#]],
+    );
+    check(
+        &[
+            ("giornata.toml", "[partitions.weekly]\nstart = 2024-01-01\ndya = 1\n"),
+            ("assets/a.yaml", "assets: {a: {run: x}, b: {run: x, partitions: weekly}}"),
+        ],
+        expect![[r#"
+            error: the partition set `weekly` has an error
+              assets/a.yaml:1:47 [weekly] declared in giornata.toml
+              disables [b]
+            error: `weekly` has no key `dya`
+              giornata.toml:3:1 [dya] unknown key
+              help: did you mean `day`?
+            a (assets/a.yaml:1) x
+            broken: {b}
+        "#]],
+    );
+}
+
+#[test]
+fn mappings_must_make_sense() {
+    check_yaml(
+        r#"
+assets:
+  a: {run: x, partitions: [p, q]}
+  b: {run: x, partitions: {daily: {start: 2024-01-01}}, deps: {a: "window(-6d, 0d)"}}
+  c: {run: x, deps: {a: "windw(1)"}}
+  d: {run: x, partitions: {daily: {start: 2024-01-01}}, deps: [a]}
+  e: {run: x, partitions: [s], deps: {a: {map: {p: s, q: s}}}}
+"#,
+        expect![[r#"
+            error: asset `b` cannot read `a` in this way
+              assets/a.yaml:4:67 ["window(-6d, 0d)"] `window(-6d, 0d)` needs time windows on both sides
+              disables [b]
+            error: `windw(1)` is not a mapping; mappings are `identity`, `time`, `all`, `last(7)`, `window(-6d, 0d)` and `dimension(name)`
+              assets/a.yaml:5:25 ["windw(1)"] no mapping
+              help: mappings: `identity`, `time`, `all`, `last(3)`, `window(-6d, 0d)`, `dimension(name)`
+              disables [c]
+            a (assets/a.yaml:3) x
+              partitions static ["p", "q"]
+            d (assets/a.yaml:6) x
+              partitions daily hour=0 minute=0 zone=UTC start=2024-01-01T00:00:00 format="%Y-%m-%d" end_offset=0
+              reads a
+            e (assets/a.yaml:7) x
+              partitions static ["s"]
+              reads a by Static([("p", "s"), ("q", "s")])
+            broken: {b, c}
+        "#]],
+    );
+}
+
+fn dump(nodes: usize, repeat: usize) -> String {
+    let mut text = String::from(".a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..nodes {
+        let refs = vec![format!("*a{}", level - 1); repeat].join(", ");
+        text += &format!(".a{level}: &a{level} [{refs}]\n");
+    }
+    text
+}
+
+#[test]
+fn bombs_are_refused() {
+    check_yaml(&dump(10, 10), expect![[r#"
+        error: this is not YAML
+          assets/a.yaml:6:46 [*a4] budget breached: RecordedAnchorEvents { recorded_anchor_events: 1000001 }
+    "#]]);
+}
+
+#[test]
+fn many_aliases_are_allowed() {
+    let text = format!(".a: &a {{b: c}}\n.b: [{}]\n", vec!["*a"; 100_000].join(", "));
+    check_yaml(&text, expect![[""]]);
+    let text = format!(".a: &a c\n.b: [{}]\n", vec!["*a"; 100_001].join(", "));
+    let loaded = project_from(&[TOML, ("assets/a.yaml", &text)]).unwrap();
+    assert_eq!(loaded.diagnostics.len(), 1);
+}
+
+#[test]
+fn big_texts_and_deep_nesting_are_refused() {
+    let text = format!(".a: &a {}\n.b: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 63].join(", "));
+    let loaded = project_from(&[TOML, ("assets/a.yaml", &text)]).unwrap();
+    assert_eq!(loaded.diagnostics[0].message, "this file expands to more than definitions need");
+    for depth in [126, 127, 128, 100_000] {
+        // One level is the root.
+        let text = format!(".a: {}{}\n", "[".repeat(depth), "]".repeat(depth));
+        let loaded = project_from(&[TOML, ("assets/a.yaml", &text)]).unwrap();
+        assert_eq!(loaded.diagnostics.is_empty(), depth < 127, "{depth}");
+        let text: String = (0..depth.min(500)).map(|at| format!("{}a:\n", " ".repeat(at))).collect();
+        let loaded = project_from(&[TOML, ("assets/a.yaml", &text)]).unwrap();
+        assert!(!loaded.diagnostics.is_empty(), "{depth}");
+    }
+    let text = format!("a = {}{}\n", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(!project_from(&[("giornata.toml", &text)]).unwrap().diagnostics.is_empty());
+}
+
+struct Dir(tempfile::TempDir);
+
+impl Dir {
+    fn new() -> Dir {
+        let dir = Dir(tempfile::tempdir().unwrap());
+        dir.write("giornata.toml", "name = \"t\"\n");
+        dir
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    #[track_caller]
+    fn check(&self, expect: Expect) {
+        expect.assert_eq(&render(&project(self.0.path()).unwrap()));
+    }
+}
+
+#[test]
+fn odd_things_on_disk() {
+    let dir = Dir::new();
+    dir.write("assets/x.yaml/inner.sql", "-- /// asset\n-- ///\nselect 1");
+    dir.write("assets/.hidden/a.yaml", "::: no");
+    dir.write("assets/junk.bin", vec![0xff; 1 << 20]);
+    dir.write("assets/junk.txt", "lorem ipsum\n".repeat(100_000));
+    dir.write("assets/empty.sql", "");
+    dir.write("assets/empty.yaml", "");
+    dir.write("assets/bad.sql", b"-- /// asset\n-- ///\nselect '\xff'\n");
+    dir.write("assets/bad.yaml", b"assets:\n  lost: {run: \xff}\n");
+    dir.write("assets/uses.sql", "-- /// asset\n-- ///\nselect * from bad join lost");
+    dir.write("elsewhere/linked.sql", "-- /// asset\n-- ///\nselect 1");
+    symlink(dir.path("assets"), dir.path("assets/loop")).unwrap();
+    symlink(dir.path("elsewhere"), dir.path("assets/more")).unwrap();
+    symlink("nowhere", dir.path("assets/dangling")).unwrap();
+    dir.check(expect![[r#"
+        error: this file is not UTF-8 (first bad byte at offset 28)
+          assets/bad.sql:3:9 [�] no UTF-8 from here on
+          disables [bad, uses]
+        error: this file is not UTF-8 (first bad byte at offset 22)
+          assets/bad.yaml:2:15 [�] no UTF-8 from here on
+          disables [lost, uses]
+        warning: `assets/dangling` cannot be read: No such file or directory (os error 2)
+          assets/dangling:1:1 [] 
+        warning: `assets/loop` cannot be read: this link leads back into itself
+          assets/loop:1:1 [] 
+        error: `x.yaml/inner` cannot be a name: a name is segments of letters, digits, `_` and `-`, joined by `/`
+          assets/x.yaml/inner.sql:1:1 [-- /// asset] no name
+        more/linked (assets/more/linked.sql:1) sql@3 "select 1"
+        broken: {bad, lost, uses}
+    "#]]);
+}
+
+#[test]
+fn without_a_project_file_there_is_no_project() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(project(dir.path()).is_err());
+    let dir = Dir::new();
+    dir.write("a/b/c", "");
+    assert_eq!(find_root(&dir.path("a/b")), Some(dir.path("")).map(|it| it.components().collect()));
+    assert_eq!(find_root(Path::new("/nowhere/at/all")), None);
+    dir.write("giornata.toml", b"name = \"\xff\"");
+    dir.check(expect![[r#"
+        error: this file is not UTF-8 (first bad byte at offset 8)
+          giornata.toml:1:9 [�] no UTF-8 from here on
+    "#]]);
+}
+
+#[test]
+fn the_digest_of_a_script_leaves_out_its_header() {
+    let digest = |text: &str| {
+        let loaded = project_from(&[TOML, ("assets/a.py", text)]).unwrap();
+        assert_eq!(loaded.diagnostics, []);
+        match &loaded.project.assets["a"].body {
+            Body::Command(command) => command.code.unwrap(),
+            body => panic!("{body:?}"),
+        }
+    };
+    let plain = digest("# /// asset\n# ///\nprint()\n");
+    assert_eq!(plain, digest("# /// asset\n# # why\n#   timeout = '3m'\n# ///\nprint()\n"));
+    assert_ne!(plain, digest("# /// asset\n# ///\nprint(1)\n"));
+    let script = |rest: &str, own: &str| {
+        digest(&format!("# /// script\n# {rest}\n# [tool.giornata]\n# {own}\n# ///\nprint()\n"))
+    };
+    assert_eq!(script("dependencies = []", ""), script("dependencies=[ ] # none", "ttl = '1h'"));
+    assert_ne!(script("dependencies = []", ""), script("dependencies = ['pandas']", ""));
+}
+
+#[test]
+fn a_thousand_files_load() {
+    let dir = Dir::new();
+    dir.write("assets/sources.yaml", "sources: {raw: {files: raw.csv}}");
+    for at in 0..1000 {
+        let text = format!("-- /// asset\n-- group = \"g\"\n-- ///\nselect * from raw where id = {at}\n");
+        dir.write(&format!("assets/d{}/a{at}.sql", at % 10), text);
+    }
+    let loaded = project(dir.0.path()).unwrap();
+    assert_eq!((loaded.diagnostics.len(), loaded.project.assets.len()), (0, 1001));
+    assert_eq!(loaded.project.topological()[0].as_str(), "raw");
+    assert_eq!(loaded.files.len(), 1002);
+}
+
+/// Words of the declarations, so that junk gets past the first look.
+const WORDS: &str = "(assets|sources|a|b|run|sql|deps|files|partitions|daily|start|2024-01-01|each\\(a\\)|export|config|\
+    output|\\{partition\\}|true|1|x\\.csv|&a|\\*a|<<|[:,\\[\\]{}'\"|>=.#-]|: |\n|\n  |\n    |\t|é|\\PC){0,60}";
+
+proptest! {
+    #[test]
+    fn never_panics_on_junk(text in WORDS) {
+        let header = format!("-- /// asset\n-- {}\n-- ///\n{text}", text.replace('\n', "\n-- "));
+        let files = [
+            ("giornata.toml", text.as_str()),
+            ("assets/a.yaml", &text),
+            ("assets/c.sql", &header),
+        ];
+        let loaded = project_from(&files).unwrap();
+        for diagnostic in loaded.diagnostics {
+            prop_assert!(diagnostic.text.get(diagnostic.span.clone()).is_some());
+            diagnostic.position();
+        }
+    }
 }

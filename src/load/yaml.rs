@@ -33,7 +33,7 @@ pub(super) fn parse(file: &Arc<SourceText>) -> Result<Node, Box<Diagnostic>> {
         Ok(Tree(node)) => Ok(node),
         // An empty text has no value at all, which is fine for a file of definitions.
         Err(serde_saphyr::Error::Eof { .. }) => Ok(Node { kind: Kind::Null, span: 0..0 }),
-        Err(error) => Err(Box::new(diagnostic(&error, place))),
+        Err(error) => Err(Box::new(diagnostic(&error, &file.text, place))),
     }
 }
 
@@ -64,9 +64,10 @@ fn options() -> Options {
 
 fn diagnostic(
     error: &serde_saphyr::Error,
+    text: &str,
     place: impl Fn(Range<usize>) -> Place,
 ) -> Diagnostic {
-    let span = error.location().map_or(0..0, bytes);
+    let span = error.location().map_or(0..0, |location| error_bytes(text, location));
     let said = DefaultMessageFormatter.format_message(error).lines().next().unwrap_or_default().to_owned();
     match error {
         serde_saphyr::Error::Budget { .. }
@@ -88,6 +89,19 @@ fn bytes(location: Location) -> Range<usize> {
     let number = |value: Option<u64>| value.and_then(|value| usize::try_from(value).ok());
     let start = number(span.byte_offset()).unwrap_or(0);
     start..start + number(span.byte_len()).unwrap_or(0)
+}
+
+/// The place of an error; the scanner knows line and column only.
+fn error_bytes(text: &str, location: Location) -> Range<usize> {
+    if location.span().byte_offset().is_some() {
+        return bytes(location);
+    }
+    let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX).saturating_sub(1);
+    let before: usize = text.split_inclusive('\n').take(number(location.line())).map(str::len).sum();
+    let line = text[before..].lines().next().unwrap_or_default();
+    let column: usize = line.chars().take(number(location.column())).map(char::len_utf8).sum();
+    let at = before + column;
+    at..at + text[at..].chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8)
 }
 
 /// [`Node`] as something to deserialize.
