@@ -90,6 +90,8 @@ pub(super) struct Draft {
     pub export: Option<Place>,
     /// The globs of `inputs` with their places.
     pub inputs: Vec<(String, Place)>,
+    /// Where the `run` line is.
+    pub run: Option<Place>,
 }
 
 /// Reads one asset. `place` is its name or the opening line of its header.
@@ -176,7 +178,8 @@ fn read_fields(
     };
     describe(&mut asset, fields, sink);
     let export = export.map(|(_, place)| place);
-    Draft { asset, place, sound: true, deps, reads, each, export, inputs }
+    let run = fields.own("run").map(Value::place);
+    Draft { asset, place, sound: true, deps, reads, each, export, inputs, run }
 }
 
 fn body(
@@ -378,6 +381,7 @@ pub(super) fn unreadable(key: AssetKey, place: Place) -> Draft {
         each: Vec::new(),
         export: None,
         inputs: Vec::new(),
+        run: None,
     }
 }
 

@@ -193,6 +193,19 @@ impl Lexer<'_> {
     }
 }
 
+/// The names of the variables that a shell line uses.
+pub(super) fn variables(line: &CommandLine) -> BTreeSet<&str> {
+    let CommandLine::Shell(text) = line else { return BTreeSet::new() };
+    let name = |rest: &'_ str| -> usize {
+        rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len())
+    };
+    text.match_indices('$')
+        .map(|(at, _)| text[at + 1..].trim_start_matches('{'))
+        .map(|rest| &rest[..name(rest)])
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
 /// Words of a command line that could name a file of the project, as paths relative to its root.
 pub(super) fn candidate_files(line: &CommandLine) -> Vec<PathBuf> {
     let words: Vec<&str> = match line {
@@ -286,6 +299,12 @@ mod tests {
         check(" ", "the command line is empty");
         check("a 'b", "nothing closes this quote");
         check("a \"b", "nothing closes this quote");
+    }
+
+    #[test]
+    fn finds_variables_of_shell_lines() {
+        let line = CommandLine::Shell("a \"$raw\" ${b:-$c} $1 $".to_owned());
+        assert_eq!(variables(&line).into_iter().collect::<Vec<_>>(), ["1", "b", "c", "raw"]);
     }
 
     #[test]

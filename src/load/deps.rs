@@ -112,9 +112,7 @@ fn mapping(value: Value<'_>, sink: &mut Sink) -> Option<MappingDef> {
     match MappingDef::parse(text) {
         Ok(mapping) => Some(mapping),
         Err(reason) => {
-            sink.push(value.place().error(reason).label("no mapping").help(
-                "mappings: `identity`, `time`, `all`, `last(3)`, `window(-6d, 0d)`, `dimension(name)`",
-            ));
+            sink.push(value.place().error(reason).label("no mapping"));
             None
         }
     }

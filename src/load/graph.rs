@@ -8,9 +8,9 @@ use super::asset::{Draft, Read};
 use super::deps::DepDraft;
 use super::diagnostic::{Diagnostic, Place, did_you_mean};
 use super::node::Sink;
-use super::exports;
+use super::{command, exports};
 use crate::base::AssetKey;
-use crate::defs::{Asset, Dep, DynamicDef, MappingDef, Missing, PartitionsDef};
+use crate::defs::{Asset, Body, Dep, DynamicDef, MappingDef, Missing, PartitionsDef};
 
 /// What is sound, and what is not.
 pub(super) struct Resolved {
@@ -136,6 +136,7 @@ impl Graph {
                 Some(reads) => self.read(key, reads, declared, &names, sink),
             };
             self.collisions(key, &wanted, sink);
+            self.undeclared(key, &wanted, &names, sink);
             let mut deps = Vec::new();
             for dep in wanted {
                 self.need(key, &dep.upstream);
@@ -250,6 +251,29 @@ impl Graph {
             }
             let diagnostic = diagnostic.help("in variables and tables `/` and `-` become `_`; rename one");
             self.report(key, diagnostic, sink);
+        }
+    }
+
+    /// Variables of a `run` line that are named like an asset which is no dependency: they would
+    /// be empty when the line runs.
+    fn undeclared(&mut self, key: &AssetKey, deps: &[DepDraft], names: &Names, sink: &mut Sink) {
+        let draft = &self.drafts[key];
+        let (Body::Command(command), Some(place)) = (&draft.asset.body, draft.run.clone()) else {
+            return;
+        };
+        let declared: BTreeSet<String> = deps.iter().map(|dep| dep.upstream.variable()).collect();
+        let complaints: Vec<Diagnostic> = command::variables(&command.line)
+            .into_iter()
+            .filter(|variable| !declared.contains(*variable))
+            .filter_map(|variable| names.by_variable.get(variable)?.first())
+            .map(|upstream| {
+                let message = format!("`run` of `{key}` uses `${}`", upstream.variable());
+                let complaint = place.warning(message).label("this variable is not set");
+                complaint.help(format!("`deps` must name `{upstream}`"))
+            })
+            .collect();
+        for complaint in complaints {
+            self.report(key, complaint, sink);
         }
     }
 

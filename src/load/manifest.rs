@@ -97,6 +97,10 @@ fn exclude(table: Table<'_>, sink: &mut Sink) -> GlobSet {
         match Glob::new(text.trim_end_matches('/')) {
             Ok(glob) => {
                 builder.add(glob);
+                // What is wholly left out need not be listed.
+                if let Some(Ok(dir)) = text.strip_suffix("/**").map(Glob::new) {
+                    builder.add(dir);
+                }
             }
             Err(error) => {
                 let message = format!("`{text}` is no glob: {}", error.kind());

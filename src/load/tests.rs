@@ -807,6 +807,31 @@ fn dump(nodes: usize, repeat: usize) -> String {
 }
 
 #[test]
+fn code_inside_yaml_and_toml() {
+    check(
+        &[
+            ("giornata.toml", "[assets.t]\nsql = \"\"\"\nselect *\nfrom nope\"\"\"\n[sources.\"s/a\"]\nfiles = 'x'\n"),
+            (
+                "assets/a.yaml",
+                r#"
+assets:
+  a:
+    sql: |
+      select * -- nope2
+      from nope2, s_a
+  b: {sql: select * from S_A}
+  c:
+    run: |
+      cat $b | wc $s_a
+    deps: [s/a]
+"#,
+            ),
+        ],
+        expect![[""]],
+    );
+}
+
+#[test]
 fn bombs_are_refused() {
     check_yaml(&dump(10, 10), expect![[r#"
         error: this is not YAML

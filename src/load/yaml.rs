@@ -18,7 +18,7 @@ const DEPTH_LIMIT: usize = 128;
 /// How often anchors may be named in one file.
 const ALIASES_MAX: usize = 100_000;
 /// How many values a file may hold, anchors expanded: with their text it stays well below 64 MB.
-const NODES_MAX: usize = 1_000_000;
+const NODES_MAX: usize = 500_000;
 /// Bytes of text from which on a file is refused, anchors expanded.
 const EXPANDED_LIMIT: usize = 64 << 20;
 
@@ -46,7 +46,7 @@ fn options() -> Options {
             max_merge_keys: ALIASES_MAX,
             max_nodes: NODES_MAX,
             max_events: 2 * NODES_MAX,
-            max_recorded_anchor_events: NODES_MAX,
+            max_recorded_anchor_events: NODES_MAX / 2,
             max_total_scalar_bytes: EXPANDED_LIMIT - 1,
             enforce_alias_anchor_ratio: false,
         },
@@ -68,27 +68,30 @@ fn diagnostic(
     place: impl Fn(Range<usize>) -> Place,
 ) -> Diagnostic {
     let span = error.location().map_or(0..0, |location| error_bytes(text, location));
-    let said = DefaultMessageFormatter.format_message(error).lines().next().unwrap_or_default().to_owned();
-    match error {
-        serde_saphyr::Error::Budget { .. }
-        | serde_saphyr::Error::AliasReplayLimitExceeded { .. }
-        | serde_saphyr::Error::AliasReplayStackDepthExceeded { .. } => place(span)
+    if is_limit(error) {
+        return place(span)
             .error("this file expands to more than definitions need")
-            .label(said)
+            .label("too much from here on")
             .help(format!(
                 "at most {ALIASES_MAX} aliases, {NODES_MAX} values, {} MB and {} levels are read",
                 EXPANDED_LIMIT >> 20,
                 DEPTH_LIMIT - 1
-            )),
-        _ => place(span).error("this is not YAML").label(said),
+            ));
     }
+    let said = DefaultMessageFormatter.format_message(error);
+    place(span).error("this is not YAML").label(said.lines().next().unwrap_or_default())
 }
 
-fn bytes(location: Location) -> Range<usize> {
-    let span = location.span();
-    let number = |value: Option<u64>| value.and_then(|value| usize::try_from(value).ok());
-    let start = number(span.byte_offset()).unwrap_or(0);
-    start..start + number(span.byte_len()).unwrap_or(0)
+/// Whether a limit was passed. Of an error within an alias only its text is left.
+fn is_limit(error: &serde_saphyr::Error) -> bool {
+    use serde_saphyr::Error;
+    match error.without_snippet() {
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => true,
+        other => other.to_string().contains("budget breached"),
+    }
 }
 
 /// The place of an error; the scanner knows line and column only.
