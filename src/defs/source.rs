@@ -263,7 +263,10 @@ mod tests {
         check("{a}{b}", "{a}{b}: between two captures there must be something that separates them");
         check("{a}/{a}", "{a}/{a}: the capture `a` stands in it twice");
         check("{d:%Q}", "{d:%Q}: `%Q` does not say how a date is written");
-        check("{d:%Y/%m}", "{d:%Y/%m}: a capture stays within one part of a path, so it holds no `/`");
+        check(
+            "{d:%Y/%m}",
+            "{d:%Y/%m}: a capture stays within one part of a path, so it holds no `/`",
+        );
         check("a]", "]: nothing opens this `]`");
     }
 

@@ -151,12 +151,14 @@ impl Ledger {
     ) -> Result<T, E> {
         let mut inner = self.lock();
         let inner = &mut *inner;
-        let tx = inner.store.begin()?;
-        let found = tx.rev();
-        let mut batch = Batch { tx, moves: Vec::new() };
-        let value = fill(&mut batch)?;
-        let Batch { tx, moves } = batch;
-        let rev = tx.commit()?;
+        let (found, rev, value, moves) = {
+            let tx = inner.store.begin()?;
+            let found = tx.rev();
+            let mut batch = Batch { tx, moves: Vec::new() };
+            let value = fill(&mut batch)?;
+            let Batch { tx, moves } = batch;
+            (found, tx.commit()?, value, moves)
+        };
         if found == inner.rev {
             inner.rev = rev;
         } else {

@@ -113,11 +113,12 @@ pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
         .collect();
     let (digests, stats) = hash(eyes, &paths)?;
     let mut look = Look { sources: Vec::new(), stats, files: Vec::new(), warnings };
-    for (asset, listed) in wanted {
-        let files = listed.into_iter().filter_map(|file| {
+    for (asset, listed) in &wanted {
+        let asset = asset.clone();
+        let files = listed.iter().filter_map(|file| {
             // A file that vanished between the listing and the look was not there.
             let digest = *digests.get(file.path.as_str())?;
-            Some((file.key, SourceFile { path: file.path, digest }))
+            Some((file.key.clone(), SourceFile { path: file.path.clone(), digest }))
         });
         let files: Vec<_> = files.collect();
         if asset.is_source() {

@@ -266,7 +266,7 @@ impl Engine {
         }
         self.ledger.write(|batch| {
             for (key, space) in &moved {
-                batch.set_index_space(key, space)?;
+                batch.tx().set_index_space(key, space)?;
             }
             Ok::<_, Error>(())
         })
@@ -280,7 +280,7 @@ impl Engine {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let secret = self.ledger.store_mut(Store::secret)?;
+        let secret = &self.ledger.store_mut(Store::secret)?;
         let digest = |name: &String| {
             let (_, value) = self.env.iter().rev().find(|(key, _)| key == name.as_str())?;
             let mut builder = Digest::builder("giornata 2026 environment");

@@ -224,7 +224,7 @@ impl Run {
     ) {
         for part in &plan.assets {
             let known = self.given_up.entry(part.asset.clone()).or_default();
-            let parts = &part.blocked - known;
+            let parts = &part.blocked - &*known;
             *known |= &parts;
             // A source that has no data is the reason, not a thing that could have been made.
             if !parts.is_empty() && !engine.planner.def(&part.asset).is_source() {

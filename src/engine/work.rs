@@ -15,10 +15,9 @@ use crate::base::{
 };
 use crate::cas::Cas;
 use crate::defs::partition::Cadence;
-use crate::defs::{Asset, Body, Missing, OutputDef, PartitionsDef, SourceDef, TableFormat};
+use crate::defs::{Asset, Body, Missing, OutputDef, PartitionsDef, SourceDef};
 use crate::exec::{
     Content, Control, Executor, Failure, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths,
-    Worker,
 };
 use crate::io::{format_of, tree};
 use crate::plan::{Edge, key_order};
@@ -50,7 +49,7 @@ pub struct Stored {
 
 /// Takes orders until there are no more.
 pub fn work(
-    mut worker: Worker,
+    mut worker: impl Executor,
     orders: &std::sync::Mutex<Receiver<Order>>,
     done: &Sender<Done>,
     control: &Control,

@@ -18,9 +18,27 @@ use crate::defs::{
 
 /// Keys of an asset wherever it is declared.
 pub(super) const COMMON_KEYS: &[&str] = &[
-    "description", "group", "owners", "tags", "kinds", "partitions", "deps", "inputs", "env",
-    "config", "output", "outputs", "output_dir", "format", "export", "retries", "timeout", "ttl",
-    "volatile", "version", "checks",
+    "description",
+    "group",
+    "owners",
+    "tags",
+    "kinds",
+    "partitions",
+    "deps",
+    "inputs",
+    "env",
+    "config",
+    "output",
+    "outputs",
+    "output_dir",
+    "format",
+    "export",
+    "retries",
+    "timeout",
+    "ttl",
+    "volatile",
+    "version",
+    "checks",
 ];
 /// Keys that hold the code of an asset without a file of its own.
 pub(super) const CODE_KEYS: &[&str] = &["run", "sql"];

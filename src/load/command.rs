@@ -23,8 +23,8 @@ pub(super) enum RunError {
 const SHELL_WORDS: &[&str] = &[
     "!", ".", ":", "[[", "alias", "bg", "break", "case", "cd", "command", "continue", "do", "done",
     "elif", "else", "esac", "eval", "exec", "exit", "export", "fg", "fi", "for", "function", "if",
-    "in", "read", "readonly", "return", "select", "set", "shift", "source", "then", "time", "times",
-    "trap", "type", "ulimit", "umask", "unset", "until", "wait", "while", "{", "}",
+    "in", "read", "readonly", "return", "select", "set", "shift", "source", "then", "time",
+    "times", "trap", "type", "ulimit", "umask", "unset", "until", "wait", "while", "{", "}",
 ];
 
 /// Variables of ours that every step has, besides one for each upstream asset.
@@ -217,9 +217,9 @@ pub(super) fn candidate_files(line: &CommandLine) -> Vec<PathBuf> {
             })
             .collect(),
         // Where it cannot be read as words, what stands between the shell's signs has to do.
-        CommandLine::Shell(text) => text
-            .split(|c: char| c.is_whitespace() || "|&;<>()'\"`$".contains(c))
-            .collect(),
+        CommandLine::Shell(text) => {
+            text.split(|c: char| c.is_whitespace() || "|&;<>()'\"`$".contains(c)).collect()
+        }
         CommandLine::Script { .. } => Vec::new(),
     };
     let mut paths: Vec<PathBuf> = Vec::new();
@@ -277,7 +277,10 @@ mod tests {
 
     #[test]
     fn plain_words_are_started_directly() {
-        check(r#"python report.py --in "$raw" --out=${output}"#, "python|report.py|--in|<raw>|--out=<output>");
+        check(
+            r#"python report.py --in "$raw" --out=${output}"#,
+            "python|report.py|--in|<raw>|--out=<output>",
+        );
         check(r#"a 'b c' "d \"e\" \n" f\ g '' x#y a=b"#, r#"a|b c|d "e" \n|f g||x#y|a=b"#);
         check("x $GIORNATA_PARTITION/$mart_daily.csv", "x|<GIORNATA_PARTITION>/<mart_daily>.csv");
         check("echo '$HOME'", "echo|$HOME");
@@ -286,9 +289,25 @@ mod tests {
     #[test]
     fn anything_else_is_for_the_shell() {
         for line in [
-            "a | b", "a > b", "a && b", "ls *.csv", "echo $HOME", "echo ${raw:-x}", "echo `a`",
-            "a \"$(b)\"", "cd x", "X=1 a", "a ~/b", "a # b", "a; b", "a {b,c}", "if true", "a\nb",
-            "echo \"$(echo \"a\")\"", "a $rawx", "a $1",
+            "a | b",
+            "a > b",
+            "a && b",
+            "ls *.csv",
+            "echo $HOME",
+            "echo ${raw:-x}",
+            "echo `a`",
+            "a \"$(b)\"",
+            "cd x",
+            "X=1 a",
+            "a ~/b",
+            "a # b",
+            "a; b",
+            "a {b,c}",
+            "if true",
+            "a\nb",
+            "echo \"$(echo \"a\")\"",
+            "a $rawx",
+            "a $1",
         ] {
             check(line, &format!("sh: {line}"));
         }

@@ -56,7 +56,8 @@ impl Tree for Disk {
 
     fn name(&self) -> String {
         let root = self.root.canonicalize().unwrap_or_else(|_| self.root.clone());
-        root.file_name().map_or_else(|| "project".into(), |name| name.to_string_lossy().into_owned())
+        root.file_name()
+            .map_or_else(|| "project".into(), |name| name.to_string_lossy().into_owned())
     }
 }
 

@@ -45,8 +45,9 @@ fn by_name(drafts: Vec<Draft>, sink: &mut Sink) -> BTreeMap<AssetKey, Draft> {
             diagnostic = diagnostic.related(first.place.span.clone(), "first declared here");
         } else {
             let at = format!("{}:{}", first.place.path().display(), first.place.line());
-            diagnostic = diagnostic
-                .help(format!("it is first declared at {at}; assets and sources share their names"));
+            diagnostic = diagnostic.help(format!(
+                "it is first declared at {at}; assets and sources share their names"
+            ));
         }
         sink.about(&key, |sink| sink.push(diagnostic));
     }
@@ -109,7 +110,8 @@ impl Graph {
             return Ok(PartitionsDef::Unpartitioned);
         }
         if !target.asset.is_source() {
-            let help = "an asset makes pieces by `outputs`, which this version does not support yet";
+            let help =
+                "an asset makes pieces by `outputs`, which this version does not support yet";
             return Err((format!("asset `{name}` makes no pieces"), Some(help.to_owned())));
         }
         match &target.asset.partitions {
@@ -213,7 +215,8 @@ impl Graph {
         for dep in declared {
             if deps.iter().all(|it| it.upstream != dep.upstream) {
                 let message = format!("no statement of `{key}` reads `{}`", dep.upstream);
-                let help = "`deps` of a SQL asset says mappings only; the names come from the statement";
+                let help =
+                    "`deps` of a SQL asset says mappings only; the names come from the statement";
                 let diagnostic = dep.place.error(message).label("not read").help(help);
                 self.report(key, diagnostic, sink);
             }
@@ -222,7 +225,8 @@ impl Graph {
     }
 
     fn unknown_table(&mut self, key: &AssetKey, read: &Read, names: &Names, sink: &mut Sink) {
-        let lost = self.lost.iter().find(|it| it.variable() == read.name || it.as_str() == read.name);
+        let lost =
+            self.lost.iter().find(|it| it.variable() == read.name || it.as_str() == read.name);
         if let Some(lost) = lost.cloned() {
             return self.need(key, &lost);
         }
@@ -249,7 +253,8 @@ impl Graph {
             if first.place.path() == dep.place.path() {
                 diagnostic = diagnostic.related(first.place.span.clone(), "first of this name");
             }
-            let diagnostic = diagnostic.help("in variables and tables `/` and `-` become `_`; rename one");
+            let diagnostic =
+                diagnostic.help("in variables and tables `/` and `-` become `_`; rename one");
             self.report(key, diagnostic, sink);
         }
     }
@@ -294,7 +299,8 @@ impl Graph {
         if !downstream.sound || !upstream.sound {
             return;
         }
-        let checked = dep.mapping.validate(&upstream.asset.partitions, &downstream.asset.partitions);
+        let checked =
+            dep.mapping.validate(&upstream.asset.partitions, &downstream.asset.partitions);
         if let Err(reason) = checked {
             let message = format!("asset `{key}` cannot read `{}` in this way", dep.upstream);
             let diagnostic = dep.mapping_place.error(message).label(reason.to_string());

@@ -64,10 +64,10 @@ pub(super) fn has_marker(head: &[u8]) -> bool {
 pub(super) fn find(text: &str) -> Option<Result<Header, Unclosed>> {
     let mut lines = lines(text);
     let head_end = text.floor_char_boundary(HEAD_BYTES);
-    let (range, prefix, kind) = lines
-        .by_ref()
-        .take_while(|range| range.start < head_end)
-        .find_map(|range| marker(&text[range.clone()]).map(|(prefix, kind)| (range, prefix, kind)))?;
+    let (range, prefix, kind) =
+        lines.by_ref().take_while(|range| range.start < head_end).find_map(|range| {
+            marker(&text[range.clone()]).map(|(prefix, kind)| (range, prefix, kind))
+        })?;
     let marker = trimmed(text, range.clone());
     let mut header = Header {
         kind,
@@ -163,7 +163,9 @@ mod tests {
 
     #[test]
     fn ordinary_text_is_no_header() {
-        for text in ["", "x = '/// asset'", "/// asset\n///", "// /// script\n// ///", "a /// asset"] {
+        for text in
+            ["", "x = '/// asset'", "/// asset\n///", "// /// script\n// ///", "a /// asset"]
+        {
             assert!(find(text).is_none(), "{text}");
             assert!(!has_marker(text.as_bytes()), "{text}");
         }

@@ -19,8 +19,7 @@ const LATER: &[&str] = &["jobs", "schedules", "sensors", "resources", "io"];
 
 pub(super) fn load(tree: &dyn Tree) -> Result<Loaded, Error> {
     let path = PathBuf::from(PROJECT_FILE);
-    let bytes =
-        tree.read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+    let bytes = tree.read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
     let mut sink = Sink::default();
     let text = text(&path, bytes).unwrap_or_else(|diagnostic| {
         sink.push(*diagnostic);
@@ -100,7 +99,8 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<Arc<SourceText>, Box<Diagnostic>>
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let bytes = error.as_bytes();
-            let end = bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |it| at + it);
+            let end =
+                bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |it| at + it);
             let text: Arc<str> = String::from_utf8_lossy(&bytes[..end]).into();
             let file = Arc::new(SourceText { path, text });
             let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
@@ -273,7 +273,8 @@ impl Loader<'_> {
         let Some(key) = self.key(&name, &script.marker) else { return };
         let own = Value { file: &file, node: &script.table }.as_table();
         let problems = script.problems;
-        let ((), sound) = self.sink.about(&key, |sink| problems.into_iter().for_each(|it| sink.push(it)));
+        let ((), sound) =
+            self.sink.about(&key, |sink| problems.into_iter().for_each(|it| sink.push(it)));
         let mut draft = match own {
             Some(own) if sound => self.asset(&key, script.marker, own, script.code),
             // With half a header the rest would only be misunderstood.

@@ -14,7 +14,14 @@ use super::policy;
 use crate::defs::{Durability, Settings};
 
 const KEYS: &[&str] = &[
-    "name", "timezone", "exclude", "assets", "sources", "settings", "partitions", "config",
+    "name",
+    "timezone",
+    "exclude",
+    "assets",
+    "sources",
+    "settings",
+    "partitions",
+    "config",
     "defaults",
 ];
 const SETTINGS: &[&str] = &["jobs", "inline_max", "durability", "log_max"];

@@ -99,7 +99,10 @@ pub(super) fn export(
     let mistake = if rest.contains(['{', '}']) {
         Some(("`export` knows `{partition}` and `{asset}` only", "something else in braces"))
     } else if partitioned && !path.contains("{partition}") {
-        Some(("the `export` of a partitioned asset must contain `{partition}`", "every partition would have this path"))
+        Some((
+            "the `export` of a partitioned asset must contain `{partition}`",
+            "every partition would have this path",
+        ))
     } else if !partitioned && path.contains("{partition}") {
         Some(("`export` names `{partition}`, but the asset has no partitions", "no partitions"))
     } else if text.is_empty() || (!text.starts_with('/') && inside(&path).is_none()) {

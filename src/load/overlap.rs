@@ -41,7 +41,8 @@ pub(super) fn of_glob(glob: &str) -> Vec<Shape> {
     let mut open = vec![glob.to_owned()];
     let mut done = Vec::new();
     while let Some(glob) = open.pop() {
-        let braces = glob.find('{').and_then(|start| Some((start, start + glob[start..].find('}')?)));
+        let braces =
+            glob.find('{').and_then(|start| Some((start, start + glob[start..].find('}')?)));
         match braces {
             Some((start, end)) if open.len() + done.len() < ALTERNATIVES_MAX => {
                 let put = |word: &str| format!("{}{word}{}", &glob[..start], &glob[end + 1..]);
@@ -69,7 +70,8 @@ pub(super) fn of_export(path: &str, partitions: &PartitionsDef) -> Shape {
 fn shape(glob: &str, marked: Sign) -> Shape {
     let root = if glob.starts_with('/') { vec![Part::One(vec![Sign::Char('/')])] } else { vec![] };
     let parts = glob.split('/').filter(|part| !part.is_empty() && *part != ".");
-    let parts = parts.map(|part| if part == "**" { Part::Any } else { Part::One(signs(part, marked)) });
+    let parts =
+        parts.map(|part| if part == "**" { Part::Any } else { Part::One(signs(part, marked)) });
     Shape(root.into_iter().chain(parts).collect())
 }
 
@@ -118,12 +120,7 @@ fn compatible(a: Sign, b: Sign) -> bool {
 }
 
 /// Whether two lists can stand for the same, where some elements stand for any number of others.
-fn meets<T>(
-    a: &[T],
-    b: &[T],
-    is_many: impl Fn(&T) -> bool,
-    both: impl Fn(&T, &T) -> bool,
-) -> bool {
+fn meets<T>(a: &[T], b: &[T], is_many: impl Fn(&T) -> bool, both: impl Fn(&T, &T) -> bool) -> bool {
     // reach[j]: the rest of `a` from the current element and the rest of `b` from `j` can meet.
     let ends = |rest: &[T]| rest.iter().all(&is_many);
     let mut reach: Vec<bool> = (0..=b.len()).map(|j| ends(&b[j..])).collect();

@@ -38,7 +38,9 @@ fn retries(value: Value<'_>, sink: &mut Sink) -> Retries {
         Some(max) => count(max, sink),
         None if !known => 0,
         None => {
-            sink.push(table.place().error("`retries` does not say how many").label("no `max` here"));
+            sink.push(
+                table.place().error("`retries` does not say how many").label("no `max` here"),
+            );
             0
         }
     };

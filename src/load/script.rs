@@ -44,7 +44,9 @@ pub(super) fn read(file: &Arc<SourceText>) -> Option<Script> {
             Some(found) => found,
             // A broken block that never speaks of us is the business of other tools.
             None if !header.text.contains("[tool.giornata") => return None,
-            None => (Node { kind: Kind::Table(Vec::new()), span: header.marker.clone() }, String::new()),
+            None => {
+                (Node { kind: Kind::Table(Vec::new()), span: header.marker.clone() }, String::new())
+            }
         },
     };
     let marker = place(header.marker.clone());
@@ -115,11 +117,7 @@ fn sql(file: &Arc<SourceText>, header: &Header, problems: &mut Vec<Diagnostic>) 
 }
 
 /// How a script is started: by its shebang, else by its extension.
-fn interpreter(
-    file: &SourceText,
-    marker: &Place,
-    problems: &mut Vec<Diagnostic>,
-) -> Vec<String> {
+fn interpreter(file: &SourceText, marker: &Place, problems: &mut Vec<Diagnostic>) -> Vec<String> {
     if let Some(shebang) = file.text.lines().next().and_then(|line| line.strip_prefix("#!")) {
         let words: Vec<String> = shebang.split_whitespace().map(str::to_owned).collect();
         if !words.is_empty() {

@@ -12,8 +12,17 @@ use crate::defs::source::is_date_format;
 use crate::defs::{Body, ColumnType, DynamicDef, PartitionsDef, PathPattern, SourceDef, SplitBy};
 
 const KEYS: &[&str] = &[
-    "files", "dir", "observe", "split_by", "columns", "partitions", "description", "group",
-    "owners", "tags", "kinds",
+    "files",
+    "dir",
+    "observe",
+    "split_by",
+    "columns",
+    "partitions",
+    "description",
+    "group",
+    "owners",
+    "tags",
+    "kinds",
 ];
 
 pub(super) fn read(
@@ -44,11 +53,7 @@ fn read_fields(draft: &mut Draft, table: Table<'_>, sets: &Sets, sink: &mut Sink
             sink.push(value.place().error(message).label("only `files` so far"));
         }
     }
-    super::asset::describe(
-        &mut draft.asset,
-        &Fields { own: table, defaults: Vec::new() },
-        sink,
-    );
+    super::asset::describe(&mut draft.asset, &Fields { own: table, defaults: Vec::new() }, sink);
     let split_by = table.get("split_by").and_then(|value| split_by(value, sink));
     let columns = table.get("columns").map(|value| columns(value, sink)).unwrap_or_default();
     let Some(files) = table.get("files") else { return };
@@ -80,7 +85,9 @@ fn read_fields(draft: &mut Draft, table: Table<'_>, sets: &Sets, sink: &mut Sink
                         .place()
                         .error("nothing says which data belongs to which partition")
                         .label("`files` has no capture, and there is no `split_by`")
-                        .help("for example `files: \"data/{date:%Y-%m-%d}.csv\"` or `split_by: date`"),
+                        .help(
+                            "for example `files: \"data/{date:%Y-%m-%d}.csv\"` or `split_by: date`",
+                        ),
                 );
             }
         }

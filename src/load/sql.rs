@@ -154,8 +154,19 @@ struct Reader {
 
 /// Words that end the list of tables after `FROM`.
 const CLAUSES: &[&str] = &[
-    "where", "group", "order", "having", "limit", "window", "union", "except", "intersect",
-    "returning", "select", "set", "values",
+    "where",
+    "group",
+    "order",
+    "having",
+    "limit",
+    "window",
+    "union",
+    "except",
+    "intersect",
+    "returning",
+    "select",
+    "set",
+    "values",
 ];
 
 impl Reader {
@@ -202,15 +213,17 @@ impl Reader {
     fn symbol(&mut self, symbol: char) {
         match symbol {
             '(' => {
-                let opens_query = matches!(
-                    self.peek_word(1).as_deref(),
-                    Some("select" | "with" | "values")
-                );
+                let opens_query =
+                    matches!(self.peek_word(1).as_deref(), Some("select" | "with" | "values"));
                 let outer = self.scope();
                 // `FROM (a JOIN b)` groups tables; `FROM (SELECT ..)` is a query of its own.
                 let groups = outer.wants_table && !opens_query;
                 outer.wants_table = false;
-                self.scopes.push(Scope { in_from: groups, wants_table: groups, ..Scope::default() });
+                self.scopes.push(Scope {
+                    in_from: groups,
+                    wants_table: groups,
+                    ..Scope::default()
+                });
             }
             ')' if self.scopes.len() > 1 => {
                 self.scopes.pop();
@@ -371,24 +384,39 @@ mod tests {
         check("select * from (a join b on f(a.x, b.x)), (c, d)", &["a", "b", "c", "d"]);
         check("select (select max(x) from b), y from a order by y, z", &["b", "a"]);
         check("select 1 where x in a union select 2 from b except values (1)", &["a", "b"]);
-        check("select * from a where exists (select 1 from B where a.x = b.x) -- from c", &["a", "B"]);
+        check(
+            "select * from a where exists (select 1 from B where a.x = b.x) -- from c",
+            &["a", "B"],
+        );
     }
 
     #[test]
     fn reads_quoted_and_qualified_names() {
-        check(r#"select * from "mart/revenue", [a b], `c``d`, main.e"#, &["mart/revenue", "a b", "c`d", "e"]);
+        check(
+            r#"select * from "mart/revenue", [a b], `c``d`, main.e"#,
+            &["mart/revenue", "a b", "c`d", "e"],
+        );
         check("select t.from, 'from x' from a /* from y */ t, other.b", &["a", "other.b"]);
         check("select * from a, A, \"a\"", &["a"]);
     }
 
     #[test]
     fn leaves_out_what_the_script_defines() {
-        check("with x as (select * from a), y(i, j) as not materialized (select * from x) select * from y, b", &["a", "b"]);
+        check(
+            "with x as (select * from a), y(i, j) as not materialized (select * from x) select * from y, b",
+            &["a", "b"],
+        );
         check("with recursive n(i) as (select 1 union select i + 1 from n) select * from n", &[]);
         check("select * from (with x as (select * from a) select * from x), x", &["a", "x"]);
-        check("create temp table t as select * from a; insert into t select * from b; select * from t", &["a", "b"]);
+        check(
+            "create temp table t as select * from a; insert into t select * from b; select * from t",
+            &["a", "b"],
+        );
         check("create view if not exists main.v as select * from a; select * from V", &["a"]);
-        check("select value from json_each($partition), a, generate_series(1, 3) s, b", &["a", "b"]);
+        check(
+            "select value from json_each($partition), a, generate_series(1, 3) s, b",
+            &["a", "b"],
+        );
         check("select * from a where x is not distinct from y", &["a"]);
         check("select * from sqlite_schema, pragma_table_info", &[]);
         check("update t set x = y from a", &["a"]);

@@ -44,7 +44,8 @@ fn render(loaded: &Loaded) -> String {
 }
 
 fn render_diagnostic(diagnostic: &Diagnostic) -> String {
-    let Diagnostic { severity, file, text, span, message, label, help, related, disables } = diagnostic;
+    let Diagnostic { severity, file, text, span, message, label, help, related, disables } =
+        diagnostic;
     let severity = match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -170,8 +171,14 @@ SELECT date FROM raw_weather WHERE date = $partition
                 "assets/mart/monthly.sql",
                 "-- /// asset\n-- partitions = \"monthly\"\n-- ///\nselect * from daily_weather",
             ),
-            ("assets/clean.sh", "#!/bin/sh -e\n# /// asset\n# deps = [\"raw_orders\"]\n# ///\ncat \"$raw_orders\" > \"$output\"\n"),
-            ("assets/f.py", "# /// script\n# dependencies = []\n# [tool.giornata]\n# deps = [\"mart/monthly\"]\n# ///\n"),
+            (
+                "assets/clean.sh",
+                "#!/bin/sh -e\n# /// asset\n# deps = [\"raw_orders\"]\n# ///\ncat \"$raw_orders\" > \"$output\"\n",
+            ),
+            (
+                "assets/f.py",
+                "# /// script\n# dependencies = []\n# [tool.giornata]\n# deps = [\"mart/monthly\"]\n# ///\n",
+            ),
             ("assets/plain.py", "# /// script\n# dependencies = []\n# ///\n"),
             ("assets/data/x.yaml", "::: no"),
             ("scripts/report.py", "print()"),
@@ -313,7 +320,10 @@ assets:
   conf: {run: x, config: [no]}
 "#,
             ),
-            ("assets/b.sql", "-- /// asset\n-- deps = { later = \"all\" }\n-- ///\nselect *\nfrom raw_orderz"),
+            (
+                "assets/b.sql",
+                "-- /// asset\n-- deps = { later = \"all\" }\n-- ///\nselect *\nfrom raw_orderz",
+            ),
         ],
         expect![[r#"
             error: asset `orders` reads `raw_order`, which does not exist
@@ -350,7 +360,10 @@ assets:
 fn circles_are_drawn() {
     check(
         &[
-            ("assets/a.yaml", "assets:\n  a: {run: x, deps: [b]}\n  b: {run: x, deps: [c]}\n  d: {run: x, deps: [a]}\n  e: {run: x, deps: [e]}\n  f: {run: x, partitions: {daily: {start: 2024-01-01}}, deps: {f: \"window(-1d, -1d)\"}}\n"),
+            (
+                "assets/a.yaml",
+                "assets:\n  a: {run: x, deps: [b]}\n  b: {run: x, deps: [c]}\n  d: {run: x, deps: [a]}\n  e: {run: x, deps: [e]}\n  f: {run: x, partitions: {daily: {start: 2024-01-01}}, deps: {f: \"window(-1d, -1d)\"}}\n",
+            ),
             ("assets/c.sql", "-- /// asset\n-- ///\nselect * from a"),
         ],
         expect![[r#"
@@ -390,29 +403,44 @@ fn broken_yaml_is_said_once() {
             broken: {a, b, c, e}
         "#]],
     );
-    check_yaml("a: 1\n\tb: 2\n", expect![[r#"
+    check_yaml(
+        "a: 1\n\tb: 2\n",
+        expect![[r#"
         error: this is not YAML
           assets/a.yaml:1:4 [1] while scanning a plain scalar, found a tab
-    "#]]);
-    check_yaml("assets: *none\n", expect![[r#"
+    "#]],
+    );
+    check_yaml(
+        "assets: *none\n",
+        expect![[r#"
         error: this is not YAML
           assets/a.yaml:1:9 [*] alias references unknown anchor
-    "#]]);
-    check_yaml("a: &a [*a]\n", expect![[r#"
+    "#]],
+    );
+    check_yaml(
+        "a: &a [*a]\n",
+        expect![[r#"
         error: this is not YAML
           assets/a.yaml:1:8 [*a] recursive references require weak recursion types
-    "#]]);
-    check_yaml("- a\n", expect![[r#"
+    "#]],
+    );
+    check_yaml(
+        "- a\n",
+        expect![[r#"
         error: this file is no table
           assets/a.yaml:1:1 [] 
           help: a file of definitions begins with `sources:` or `assets:`
-    "#]]);
+    "#]],
+    );
     check_yaml("", expect![[""]]);
     check_yaml("# nothing\n", expect![[""]]);
-    check_yaml("jobs: {x: {select: y}}\nassets:\n", expect![[r#"
+    check_yaml(
+        "jobs: {x: {select: y}}\nassets:\n",
+        expect![[r#"
         warning: `jobs` is not supported yet by this version
           assets/a.yaml:1:1 [jobs] left out
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -693,7 +721,10 @@ assets:
 fn names_that_become_one_variable() {
     check(
         &[
-            ("assets/a.yaml", "assets:\n  a/b: {run: x}\n  a-b: {run: x}\n  c: {run: x, deps: [a/b, a-b]}\n"),
+            (
+                "assets/a.yaml",
+                "assets:\n  a/b: {run: x}\n  a-b: {run: x}\n  c: {run: x, deps: [a/b, a-b]}\n",
+            ),
             ("assets/d.sql", "-- /// asset\n-- ///\nselect * from a_b"),
             ("assets/e.sql", "-- /// asset\n-- ///\nselect * from \"a/b\" join c"),
         ],
@@ -719,7 +750,10 @@ fn params_keep_their_types() {
     let text = "assets:\n  a: {run: x, version: 1.10, config: {a: 1, b: 1.5, c: no, d: true, e: '1', f: 007, g: null, h: [1, {i: 2024-01-01}]}}\n";
     let loaded = project_from(&[TOML, ("assets/a.yaml", text)]).unwrap();
     let asset = &loaded.project.assets["a"];
-    expect![[r#"{"a":1,"b":1.5,"c":"no","d":true,"e":"1","f":"007","g":null,"h":[1,{"i":"2024-01-01"}]}"#]].assert_eq(&serde_json::to_string(&asset.config).unwrap());
+    expect![[
+        r#"{"a":1,"b":1.5,"c":"no","d":true,"e":"1","f":"007","g":null,"h":[1,{"i":"2024-01-01"}]}"#
+    ]]
+    .assert_eq(&serde_json::to_string(&asset.config).unwrap());
     assert_eq!(asset.version.as_deref(), Some("1.10"));
 }
 
@@ -739,7 +773,10 @@ fn what_holds_for_all_disables_all() {
         "#]],
     );
     check(
-        &[("giornata.toml", "name = \n[assets.b]\nrun = \"y\"\n"), ("assets/a.yaml", "assets: {a: {run: x}}")],
+        &[
+            ("giornata.toml", "name = \n[assets.b]\nrun = \"y\"\n"),
+            ("assets/a.yaml", "assets: {a: {run: x}}"),
+        ],
         expect![[r#"
             error: this is not TOML
               giornata.toml:1:8 [] string values must be quoted, expected literal string
@@ -810,7 +847,10 @@ fn dump(nodes: usize, repeat: usize) -> String {
 fn code_inside_yaml_and_toml() {
     check(
         &[
-            ("giornata.toml", "[assets.t]\nsql = \"\"\"\nselect *\nfrom nope\"\"\"\n[sources.\"s/a\"]\nfiles = 'x'\n"),
+            (
+                "giornata.toml",
+                "[assets.t]\nsql = \"\"\"\nselect *\nfrom nope\"\"\"\n[sources.\"s/a\"]\nfiles = 'x'\n",
+            ),
             (
                 "assets/a.yaml",
                 r#"
@@ -833,10 +873,13 @@ assets:
 
 #[test]
 fn bombs_are_refused() {
-    check_yaml(&dump(10, 10), expect![[r#"
+    check_yaml(
+        &dump(10, 10),
+        expect![[r#"
         error: this is not YAML
           assets/a.yaml:6:46 [*a4] budget breached: RecordedAnchorEvents { recorded_anchor_events: 1000001 }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -858,7 +901,8 @@ fn big_texts_and_deep_nesting_are_refused() {
         let text = format!(".a: {}{}\n", "[".repeat(depth), "]".repeat(depth));
         let loaded = project_from(&[TOML, ("assets/a.yaml", &text)]).unwrap();
         assert_eq!(loaded.diagnostics.is_empty(), depth < 127, "{depth}");
-        let text: String = (0..depth.min(500)).map(|at| format!("{}a:\n", " ".repeat(at))).collect();
+        let text: String =
+            (0..depth.min(500)).map(|at| format!("{}a:\n", " ".repeat(at))).collect();
         let loaded = project_from(&[TOML, ("assets/a.yaml", &text)]).unwrap();
         assert!(!loaded.diagnostics.is_empty(), "{depth}");
     }
@@ -965,7 +1009,8 @@ fn a_thousand_files_load() {
     let dir = Dir::new();
     dir.write("assets/sources.yaml", "sources: {raw: {files: raw.csv}}");
     for at in 0..1000 {
-        let text = format!("-- /// asset\n-- group = \"g\"\n-- ///\nselect * from raw where id = {at}\n");
+        let text =
+            format!("-- /// asset\n-- group = \"g\"\n-- ///\nselect * from raw where id = {at}\n");
         dir.write(&format!("assets/d{}/a{at}.sql", at % 10), text);
     }
     let loaded = project(dir.0.path()).unwrap();

@@ -100,7 +100,8 @@ fn error_bytes(text: &str, location: Location) -> Range<usize> {
         return bytes(location);
     }
     let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX).saturating_sub(1);
-    let before: usize = text.split_inclusive('\n').take(number(location.line())).map(str::len).sum();
+    let before: usize =
+        text.split_inclusive('\n').take(number(location.line())).map(str::len).sum();
     let line = text[before..].lines().next().unwrap_or_default();
     let column: usize = line.chars().take(number(location.column())).map(char::len_utf8).sum();
     let at = before + column;

@@ -72,6 +72,21 @@ impl Store {
         Store::only_reading(conn, &path)
     }
 
+    /// A copy in memory of the database in `dir`, which is gone when dropped. Empty if there is none.
+    pub fn open_copy(dir: &Path) -> Result<Store, Error> {
+        let path = dir.join(FILE);
+        if !path.exists() {
+            return Store::in_memory(&path, None);
+        }
+        refuse_directory(&path)?;
+        let conn = open_unwritten(&path)?;
+        let found = format_of(&conn).map_err(|error| Error::sql(&path, error))?;
+        if found > schema::FORMAT {
+            return Err(Error::Newer { path, found, known: schema::FORMAT });
+        }
+        Store::in_memory(&path, Some(&conn))
+    }
+
     /// A store of the current format that is gone when dropped, with the content of `source`.
     fn in_memory(path: &Path, source: Option<&Connection>) -> Result<Store, Error> {
         let fail = |error| Error::sql(path, error);

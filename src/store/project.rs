@@ -55,7 +55,7 @@ impl Store {
     /// environment variables are digested.
     pub fn secret(&mut self) -> Result<String, Error> {
         self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT OR IGNORE INTO meta (key, value) VALUES ('secret', hex(randomblob(32)))",
                 [],
             )?;
@@ -79,7 +79,7 @@ impl Tx<'_> {
             return Ok(());
         }
         self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT OR REPLACE INTO index_space (asset, space) VALUES (?1, ?2)",
                 params![asset.as_str(), space],
             )?;
@@ -92,9 +92,9 @@ impl Tx<'_> {
                 "DELETE FROM failure WHERE asset = ?1",
                 "DELETE FROM asset_set WHERE asset = ?1",
             ] {
-                sql.run(statement, [id])?;
+                sql.exec(statement, [id])?;
             }
-            sql.run(
+            sql.exec(
                 "UPDATE asset SET verified_rev = 0, shape = NULL, max_changed = ?2 WHERE id = ?1",
                 params![id, next],
             )?;

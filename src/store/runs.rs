@@ -212,6 +212,20 @@ impl Store {
         })
     }
 
+    /// Partitions of an asset that are being made, by runs that go on.
+    pub fn running_attempts(&self, asset: &AssetKey) -> Result<PartitionSet, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(PartitionSet::new()) };
+            let parts = sql.all(
+                "SELECT part FROM run JOIN attempt ON attempt.run = run.id
+                 WHERE run.state = 'running' AND attempt.asset = ?1 AND outcome = 'running'",
+                [id],
+                |row| row.get::<_, PartitionIdx>(0),
+            )?;
+            Ok(parts.into_iter().collect())
+        })
+    }
+
     /// What a run is about.
     pub fn run_targets(&self, run: RunId) -> Result<Vec<(AssetKey, PartitionSet)>, Error> {
         self.ask(|sql| {
