@@ -118,9 +118,14 @@ fn text(check: &Check) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use expect_test::{Expect, expect};
 
     use super::*;
+    use crate::defs::OutputDef;
+    use crate::exec::testing::StepBuilder;
+    use crate::exec::{Control, Executor, Lifeline, NoFunctions, Worker};
 
     #[track_caller]
     fn check(declared: Check, expected: &Expect) {
@@ -131,6 +136,23 @@ mod tests {
             Ok(()) => "passed".to_owned(),
             Err(failure) => failure.to_string(),
         });
+    }
+
+    #[test]
+    fn what_a_command_made_is_checked_as_a_table() {
+        let run = |name: &str| {
+            let output = OutputDef::File { name: name.to_owned() };
+            let check = Check::Rows { comparison: Comparison::Greater, count: 1 };
+            let step = StepBuilder::shell("printf 'n\\n1\\n' > \"$output\"")
+                .output(output)
+                .asset(|asset| asset.checks.push(check))
+                .build();
+            let mut worker = Worker::new(Lifeline::new(), Arc::new(NoFunctions));
+            worker.run(&step, &Control::new()).result.unwrap_err().to_string()
+        };
+        expect!["check failed: `rows > 1` (got 1)"].assert_eq(&run("x.csv"));
+        expect!["`mart/it` has checks, which need a table (`.csv`, `.jsonl`)"]
+            .assert_eq(&run("x.txt"));
     }
 
     #[test]

@@ -52,10 +52,15 @@ impl Scratch {
         if !input.single {
             return self.directory(input);
         }
-        let [part] = input.parts.as_slice() else {
-            let (name, found) = (input.name.to_string(), input.parts.len());
-            let reason = format!("it has {found} partitions where one is expected");
-            return Err(Failure::Input { name, reason });
+        let part = match input.parts.as_slice() {
+            [part] => part,
+            // Allowed to be missing: a path where nothing is.
+            [] => return Ok(self.file(input.name.as_str())),
+            several => {
+                let (name, found) = (input.name.to_string(), several.len());
+                let reason = format!("it has {found} partitions where one is expected");
+                return Err(Failure::Input { name, reason });
+            }
         };
         if let Content::File(path) = &part.content {
             return Ok(path.clone());

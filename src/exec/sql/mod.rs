@@ -203,7 +203,8 @@ impl Run<'_> {
         guard.enter(names);
         let result = self.statements();
         guard.leave();
-        if several {
+        // SQLite itself undoes everything when it is interrupted in the middle of a change.
+        if several && !self.database.connection.is_autocommit() {
             self.ours("ROLLBACK TO giornata_step")?;
             self.ours("RELEASE giornata_step")?;
         }

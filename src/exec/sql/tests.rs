@@ -282,6 +282,20 @@ fn a_statement_without_end_times_out() {
 }
 
 #[test]
+fn a_change_that_is_interrupted_is_undone() {
+    let mut executor = SqlExecutor::new();
+    let text = "CREATE TEMP TABLE x (i); INSERT INTO x
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n;
+        SELECT * FROM x";
+    let builder = || StepBuilder::sql(text).timeout(Duration::from_millis(50));
+    for _ in 0..2 {
+        assert_eq!(run(&mut executor, builder()), "timed out after 50ms");
+    }
+    let after = run(&mut executor, StepBuilder::sql("SELECT * FROM x"));
+    assert!(after.contains("no such table: x"), "{after}");
+}
+
+#[test]
 fn a_cancelled_statement_ends_and_the_next_runs() {
     let mut executor = SqlExecutor::new();
     let control = Control::new();
