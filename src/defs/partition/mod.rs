@@ -1,21 +1,37 @@
 //! Partitions: kinds of partition sets, the domain they make at a point of time, mappings between
 //! two domains, and the text in which users name partitions.
 
+mod by_key;
+mod calendar;
+mod cron;
+mod dimensions;
 mod domain;
 mod dynamic;
 mod mapping;
+mod mapping_text;
+mod multi;
+mod overlap;
+mod select;
 mod text;
+mod time_text;
 mod time_window;
+mod zone;
 
+pub use cron::CronRule;
 pub use domain::Domain;
 pub use dynamic::KeyTable;
 pub use mapping::{Mapping, MappingDef, MappingError, WindowOffset, WindowUnit};
 pub use text::{PartitionExpr, PartitionTextError, PartitionWord};
 pub use time_window::{Cadence, TimeWindowDef, TimeWindowError};
 
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod properties;
+
 use std::collections::BTreeMap;
 
-use crate::base::{AssetKey, PartitionKey};
+use crate::base::{AssetKey, Digest, PartitionKey};
 
 /// How an asset is declared to be partitioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,18 +62,86 @@ impl PartitionsDef {
     /// Says which set of keys this is. Equal texts share one domain; indexes of a domain mean the same
     /// as long as [`PartitionsDef::index_space`] stays the same, though `spec` may change.
     pub fn spec(&self) -> String {
-        todo!()
+        match self {
+            PartitionsDef::Unpartitioned => "unpartitioned".to_owned(),
+            PartitionsDef::TimeWindow(def) => def.spec(),
+            PartitionsDef::Static(keys) => format!("static {keys:?}"),
+            PartitionsDef::Dynamic(def) => def.table(),
+            PartitionsDef::Multi(dimensions) => {
+                join(dimensions.iter().map(|(name, def)| format!("{name:?}: {}", def.spec())))
+            }
+        }
     }
 
     /// Says what the indexes mean: for a daily domain the kind and the time zone but not `start` or
     /// `end`, because its indexes are day numbers. Records made in another index space are re-keyed.
+    ///
+    /// The indexes of several dimensions also depend on how many keys there are room for, so for
+    /// those [`Domain::index_space`] says more.
     pub fn index_space(&self) -> String {
-        todo!()
+        match self {
+            PartitionsDef::Unpartitioned => "unpartitioned".to_owned(),
+            PartitionsDef::TimeWindow(def) => def.numbering(),
+            PartitionsDef::Static(keys) => static_table(keys),
+            PartitionsDef::Dynamic(def) => def.table(),
+            PartitionsDef::Multi(dimensions) => join(
+                dimensions.iter().map(|(name, def)| format!("{name:?}: {}", def.index_space())),
+            ),
+        }
     }
 
     /// The names of the key tables that [`Domain::resolve`] needs for this definition: none for time
     /// windows, one for a static or dynamic set, one for each such dimension.
     pub fn key_tables(&self) -> Vec<String> {
-        todo!()
+        match self {
+            PartitionsDef::Unpartitioned | PartitionsDef::TimeWindow(_) => Vec::new(),
+            PartitionsDef::Static(keys) => vec![static_table(keys)],
+            PartitionsDef::Dynamic(def) => vec![def.table()],
+            PartitionsDef::Multi(dimensions) => {
+                let mut names: Vec<String> =
+                    dimensions.values().flat_map(PartitionsDef::key_tables).collect();
+                names.sort_unstable();
+                names.dedup();
+                names
+            }
+        }
     }
+
+    /// The one result of an asset without partitions.
+    pub fn is_unpartitioned(&self) -> bool {
+        matches!(self, PartitionsDef::Unpartitioned)
+    }
+}
+
+impl DynamicDef {
+    /// The name of the key table that holds the keys.
+    pub fn table(&self) -> String {
+        match self {
+            DynamicDef::Source(source) => format!("source:{source}"),
+            DynamicDef::Pieces(asset) => format!("pieces:{asset}"),
+            DynamicDef::Named(name) => format!("named:{name}"),
+        }
+    }
+}
+
+/// A static set is named after its keys, whatever their order: a set with other keys has a table of
+/// its own, so that no two sets ever number their keys in one table by accident.
+fn static_table(keys: &[PartitionKey]) -> String {
+    let mut digest = Digest::builder("giornata 2026 static keys");
+    for key in sorted(keys) {
+        digest.part(key.as_str());
+    }
+    format!("static:{}", digest.finish().short())
+}
+
+/// Each key once, in their order.
+fn sorted(keys: &[PartitionKey]) -> Vec<PartitionKey> {
+    let mut sorted = keys.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted
+}
+
+fn join(parts: impl Iterator<Item = String>) -> String {
+    format!("{{{}}}", parts.collect::<Vec<_>>().join(", "))
 }
