@@ -6,6 +6,6 @@ pub mod defs;
 pub mod engine;
 pub mod exec;
 pub mod io;
-// pub mod load;
+pub mod load;
 pub mod plan;
 pub mod store;

@@ -284,21 +284,24 @@ fn inline_sql(value: Value<'_>, sink: &mut Sink) -> (Body, Option<Vec<Read>>) {
         .into_iter()
         .map(|table| {
             let written = &text[table.span.clone()];
-            let found = find_word(&file[from..], written).map(|at| from + at);
+            // The same word may stand before it, for example in a comment.
+            let before = find_words(text, written).take_while(|at| *at < table.span.start).count();
+            let found = find_words(&file[from..], written).nth(before).map(|at| from + at);
             let span = found.map_or(place.span.clone(), |at| at..at + written.len());
             Read { name: table.name, place: Place { span, ..place.clone() } }
         })
         .collect();
-    let opens = file[from..].starts_with(['|', '>']) || file[from..].starts_with("\"\"\"\n");
+    // TOML leaves out a line break behind the quotes.
+    let opens = ["\"\"\"\n", "'''\n"].iter().any(|quotes| file[from..].starts_with(quotes));
     let first_line = place.line() + u32::from(opens);
     (Body::Sql(SqlBody { text: text.to_owned(), first_line }), Some(reads))
 }
 
-fn find_word(text: &str, word: &str) -> Option<usize> {
+fn find_words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let part = |c: char| c.is_alphanumeric() || c == '_';
-    text.match_indices(word)
-        .map(|(at, _)| at)
-        .find(|at| !text[..*at].ends_with(part) && !text[at + word.len()..].starts_with(part))
+    text.match_indices(word).map(|(at, _)| at).filter(move |at| {
+        !text[..*at].ends_with(part) && !text[at + word.len()..].starts_with(part)
+    })
 }
 
 fn text(fields: &Fields<'_>, key: &str, sink: &mut Sink) -> Option<String> {

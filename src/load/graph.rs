@@ -339,7 +339,11 @@ impl Graph {
             .map(|read| &read.place)
             .or_else(|| draft.deps.iter().find(|dep| dep.upstream == *next).map(|dep| &dep.place))
             .unwrap_or(&draft.place);
-        let arrows: Vec<&str> = circle.iter().chain([first]).map(AssetKey::as_str).collect();
+        let mut arrows: Vec<&str> = circle.iter().chain([first]).map(AssetKey::as_str).collect();
+        if arrows.len() > 12 {
+            // Both ends are enough to see where to cut a long one.
+            arrows.splice(6..arrows.len() - 5, ["..."]);
+        }
         let mut diagnostic = place
             .error(format!("assets read each other in a circle: {}", arrows.join(" -> ")))
             .label(format!("`{first}` reads `{next}`"))
@@ -404,34 +408,59 @@ pub(super) fn closure(
     found
 }
 
-/// Takes away, again and again, what nothing needs and what needs nothing: circles are left.
+/// Takes away, again and again, what needs nothing and what nothing needs: circles are left.
 fn trim(edges: &mut BTreeMap<AssetKey, BTreeSet<AssetKey>>) {
-    loop {
-        let before: usize = edges.values().map(|needs| needs.len() + 1).sum();
-        edges.retain(|_, needs| !needs.is_empty());
-        let needed: BTreeSet<AssetKey> = edges.values().flatten().cloned().collect();
-        edges.retain(|key, _| needed.contains(key));
-        let left: BTreeSet<AssetKey> = edges.keys().cloned().collect();
-        edges.values_mut().for_each(|needs| needs.retain(|need| left.contains(need)));
-        if before == edges.values().map(|needs| needs.len() + 1).sum::<usize>() {
-            return;
+    let up = edges.iter().map(|(key, needs)| (key.clone(), needs.iter().cloned().collect()));
+    keep(edges, &tangled(&up.collect()));
+    keep(edges, &tangled(&downstream(edges)));
+}
+
+fn keep(edges: &mut BTreeMap<AssetKey, BTreeSet<AssetKey>>, wanted: &BTreeSet<AssetKey>) {
+    edges.retain(|key, _| wanted.contains(key));
+    edges.values_mut().for_each(|needs| needs.retain(|need| wanted.contains(need)));
+}
+
+/// What is in a circle or leads to one.
+fn tangled(edges: &BTreeMap<AssetKey, Vec<AssetKey>>) -> BTreeSet<AssetKey> {
+    let mut leads: BTreeMap<&AssetKey, usize> = BTreeMap::new();
+    let mut sources: BTreeMap<&AssetKey, Vec<&AssetKey>> = BTreeMap::new();
+    for (key, next) in edges {
+        *leads.entry(key).or_default() += next.len();
+        for next in next {
+            leads.entry(next).or_default();
+            sources.entry(next).or_default().push(key);
         }
     }
+    let mut free: Vec<&AssetKey> =
+        leads.iter().filter(|(_, count)| **count == 0).map(|(key, _)| *key).collect();
+    while let Some(key) = free.pop() {
+        leads.remove(key);
+        for source in sources.get(key).into_iter().flatten() {
+            let count = leads.get_mut(source).expect("whatever leads to it is still there");
+            *count -= 1;
+            if *count == 0 {
+                free.push(source);
+            }
+        }
+    }
+    leads.into_keys().cloned().collect()
 }
 
 /// The circle that one meets when one follows the first need of each; every key has one.
 fn walk(edges: &BTreeMap<AssetKey, BTreeSet<AssetKey>>, start: AssetKey) -> Vec<AssetKey> {
+    let mut places = BTreeMap::from([(start.clone(), 0)]);
     let mut path = vec![start];
     loop {
         let last = &path[path.len() - 1];
         let Some(next) = edges.get(last).and_then(BTreeSet::first) else { return path };
-        if let Some(at) = path.iter().position(|key| key == next) {
+        if let Some(&at) = places.get(next) {
             let mut circle = path.split_off(at);
             // It begins with the first name, so that one circle always reads the same.
             let first = (0..circle.len()).min_by_key(|at| &circle[*at]).unwrap_or(0);
             circle.rotate_left(first);
             return circle;
         }
+        places.insert(next.clone(), path.len());
         path.push(next.clone());
     }
 }

@@ -17,13 +17,29 @@ use crate::defs::Project;
 /// Kinds of definitions that later versions read.
 const LATER: &[&str] = &["jobs", "schedules", "sensors", "resources", "io"];
 
-pub(super) fn load(tree: &dyn Tree) -> Result<Loaded, Error> {
+/// The YAML reader recurses, and a file nested as deep as is allowed needs more stack than a test or
+/// a worker thread has: about 5 MB measured in a debug build. Memory is taken only as it is used.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Loads a project, on a thread with a stack of known size.
+pub(super) fn load(tree: &(dyn Tree + Sync)) -> Result<Loaded, Error> {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || load_here(tree))
+            .map_err(Error::Thread)?
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
     let path = PathBuf::from(PROJECT_FILE);
     let bytes = tree.read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
     let mut sink = Sink::default();
     let text = text(&path, bytes).unwrap_or_else(|diagnostic| {
         sink.push(*diagnostic);
-        Arc::new(SourceText { path, text: "".into() })
+        SourceText::new(path, "")
     });
     let (root, problems) = toml::parse(&text.text, &text, &|offset| offset);
     problems.into_iter().for_each(|problem| sink.push(problem));
@@ -95,14 +111,14 @@ fn sorted(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
 fn text(path: &Path, bytes: Vec<u8>) -> Result<Arc<SourceText>, Box<Diagnostic>> {
     let path = path.to_path_buf();
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Arc::new(SourceText { path, text: text.into() })),
+        Ok(text) => Ok(SourceText::new(path, text)),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let bytes = error.as_bytes();
             let end =
                 bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |it| at + it);
             let text: Arc<str> = String::from_utf8_lossy(&bytes[..end]).into();
-            let file = Arc::new(SourceText { path, text });
+            let file = SourceText::new(path, text);
             let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
             let message = format!("this file is not UTF-8 (first bad byte at offset {at})");
             Err(Box::new(Place { file, span }.error(message).label("no UTF-8 from here on")))
@@ -132,7 +148,7 @@ impl Loader<'_> {
     }
 
     fn unreadable(&mut self, path: &Path, reason: &str) {
-        let file = Arc::new(SourceText { path: path.to_path_buf(), text: "".into() });
+        let file = SourceText::new(path, "");
         let message = format!("`{}` cannot be read: {reason}", path.display());
         let place = Place { file, span: 0..0 };
         // Whether anything else was meant as a definition nobody can say.

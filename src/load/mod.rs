@@ -56,6 +56,8 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("start a thread to read the project's files")]
+    Thread(#[source] std::io::Error),
 }
 
 /// The nearest directory, from `start` upwards, that holds a `giornata.toml`.

@@ -112,7 +112,7 @@ fn sql(file: &Arc<SourceText>, header: &Header, problems: &mut Vec<Diagnostic>) 
     let after = &file.text[header.block.end..];
     let text = after.trim();
     let offset = header.block.end + (after.len() - after.trim_start().len());
-    let (first_line, _) = super::diagnostic::position(&file.text, offset);
+    let first_line = file.line(offset);
     Code::SqlFile { text: text.to_owned(), first_line, offset }
 }
 

@@ -108,6 +108,13 @@ fn error_bytes(text: &str, location: Location) -> Range<usize> {
     at..at + text[at..].chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8)
 }
 
+fn bytes(location: Location) -> Range<usize> {
+    let span = location.span();
+    let number = |value: Option<u64>| value.and_then(|value| usize::try_from(value).ok());
+    let start = number(span.byte_offset()).unwrap_or(0);
+    start..start + number(span.byte_len()).unwrap_or(0)
+}
+
 /// [`Node`] as something to deserialize.
 struct Tree(Node);
 

@@ -56,18 +56,46 @@ enum Wire {
 
 #[derive(Debug, Clone)]
 enum Edit {
-    File { source: usize, day: u32, content: u8 },
-    Touch { source: usize, day: u32 },
-    Delete { source: usize, day: u32 },
-    Code { asset: usize, code: u8 },
-    Wire { asset: usize, dep: usize, wire: Wire },
-    Days { from: u32, to: u32 },
-    Fail { asset: usize, fails: bool },
+    File {
+        source: usize,
+        day: u32,
+        content: u8,
+    },
+    Touch {
+        source: usize,
+        day: u32,
+    },
+    Delete {
+        source: usize,
+        day: u32,
+    },
+    Code {
+        asset: usize,
+        code: u8,
+    },
+    Wire {
+        asset: usize,
+        dep: usize,
+        wire: Wire,
+    },
+    Days {
+        from: u32,
+        to: u32,
+    },
+    Fail {
+        asset: usize,
+        fails: bool,
+    },
     /// Everything that is not on disk is gone.
     Reopen,
     /// The process dies after so many steps: nothing after them is recorded.
-    Crash { after: usize },
-    Make { asset: usize, days: Vec<u32> },
+    Crash {
+        after: usize,
+    },
+    Make {
+        asset: usize,
+        days: Vec<u32>,
+    },
     MakeAll,
 }
 
@@ -258,7 +286,13 @@ impl Model<'_> {
     }
 
     /// The partitions that a partition reads, and whether a key is named that does not exist.
-    fn mapped(&self, node: &Node, upstream: Upstream, wire: Wire, part: &str) -> (Vec<String>, bool) {
+    fn mapped(
+        &self,
+        node: &Node,
+        upstream: Upstream,
+        wire: Wire,
+        part: &str,
+    ) -> (Vec<String>, bool) {
         let parts = self.parts(upstream);
         let windows = matches!(upstream, Upstream::Source(_))
             || matches!(upstream, Upstream::Asset(i) if self.world.assets[i].daily);
@@ -276,7 +310,8 @@ impl Model<'_> {
                 let exists = |day: &i64| {
                     *day >= i64::from(self.world.days.0) && *day <= i64::from(self.world.days.1)
                 };
-                let found = named.iter().filter(|d| exists(d)).map(|d| day_key(*d as u32)).collect();
+                let found =
+                    named.iter().filter(|d| exists(d)).map(|d| day_key(*d as u32)).collect();
                 (found, !named.iter().all(exists))
             }
         }
@@ -422,7 +457,11 @@ impl Rig {
                 self.world.assets[asset].fails = *fails;
                 let name = name(Upstream::Asset(asset));
                 let mut failing = self.bodies.failing.lock().unwrap();
-                if *fails { failing.insert(name) } else { failing.remove(&name) };
+                if *fails {
+                    failing.insert(name)
+                } else {
+                    failing.remove(&name)
+                };
             }
             Edit::Reopen => self.engine = None,
             Edit::Crash { after } => {
@@ -483,7 +522,8 @@ impl Rig {
             }
         };
         let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
-        let returned = engine.materialize(&request, &options, &Control::new(), &mut listen).unwrap();
+        let returned =
+            engine.materialize(&request, &options, &Control::new(), &mut listen).unwrap();
         assert_eq!(returned, summary);
         self.engine = Some(engine);
         let ran: Vec<String> = self.bodies.ran.lock().unwrap().clone();
@@ -554,8 +594,10 @@ impl Rig {
         let mut cold = self.open(Access::Read);
         cold.refresh(&self.targets()).unwrap();
         let hot = self.engine.as_mut().unwrap();
-        hot.refresh(&(0..self.world.assets.len()).map(|i| key(Upstream::Asset(i))).collect::<Vec<_>>())
-            .unwrap();
+        hot.refresh(
+            &(0..self.world.assets.len()).map(|i| key(Upstream::Asset(i))).collect::<Vec<_>>(),
+        )
+        .unwrap();
         for i in 0..self.world.assets.len() {
             let key = key(Upstream::Asset(i));
             let hot = hot.status(&key).unwrap();
