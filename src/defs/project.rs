@@ -72,27 +72,3 @@ impl Project {
         order
     }
 }
-
-impl Project {
-    /// Every asset after all that it reads; among equals by name.
-    pub fn topological(&self) -> Vec<AssetKey> {
-        let mut order = Vec::with_capacity(self.assets.len());
-        let mut seen = BTreeSet::new();
-        for root in self.assets.keys() {
-            // A stack of its own: a chain of assets may be longer than the thread's stack is deep.
-            let mut stack = vec![(root, false)];
-            while let Some((key, upstream_done)) = stack.pop() {
-                if upstream_done {
-                    order.push(key.clone());
-                } else if seen.insert(key)
-                    && let Some(asset) = self.assets.get(key)
-                {
-                    stack.push((key, true));
-                    let upstream = asset.deps.iter().rev().map(|dep| &dep.upstream);
-                    stack.extend(upstream.filter(|up| *up != key).map(|up| (up, false)));
-                }
-            }
-        }
-        order
-    }
-}
