@@ -114,8 +114,10 @@ pub(super) struct Run {
     flights: HashMap<(AssetKey, PartitionIdx), Flight>,
     /// Attempts that were started and are not recorded yet.
     starts: Vec<(AssetKey, PartitionIdx, i64)>,
-    /// Failed and blocked in this run: not tried again when the rest is planned anew.
+    /// Failed in this run, or waiting for such: not tried again when the rest is planned anew.
     given_up: BTreeMap<AssetKey, PartitionSet>,
+    /// Told to lack an input.
+    blocked: BTreeMap<AssetKey, PartitionSet>,
     stopped: bool,
 }
 
@@ -158,6 +160,7 @@ impl Run {
             flights: HashMap::new(),
             starts: Vec::new(),
             given_up: BTreeMap::new(),
+            blocked: BTreeMap::new(),
             stopped: false,
         })
     }
@@ -223,7 +226,7 @@ impl Run {
         events: OnEvent<'_>,
     ) {
         for part in &plan.assets {
-            let known = self.given_up.entry(part.asset.clone()).or_default();
+            let known = self.blocked.entry(part.asset.clone()).or_default();
             let parts = &part.blocked - &*known;
             *known |= &parts;
             // A source that has no data is the reason, not a thing that could have been made.

@@ -1,5 +1,6 @@
 //! Builds steps as plain data, and runs them on worker threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -62,12 +63,28 @@ pub fn work(
             Err(_) => return,
         };
         let Ok(Order { asset, part, step }) = order else { return };
-        let mut outcome = worker.run(&step, control);
+        // A function of the user's program may panic; that is its failure, not the end of the run.
+        let ran = catch_unwind(AssertUnwindSafe(|| worker.run(&step, control)));
+        let mut outcome = ran.unwrap_or_else(|panic| panicked(&*panic));
         let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
         let result = made.and_then(|made| store(made, &step.asset, cas, inline_max));
         if done.send(Done { asset, part, outcome, result }).is_err() {
             return;
         }
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("without a message");
+    Outcome {
+        result: Err(Failure::Function(format!("panicked: {text}"))),
+        log: None,
+        duration: std::time::Duration::ZERO,
+        metadata: Vec::new(),
+        warnings: Vec::new(),
+        attempt: 1,
     }
 }
 
@@ -184,7 +201,8 @@ impl Engine {
         let mut parts = Vec::new();
         for member in key_order(domain, &mapped) {
             let key = domain.key(member).unwrap_or_else(PartitionKey::unpartitioned);
-            let found = self.parts_of(upstream, member, &key)?;
+            let usable = self.planner.is_usable(&edge.upstream, member);
+            let found = if usable { self.parts_of(upstream, member, &key)? } else { Vec::new() };
             match (found.is_empty(), edge.missing) {
                 (true, Missing::Error) => {
                     let partition = format!("`{key}`");

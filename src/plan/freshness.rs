@@ -98,8 +98,12 @@ impl Freshness {
         &self.restore_set
     }
 
-    /// The version that consumers will see: recorded, or about to be restored.
+    /// The version that consumers will see: recorded, or about to be restored. What is blocked has none,
+    /// though an older result of it may still be recorded.
     pub fn version(&self, column: &Column, part: PartitionIdx) -> Option<Digest> {
+        if self.blocked.contains(part) {
+            return None;
+        }
         if self.restore_set.contains(part) {
             let at = self.restore.binary_search_by_key(&part, |restore| restore.part).ok()?;
             return Some(self.restore[at].trace.version);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Freshness, Planner, ReasonCode};
 use crate::base::{AssetKey, PartitionIdx, PartitionSet};
+use crate::defs::Missing;
 
 /// What somebody wants to be fresh.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,7 +124,12 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
             Reach::Upstream | Reach::UpstreamAndDownstream => {
                 for edge in planner.edges(key).iter().filter(|edge| edge.upstream != *key) {
                     let open = &asset.open() | &asset.blocked;
-                    let needed = edge.mapping.upstream_of(&open);
+                    let mut needed = edge.mapping.upstream_of(&open);
+                    match edge.missing {
+                        Missing::Error => {}
+                        // What cannot be had and need not be had is nobody's business.
+                        Missing::Allow => needed -= &planner.freshness(&edge.upstream).blocked,
+                    }
                     *wanted.entry(edge.upstream.clone()).or_default() |= needed;
                 }
             }

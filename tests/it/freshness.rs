@@ -267,6 +267,8 @@ impl Functions for Bodies {
 /// The brute force: every value from the files.
 struct Model<'a> {
     world: &'a World,
+    /// Content keys that were computed before: these need no step, so none can fail.
+    known: &'a BTreeSet<String>,
 }
 
 /// A value with the content key that led to it; `None`: blocked or failed.
@@ -344,7 +346,7 @@ impl Model<'_> {
             key += &format!("|{} {wire:?} {allow} {values:?}", name(*upstream));
             inputs.push((name(*upstream), values));
         }
-        if node.fails {
+        if node.fails && !self.known.contains(&key) {
             return None;
         }
         Some((combine(&node.code.to_string(), part, &inputs), key))
@@ -354,7 +356,7 @@ impl Model<'_> {
     fn is_blocked(&self, upstream: Upstream, part: &str) -> bool {
         let mut healed = self.world.clone();
         healed.assets.iter_mut().for_each(|node| node.fails = false);
-        Model { world: &healed }.value(upstream, part).is_none()
+        Model { world: &healed, known: self.known }.value(upstream, part).is_none()
     }
 
     /// Everything that making `targets` needs, upstream first.
@@ -470,7 +472,13 @@ impl Rig {
                 let all: Vec<(usize, Vec<String>)> = targets
                     .iter()
                     .enumerate()
-                    .map(|(i, _)| (i, Model { world: &self.world }.parts(Upstream::Asset(i))))
+                    .map(|(i, _)| {
+                        (
+                            i,
+                            Model { world: &self.world, known: &self.known }
+                                .parts(Upstream::Asset(i)),
+                        )
+                    })
                     .collect();
                 self.make(&all, Check::Nothing);
                 *self.bodies.crash_after.lock().unwrap() = None;
@@ -478,7 +486,7 @@ impl Rig {
             }
             Edit::Make { asset, days } => {
                 let asset = asset % assets;
-                let model = Model { world: &self.world };
+                let model = Model { world: &self.world, known: &self.known };
                 let parts = model.parts(Upstream::Asset(asset));
                 let chosen = if self.world.assets[asset].daily {
                     let days: BTreeSet<String> = days.iter().map(|day| day_key(*day)).collect();
@@ -489,7 +497,7 @@ impl Rig {
                 self.make(&[(asset, chosen)], Check::Everything);
             }
             Edit::MakeAll => {
-                let model = Model { world: &self.world };
+                let model = Model { world: &self.world, known: &self.known };
                 let all: Vec<_> =
                     (0..assets).map(|i| (i, model.parts(Upstream::Asset(i)))).collect();
                 self.make(&all, Check::Everything);
@@ -536,7 +544,8 @@ impl Rig {
 
     /// Exactly what nobody had computed before has run, once.
     fn check_ran(&mut self, targets: &[(usize, Vec<String>)], ran: &[String], check: Check) {
-        let model = Model { world: &self.world };
+        let before = self.known.clone();
+        let model = Model { world: &self.world, known: &before };
         let mut cone = BTreeSet::new();
         for (asset, parts) in targets {
             for part in parts {
@@ -569,7 +578,7 @@ impl Rig {
 
     fn check_values(&self, targets: &[(usize, Vec<String>)], summary: Summary) {
         let engine = self.engine.as_ref().unwrap();
-        let model = Model { world: &self.world };
+        let model = Model { world: &self.world, known: &self.known };
         let mut all_made = true;
         for (asset, parts) in targets {
             let key = key(Upstream::Asset(*asset));
