@@ -13,8 +13,18 @@ use crate::plan::ReasonCode;
 #[derive(Debug, Clone)]
 pub enum RunEvent {
     /// The plan is made; `certain` steps will run, `possible` ones unless they are cut off.
-    Started { run: Option<RunId>, certain: u64, possible: u64, restores: u64, fresh: u64 },
-    StepStarted { asset: AssetKey, partition: PartitionKey, attempt: u32 },
+    Started {
+        run: Option<RunId>,
+        certain: u64,
+        possible: u64,
+        restores: u64,
+        fresh: u64,
+    },
+    StepStarted {
+        asset: AssetKey,
+        partition: PartitionKey,
+        attempt: u32,
+    },
     StepSucceeded {
         asset: AssetKey,
         partition: PartitionKey,
@@ -32,14 +42,32 @@ pub enum RunEvent {
         log_tail: String,
     },
     /// Results that turned out to be right as they are, because what they read has not changed.
-    CutOff { asset: AssetKey, parts: PartitionSet },
+    CutOff {
+        asset: AssetKey,
+        parts: PartitionSet,
+    },
     /// Results that were brought back from the store.
-    Restored { asset: AssetKey, parts: PartitionSet },
+    Restored {
+        asset: AssetKey,
+        parts: PartitionSet,
+    },
     /// Not tried, because of a failure upstream or because an input is missing.
-    Blocked { asset: AssetKey, parts: PartitionSet, reason: ReasonCode },
-    Exported { asset: AssetKey, partition: PartitionKey, path: PathBuf },
-    Warning { message: String },
-    Finished { summary: Summary },
+    Blocked {
+        asset: AssetKey,
+        parts: PartitionSet,
+        reason: ReasonCode,
+    },
+    Exported {
+        asset: AssetKey,
+        partition: PartitionKey,
+        path: PathBuf,
+    },
+    Warning {
+        message: String,
+    },
+    Finished {
+        summary: Summary,
+    },
 }
 
 /// How a run went, in numbers of (asset, partition).

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 use crate::base::PartitionKey;
-use crate::defs::{PartitionsDef, PathPattern, PatternPiece};
 use crate::base::time::parse_date;
+use crate::defs::{PartitionsDef, PathPattern, PatternPiece};
 
 /// The form of dates in keys where no windows are declared.
 pub const DATE_KEY: &str = "%Y-%m-%d";
@@ -117,11 +117,8 @@ impl Matcher {
             Some(PatternPiece::Glob(_) | PatternPiece::Capture { .. }) | None => "",
         };
         let below = pattern.text.get(prefix.len()..).unwrap_or("").trim_start_matches('/');
-        let depth = if pattern.text.contains("**") {
-            usize::MAX
-        } else {
-            below.matches('/').count() + 1
-        };
+        let depth =
+            if pattern.text.contains("**") { usize::MAX } else { below.matches('/').count() + 1 };
         Matcher {
             regex: Regex::new(&text).expect("every piece is escaped or translated"),
             captures,
@@ -261,7 +258,13 @@ mod tests {
     fn several_captures_compose_a_key() {
         check(
             &["d/eu/a.csv", "d/us/b.csv", "d/eu/deep/c.csv"],
-            &[literal("d/"), capture("region", None), literal("/"), capture("name", None), literal(".csv")],
+            &[
+                literal("d/"),
+                capture("region", None),
+                literal("/"),
+                capture("name", None),
+                literal(".csv"),
+            ],
             expect![[r#"
                 name=a|region=eu d/eu/a.csv
                 name=b|region=us d/us/b.csv"#]],

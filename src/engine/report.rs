@@ -62,7 +62,11 @@ pub struct ResultInfo {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// The bytes of a table file and how to read them.
-    Table { bytes: Vec<u8>, format: TableFormat, schema: Option<String> },
+    Table {
+        bytes: Vec<u8>,
+        format: TableFormat,
+        schema: Option<String>,
+    },
     /// One file: small ones by their bytes.
     File(PathBuf),
     Bytes(Vec<u8>),

@@ -140,9 +140,8 @@ impl Schedule {
             if candidates.len() > 64 {
                 held |= mapping.downstream_of(open);
             } else {
-                let reads_open = |part: &PartitionIdx| {
-                    !mapping.upstream_of_one(*part).is_disjoint(open)
-                };
+                let reads_open =
+                    |part: &PartitionIdx| !mapping.upstream_of_one(*part).is_disjoint(open);
                 held.extend(candidates.iter().filter(reads_open));
             }
         }
@@ -200,11 +199,7 @@ mod tests {
             upstream: key(upstream),
             mapping: Mapping::new(def, &domain(*m), &own).unwrap(),
         };
-        Job {
-            asset: key(name),
-            open: (0..n).collect(),
-            links: links.iter().map(link).collect(),
-        }
+        Job { asset: key(name), open: (0..n).collect(), links: links.iter().map(link).collect() }
     }
 
     /// Runs everything in order and says the order.
