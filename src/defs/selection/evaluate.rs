@@ -7,7 +7,7 @@ use globset::GlobMatcher;
 
 use super::{Kind, Node, SelectionError, SelectionErrorKind, Value, did_you_mean};
 use crate::base::AssetKey;
-use crate::defs::{Asset, Project};
+use crate::defs::{Asset, Body, Project};
 
 type Keys = BTreeSet<AssetKey>;
 
@@ -55,7 +55,9 @@ impl Graph<'_> {
             Kind::Tag { key, value } => self.filter(|asset| asset.tags.get(key) == Some(value)),
             Kind::Owner(value) => self.filter(|asset| has(asset.owners.iter(), value)),
             Kind::Group(value) => self.filter(|asset| has(asset.group.iter(), value)),
-            Kind::AssetKind(value) => self.filter(|asset| has(asset.kinds.iter(), value)),
+            Kind::AssetKind(value) => self.filter(|asset| {
+                has(asset.kinds.iter(), value) || *value == Value::Is(own_kind(asset).to_owned())
+            }),
             Kind::Status(state) => (self.status)(state),
             Kind::Source => self.filter(Asset::is_source),
             Kind::NoSource => self.filter(|asset| !asset.is_source()),
@@ -170,4 +172,14 @@ fn has<'a>(mut values: impl Iterator<Item = &'a String>, value: &Value) -> bool 
 fn is_below(asset: &Asset, glob: &GlobMatcher) -> bool {
     let file = asset.origin.file.as_path();
     file.ancestors().any(|path| !path.as_os_str().is_empty() && glob.is_match(path))
+}
+
+/// The kind that an asset has without being told.
+fn own_kind(asset: &Asset) -> &'static str {
+    match asset.body {
+        Body::Source(_) => "source",
+        Body::Sql(_) => "sql",
+        Body::Command(_) => "command",
+        Body::Function(_) => "function",
+    }
 }
