@@ -1,7 +1,5 @@
 //! The results of one asset as parallel vectors: what the planner scans.
 
-use std::sync::Arc;
-
 use super::{Digest, Flags, PartitionIdx, PartitionSet, Rev, StepId};
 
 /// All [`MatRow`](super::MatRow)s of one asset, ordered by partition, without their outputs.
@@ -36,20 +34,17 @@ impl Mark {
 }
 
 impl Column {
-    pub fn with_capacity(capacity: usize) -> Column {
-        Column {
-            parts: Vec::with_capacity(capacity),
-            changed_at: Vec::with_capacity(capacity),
-            verified_at: Vec::with_capacity(capacity),
-            steps: Vec::with_capacity(capacity),
-            keys: Vec::with_capacity(capacity),
-            versions: Vec::with_capacity(capacity),
-            flags: Vec::with_capacity(capacity),
-        }
-    }
-
-    pub fn shared_default() -> Arc<Column> {
-        Arc::new(Column::default())
+    /// Takes over vectors of one length, ordered by partition.
+    pub fn from_vectors(
+        parts: Vec<PartitionIdx>,
+        changed_at: Vec<Rev>,
+        verified_at: Vec<Rev>,
+        steps: Vec<Option<StepId>>,
+        keys: Vec<Digest>,
+        versions: Vec<Digest>,
+        flags: Vec<Flags>,
+    ) -> Column {
+        Column { parts, changed_at, verified_at, steps, keys, versions, flags }
     }
 
     pub fn len(&self) -> usize {

@@ -88,6 +88,7 @@ impl Cas {
     /// Makes what was put since the last call survive a power cut. Call it before the commit of a row
     /// that names a blob. Does nothing with [`Durability::Fast`].
     pub fn sync(&self) -> Result<(), Error> {
+        let _turn = self.syncing.lock().expect("nobody panics while syncing");
         let digests = std::mem::take(
             &mut *self.pending.lock().expect("nobody panics while the set is locked"),
         );

@@ -19,7 +19,7 @@ use std::sync::{Mutex, OnceLock};
 use crate::base::{Digest, Durability};
 
 pub use error::Error;
-pub use hash::{hash_file, hash_files};
+pub use hash::{Hashed, hash_file, hash_files};
 pub use sweep::{BlobInfo, Lease, Swept};
 
 /// The content store below one directory (`.giornata`).
@@ -39,6 +39,8 @@ pub struct Cas {
     durability: Durability,
     /// What was put since the last sync.
     pending: Mutex<BTreeSet<Digest>>,
+    /// Held while syncing: who finds nothing pending must not go on before it is on disk.
+    syncing: Mutex<()>,
     /// Made at the first write, so that reading leaves no trace.
     scratch: OnceLock<Scratch>,
 }
@@ -87,6 +89,7 @@ impl Cas {
             dir: dir.to_owned(),
             durability,
             pending: Mutex::default(),
+            syncing: Mutex::default(),
             scratch: OnceLock::new(),
         };
         cas.remove_leftovers()?;

@@ -48,30 +48,24 @@ impl Default for Settings {
         }
     }
 }
+
 impl Project {
-    /// Every asset, each after all that it reads, by name where that leaves a choice.
-    ///
-    /// A project has no cycle; an asset of one would be left out.
+    /// Every asset after all that it reads; among equals by name.
     pub fn topological(&self) -> Vec<AssetKey> {
-        let mut waits: BTreeMap<&AssetKey, usize> = BTreeMap::new();
-        let mut readers: BTreeMap<&AssetKey, Vec<&AssetKey>> = BTreeMap::new();
-        for (key, asset) in &self.assets {
-            let others = asset.deps.iter().filter(|dep| dep.upstream != *key);
-            waits.insert(key, others.clone().count());
-            for dep in others {
-                readers.entry(&dep.upstream).or_default().push(key);
-            }
-        }
-        let mut ready: BTreeSet<&AssetKey> =
-            waits.iter().filter(|(_, n)| **n == 0).map(|(key, _)| *key).collect();
         let mut order = Vec::with_capacity(self.assets.len());
-        while let Some(key) = ready.pop_first() {
-            order.push(key.clone());
-            for reader in readers.get(key).into_iter().flatten() {
-                let left = waits.get_mut(reader).expect("every asset is counted");
-                *left -= 1;
-                if *left == 0 {
-                    ready.insert(reader);
+        let mut seen = BTreeSet::new();
+        for root in self.assets.keys() {
+            // A stack of its own: a chain of assets may be longer than the thread's stack is deep.
+            let mut stack = vec![(root, false)];
+            while let Some((key, upstream_done)) = stack.pop() {
+                if upstream_done {
+                    order.push(key.clone());
+                } else if seen.insert(key)
+                    && let Some(asset) = self.assets.get(key)
+                {
+                    stack.push((key, true));
+                    let upstream = asset.deps.iter().rev().map(|dep| &dep.upstream);
+                    stack.extend(upstream.filter(|up| *up != key).map(|up| (up, false)));
                 }
             }
         }

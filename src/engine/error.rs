@@ -15,6 +15,22 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("look at `{}`", path.display())]
+    Look {
+        path: PathBuf,
+        #[source]
+        source: crate::cas::Error,
+    },
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    #[error(transparent)]
+    Cas(#[from] crate::cas::Error),
+    #[error("other processes keep changing the records of this project; try again")]
+    Restless,
+    #[error("a worker thread died; this is a fault of giornata")]
+    WorkerDied,
+    #[error("no asset has a configured value `{name}`; `giornata show ASSET` lists them")]
+    UnknownConfig { name: String },
     #[error("`{asset}` has no result for {partition}; `giornata materialize` makes it")]
     NoResult { asset: AssetKey, partition: String },
     #[error("`{asset}` is not an asset of this project")]

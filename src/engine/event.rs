@@ -3,6 +3,7 @@
 //! The command line renders them as progress or as JSON lines, tests assert on them. An event about
 //! a result comes after the transaction that recorded it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -91,6 +92,23 @@ impl Summary {
     /// Whether everything that was wanted is fresh now.
     pub fn is_success(&self) -> bool {
         self.failed == 0 && self.blocked == 0 && self.cancelled == 0
+    }
+
+    /// The numbers by name, as they are recorded with the run.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        let Summary { ran, unchanged, failed, restored, cut_off, blocked, fresh, cancelled } =
+            *self;
+        let counts = [
+            ("ran", ran),
+            ("unchanged", unchanged),
+            ("failed", failed),
+            ("restored", restored),
+            ("cut_off", cut_off),
+            ("blocked", blocked),
+            ("fresh", fresh),
+            ("cancelled", cancelled),
+        ];
+        counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
     }
 
     /// Whether nothing had to be done.

@@ -99,9 +99,28 @@ impl Matcher {
     fn new(pattern: &PathPattern, partitions: &PartitionsDef) -> Matcher {
         let mut text = String::from("^");
         let mut captures = Vec::new();
-        for piece in &pattern.pieces {
+        let mut pieces = pattern.pieces.iter().peekable();
+        let mut any_depth = false;
+        while let Some(piece) = pieces.next() {
             match piece {
-                PatternPiece::Literal(literal) => text += &regex::escape(literal),
+                PatternPiece::Literal(literal) => {
+                    // `**/` also stands for no directory at all.
+                    let literal = match (any_depth, literal.strip_prefix('/')) {
+                        (true, Some(rest)) => {
+                            text += "(?:.*/)?";
+                            rest
+                        }
+                        (true, None) | (false, _) => literal,
+                    };
+                    text += &regex::escape(literal);
+                    any_depth = false;
+                }
+                PatternPiece::Glob(glob) if glob == "**" => {
+                    any_depth = matches!(pieces.peek(), Some(PatternPiece::Literal(_)));
+                    if !any_depth {
+                        text += ".*";
+                    }
+                }
                 PatternPiece::Glob(glob) => text += &glob_regex(glob),
                 PatternPiece::Capture { name, format } => {
                     captures.push((name.clone(), format.clone()));
@@ -162,29 +181,13 @@ pub fn date_key(partitions: &PartitionsDef) -> &str {
     }
 }
 
-/// `*`, `?`, `[..]`, `**` and `{a,b}` as a regular expression.
+/// `*`, `?`, `[..]` and `{a,b}` as a regular expression.
 fn glob_regex(glob: &str) -> String {
-    if glob == "**" {
-        return ".*".to_owned();
-    }
-    // `**/` also stands for no directory at all.
-    if glob == "**/" {
-        return "(?:.*/)?".to_owned();
-    }
     let mut text = String::new();
     let mut depth = 0;
     let mut chars = glob.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            '*' if chars.peek() == Some(&'*') => {
-                chars.next();
-                if chars.peek() == Some(&'/') {
-                    chars.next();
-                    text += "(?:.*/)?";
-                } else {
-                    text += ".*";
-                }
-            }
             '*' => text += "[^/]*",
             '?' => text += "[^/]",
             '{' => {
@@ -279,6 +282,18 @@ mod tests {
             expect![[r#"
                  d/a1.csv
                  d/a2.csv"#]],
+        );
+    }
+
+    #[test]
+    fn two_stars_stand_for_any_number_of_directories() {
+        check(
+            &["d/x.csv", "d/a/x.csv", "d/a/b/x.csv", "e/x.csv"],
+            &[literal("d/"), PatternPiece::Glob("**".to_owned()), literal("/x.csv")],
+            expect![[r#"
+                 d/a/b/x.csv
+                 d/a/x.csv
+                 d/x.csv"#]],
         );
     }
 

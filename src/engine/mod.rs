@@ -4,14 +4,25 @@
 //! sources, asks the planner, runs what is ready, records each result in one transaction, and asks
 //! again. Everything that the command line and the Rust API do goes through it.
 
+mod blobs;
+mod doctor;
 mod error;
 mod event;
+mod export;
+mod ledger;
 mod listing;
+mod names;
+mod observe;
 mod open;
+mod record;
 mod report;
+mod run;
 mod schedule;
+mod settle;
+mod work;
 
+pub use doctor::Depth;
 pub use error::Error;
 pub use event::{RunEvent, Summary};
-pub use open::{Access, Depth, Engine, Options};
+pub use open::{Access, Engine, Options, SetValue};
 pub use report::{AssetStatus, Problem, ResultInfo, RunOptions, State, Value};

@@ -1,16 +1,24 @@
-//! Opening a project.
+//! Opening a project, and looking at the world around it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use super::{AssetStatus, Error, Problem, ResultInfo, RunEvent, RunOptions, Summary, Value};
-use crate::base::{AssetKey, Clock, PartitionIdx, PartitionSet};
-use crate::defs::Project;
-use crate::defs::partition::{PartitionExpr, PartitionTextError};
-use crate::exec::{Control, Functions};
-use crate::plan::{Plan, Planner, Request, Why};
+use super::Error;
+use super::ledger::Ledger;
+use super::observe::{self, Eyes, Known, Look, SourceFiles};
+use crate::base::{AssetKey, Clock, Digest, PartitionKey};
+use crate::cas::Cas;
+use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
+use crate::defs::{Asset, PartitionsDef, Project};
+use crate::exec::Functions;
+use crate::io::SplitFile;
+use crate::plan::{Planner, Records};
+use crate::store::{self, Store};
+
+/// How often a look is repeated when other processes keep writing meanwhile.
+const LOOKS_MAX: u32 = 8;
 
 /// Whether the store is going to be written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +29,9 @@ pub enum Access {
     Read,
 }
 
+/// A configured value that is replaced for one invocation: of one asset, or of every asset that has it.
+pub type SetValue = (Option<AssetKey>, String, serde_json::Value);
+
 /// What an engine is told about the world outside the project's files.
 pub struct Options {
     /// Absolute.
@@ -29,93 +40,290 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// What commands inherit, `.env` included.
     pub env: Vec<(OsString, OsString)>,
-    /// Values that replace configured ones: (asset, or `None` for every asset that has the name; name; value).
-    pub set: Vec<(Option<AssetKey>, String, serde_json::Value)>,
+    pub set: Vec<SetValue>,
     pub functions: Arc<dyn Functions>,
 }
 
 /// One open project.
-pub struct Engine {}
+pub struct Engine {
+    pub(super) project: Project,
+    pub(super) root: PathBuf,
+    /// `.giornata`
+    pub(super) dir: PathBuf,
+    pub(super) access: Access,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) env: Arc<Vec<(OsString, OsString)>>,
+    pub(super) functions: Arc<dyn Functions>,
+    pub(super) cas: Arc<Cas>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) planner: Planner,
+    pub(super) fs_clock: FsClock,
+    pub(super) slack: Slack,
+    pub(super) stats: HashMap<PathBuf, StatEntry>,
+    /// The files of sources as of the last look.
+    pub(super) sources: HashMap<AssetKey, Arc<SourceFiles>>,
+    /// Split files by the digest of the whole.
+    pub(super) splits: Mutex<HashMap<Digest, Arc<SplitFile>>>,
+}
 
 impl Engine {
-    pub fn open(project: Project, options: Options) -> Result<Engine, Error> {
-        todo!()
+    /// Opens the store beside the project and takes over the declarations. Closes runs whose process
+    /// has died.
+    pub fn open(mut project: Project, options: Options) -> Result<Engine, Error> {
+        let Options { root, access, clock, env, set, functions } = options;
+        replace_values(&mut project, &set)?;
+        let dir = root.join(".giornata");
+        let store = open_store(&dir, access, &project)?;
+        let cas = Arc::new(Cas::open(&dir, project.settings.durability)?);
+        let ledger = Arc::new(Ledger::new(store, cas.clone())?);
+        let records: Arc<dyn Records> = ledger.clone();
+        let mut engine = Engine {
+            planner: Planner::new(records, clock.now()),
+            fs_clock: FsClock::open(&dir),
+            slack: Slack { dev: 0, ns: SLACK_UNKNOWN_NS },
+            stats: ledger.ask(Store::stats)?,
+            project,
+            root,
+            dir,
+            access,
+            clock,
+            env: Arc::new(env),
+            functions,
+            cas,
+            ledger,
+            sources: HashMap::new(),
+            splits: Mutex::default(),
+        };
+        engine.prepare()?;
+        Ok(engine)
+    }
+
+    fn prepare(&mut self) -> Result<(), Error> {
+        match self.access {
+            Access::Write => {
+                let recovered = self.ledger.store_mut(store::recover)?;
+                for dir in recovered.staging {
+                    // What cannot be removed now is tried again at the next recovery of leftovers.
+                    let _ = std::fs::remove_dir_all(dir);
+                }
+                crate::exec::sweep_leftovers(&recovered.runs, &self.root);
+                super::doctor::check_after_power_cut(self)?;
+            }
+            Access::Read => {}
+        }
+        self.slack = match self.ledger.ask(Store::stat_slack)? {
+            Some(slack) => slack,
+            None => {
+                let slack = self.fs_clock.probe();
+                self.ledger.write(|batch| batch.tx().set_stat_slack(slack))?;
+                slack
+            }
+        };
+        self.settle_index_spaces()?;
+        self.number_static_keys()?;
+        self.planner.set_project(&self.project);
+        self.planner.set_env(self.env_digests()?);
+        self.load_tables()
     }
 
     pub fn project(&self) -> &Project {
-        todo!()
+        &self.project
     }
 
     /// Domains, edges, freshness: as of the last `refresh`.
     pub fn planner(&self) -> &Planner {
-        todo!()
+        &self.planner
     }
 
     /// Looks at the sources that `targets` depend on, and at further files that their steps name.
     /// Returns warnings.
     pub fn refresh(&mut self, targets: &[AssetKey]) -> Result<Vec<String>, Error> {
-        todo!()
+        self.planner.set_now(self.clock.now());
+        let assets: Vec<Arc<Asset>> = self
+            .upstream_cone(targets)
+            .iter()
+            .map(|key| self.project.assets[key].clone())
+            .collect();
+        for _ in 0..LOOKS_MAX {
+            if self.ledger.is_behind()? {
+                self.catch_up()?;
+            }
+            let eyes = Eyes {
+                root: &self.root,
+                stats: &self.stats,
+                taken_ns: self.fs_clock.now_ns(),
+                slack: self.slack,
+            };
+            let look = observe::look(&eyes, &assets)?;
+            if let Some(warnings) = self.take_in(look)? {
+                return Ok(warnings);
+            }
+        }
+        Err(Error::Restless)
     }
 
-    /// The partitions that `expr` names, with `missing`, `failed` and `stale` answered.
-    pub fn select(
-        &self,
-        asset: &AssetKey,
-        expr: &PartitionExpr,
-    ) -> Result<PartitionSet, PartitionTextError> {
-        todo!()
+    /// Everything that was recorded may have moved.
+    pub(super) fn catch_up(&mut self) -> Result<(), Error> {
+        self.ledger.catch_up()?;
+        self.stats = self.ledger.ask(Store::stats)?;
+        for key in self.project.assets.keys() {
+            self.planner.touch(key);
+        }
+        self.load_tables()
     }
 
-    pub fn status(&self, asset: &AssetKey) -> AssetStatus {
-        todo!()
+    /// Records what a look saw; `None` if another process has written meanwhile.
+    fn take_in(&mut self, look: Look) -> Result<Option<Vec<String>>, Error> {
+        let Look { sources, stats, files, mut warnings } = look;
+        let changed: Vec<_> = sources
+            .iter()
+            .filter(|seen| self.ledger.row(&seen.asset.key).shape != Some(seen.shape))
+            .collect();
+        if !changed.is_empty() || !stats.is_empty() {
+            let mut found = Vec::new();
+            for seen in &changed {
+                let key = &seen.asset.key;
+                let known = Known { row: self.ledger.row(key), column: self.ledger.column(key) };
+                found.push((seen, known, seen.versions(&self.root)?));
+            }
+            let written = self.ledger.write_if_current(|batch| {
+                batch.tx().put_stats(&stats)?;
+                for (seen, known, versions) in &found {
+                    let domain = self.planner.domain(&seen.asset.key);
+                    observe::record(batch, known, seen, domain, versions)?;
+                }
+                Ok::<_, Error>(())
+            })?;
+            if written.is_none() {
+                return Ok(None);
+            }
+        }
+        self.stats.extend(stats);
+        let tables: Vec<String> = changed.iter().filter_map(|seen| seen.dynamic_table()).collect();
+        let moved: Vec<AssetKey> = changed.iter().map(|seen| seen.asset.key.clone()).collect();
+        for table in tables {
+            self.planner.set_table(&table, self.ledger.key_table(&table)?);
+        }
+        for key in moved {
+            self.planner.touch(&key);
+        }
+        for seen in &sources {
+            let files = seen.source_files(self.planner.domain(&seen.asset.key), &mut warnings);
+            self.sources.insert(seen.asset.key.clone(), Arc::new(files));
+        }
+        for (key, files) in files {
+            self.planner.set_files(&key, files);
+        }
+        Ok(Some(warnings))
     }
 
-    pub fn plan(&self, request: &Request) -> Plan {
-        todo!()
+    /// The targets and all that they depend on.
+    pub(super) fn upstream_cone(&self, targets: &[AssetKey]) -> BTreeSet<AssetKey> {
+        let mut cone: BTreeSet<AssetKey> = targets.iter().cloned().collect();
+        for key in self.planner.order().iter().rev() {
+            if cone.contains(key) {
+                cone.extend(self.project.assets[key].deps.iter().map(|dep| dep.upstream.clone()));
+            }
+        }
+        cone
     }
 
-    /// Makes what `request` wants fresh. `events` hears what happens, in order, on this thread.
-    pub fn materialize(
-        &mut self,
-        request: &Request,
-        options: &RunOptions,
-        control: &Control,
-        events: &mut dyn FnMut(&Engine, RunEvent),
-    ) -> Result<Summary, Error> {
-        todo!()
+    fn load_tables(&mut self) -> Result<(), Error> {
+        let names: BTreeSet<String> =
+            self.project.assets.values().flat_map(|asset| asset.partitions.key_tables()).collect();
+        for name in names {
+            self.planner.set_table(&name, self.ledger.key_table(&name)?);
+        }
+        Ok(())
     }
 
-    /// Why a partition is in the state in which it is, to the root causes.
-    pub fn why(&self, asset: &AssetKey, part: PartitionIdx) -> Why {
-        todo!()
+    /// Static keys get their indexes, once.
+    fn number_static_keys(&self) -> Result<(), Error> {
+        for asset in self.project.assets.values() {
+            for (table, keys) in static_keys(&asset.partitions) {
+                let (known, present) = self.ledger.key_rows(&table)?;
+                if known.len() != keys.len() || present.len() != keys.len() as u64 {
+                    self.ledger.write(|batch| batch.tx().add_keys(&table, &keys))?;
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// The recorded result of a partition, with the run and the time that produced it.
-    pub fn result(&self, asset: &AssetKey, part: PartitionIdx) -> Result<ResultInfo, Error> {
-        todo!()
+    /// Where the indexes of an asset's partitions mean something else than when its records were made,
+    /// the records are forgotten. Traces stay, so that results are restored, not made again.
+    fn settle_index_spaces(&self) -> Result<(), Error> {
+        let spaces = self.ledger.ask(Store::index_spaces)?;
+        let mut moved = Vec::new();
+        for (key, asset) in &self.project.assets {
+            let space = asset.partitions.index_space();
+            if spaces.get(key) != Some(&space) {
+                moved.push((key, space));
+            }
+        }
+        if moved.is_empty() {
+            return Ok(());
+        }
+        self.ledger.write(|batch| {
+            for (key, space) in &moved {
+                batch.tx().set_index_space(key, space)?;
+            }
+            Ok::<_, Error>(())
+        })
     }
 
-    /// The value of a recorded result or of a source's partition.
-    pub fn value(&self, asset: &AssetKey, part: PartitionIdx) -> Result<Value, Error> {
-        todo!()
-    }
-
-    /// A path at which the value can be read: of the export, the source file, or a copy under
-    /// `.giornata/view/` with a readable name.
-    pub fn path(&self, asset: &AssetKey, part: PartitionIdx) -> Result<PathBuf, Error> {
-        todo!()
-    }
-
-    /// Everything that is wrong with the store; `deep` also hashes every blob again.
-    pub fn doctor(&self, deep: Depth) -> Vec<Problem> {
-        todo!()
+    /// Declared environment variables as keyed digests: a value is never stored, and nothing that is
+    /// stored can be compared with a guess.
+    fn env_digests(&self) -> Result<BTreeMap<String, Digest>, Error> {
+        let names: BTreeSet<&String> =
+            self.project.assets.values().flat_map(|asset| &asset.env).collect();
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let secret = &self.ledger.store_mut(Store::secret)?;
+        let digest = |name: &String| {
+            let (_, value) = self.env.iter().rev().find(|(key, _)| key == name.as_str())?;
+            let mut builder = Digest::builder("giornata 2026 environment");
+            builder.part(secret).part(name).part(value.as_encoded_bytes());
+            Some((name.clone(), builder.finish()))
+        };
+        Ok(names.into_iter().filter_map(digest).collect())
     }
 }
 
-/// How thoroughly `doctor` looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    Records,
-    /// Also hashes every blob again.
-    Contents,
+fn open_store(dir: &Path, access: Access, project: &Project) -> Result<Store, Error> {
+    let durability = project.settings.durability;
+    match access {
+        Access::Write => Ok(Store::open(dir, durability)?),
+        Access::Read => Ok(Store::open_for_reading(dir, durability)?),
+    }
+}
+
+fn static_keys(partitions: &PartitionsDef) -> Vec<(String, Vec<PartitionKey>)> {
+    match partitions {
+        PartitionsDef::Static(keys) => {
+            partitions.key_tables().into_iter().map(|table| (table, keys.clone())).collect()
+        }
+        PartitionsDef::Multi(dimensions) => dimensions.values().flat_map(static_keys).collect(),
+        PartitionsDef::Unpartitioned | PartitionsDef::TimeWindow(_) | PartitionsDef::Dynamic(_) => {
+            Vec::new()
+        }
+    }
+}
+
+fn replace_values(project: &mut Project, set: &[SetValue]) -> Result<(), Error> {
+    for (only, name, value) in set {
+        let mut found = false;
+        for (key, asset) in &mut project.assets {
+            let meant = only.as_ref().is_none_or(|only| only == key);
+            if meant && asset.config.contains_key(name) {
+                found = true;
+                Arc::make_mut(asset).config.insert(name.clone(), value.clone());
+            }
+        }
+        if !found {
+            return Err(Error::UnknownConfig { name: name.clone() });
+        }
+    }
+    Ok(())
 }

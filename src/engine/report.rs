@@ -1,4 +1,4 @@
-//! What the engine tells about assets, results and runs.
+//! What the engine tells about assets and results: states, values, paths.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,9 +6,17 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::base::{AssetKey, Output, PartitionSet, RunId};
-use crate::defs::TableFormat;
-use crate::plan::ReasonCode;
+use super::Error;
+use super::export::export_path;
+use super::names::file_name;
+use super::open::Engine;
+use super::run::partition_of;
+use crate::base::{AssetKey, Output, OutputKind, PartitionIdx, PartitionSet, RunId};
+use crate::cas::stat::StatKey;
+use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
+use crate::defs::{Body, OutputDef, TableFormat};
+use crate::exec::{Content, Part, Step};
+use crate::plan::{Plan, ReasonCode, Records, Request, Why};
 
 /// The states in which a partition can be, in the order in which they win: each partition is in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -23,6 +31,33 @@ pub enum State {
     Fresh,
     /// A record of a partition that no longer exists.
     Orphaned,
+}
+
+impl State {
+    pub const ALL: [State; 8] = [
+        State::Running,
+        State::Failed,
+        State::Blocked,
+        State::Missing,
+        State::Stale,
+        State::MaybeStale,
+        State::Fresh,
+        State::Orphaned,
+    ];
+
+    /// `maybe_stale` and so on, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Running => "running",
+            State::Failed => "failed",
+            State::Blocked => "blocked",
+            State::Missing => "missing",
+            State::Stale => "stale",
+            State::MaybeStale => "maybe_stale",
+            State::Fresh => "fresh",
+            State::Orphaned => "orphaned",
+        }
+    }
 }
 
 /// The partitions of an asset by state; every state is there, the empty ones too.
@@ -79,4 +114,209 @@ pub struct Problem {
     pub what: String,
     /// What to do about it.
     pub help: String,
+}
+
+impl Engine {
+    pub fn plan(&self, request: &Request) -> Result<Plan, Error> {
+        let plan = self.planner.plan(request);
+        self.ledger.check()?;
+        Ok(plan)
+    }
+
+    /// The state of every partition of an asset, as of the last `refresh`.
+    pub fn status(&self, asset: &AssetKey) -> Result<AssetStatus, Error> {
+        let state = self.planner.freshness(asset);
+        let running = self.running(asset)?;
+        let mut left = state.domain.all() - &running;
+        let mut take = |set: PartitionSet| {
+            let set = set & &left;
+            left -= &set;
+            set
+        };
+        let blocked = &state.blocked | &state.upstream_failed;
+        let sets = BTreeMap::from([
+            (State::Failed, take(state.failed.clone())),
+            (State::Blocked, take(blocked)),
+            (State::Missing, take(state.without_result.clone())),
+            (State::Stale, take(&state.run | state.restore_set())),
+            (State::MaybeStale, take(state.pending.clone())),
+            (State::Fresh, take(state.fresh())),
+            (State::Orphaned, self.orphans(asset)),
+            (State::Running, running),
+        ]);
+        self.ledger.check()?;
+        Ok(AssetStatus { asset: asset.clone(), sets, reasons: state.reasons.clone() })
+    }
+
+    /// Partitions that some live run is making right now.
+    fn running(&self, asset: &AssetKey) -> Result<PartitionSet, Error> {
+        Ok(self.ledger.ask(|store| store.running_attempts(asset))?)
+    }
+
+    fn orphans(&self, asset: &AssetKey) -> PartitionSet {
+        self.ledger.column(asset).with_value() - self.planner.domain(asset).all()
+    }
+
+    /// The partitions that `expr` names, with `missing`, `failed` and `stale` answered.
+    pub fn select(
+        &self,
+        asset: &AssetKey,
+        expr: &PartitionExpr,
+    ) -> Result<PartitionSet, PartitionTextError> {
+        let word = |word: PartitionWord| {
+            let state = self.planner.freshness(asset);
+            match word {
+                PartitionWord::Missing => state.without_result.clone(),
+                PartitionWord::Failed => state.failed.clone(),
+                PartitionWord::Stale => {
+                    let stale = &(&state.run | state.restore_set()) | &state.pending;
+                    stale - &state.without_result
+                }
+            }
+        };
+        expr.select(self.planner.domain(asset), &word)
+    }
+
+    /// Why a partition is in the state in which it is, to the root causes.
+    pub fn why(&self, asset: &AssetKey, part: PartitionIdx) -> Result<Why, Error> {
+        let why = self.planner.why(asset, part);
+        self.ledger.check()?;
+        Ok(why)
+    }
+
+    /// The recorded result of a partition, with the run and the time that produced it.
+    pub fn result(&self, asset: &AssetKey, part: PartitionIdx) -> Result<ResultInfo, Error> {
+        let output = self.ledger.output(asset, part)?;
+        let row = self.ledger.ask(|store| store.row(asset, part))?;
+        let attempt = self.ledger.ask(|store| store.last_attempt(asset, part))?;
+        let failure = self.ledger.failure(asset, part).map(|failure| failure.reason);
+        self.ledger.check()?;
+        let time = |ms: i64| DateTime::from_timestamp_millis(ms);
+        Ok(ResultInfo {
+            output,
+            run: row.and_then(|row| row.run),
+            made_at: attempt.as_ref().and_then(|attempt| time(attempt.started_ms)),
+            duration_ms: attempt.as_ref().and_then(|attempt| attempt.duration_ms),
+            log: attempt.and_then(|attempt| attempt.log).map(PathBuf::from),
+            failure,
+        })
+    }
+
+    /// The value of a recorded result or of a source's partition. A file that does not fit in the
+    /// database is given by its path.
+    pub fn value(&self, asset: &AssetKey, part: PartitionIdx) -> Result<Value, Error> {
+        let def = &self.project.assets[asset];
+        let key = partition_of(self, asset, part);
+        let mut parts = self.parts_of(def, part, &key)?;
+        if parts.len() > 1 {
+            // A source of several files: the directory in which they all are.
+            return Ok(Value::Directory(self.root.clone()));
+        }
+        let part = parts.pop().ok_or_else(|| Error::NoResult {
+            asset: asset.clone(),
+            partition: if key.is_unpartitioned() { "it".into() } else { format!("`{key}`") },
+        })?;
+        self.part_value(part)
+    }
+
+    fn part_value(&self, part: Part) -> Result<Value, Error> {
+        let Part { content, format, schema, .. } = part;
+        let read =
+            |path: PathBuf| std::fs::read(&path).map_err(|source| Error::Io { path, source });
+        Ok(match (content, format) {
+            (Content::Inline(bytes), Some(format)) => {
+                Value::Table { bytes: bytes.to_vec(), format, schema }
+            }
+            (Content::Inline(bytes), None) => Value::Bytes(bytes.to_vec()),
+            (Content::Blob(path) | Content::File(path), Some(format)) => {
+                Value::Table { bytes: read(path)?, format, schema }
+            }
+            (Content::Blob(path) | Content::File(path), None) => Value::File(path),
+            (Content::Tree { digest, .. }, _) => {
+                let to = self.dir.join("view").join(digest.to_string());
+                if !to.exists() {
+                    let output = Output { kind: OutputKind::Tree, digest, size: 0, schema: None };
+                    self.write_tree(&output, &to)?;
+                }
+                Value::Directory(to)
+            }
+        })
+    }
+
+    /// A path at which the value can be read: of the export, the source file, or a copy under
+    /// `.giornata/view/` with a readable name.
+    pub fn path(&self, asset: &AssetKey, part: PartitionIdx) -> Result<PathBuf, Error> {
+        let def = &self.project.assets[asset];
+        let key = partition_of(self, asset, part);
+        if let Some(template) = &def.export
+            && self.ledger.output(asset, part)?.is_some()
+        {
+            let path = self.root.join(export_path(template, &key));
+            if path.exists() {
+                return Ok(path);
+            }
+        }
+        if let Body::Source(_) = &def.body
+            && let Some(files) = self.sources.get(asset)
+            && let Some([file]) = files.by_part.get(&part).map(Vec::as_slice)
+        {
+            return Ok(self.root.join(&file.path));
+        }
+        self.view(asset, part, &key)
+    }
+
+    fn view(
+        &self,
+        asset: &AssetKey,
+        part: PartitionIdx,
+        key: &crate::base::PartitionKey,
+    ) -> Result<PathBuf, Error> {
+        let def = &self.project.assets[asset];
+        let name = if key.is_unpartitioned() { "all".into() } else { file_name(key.as_str()) };
+        let extension = match &def.output {
+            OutputDef::Table(format) => format!(".{}", format.extension()),
+            OutputDef::File { name } => match super::observe::extension(name) {
+                "" => String::new(),
+                extension => format!(".{extension}"),
+            },
+            OutputDef::Directory => String::new(),
+            OutputDef::None => ".csv".to_owned(),
+        };
+        let to = self.dir.join("view").join(asset.as_str()).join(format!("{name}{extension}"));
+        match (self.ledger.output(asset, part)?, self.value(asset, part)?) {
+            (Some(output), _) if output.kind == OutputKind::Tree => {
+                self.write_tree(&output, &to)?
+            }
+            (Some(output), _) => self.write_file(&output, &to)?,
+            (None, Value::Table { bytes, .. } | Value::Bytes(bytes)) => {
+                let io = |source| Error::Io { path: to.clone(), source };
+                if let Some(dir) = to.parent() {
+                    std::fs::create_dir_all(dir).map_err(io)?;
+                }
+                std::fs::write(&to, bytes).map_err(io)?;
+            }
+            (None, Value::File(path) | Value::Directory(path)) => return Ok(path),
+        }
+        Ok(to)
+    }
+
+    /// The files that a step reads in their place, as they were when they were looked at.
+    pub(super) fn guards(&self, step: &Step) -> Vec<(PathBuf, StatKey)> {
+        let mut guards = Vec::new();
+        let inputs = step.inputs.iter().flat_map(|input| &input.parts);
+        let read = inputs.filter_map(|part| match &part.content {
+            Content::File(path) => path.strip_prefix(&self.root).ok().map(ToOwned::to_owned),
+            Content::Inline(_) | Content::Blob(_) | Content::Tree { .. } => None,
+        });
+        let named = match &step.asset.body {
+            Body::Command(command) => command.named_files.clone(),
+            Body::Source(_) | Body::Sql(_) | Body::Function(_) => Vec::new(),
+        };
+        for path in read.chain(named) {
+            if let Some(entry) = self.stats.get(&path) {
+                guards.push((self.root.join(&path), entry.stat));
+            }
+        }
+        guards
+    }
 }

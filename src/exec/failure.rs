@@ -29,6 +29,9 @@ pub enum Failure {
     InputChanged { path: PathBuf },
     #[error("cannot read input `{name}`: {reason}")]
     Input { name: String, reason: String },
+    /// It was made, but cannot be kept.
+    #[error("cannot store the result: {reason}")]
+    Store { reason: String },
     /// The result cannot be written in its format.
     #[error("cannot store the result: {0}")]
     Table(crate::io::Error),
@@ -54,6 +57,7 @@ impl Failure {
             Failure::TimedOut { .. }
             | Failure::Cancelled
             | Failure::InputChanged { .. }
+            | Failure::Store { .. }
             | Failure::Io { .. } => true,
             Failure::NoOutput { .. }
             | Failure::WrongOutput { .. }
@@ -72,6 +76,7 @@ impl Failure {
         match self {
             Failure::Cancelled
             | Failure::InputChanged { .. }
+            | Failure::Store { .. }
             | Failure::Sql { .. }
             | Failure::Table(_)
             | Failure::Unsupported(_) => false,

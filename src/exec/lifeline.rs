@@ -1,19 +1,260 @@
-//! The lifeline.
+//! Sees to it that no process outlives the engine, even if the engine is killed on the spot.
+//!
+//! One helper for the whole process, started with the first command, reads from a pipe which process
+//! groups run; when the pipe ends (with this process, however it ends) it kills those that are left.
+//! What escapes even that, a killed helper, is found at recovery by its environment.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process_group};
 
 use crate::base::RunId;
 
-/// Kills what this process started, should it die.
+// `read` ends at the end of the pipe. Signals that end a terminal's session go to the helper too and
+// are ignored: it ends with the pipe.
+const SCRIPT: &str = r#"
+trap '' HUP INT QUIT TERM
+groups=' '
+while read -r line; do
+  id=${line#?}
+  case $line in
+    +*) groups="$groups$id " ;;
+    -*) case $groups in
+          *" $id "*) groups="${groups%%" $id "*} ${groups#*" $id "}" ;;
+        esac ;;
+  esac
+done
+for id in $groups; do kill -TERM "-$id"; done
+left=20
+while [ $left -gt 0 ]; do
+  alive=
+  for id in $groups; do kill -0 "-$id" && alive=1; done
+  [ -z "$alive" ] && exit 0
+  sleep 0.1
+  left=$((left - 1))
+done
+for id in $groups; do kill -KILL "-$id"; done
+"#;
+
+/// The helper of this process; clones share it.
 #[derive(Clone, Default)]
-pub struct Lifeline {}
+pub struct Lifeline(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    helper: Option<Helper>,
+    groups: BTreeSet<i32>,
+}
 
 impl Lifeline {
+    /// Starts nothing yet.
     pub fn new() -> Lifeline {
         Lifeline::default()
+    }
+
+    /// Makes sure that the helper runs, so that a group can be added the moment it exists.
+    pub(super) fn start(&self) {
+        let mut state = self.lock();
+        if state.helper.is_none() {
+            state.restart();
+        }
+    }
+
+    /// A group that is to die with this process.
+    pub(super) fn add(&self, group: Pid) {
+        let id = group.as_raw_pid();
+        let mut state = self.lock();
+        state.groups.insert(id);
+        state.tell(&format!("+{id}\n"));
+    }
+
+    /// To be called before the group's leader is reaped: then its number may become another's.
+    pub(super) fn remove(&self, group: Pid) {
+        let id = group.as_raw_pid();
+        let mut state = self.lock();
+        state.groups.remove(&id);
+        state.tell(&format!("-{id}\n"));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// If somebody killed the helper, another takes over; without one, recovery does its work.
+    fn tell(&mut self, line: &str) {
+        let told = self.helper.as_mut().map(|helper| helper.tell(line));
+        if !matches!(told, Some(Ok(()))) {
+            self.restart();
+        }
+    }
+
+    fn restart(&mut self) {
+        self.helper = Helper::start().ok();
+        let Some(helper) = &mut self.helper else { return };
+        let groups: String = self.groups.iter().map(|id| format!("+{id}\n")).collect();
+        if helper.tell(&groups).is_err() {
+            self.helper = None;
+        }
+    }
+}
+
+struct Helper(Child);
+
+impl Helper {
+    fn start() -> io::Result<Helper> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", SCRIPT, "giornata-lifeline"]).current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.env_clear().env("PATH", "/usr/bin:/bin").process_group(0);
+        command.spawn().map(Helper)
+    }
+
+    fn tell(&mut self, lines: &str) -> io::Result<()> {
+        match &mut self.0.stdin {
+            Some(pipe) => pipe.write_all(lines.as_bytes()),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        // Ends at once: no group is left in its list.
+        let _ = self.0.wait();
     }
 }
 
 /// Kills what dead runs of the project at `root` left behind; says how many process groups.
+///
+/// A process is known by `GIORNATA_ROOT` and `GIORNATA_RUN` in the environment it was started with.
+/// Only Linux shows that; elsewhere nothing is found.
 pub fn sweep_leftovers(runs: &[RunId], root: &Path) -> usize {
-    todo!()
+    if runs.is_empty() {
+        return 0;
+    }
+    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
+    let groups: BTreeSet<i32> = processes
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|id| is_leftover(*id, runs, root))
+        .filter_map(|id| Some(getpgid(Pid::from_raw(id)).ok()?.as_raw_pid()))
+        .filter(|group| *group != getpgrp().as_raw_pid())
+        .collect();
+    let killed = groups.iter().filter_map(|group| Pid::from_raw(*group));
+    killed.filter(|group| kill_process_group(*group, Signal::KILL).is_ok()).count()
+}
+
+fn is_leftover(id: i32, runs: &[RunId], root: &Path) -> bool {
+    let Ok(environ) = fs::read(format!("/proc/{id}/environ")) else { return false };
+    let value = |name: &[u8]| {
+        let mut variables = environ.split(|byte| *byte == 0);
+        variables.find_map(|variable| variable.strip_prefix(name))
+    };
+    let run = value(b"GIORNATA_RUN=").and_then(|run| std::str::from_utf8(run).ok()?.parse().ok());
+    value(b"GIORNATA_ROOT=").map(OsStr::from_bytes) == Some(root.as_os_str())
+        && run.is_some_and(|run| runs.contains(&RunId(run)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::exec::Control;
+
+    fn sleeper(environment: &[(&str, &str)]) -> Child {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "sleep 600 & wait"]).process_group(0);
+        command.envs(environment.iter().copied()).spawn().unwrap()
+    }
+
+    /// The end of a process that somebody is about to kill.
+    fn signal_of(mut child: Child) -> Option<i32> {
+        let control = Control::new();
+        for _ in 0..3000 {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.signal();
+            }
+            control.wait(Duration::from_millis(10));
+        }
+        child.kill().unwrap();
+        None
+    }
+
+    #[test]
+    fn the_end_of_the_pipe_is_the_end_of_what_runs() {
+        let (listed, removed, other) = (sleeper(&[]), sleeper(&[]), sleeper(&[]));
+        let lifeline = Lifeline::new();
+        lifeline.start();
+        lifeline.add(Pid::from_child(&removed));
+        lifeline.add(Pid::from_child(&listed));
+        lifeline.remove(Pid::from_child(&removed));
+        drop(lifeline);
+        assert_eq!(signal_of(listed), Some(15));
+        for mut survivor in [removed, other] {
+            assert_eq!(survivor.try_wait().unwrap(), None);
+            kill_process_group(Pid::from_child(&survivor), Signal::KILL).unwrap();
+            survivor.wait().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_killed_helper_is_replaced() {
+        let lifeline = Lifeline::new();
+        let child = sleeper(&[]);
+        lifeline.start();
+        lifeline.add(Pid::from_child(&child));
+        let kill_helper = || {
+            let mut state = lifeline.lock();
+            let helper = &mut state.helper.as_mut().unwrap().0;
+            helper.kill().unwrap();
+            // Its end of the pipe is closed only when it is gone; the pipe stays ours.
+            let pipe = helper.stdin.take();
+            helper.wait().unwrap();
+            helper.stdin = pipe;
+        };
+        kill_helper();
+        // The next word finds the pipe broken, and the new helper learns of all groups.
+        let another = sleeper(&[]);
+        lifeline.add(Pid::from_child(&another));
+        drop(lifeline);
+        assert_eq!(signal_of(child), Some(15));
+        assert_eq!(signal_of(another), Some(15));
+    }
+
+    #[test]
+    fn leftovers_are_known_by_their_environment() {
+        let root = tempfile::tempdir().unwrap();
+        let text = root.path().to_str().unwrap();
+        let dead = sleeper(&[("GIORNATA_ROOT", text), ("GIORNATA_RUN", "3")]);
+        let mut live = sleeper(&[("GIORNATA_ROOT", text), ("GIORNATA_RUN", "4")]);
+        // A child shows its parent's environment until it has started its program.
+        let ready = |child: &Child| {
+            let id = child.id() as i32;
+            is_leftover(id, &[RunId(3), RunId(4)], root.path())
+        };
+        let control = Control::new();
+        while !(ready(&dead) && ready(&live)) {
+            control.wait(Duration::from_millis(1));
+        }
+        assert_eq!(sweep_leftovers(&[], root.path()), 0);
+        assert_eq!(sweep_leftovers(&[RunId(3), RunId(9)], Path::new("/elsewhere")), 0);
+        assert_eq!(sweep_leftovers(&[RunId(3), RunId(9)], root.path()), 1);
+        assert_eq!(signal_of(dead), Some(9));
+        assert_eq!(live.try_wait().unwrap(), None);
+        kill_process_group(Pid::from_child(&live), Signal::KILL).unwrap();
+        live.wait().unwrap();
+    }
 }

@@ -12,7 +12,13 @@ mod retry;
 mod sql;
 mod step;
 
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod testing;
+
 use std::sync::Arc;
+use std::time::Instant;
 
 pub use command::CommandExecutor;
 pub use control::{Control, OnLog};
@@ -21,6 +27,8 @@ pub use lifeline::{Lifeline, sweep_leftovers};
 pub use retry::Retrying;
 pub use sql::SqlExecutor;
 pub use step::{Content, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths};
+
+use crate::defs::Body;
 
 /// Runs steps one after the other; each worker thread has a set of its own.
 pub trait Executor {
@@ -58,6 +66,28 @@ impl Worker {
 
 impl Executor for Worker {
     fn run(&mut self, step: &Step, control: &Control) -> Outcome {
-        todo!()
+        let mut outcome = match &step.asset.body {
+            Body::Sql(_) => self.sql.run(step, control),
+            Body::Command(_) => self.command.run(step, control),
+            Body::Function(_) => call(&*self.functions, step),
+            Body::Source(_) => {
+                let key = &step.asset.key;
+                let reason = format!("`{key}` is a source: it is observed, not made");
+                Outcome { result: Err(Failure::Unsupported(reason)), ..Outcome::new(step) }
+            }
+        };
+        // What SQL made was checked as rows.
+        if !matches!(step.asset.body, Body::Sql(_)) && !step.asset.checks.is_empty() {
+            outcome.result =
+                outcome.result.and_then(|produced| checks::verify_bytes(step, produced));
+        }
+        outcome
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where a function is timed")]
+fn call(functions: &dyn Functions, step: &Step) -> Outcome {
+    let start = Instant::now();
+    let result = functions.call(step);
+    Outcome { result, duration: start.elapsed(), ..Outcome::new(step) }
 }

@@ -15,7 +15,7 @@ use crate::defs::{Asset, ColumnType, TableFormat};
 use crate::io::{BlobSource, Encoded};
 
 /// One partition of one asset, to be made once.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Step {
     pub asset: Arc<Asset>,
     pub partition: PartitionKey,
@@ -36,6 +36,19 @@ pub struct Step {
     /// A log is cut at this many bytes: its head and its tail are kept.
     pub log_max_bytes: u64,
     pub timeout: Option<Duration>,
+}
+
+// Never the environment: it holds secrets.
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step")
+            .field("asset", &self.asset.key)
+            .field("partition", &self.partition)
+            .field("run", &self.run)
+            .field("attempt", &self.attempt)
+            .field("inputs", &self.inputs)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a step may read and write; absolute.
@@ -129,6 +142,20 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// The attempt that ended thus, counted from 1.
     pub attempt: u32,
+}
+
+impl Outcome {
+    /// What is known before a step starts; its result is yet to be set.
+    pub(super) fn new(step: &Step) -> Outcome {
+        Outcome {
+            result: Err(Failure::Cancelled),
+            log: None,
+            duration: Duration::ZERO,
+            metadata: Vec::new(),
+            warnings: Vec::new(),
+            attempt: step.attempt,
+        }
+    }
 }
 
 /// The log of one execution.

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Expect) {
+    fn check(text: &str, expected: &Expect) {
         let read = Csv.read(text.as_bytes(), None, &BTreeMap::new());
         expected.assert_eq(&match read {
             Ok(table) => format!("{:?}", table.rows),
@@ -184,7 +184,7 @@ mod tests {
     fn cells_are_typed_one_by_one() {
         check(
             "id,n\n007,1\nx,2.5\n,\n",
-            expect![[r#"[[Text("007"), Integer(1)], [Text("x"), Real(2.5)], [Null, Null]]"#]],
+            &expect![[r#"[[Text("007"), Integer(1)], [Text("x"), Real(2.5)], [Null, Null]]"#]],
         );
     }
 
@@ -192,26 +192,26 @@ mod tests {
     fn quotes_hold_commas_and_lines() {
         check(
             "a,b\r\n\"x, \"\"y\"\"\nz\",1\r\n\r\n2,3",
-            expect![[r#"[[Text("x, \"y\"\nz"), Integer(1)], [Integer(2), Integer(3)]]"#]],
+            &expect![[r#"[[Text("x, \"y\"\nz"), Integer(1)], [Integer(2), Integer(3)]]"#]],
         );
     }
 
     #[test]
     fn errors_name_the_line() {
-        check("a,b\n\"1\n2\",2\n3\n", expect!["line 4 has 1 fields where the header has 2"]);
-        check("a,b\r\n1,2\r\n\r\n3\r\n", expect!["line 4 has 1 fields where the header has 2"]);
+        check("a,b\n\"1\n2\",2\n3\n", &expect!["line 4 has 1 fields where the header has 2"]);
+        check("a,b\r\n1,2\r\n\r\n3\r\n", &expect!["line 4 has 1 fields where the header has 2"]);
         check(
             "a,b\n1,\"2\n3,4\n",
-            expect![
+            &expect![
                 "the quoted field that begins on line 2 is not closed; the file may be cut off"
             ],
         );
         check(
             "",
-            expect!["there is no header line; a CSV file begins with the names of its columns"],
+            &expect!["there is no header line; a CSV file begins with the names of its columns"],
         );
-        check("a,a\n", expect!["two columns are named `a`; give one of them another name"]);
-        check("a,\n", expect!["column 2 has no name; give it one in the header"]);
+        check("a,a\n", &expect!["two columns are named `a`; give one of them another name"]);
+        check("a,\n", &expect!["column 2 has no name; give it one in the header"]);
         let read = Csv.read(b"a\n\xff\n", None, &BTreeMap::new());
         assert_eq!(read, Err(Error::NotUtf8 { line: 2 }));
     }

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Expect) {
+    fn check(text: &str, expected: &Expect) {
         let read = JsonLines.read(text.as_bytes(), None, &BTreeMap::new());
         expected.assert_eq(&match read {
             Ok(table) => format!("{:?}", table.rows),
@@ -172,7 +172,7 @@ mod tests {
     fn columns_appear_as_they_come() {
         check(
             "{\"a\":1}\n\n{\"b\":\"007\",\"a\":null}\r\n{\"b\":[1,{\"x\":true}],\"c\":true}\n",
-            expect![[
+            &expect![[
                 r#"[[Integer(1), Null, Null], [Null, Text("007"), Null], [Null, Text("[1,{\"x\":true}]"), Integer(1)]]"#
             ]],
         );
@@ -182,11 +182,11 @@ mod tests {
     fn numbers_keep_what_they_are() {
         check(
             "{\"a\":3,\"b\":3.0,\"c\":18446744073709551615,\"d\":1e400}\n",
-            expect!["line 1 is not a JSON object: number out of range at column 49"],
+            &expect!["line 1 is not a JSON object: number out of range at column 49"],
         );
         check(
             "{\"a\":3,\"b\":3.0,\"c\":18446744073709551615}",
-            expect![[r#"[[Integer(3), Real(3.0), Text("18446744073709551615")]]"#]],
+            &expect![[r#"[[Integer(3), Real(3.0), Text("18446744073709551615")]]"#]],
         );
     }
 
@@ -194,11 +194,11 @@ mod tests {
     fn errors_name_the_line() {
         check(
             "{\"a\":1}\n{\"a\":",
-            expect!["line 2 is not a JSON object: EOF while parsing a value at column 5"],
+            &expect!["line 2 is not a JSON object: EOF while parsing a value at column 5"],
         );
         check(
             "[1]\n",
-            expect![
+            &expect![
                 "line 1 is not a JSON object: invalid type: sequence, expected a map at column 0"
             ],
         );

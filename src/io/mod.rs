@@ -6,6 +6,7 @@
 
 mod csv;
 mod json_lines;
+pub(crate) mod names;
 pub mod split;
 pub mod table;
 pub mod tree;

@@ -12,6 +12,7 @@ use chrono::{NaiveDate, NaiveDateTime};
 use serde_json::Value as Json;
 
 use super::csv::Records;
+use super::names::nearest;
 use super::{Error, json_lines};
 use crate::base::{Digest, PartitionKey};
 use crate::defs::{SplitBy, TableFormat};
@@ -204,13 +205,6 @@ fn place(whole: &[u8], part: &[u8]) -> Range<usize> {
     start..start + part.len()
 }
 
-/// The name that is most like `name`, if one is like it at all.
-pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |other: &str| strsim::jaro_winkler(&name.to_lowercase(), &other.to_lowercase());
-    let near = names.map(|other| (likeness(other), other)).filter(|(likeness, _)| *likeness > 0.8);
-    near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, other)| other)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fmt::Write;
@@ -225,7 +219,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(text: &str, by: &SplitBy, format: TableFormat, expected: Expect) {
+    fn check(text: &str, by: &SplitBy, format: TableFormat, expected: &Expect) {
         let split = SplitFile::parse(text.as_bytes().to_vec(), by, format, "%Y-%m-%d");
         expected.assert_eq(&match split {
             Err(error) => error.to_string(),
@@ -243,7 +237,7 @@ mod tests {
             "day,note\r\nb,\"two\nlines\"\r\na,x\r\n\r\nb,\"say \"\"hi\"\"\"",
             &by("day", None),
             TableFormat::Csv,
-            expect![[
+            &expect![[
                 r#""a": "day,note\na,x\n"; "b": "day,note\nb,\"two\nlines\"\nb,\"say \"\"hi\"\"\"\n"; "#
             ]],
         );
@@ -251,7 +245,7 @@ mod tests {
             "{\"d\":\"a\",\"n\":1}\n{\"d\":2}\n\n{\"d\":\"a\"}",
             &by("d", None),
             TableFormat::JsonLines,
-            expect![[r#""2": "{\"d\":2}\n"; "a": "{\"d\":\"a\",\"n\":1}\n{\"d\":\"a\"}\n"; "#]],
+            &expect![[r#""2": "{\"d\":2}\n"; "a": "{\"d\":\"a\",\"n\":1}\n{\"d\":\"a\"}\n"; "#]],
         );
     }
 
@@ -261,7 +255,7 @@ mod tests {
             "d,n\n1/7/2014,1\n2/7/2014,2\n01/07/2014,3\n",
             &by("d", Some("%d/%m/%Y")),
             TableFormat::Csv,
-            expect![[
+            &expect![[
                 r#""2014-07-01": "d,n\n1/7/2014,1\n01/07/2014,3\n"; "2014-07-02": "d,n\n2/7/2014,2\n"; "#
             ]],
         );
@@ -278,25 +272,25 @@ mod tests {
             "date,n\n",
             &by("dat", None),
             csv,
-            expect!["there is no column `dat` to split by; did you mean `date`?"],
+            &expect!["there is no column `dat` to split by; did you mean `date`?"],
         );
         check(
             "x,n\n",
             &by("date", None),
             csv,
-            expect!["there is no column `date` to split by; the file has `x`, `n`"],
+            &expect!["there is no column `date` to split by; the file has `x`, `n`"],
         );
         check(
             "d,n\na,1\n,2\n",
             &by("d", None),
             csv,
-            expect!["line 3: column `d` is empty, so the row belongs to no partition"],
+            &expect!["line 3: column `d` is empty, so the row belongs to no partition"],
         );
         check(
             "d\n2014/07/01\n2014-07-02\n",
             &by("d", Some("%Y/%m/%d")),
             csv,
-            expect![
+            &expect![
                 "line 3: `2014-07-02` in column `d` does not read as a date of form `%Y/%m/%d`"
             ],
         );
@@ -304,7 +298,7 @@ mod tests {
             "d,n\na\n",
             &by("d", None),
             csv,
-            expect!["line 2 has 1 fields where the header has 2"],
+            &expect!["line 2 has 1 fields where the header has 2"],
         );
     }
 
@@ -317,6 +311,15 @@ mod tests {
         let (short, long) = (parse("\u{feff}d,n\na,1"), parse("d,n\r\na,1\r\nb,2\n"));
         assert_eq!(short.digest("a"), long.digest("a"));
         assert_eq!(short.digest("b"), None);
+    }
+
+    #[test]
+    fn a_long_file_is_cut_in_one_pass() {
+        let rows: String = (0..100_000).map(|n| format!("k{},{n},some text\n", n % 1500)).collect();
+        let bytes = format!("key,n,note\n{rows}").into_bytes();
+        let split = SplitFile::parse(bytes, &by("key", None), TableFormat::Csv, "").unwrap();
+        assert_eq!(split.keys().len(), 1500);
+        assert_eq!(split.rows.values().map(Vec::len).sum::<usize>(), 100_000);
     }
 
     proptest! {

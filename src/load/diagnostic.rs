@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::base::AssetKey;
 
@@ -51,7 +51,7 @@ impl Diagnostic {
 }
 
 /// Line and column of a byte offset, counted from 1.
-pub(super) fn position(text: &str, offset: usize) -> (u32, u32) {
+fn position(text: &str, offset: usize) -> (u32, u32) {
     let before = &text.as_bytes()[..offset.min(text.len())];
     let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
     let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
@@ -60,11 +60,31 @@ pub(super) fn position(text: &str, offset: usize) -> (u32, u32) {
 }
 
 /// A definition file as it was read.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct SourceText {
     /// Relative to the project's root.
     pub path: PathBuf,
     pub text: Arc<str>,
+    /// Where each line begins. Each asset asks for its line, so that counting anew for each would
+    /// cost the square of a large file.
+    line_starts: OnceLock<Vec<usize>>,
+}
+
+impl SourceText {
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<Arc<str>>) -> Arc<SourceText> {
+        let (path, text) = (path.into(), text.into());
+        Arc::new(SourceText { path, text, line_starts: OnceLock::new() })
+    }
+
+    /// The line of a byte offset, counted from 1.
+    pub fn line(&self, offset: usize) -> u32 {
+        let starts = self.line_starts.get_or_init(|| {
+            let breaks = self.text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
+            breaks.map(|(at, _)| at + 1).collect()
+        });
+        let before = starts.partition_point(|start| *start <= offset);
+        u32::try_from(before + 1).unwrap_or(u32::MAX)
+    }
 }
 
 /// A place in a definition file. Cheap to clone.
@@ -84,7 +104,7 @@ impl Place {
     }
 
     pub fn line(&self) -> u32 {
-        position(&self.file.text, self.span.start).0
+        self.file.line(self.span.start)
     }
 
     pub fn path(&self) -> &Path {
@@ -106,11 +126,13 @@ impl Place {
     }
 }
 
-/// Moves both ends of a span onto characters of the text, so that an excerpt can be cut out.
+/// Moves both ends of a span onto characters of the text, so that an excerpt can be cut out, and
+/// leaves out white space at its end.
 fn clamp(text: &str, span: Range<usize>) -> Range<usize> {
     let start = text.floor_char_boundary(span.start);
     let end = text.ceil_char_boundary(span.end).max(start);
-    start..end
+    // A block of YAML ends with the line breaks behind it.
+    start..start + text[start..end].trim_end().len()
 }
 
 impl Diagnostic {

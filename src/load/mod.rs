@@ -4,7 +4,28 @@
 //! at no further than their first few kilobytes. A broken file disables what it declares and what
 //! reads that; the rest of the project stays usable.
 
+mod asset;
+mod command;
+mod deps;
 mod diagnostic;
+mod exports;
+mod files;
+mod graph;
+mod header;
+mod loader;
+mod manifest;
+mod node;
+mod output;
+mod overlap;
+mod partitions;
+mod policy;
+mod script;
+mod source;
+mod sql;
+#[cfg(test)]
+mod tests;
+mod toml;
+mod yaml;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +56,8 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("start a thread to read the project's files")]
+    Thread(#[source] std::io::Error),
 }
 
 /// The nearest directory, from `start` upwards, that holds a `giornata.toml`.
@@ -44,10 +67,10 @@ pub fn find_root(start: &Path) -> Option<PathBuf> {
 
 /// Loads the project whose `giornata.toml` is in `root`.
 pub fn project(root: &Path) -> Result<Loaded, Error> {
-    todo!("{}", root.display())
+    loader::load(&files::Disk { root: root.to_path_buf() })
 }
 
 /// Loads a project from texts instead of a disk: for tests and for embedded examples.
 pub fn project_from(files: &[(&str, &str)]) -> Result<Loaded, Error> {
-    todo!("{}", files.len())
+    loader::load(&files::Memory::new(files))
 }

@@ -65,6 +65,8 @@ pub struct Freshness {
     /// Why what is in `restore` and `run` is not fresh.
     pub reasons: Vec<(ReasonCode, PartitionSet)>,
 
+    /// Bits of the row that no change has reached, whatever the state of upstream.
+    standing: PartitionSet,
     verify_set: PartitionSet,
     restore_set: PartitionSet,
     /// Of `restore_set`: the version will differ from the recorded one.
@@ -75,6 +77,12 @@ impl Freshness {
     /// Partitions shown as fresh.
     pub fn fresh(&self) -> PartitionSet {
         &self.kept | &self.verify_set
+    }
+
+    /// The bits that the row is to have as of the revision that was asked about. They are local: a
+    /// partition whose upstream is stale keeps its bit until what it reads has changed.
+    pub fn bits(&self) -> PartitionSet {
+        &self.standing | &self.verify_set
     }
 
     /// Partitions that consumers may count on once verified and restored ones are recorded.
@@ -90,8 +98,12 @@ impl Freshness {
         &self.restore_set
     }
 
-    /// The version that consumers will see: recorded, or about to be restored.
+    /// The version that consumers will see: recorded, or about to be restored. What is blocked has none,
+    /// though an older result of it may still be recorded.
     pub fn version(&self, column: &Column, part: PartitionIdx) -> Option<Digest> {
+        if self.blocked.contains(part) {
+            return None;
+        }
         if self.restore_set.contains(part) {
             let at = self.restore.binary_search_by_key(&part, |restore| restore.part).ok()?;
             return Some(self.restore[at].trace.version);
@@ -121,6 +133,7 @@ impl Freshness {
             upstream_failed: PartitionSet::new(),
             without_result: PartitionSet::new(),
             reasons: Vec::new(),
+            standing: PartitionSet::new(),
             verify_set: PartitionSet::new(),
             restore_set: PartitionSet::new(),
             shifted: PartitionSet::new(),
@@ -153,6 +166,7 @@ pub fn compute(db: &dyn Db, asset: AssetInput) -> Freshness {
 
     let same_shape = row.shape == Some(db::shape(db, asset));
     let mut suspects = view.suspects(same_shape);
+    fresh.standing = domain.all() - &suspects;
     view.wait(&mut fresh, &suspects);
     suspects -= &fresh.pending;
     suspects -= &fresh.blocked;

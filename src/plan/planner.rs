@@ -180,7 +180,8 @@ impl Planner {
         let edges = self.edges(asset);
         let columns: Vec<_> = edges.iter().map(|e| self.records.column(&e.upstream)).collect();
         let version = |dep: usize, part: PartitionIdx| {
-            columns[dep].get(part).filter(Mark::has_value).map(|mark| mark.version)
+            let mark = columns[dep].get(part).filter(Mark::has_value)?;
+            self.is_usable(&edges[dep].upstream, part).then_some(mark.version)
         };
         let inputs: Vec<InputView> = edges
             .iter()
@@ -188,6 +189,12 @@ impl Planner {
             .collect();
         let step = self.step(asset).digest;
         KeyMaker::new(step, self.domain(asset), &inputs, &version).content_key(part)
+    }
+
+    /// Whether consumers may read the recorded result of a partition: not if something that it needs is
+    /// missing, for then the result is of another time.
+    pub fn is_usable(&self, asset: &AssetKey, part: PartitionIdx) -> bool {
+        !db::freshness(&self.db, self.input(asset)).blocked.contains(part)
     }
 
     pub fn records(&self) -> &dyn Records {

@@ -40,6 +40,8 @@ pub enum ReasonCode {
     InputChangedDuringRun,
     /// Marked as stale by hand.
     Invalidated,
+    /// Run whatever its state, because that was asked for.
+    Forced,
     /// The last attempt failed.
     Failed,
     /// The engine itself computes in another way.
@@ -66,6 +68,7 @@ impl ReasonCode {
             ReasonCode::MissingInput => "missing-input",
             ReasonCode::InputChangedDuringRun => "input-changed-during-run",
             ReasonCode::Invalidated => "invalidated",
+            ReasonCode::Forced => "forced",
             ReasonCode::Failed => "failed",
             ReasonCode::EngineChanged => "engine-changed",
         }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Freshness, Planner};
-use crate::base::{AssetKey, PartitionSet};
+use super::{Freshness, Planner, ReasonCode};
+use crate::base::{AssetKey, PartitionIdx, PartitionSet};
+use crate::defs::Missing;
 
 /// What somebody wants to be fresh.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +59,22 @@ impl PlanAsset {
         &(&(&self.verify | &self.restore) | &(&self.run | &self.forced)) | &self.pending
     }
 
+    /// Why one of them is not fresh, as far as that is known before upstream is settled.
+    pub fn reasons(&self, part: PartitionIdx) -> Vec<ReasonCode> {
+        let reasons = self.state.reasons.iter().filter(|(_, set)| set.contains(part));
+        let mut codes: Vec<ReasonCode> = reasons.map(|(code, _)| *code).collect();
+        if self.pending.contains(part) {
+            codes.push(ReasonCode::UpstreamStale);
+        }
+        if self.state.without_result.contains(part) && !codes.contains(&ReasonCode::Missing) {
+            codes.push(ReasonCode::Missing);
+        }
+        if self.forced.contains(part) {
+            codes.push(ReasonCode::Forced);
+        }
+        codes
+    }
+
     /// An upper bound of the steps that will run.
     pub fn may_run(&self) -> u64 {
         (&(&self.run | &self.forced) | &self.pending).len()
@@ -107,7 +124,12 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
             Reach::Upstream | Reach::UpstreamAndDownstream => {
                 for edge in planner.edges(key).iter().filter(|edge| edge.upstream != *key) {
                     let open = &asset.open() | &asset.blocked;
-                    let needed = edge.mapping.upstream_of(&open);
+                    let mut needed = edge.mapping.upstream_of(&open);
+                    match edge.missing {
+                        Missing::Error => {}
+                        // What cannot be had and need not be had is nobody's business.
+                        Missing::Allow => needed -= &planner.freshness(&edge.upstream).blocked,
+                    }
                     *wanted.entry(edge.upstream.clone()).or_default() |= needed;
                 }
             }

@@ -15,6 +15,8 @@ pub enum Error {
     Newer { path: PathBuf, found: u32, known: u32 },
     #[error("cannot write {}: the file or its directory is read-only; check its permissions and how its disk is mounted", path.display())]
     ReadOnly { path: PathBuf },
+    #[error("cannot open {}, or make files beside it; check the permissions of its directory", path.display())]
+    NotOpened { path: PathBuf },
     #[error("cannot write {}: the disk is full; free some space (`giornata gc` removes old results) and run again", path.display())]
     Full { path: PathBuf },
     #[error(
@@ -52,15 +54,22 @@ impl Error {
         let path = path.to_owned();
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::Full { path },
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-                Error::ReadOnly { path }
-            }
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Error::ReadOnly { path },
+            Some(ErrorCode::CannotOpen) => Error::NotOpened { path },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Error::Damaged { path, detail: source.to_string() }
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy { path },
-            _ if is_decoding(&source) => Error::Damaged { path, detail: source.to_string() },
-            _ => Error::Sql { path, source },
+            _ => match source {
+                rusqlite::Error::FromSqlConversionFailure(_, _, reason) => {
+                    Error::Damaged { path, detail: reason.to_string() }
+                }
+                rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..) => {
+                    Error::Damaged { path, detail: source.to_string() }
+                }
+                source => Error::Sql { path, source },
+            },
         }
     }
 
@@ -76,17 +85,7 @@ impl Error {
     }
 }
 
-/// A value that the column's type allows and that we never write.
-fn is_decoding(error: &rusqlite::Error) -> bool {
-    matches!(
-        error,
-        rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::InvalidColumnType(..)
-    )
-}
-
-/// The error of a value in a row that we cannot have written.
+/// The error of a value that the column's type allows and that we never write.
 pub(super) fn undecodable(what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(
         0,

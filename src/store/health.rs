@@ -28,13 +28,13 @@ impl fmt::Display for Problem {
         match self {
             Problem::Database(text) => write!(f, "the database is damaged: {text}"),
             Problem::DanglingOutput { asset, rows } => {
-                write!(f, "{rows} results of {asset} name an output that is not recorded")
+                write!(f, "results of {asset} name outputs that are not recorded ({rows} rows)")
             }
             Problem::MissingContent { asset, digest } => {
                 write!(f, "a result of {asset} names the content {digest}, which is missing")
             }
             Problem::DanglingAsset { table, rows } => {
-                write!(f, "{rows} rows of `{table}` belong to no recorded asset")
+                write!(f, "the table `{table}` has rows of no recorded asset ({rows} rows)")
             }
             Problem::ChangeUnseen { asset } => {
                 write!(f, "a change of {asset} is newer than the newest that is recorded for it")
@@ -171,12 +171,12 @@ impl Store {
         let boot = boot_id();
         let tx = self.begin()?;
         tx.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "UPDATE meta SET value = (SELECT value FROM meta WHERE key = 'rev')
                  WHERE key = 'last_synced_rev'",
                 [],
             )?;
-            sql.run(
+            sql.exec(
                 "INSERT OR REPLACE INTO meta (key, value) VALUES ('boot_id', ?1)",
                 [boot.as_deref().unwrap_or("")],
             )
@@ -212,7 +212,7 @@ impl Store {
             self.rebooted = false;
             let tx = self.begin()?;
             tx.ask(|sql| {
-                sql.run(
+                sql.exec(
                     "INSERT OR REPLACE INTO meta (key, value) VALUES ('boot_id', ?1)",
                     params![boot],
                 )
@@ -227,7 +227,7 @@ impl Tx<'_> {
     /// Records what was found of a blob's file.
     pub fn mark_blob(&mut self, digest: &Digest, state: BlobState) -> Result<(), Error> {
         let changed = self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "UPDATE blob SET state = ?2 WHERE digest = ?1 AND state <> ?2",
                 params![digest.as_bytes(), state.as_str()],
             )

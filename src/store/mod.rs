@@ -12,6 +12,7 @@ mod error;
 mod health;
 mod open;
 mod owner;
+mod project;
 mod read;
 mod runs;
 mod schema;
@@ -129,9 +130,9 @@ impl Store {
         if !self.conn.is_autocommit() {
             return questions(self);
         }
-        self.ask(|sql| sql.run("BEGIN", []))?;
+        self.ask(|sql| sql.exec("BEGIN", []))?;
         let answer = questions(self);
-        let ended = self.ask(|sql| sql.run("COMMIT", []));
+        let ended = self.ask(|sql| sql.exec("COMMIT", []));
         let answer = answer?;
         ended?;
         Ok(answer)
@@ -149,7 +150,7 @@ impl Store {
     }
 
     /// Executes a statement; says how many rows it changed.
-    fn run(&self, sql: &'static str, params: impl Params) -> rusqlite::Result<usize> {
+    fn exec(&self, sql: &'static str, params: impl Params) -> rusqlite::Result<usize> {
         self.stmt(sql)?.execute(params)
     }
 
@@ -181,5 +182,9 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

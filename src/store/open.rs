@@ -38,6 +38,7 @@ impl Store {
             return Err(Error::Network { path: dir.to_owned(), kind });
         }
         let path = dir.join(FILE);
+        refuse_directory(&path)?;
         let mut conn = Connection::open(&path).map_err(|error| Error::sql(&path, error))?;
         prepare(&mut conn, dir, &path)?;
         let synchronous = match options.durability {
@@ -46,6 +47,7 @@ impl Store {
             Durability::Batch | Durability::Fast => "NORMAL",
         };
         conn.pragma_update(None, "synchronous", synchronous)
+            .and_then(|()| conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
             .map_err(|error| Error::sql(&path, error))?;
         let mut store = Store::over(conn, &path, options.durability)?;
         store.notice_boot()?;
@@ -58,6 +60,7 @@ impl Store {
         if !path.exists() {
             return Store::in_memory(&path, None);
         }
+        refuse_directory(&path)?;
         let conn = open_unwritten(&path)?;
         let found = format_of(&conn).map_err(|error| Error::sql(&path, error))?;
         if found > schema::FORMAT {
@@ -66,7 +69,22 @@ impl Store {
         if found < schema::FORMAT {
             return Store::in_memory(&path, Some(&conn));
         }
-        Store::over(conn, &path, Durability::Batch)
+        Store::only_reading(conn, &path)
+    }
+
+    /// A copy in memory of the database in `dir`, which is gone when dropped. Empty if there is none.
+    pub fn open_copy(dir: &Path) -> Result<Store, Error> {
+        let path = dir.join(FILE);
+        if !path.exists() {
+            return Store::in_memory(&path, None);
+        }
+        refuse_directory(&path)?;
+        let conn = open_unwritten(&path)?;
+        let found = format_of(&conn).map_err(|error| Error::sql(&path, error))?;
+        if found > schema::FORMAT {
+            return Err(Error::Newer { path, found, known: schema::FORMAT });
+        }
+        Store::in_memory(&path, Some(&conn))
     }
 
     /// A store of the current format that is gone when dropped, with the content of `source`.
@@ -78,6 +96,12 @@ impl Store {
             backup.run_to_completion(1_000, Duration::ZERO, None).map_err(fail)?;
         }
         migrate(&mut conn, path)?;
+        Store::only_reading(conn, path)
+    }
+
+    /// Makes sure that a write is an error also where nothing would come of it.
+    fn only_reading(conn: Connection, path: &Path) -> Result<Store, Error> {
+        conn.pragma_update(None, "query_only", "ON").map_err(|error| Error::sql(path, error))?;
         Store::over(conn, path, Durability::Batch)
     }
 
@@ -97,6 +121,18 @@ impl Store {
 }
 
 const FILE: &str = "giornata.db";
+
+/// The log goes into the database when it has this many pages (16 MiB): each time costs a few syncs,
+/// and a small result adds about ten pages.
+const CHECKPOINT_PAGES: u32 = 4_096;
+
+/// SQLite says only that it cannot.
+fn refuse_directory(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return Err(Error::Damaged { path: path.to_owned(), detail: "it is a directory".into() });
+    }
+    Ok(())
+}
 
 fn format_of(conn: &Connection) -> rusqlite::Result<u32> {
     conn.query_row("PRAGMA user_version", [], |row| row.get(0))
@@ -145,7 +181,7 @@ fn open_unwritten(path: &Path) -> Result<Connection, Error> {
     let log = path.with_file_name(format!("{FILE}-wal"));
     let whole = fs::metadata(&log).map_or(true, |log| log.len() == 0);
     match first.map_err(fail) {
-        Err(Error::ReadOnly { path: _ }) if whole => {
+        Err(Error::ReadOnly { path: _ } | Error::NotOpened { path: _ }) if whole => {
             let uri = format!("file:{}?immutable=1", escape(path));
             Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).map_err(fail)
         }

@@ -72,8 +72,8 @@ pub fn recover(store: &mut Store) -> Result<Recovered, Error> {
             continue;
         }
         recovered.attempts += tx.ask(|sql| {
-            sql.run("UPDATE run SET state = 'interrupted' WHERE id = ?1", [run_number(run.id)])?;
-            sql.run(
+            sql.exec("UPDATE run SET state = 'interrupted' WHERE id = ?1", [run_number(run.id)])?;
+            sql.exec(
                 "UPDATE attempt SET outcome = 'interrupted', detail = ?2
                  WHERE run = ?1 AND outcome = 'running'",
                 params![run_number(run.id), "the process that ran it died"],

@@ -178,7 +178,7 @@ impl Store {
         tx.commit().map(|_rev| ())
     }
 
-    pub fn run_row(&self, id: RunId) -> Result<Option<Run>, Error> {
+    pub fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
         self.ask(|sql| {
             sql.maybe(
                 "SELECT id, started_ms, finished_ms, state, owner, command, counts FROM run WHERE id = ?1",
@@ -209,6 +209,20 @@ impl Store {
                 [],
                 run_row_at,
             )
+        })
+    }
+
+    /// Partitions of an asset that are being made, by runs that go on.
+    pub fn running_attempts(&self, asset: &AssetKey) -> Result<PartitionSet, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(PartitionSet::new()) };
+            let parts = sql.all(
+                "SELECT part FROM run JOIN attempt ON attempt.run = run.id
+                 WHERE run.state = 'running' AND attempt.asset = ?1 AND outcome = 'running'",
+                [id],
+                |row| row.get::<_, PartitionIdx>(0),
+            )?;
+            Ok(parts.into_iter().collect())
         })
     }
 
@@ -261,7 +275,7 @@ impl Tx<'_> {
     pub fn begin_run(&mut self, run: &NewRun<'_>) -> Result<RunId, Error> {
         let NewRun { started_ms, owner, command, targets } = run;
         let id = self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT INTO run (started_ms, state, owner, command) VALUES (?1, 'running', ?2, ?3)",
                 params![started_ms, owner, command],
             )?;
@@ -270,7 +284,7 @@ impl Tx<'_> {
         for (asset, set) in *targets {
             let asset = self.ensure_asset(asset)?;
             self.ask(|sql| {
-                sql.run(
+                sql.exec(
                     "INSERT OR REPLACE INTO run_target (run, asset, data) VALUES (?1, ?2, ?3)",
                     params![id, asset, serialize(set.clone())],
                 )
@@ -288,7 +302,7 @@ impl Tx<'_> {
     ) -> Result<(), Error> {
         let counts = serde_json::to_string(counts).expect("a map of numbers can be written");
         self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "UPDATE run SET state = ?2, finished_ms = ?3, counts = ?4 WHERE id = ?1",
                 params![run_number(run), state.as_str(), finished_ms, counts],
             )
@@ -300,7 +314,7 @@ impl Tx<'_> {
         let NewAttempt { run, asset, part, attempt, started_ms } = attempt;
         let id = self.ensure_asset(asset)?;
         self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT OR REPLACE INTO attempt (asset, part, run, attempt, started_ms, outcome)
                  VALUES (?1, ?2, ?3, ?4, ?5, 'running')",
                 params![id, part, run_number(*run), attempt, started_ms],
@@ -320,7 +334,7 @@ impl Tx<'_> {
         let id = self.ensure_asset(asset)?;
         let AttemptEnd { duration_ms, outcome, detail, log } = end;
         self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "UPDATE attempt SET duration_ms = ?5, outcome = ?6, detail = ?7, log = ?8
                  WHERE asset = ?1 AND part = ?2 AND run = ?3 AND attempt = ?4",
                 params![

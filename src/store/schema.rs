@@ -27,6 +27,10 @@ CREATE TABLE asset (
     shape BLOB
 ) STRICT;
 
+CREATE TABLE index_space (
+    asset TEXT NOT NULL PRIMARY KEY,
+    space TEXT NOT NULL -- what the numbers of its partitions mean
+) STRICT, WITHOUT ROWID;
 -- Apart from `asset`, so that moving a revision does not rewrite bitmaps.
 CREATE TABLE asset_set (
     asset INTEGER NOT NULL,
@@ -56,13 +60,12 @@ CREATE TABLE step_version (
 ) STRICT;
 
 CREATE TABLE output (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY, -- from the digest of the other columns
     kind TEXT NOT NULL,
     digest BLOB NOT NULL,
     size INTEGER NOT NULL,
     schema TEXT
 ) STRICT;
-CREATE INDEX output_digest ON output (digest);
 
 -- The current result of each partition of each asset.
 CREATE TABLE mat (

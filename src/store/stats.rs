@@ -56,7 +56,7 @@ impl Tx<'_> {
             let StatEntry { stat, digest, taken_ns } = entry;
             let StatKey { dev, ino, size, mtime_ns, ctime_ns, mode } = stat;
             self.ask(|sql| {
-                sql.run(
+                sql.exec(
                     "INSERT OR REPLACE INTO stat
                        (path, dev, ino, size, mtime_ns, ctime_ns, mode, digest, taken_ns)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -80,7 +80,7 @@ impl Tx<'_> {
     /// Forgets files that are gone.
     pub fn remove_stats(&mut self, paths: &[PathBuf]) -> Result<(), Error> {
         for path in paths.iter().filter_map(|path| path.to_str()) {
-            self.ask(|sql| sql.run("DELETE FROM stat WHERE path = ?1", [path]))?;
+            self.ask(|sql| sql.exec("DELETE FROM stat WHERE path = ?1", [path]))?;
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Tx<'_> {
     /// Remembers what a probe of the file system's clock has found.
     pub fn set_stat_slack(&mut self, slack: Slack) -> Result<(), Error> {
         self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT OR REPLACE INTO meta (key, value) VALUES ('slack_dev', ?1), ('slack_ns', ?2)",
                 params![slack.dev as i64, slack.ns],
             )

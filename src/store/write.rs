@@ -6,7 +6,7 @@ use std::ops::Deref;
 use rusqlite::params;
 
 use super::read::{digest_at, output_kind_text, run_number, set_at};
-use super::{Error, Store, Trace};
+use super::{Error, OutputId, Store, Trace};
 use crate::base::{
     AssetKey, AssetRow, Digest, Durability, FailureRow, Flags, MatRow, Output, PartitionIdx,
     PartitionKey, PartitionSet, Rev, StepId, StepParts,
@@ -25,6 +25,8 @@ pub struct Tx<'a> {
     changed: bool,
     /// Assets whose `max_changed` is already that of this transaction.
     moved: HashSet<i64>,
+    /// A result and its trace name the same output.
+    last_output: Option<(Output, i64)>,
     done: bool,
 }
 
@@ -52,7 +54,7 @@ impl Drop for Tx<'_> {
             // Numbers of assets that this transaction made are void. If the rollback fails, the
             // connection is unusable, and whatever comes next says so.
             self.store.ids.borrow_mut().clear();
-            let _ = self.store.ask(|sql| sql.run("ROLLBACK", []));
+            let _ = self.store.ask(|sql| sql.exec("ROLLBACK", []));
         }
     }
 }
@@ -60,9 +62,15 @@ impl Drop for Tx<'_> {
 impl Store {
     /// Begins a transaction; waits for another process's.
     pub fn begin(&mut self) -> Result<Tx<'_>, Error> {
-        self.ask(|sql| sql.run("BEGIN IMMEDIATE", []))?;
-        let mut tx =
-            Tx { store: self, found: Rev(0), changed: false, moved: HashSet::new(), done: false };
+        self.ask(|sql| sql.exec("BEGIN IMMEDIATE", []))?;
+        let mut tx = Tx {
+            store: self,
+            found: Rev(0),
+            changed: false,
+            moved: HashSet::new(),
+            last_output: None,
+            done: false,
+        };
         tx.found = tx.ask(|sql| sql.meta_rev())?;
         if tx.found.0 == u32::MAX {
             return Err(Error::RevisionsExhausted { path: tx.path.clone() });
@@ -95,11 +103,11 @@ impl Tx<'_> {
                 }
             };
             self.ask(|sql| match self.durability {
-                Durability::Fast => sql.run(statement, [rev.0]),
-                Durability::Batch | Durability::Safe => sql.run(statement, [rev.0, self.found.0]),
+                Durability::Fast => sql.exec(statement, [rev.0]),
+                Durability::Batch | Durability::Safe => sql.exec(statement, [rev.0, self.found.0]),
             })?;
         }
-        self.ask(|sql| sql.run("COMMIT", []))?;
+        self.ask(|sql| sql.exec("COMMIT", []))?;
         self.done = true;
         Ok(rev)
     }
@@ -128,7 +136,7 @@ impl Tx<'_> {
         };
         let output = row.output.as_ref().map(|output| self.intern_output(output)).transpose()?;
         self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT INTO mat (asset, part, changed_at, verified_at, step, key, version, output, run, flags)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
                  ON CONFLICT (asset, part) DO UPDATE SET changed_at = ?3, verified_at = ?4, step = ?5,
@@ -165,7 +173,7 @@ impl Tx<'_> {
         let Some(id) = self.ask(|sql| sql.asset_id(asset))? else { return Ok(false) };
         let gone = Flags::REMOVED.with(Flags::INVALIDATED);
         let updated = self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "UPDATE mat SET verified_at = max(verified_at, ?4)
                  WHERE asset = ?1 AND part = ?2 AND key = ?3 AND flags & ?5 = 0",
                 params![id, part, key.as_bytes(), verified_at.0, gone.0],
@@ -188,7 +196,7 @@ impl Tx<'_> {
             self.changed = true;
             marked.insert(row.part);
             self.ask(|sql| {
-                sql.run(
+                sql.exec(
                     "UPDATE mat SET flags = flags | ?3 WHERE asset = ?1 AND part = ?2",
                     params![id, row.part, flags.0],
                 )
@@ -213,7 +221,7 @@ impl Tx<'_> {
             self.changed = true;
             removed.insert(row.part);
             self.ask(|sql| {
-                sql.run(
+                sql.exec(
                     "UPDATE mat SET changed_at = ?3, verified_at = ?3, step = NULL, key = ?4,
                        version = ?4, output = NULL, run = NULL, flags = ?5
                      WHERE asset = ?1 AND part = ?2",
@@ -257,7 +265,8 @@ impl Tx<'_> {
 
     /// Forgets what a key has led to: its content is gone.
     pub fn remove_trace(&mut self, key: &Digest) -> Result<(), Error> {
-        let gone = self.ask(|sql| sql.run("DELETE FROM trace WHERE key = ?1", [key.as_bytes()]))?;
+        let gone =
+            self.ask(|sql| sql.exec("DELETE FROM trace WHERE key = ?1", [key.as_bytes()]))?;
         self.changed |= gone > 0;
         Ok(())
     }
@@ -273,7 +282,7 @@ impl Tx<'_> {
         let id = self.ensure_asset(asset)?;
         let output = self.intern_output(output)?;
         let inserted = self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT OR IGNORE INTO trace (key, asset, part, output, version, created_rev)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 params![key.as_bytes(), id, part, output, version.as_bytes(), self.next_rev().0],
@@ -286,7 +295,7 @@ impl Tx<'_> {
     /// Stores a small output with the record that names it.
     pub fn put_blob_small(&mut self, digest: &Digest, data: &[u8]) -> Result<(), Error> {
         let inserted = self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT OR IGNORE INTO blob_small (digest, data) VALUES (?1, ?2)",
                 params![digest.as_bytes(), data],
             )
@@ -299,7 +308,7 @@ impl Tx<'_> {
     pub fn put_blob(&mut self, digest: &Digest, size: u64) -> Result<(), Error> {
         let next = self.next_rev().0;
         let changed = self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT INTO blob (digest, size, created_rev, state) VALUES (?1, ?2, ?3, 'sound')
                  ON CONFLICT (digest) DO UPDATE SET created_rev = ?3, state = 'sound'
                  WHERE state <> 'sound'",
@@ -315,7 +324,7 @@ impl Tx<'_> {
         let id = self.ensure_asset(asset)?;
         self.changed = true;
         self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT OR REPLACE INTO failure (asset, part, key, run, reason)
                  VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![
@@ -336,7 +345,7 @@ impl Tx<'_> {
     pub fn clear_failure(&mut self, asset: &AssetKey, part: PartitionIdx) -> Result<(), Error> {
         let Some(id) = self.ask(|sql| sql.asset_id(asset))? else { return Ok(()) };
         let gone = self.ask(|sql| {
-            sql.run("DELETE FROM failure WHERE asset = ?1 AND part = ?2", params![id, part])
+            sql.exec("DELETE FROM failure WHERE asset = ?1 AND part = ?2", params![id, part])
         })?;
         if gone == 0 {
             return Ok(());
@@ -353,7 +362,7 @@ impl Tx<'_> {
         let id = self.ensure_asset(asset)?;
         let AssetRow { verified_rev, max_changed, shape, fresh, failed: _, seen } = row;
         let changed = self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "UPDATE asset SET verified_rev = ?2, max_changed = max(max_changed, ?3), shape = ?4
                  WHERE id = ?1 AND (verified_rev <> ?2 OR max_changed < ?3 OR shape IS NOT ?4)",
                 params![
@@ -383,7 +392,7 @@ impl Tx<'_> {
         for place in seen.len()..before as usize {
             self.changed = true;
             self.ask(|sql| {
-                sql.run(
+                sql.exec(
                     "DELETE FROM asset_set WHERE asset = ?1 AND kind = ?2",
                     params![id, format!("seen.{place}")],
                 )
@@ -424,12 +433,12 @@ impl Tx<'_> {
             let known = self.key_index(name, key)?;
             let changed = self.ask(|sql| match known {
                 Some((_, true)) => Ok(0),
-                Some((index, false)) => sql.run(
+                Some((index, false)) => sql.exec(
                     "UPDATE key_table SET present = 1, added_rev = ?3, removed_rev = NULL
                      WHERE name = ?1 AND idx = ?2",
                     params![name, index, next],
                 ),
-                None => sql.run(
+                None => sql.exec(
                     "INSERT INTO key_table (name, idx, key, present, added_rev) VALUES (?1, ?2, ?3, 1, ?4)",
                     params![name, free, key.as_str(), next],
                 ),
@@ -454,7 +463,7 @@ impl Tx<'_> {
                 self.changed = true;
                 removed.insert(index);
                 self.ask(|sql| {
-                    sql.run(
+                    sql.exec(
                         "UPDATE key_table SET present = 0, removed_rev = ?3 WHERE name = ?1 AND idx = ?2",
                         params![name, index, next],
                     )
@@ -486,7 +495,7 @@ impl Tx<'_> {
         let id = self.ensure_asset(asset)?;
         let text = serde_json::to_string(parts).expect("a map of texts can be written");
         self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT INTO step_version (asset, digest, parts) VALUES (?1, ?2, ?3)",
                 params![id, parts.digest().as_bytes(), text],
             )?;
@@ -494,25 +503,38 @@ impl Tx<'_> {
         })
     }
 
-    fn intern_output(&self, output: &Output) -> Result<i64, Error> {
+    /// The row of an output, new or known. Its number comes from its content, so that no second index
+    /// has to be kept: each page that a small commit touches is a tenth of its cost.
+    fn intern_output(&mut self, output: &Output) -> Result<i64, Error> {
+        if let Some((last, id)) = &self.last_output
+            && last == output
+        {
+            return Ok(*id);
+        }
         let Output { kind, digest, size, schema } = output;
-        let row =
-            params![output_kind_text(*kind), digest.as_bytes(), *size as i64, schema.as_deref()];
-        self.ask(|sql| {
-            let known = sql.maybe(
-                "SELECT id FROM output WHERE kind = ?1 AND digest = ?2 AND size = ?3 AND schema IS ?4",
-                row,
-                |row| row.get(0),
-            )?;
-            if let Some(known) = known {
-                return Ok(known);
+        let mut id = output_number(output);
+        loop {
+            let row = params![
+                id,
+                output_kind_text(*kind),
+                digest.as_bytes(),
+                *size as i64,
+                schema.as_deref()
+            ];
+            let inserted = self.ask(|sql| {
+                sql.exec(
+                    "INSERT OR IGNORE INTO output (id, kind, digest, size, schema)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                    row,
+                )
+            })?;
+            // Two outputs with one number are possible, if only just: the second gets the next one.
+            if inserted > 0 || self.output(OutputId(id))?.as_ref() == Some(output) {
+                self.last_output = Some((output.clone(), id));
+                return Ok(id);
             }
-            sql.run(
-                "INSERT INTO output (kind, digest, size, schema) VALUES (?1, ?2, ?3, ?4)",
-                row,
-            )?;
-            Ok(sql.conn.last_insert_rowid())
-        })
+            id = id.wrapping_add(1);
+        }
     }
 
     /// The number of an asset's row, which is made if there is none.
@@ -521,7 +543,7 @@ impl Tx<'_> {
             if let Some(id) = sql.asset_id(asset)? {
                 return Ok(id);
             }
-            sql.run("INSERT INTO asset (name) VALUES (?1)", [asset.as_str()])?;
+            sql.exec("INSERT INTO asset (name) VALUES (?1)", [asset.as_str()])?;
             let id = sql.conn.last_insert_rowid();
             sql.ids.borrow_mut().insert(asset.clone(), id);
             Ok(id)
@@ -538,14 +560,14 @@ impl Tx<'_> {
     ) -> Result<(), Error> {
         let next = self.next_rev().0;
         self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT OR REPLACE INTO mat_log (asset, part, rev, version, run) VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![id, part, next, version.as_bytes(), run],
             )
         })?;
         if self.moved.insert(id) {
             self.ask(|sql| {
-                sql.run("UPDATE asset SET max_changed = ?2 WHERE id = ?1", params![id, next])
+                sql.exec("UPDATE asset SET max_changed = ?2 WHERE id = ?1", params![id, next])
             })?;
         }
         Ok(())
@@ -576,7 +598,7 @@ impl Tx<'_> {
         self.changed = true;
         let data = serialize(set);
         self.ask(|sql| {
-            sql.run(
+            sql.exec(
                 "INSERT OR REPLACE INTO asset_set (asset, kind, data) VALUES (?1, ?2, ?3)",
                 params![id, kind, data],
             )
@@ -588,6 +610,19 @@ impl Tx<'_> {
     pub(super) fn touch(&mut self) {
         self.changed = true;
     }
+}
+
+fn output_number(output: &Output) -> i64 {
+    let Output { kind, digest, size, schema } = output;
+    let number = Digest::builder("giornata 2026 output row")
+        .part(output_kind_text(*kind))
+        .digest(digest)
+        .number(*size)
+        .number(u64::from(schema.is_some()))
+        .part(schema.as_deref().unwrap_or_default())
+        .finish();
+    let (first, _) = number.as_bytes().split_first_chunk().expect("a digest has 32 bytes");
+    i64::from_le_bytes(*first)
 }
 
 /// The bytes of a set, as short as they can be.

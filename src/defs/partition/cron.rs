@@ -39,7 +39,7 @@ impl CronRule {
             .year(Year::Disallowed)
             .sloppy_ranges(true)
             .build();
-        let cron = parser.parse(text).map_err(|error| error.to_string())?;
+        let cron = parser.parse(&unwrap_ranges(text)).map_err(|error| error.to_string())?;
         let pattern = &cron.pattern;
         let hours: Vec<u16> =
             (0..24).filter(|h| pattern.hour_match(u32::from(*h)).unwrap_or(false)).collect();
@@ -158,5 +158,63 @@ impl CronRule {
         ticks.sort_unstable();
         ticks.dedup();
         ticks
+    }
+}
+
+/// Writes a range that passes the end of its field, such as `22-2` hours, as two.
+fn unwrap_ranges(text: &str) -> String {
+    let limits = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)];
+    let range = |part: &str, (low, high): (u32, u32)| {
+        let ends = part.split_once('-').map(|(a, b)| (a.parse::<u32>(), b.parse::<u32>()));
+        match ends {
+            Some((Ok(a), Ok(b))) if a > b && a <= high => format!("{a}-{high},{low}-{b}"),
+            Some(_) | None => part.to_owned(),
+        }
+    };
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    if fields.len() != limits.len() {
+        return text.to_owned();
+    }
+    let field = |(field, limit): (&&str, (u32, u32))| {
+        field.split(',').map(|part| range(part, limit)).collect::<Vec<_>>().join(",")
+    };
+    fields.iter().zip(limits).map(field).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_may_pass_the_end_of_its_field() {
+        let rule = CronRule::parse("0 22-1 * * *").unwrap();
+        assert_eq!(rule.minutes, [0, 60, 22 * 60, 23 * 60]);
+    }
+
+    #[test]
+    fn five_fields_or_a_name_are_an_expression() {
+        for text in ["", "x", "* * * *", "* * * * * *", "60 * * * *", "@reboot", "0 0 * * 1#6"] {
+            assert!(CronRule::parse(text).is_err(), "{text}");
+        }
+        for text in ["*/5 * * * *", "@daily", "0 0 L * *", "0 9 * * MON-FRI"] {
+            assert!(CronRule::parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ticks_between_are_those_found_one_by_one() {
+        let tz: Tz = "America/New_York".parse().unwrap();
+        let from: DateTime<Utc> = "2024-03-01T00:00:00Z".parse().unwrap();
+        let to: DateTime<Utc> = "2024-11-30T00:00:00Z".parse().unwrap();
+        for text in ["*/20 * * * *", "30 1,2 * * *", "0 */2 * * *", "0 0 * * *"] {
+            let rule = CronRule::parse(text).unwrap();
+            let mut at = from - TimeDelta::try_seconds(1).unwrap();
+            for tick in rule.between(tz, from, to) {
+                assert_eq!(rule.after(tz, at), Some(tick), "{text}");
+                assert_eq!(rule.up_to(tz, tick), Some(tick), "{text}");
+                at = tick;
+            }
+            assert!(rule.after(tz, at).unwrap() > to, "{text}");
+        }
     }
 }

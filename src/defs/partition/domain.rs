@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::calendar::Calendar;
 use super::multi::MultiDomain;
-use super::{KeyTable, PartitionsDef, TimeWindowDef, sorted, text};
+use super::{KeyTable, PartitionsDef, TimeWindowDef, select, sorted};
 use crate::base::{Digest, PartitionIdx, PartitionKey, PartitionSet, TimeWindow};
 
 /// The partitions of one definition that exist as of some moment. Cheap to clone.
@@ -150,6 +150,23 @@ impl Domain {
         }
     }
 
+    /// The last `count` existing partitions in key order; for several dimensions, all those with one of
+    /// the last `count` keys of the time dimension.
+    pub fn last(&self, count: u32) -> PartitionSet {
+        match &self.inner.shape {
+            Shape::One | Shape::Time(_) | Shape::Broken => {
+                let mut last = self.inner.all.clone();
+                last.remove_smallest(last.len().saturating_sub(u64::from(count)));
+                last
+            }
+            Shape::Keys { .. } => self.ordered().into_iter().rev().take(count as usize).collect(),
+            Shape::Multi(domain) => {
+                let major = domain.major();
+                domain.with(&major.name, &major.domain.last(count), &self.inner.all)
+            }
+        }
+    }
+
     /// The span of time of a partition of a time-window domain (of the time dimension, for several).
     pub fn window(&self, index: PartitionIdx) -> Option<TimeWindow> {
         match &self.inner.shape {
@@ -164,7 +181,7 @@ impl Domain {
 
     /// Canonical text of a set: `2024-01-01..2024-01-31`, `a,b,c`; each item one of the result.
     pub fn render(&self, set: &PartitionSet) -> Vec<String> {
-        text::render(self, set)
+        select::render(self, set)
     }
 
     /// A digest of which partitions exist, in constant time for time windows.

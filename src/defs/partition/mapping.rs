@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::by_key::Translation;
+use super::dimensions::Dimensions;
 use super::domain::Shape;
 use super::overlap::Overlap;
 use super::{Cadence, Domain, PartitionsDef};
@@ -60,6 +61,8 @@ pub enum MappingError {
     NoDimension { name: String },
     #[error("the static mapping names `{key}`, which is not a key {side}")]
     UnknownKey { key: PartitionKey, side: &'static str },
+    #[error("the dimensions `{names}` all fit; say which with `dimension(name)`")]
+    Ambiguous { names: String },
     #[error(
         "the same keys are never on both sides; say which partitions are read: `all`, `last(1)`, \
          or pairs of keys"
@@ -88,6 +91,7 @@ enum Relation {
     /// Declared pairs, for the keys that do not exist.
     Table(Translation, Vec<(PartitionKey, PartitionKey)>),
     Overlap(Overlap),
+    Dimensions(Dimensions),
 }
 
 impl MappingDef {
@@ -102,7 +106,7 @@ impl MappingDef {
             Domain::resolve(Arc::new(def.clone()), now, &std::collections::BTreeMap::new())
         };
         let (up, down) = (resolve(upstream), resolve(downstream));
-        Relation::new(self, &up, &down)?;
+        let relation = Relation::new(self, &up, &down)?;
         match self {
             MappingDef::Static(pairs) => {
                 for (key_up, key_down) in pairs {
@@ -111,13 +115,40 @@ impl MappingDef {
                 }
                 Ok(())
             }
-            MappingDef::Default | MappingDef::Identity => Ok(()),
+            MappingDef::Default | MappingDef::Identity => match relation {
+                Relation::ByKey(_) if !may_share_keys(&up, &down) => {
+                    Err(MappingError::NothingInCommon)
+                }
+                Relation::ByKey(_)
+                | Relation::All
+                | Relation::Last(_)
+                | Relation::Same
+                | Relation::Table(..)
+                | Relation::Overlap(_)
+                | Relation::Dimensions(_) => Ok(()),
+            },
             MappingDef::TimeOverlap
             | MappingDef::Window { .. }
             | MappingDef::All
             | MappingDef::Last(_)
             | MappingDef::Dimension(_) => Ok(()),
         }
+    }
+}
+
+/// False only if it is sure: of the keys of a static set none can be one of the other side, or only
+/// one side has dimensions.
+fn may_share_keys(up: &Domain, down: &Domain) -> bool {
+    let any = |keys: &[PartitionKey], other: &Domain| {
+        keys.iter().any(|key| other.any_index(key.as_str()).is_some())
+    };
+    match (up.def(), down.def()) {
+        (PartitionsDef::Dynamic(_), _) | (_, PartitionsDef::Dynamic(_)) => true,
+        (PartitionsDef::Static(keys), _) => any(keys, down),
+        (_, PartitionsDef::Static(keys)) => any(keys, up),
+        (PartitionsDef::Multi(_), PartitionsDef::Multi(_)) => false,
+        (PartitionsDef::Multi(_), _) | (_, PartitionsDef::Multi(_)) => false,
+        (PartitionsDef::Unpartitioned | PartitionsDef::TimeWindow(_), _) => true,
     }
 }
 
@@ -159,6 +190,7 @@ impl Mapping {
                 translation.upstream_of(up, down, downstream) & up.all()
             }
             Relation::Overlap(overlap) => overlap.upstream_of(up, down, downstream),
+            Relation::Dimensions(dimensions) => dimensions.upstream_of(up, down, downstream),
         }
     }
 
@@ -183,6 +215,7 @@ impl Mapping {
                 translation.downstream_of(up, down, upstream) & down.all()
             }
             Relation::Overlap(overlap) => overlap.downstream_of(up, down, upstream),
+            Relation::Dimensions(dimensions) => dimensions.downstream_of(up, down, upstream),
         }
     }
 
@@ -203,6 +236,7 @@ impl Mapping {
                 named.filter(|key| up.index(key.as_str()).is_none()).cloned().collect()
             }
             Relation::Overlap(overlap) => overlap.absent(up, down, downstream),
+            Relation::Dimensions(dimensions) => dimensions.absent(up, down, downstream),
         }
     }
 
@@ -211,9 +245,11 @@ impl Mapping {
     pub fn is_constant(&self) -> bool {
         match &*self.relation {
             Relation::All | Relation::Last(_) => true,
-            Relation::Same | Relation::ByKey(_) | Relation::Table(..) | Relation::Overlap(_) => {
-                false
-            }
+            Relation::Same
+            | Relation::ByKey(_)
+            | Relation::Table(..)
+            | Relation::Overlap(_)
+            | Relation::Dimensions(_) => false,
         }
     }
 
@@ -226,6 +262,7 @@ impl Mapping {
             Relation::ByKey(translation) | Relation::Table(translation, _) => {
                 translation.is_single()
             }
+            Relation::Dimensions(dimensions) => dimensions.is_single(&self.upstream),
             Relation::Overlap(overlap) => {
                 overlap.is_one_window() && is_within(self.downstream.def(), self.upstream.def())
             }
@@ -236,25 +273,34 @@ impl Mapping {
 impl Relation {
     fn new(def: &MappingDef, up: &Domain, down: &Domain) -> Result<Relation, MappingError> {
         let needs_time = || MappingError::NotTimeWindows { mapping: def.to_string() };
+        let is_time = |domain: &Domain| match domain.shape() {
+            Shape::Multi(multi) => multi.major().domain.calendar().is_some(),
+            Shape::Time(_) => true,
+            Shape::One | Shape::Keys { .. } | Shape::Broken => false,
+        };
         match def {
             MappingDef::Default => Relation::inferred(up, down),
             MappingDef::Identity => Ok(Relation::identity(up, down)),
-            MappingDef::TimeOverlap => match (up.shape(), down.shape()) {
-                (Shape::Time(_), Shape::Time(_)) => Ok(Relation::Overlap(Overlap::plain())),
-                (_, _) => Err(needs_time()),
-            },
-            MappingDef::Window { from, to } => match (up.shape(), down.shape()) {
-                (Shape::Time(_), Shape::Time(calendar)) => {
-                    Ok(Relation::Overlap(Overlap::new(*from, *to, calendar)?))
+            MappingDef::TimeOverlap | MappingDef::Window { .. } => {
+                if !is_time(up) || !is_time(down) {
+                    return Err(needs_time());
                 }
-                (_, _) => Err(needs_time()),
-            },
+                match (def, up.shape(), down.shape()) {
+                    (MappingDef::Window { from, to }, Shape::Time(_), Shape::Time(calendar)) => {
+                        Ok(Relation::Overlap(Overlap::new(*from, *to, calendar)?))
+                    }
+                    (_, Shape::Time(_), Shape::Time(_)) => Ok(Relation::Overlap(Overlap::plain())),
+                    (_, _, _) => Ok(Relation::Dimensions(Dimensions::of_time(def, up, down)?)),
+                }
+            }
             MappingDef::All => Ok(Relation::All),
-            MappingDef::Last(count) => Ok(Relation::Last(last(up, *count))),
+            MappingDef::Last(count) => Ok(Relation::Last(up.last(*count))),
             MappingDef::Static(pairs) => {
                 Ok(Relation::Table(Translation::table(up, down, pairs), pairs.clone()))
             }
-            MappingDef::Dimension(name) => Err(MappingError::NoDimension { name: name.clone() }),
+            MappingDef::Dimension(name) => {
+                Ok(Relation::Dimensions(Dimensions::named(name, up, down)?))
+            }
         }
     }
 
@@ -262,7 +308,11 @@ impl Relation {
         match (up.shape(), down.shape()) {
             (Shape::One, _) | (_, Shape::One) => Ok(Relation::All),
             (Shape::Time(_), Shape::Time(_)) => Ok(Relation::Overlap(Overlap::plain())),
-            (_, _) => Ok(Relation::identity(up, down)),
+            (_, _) if up.shares_indexes(down) => Ok(Relation::Same),
+            (_, _) => match Dimensions::inferred(up, down)? {
+                Some(dimensions) => Ok(Relation::Dimensions(dimensions)),
+                None => Ok(Relation::identity(up, down)),
+            },
         }
     }
 
@@ -272,12 +322,6 @@ impl Relation {
         }
         Relation::ByKey(Translation::identity(up, down))
     }
-}
-
-/// The last `count` in the order of keys.
-fn last(domain: &Domain, count: u32) -> PartitionSet {
-    let ordered = domain.ordered();
-    ordered.into_iter().rev().take(count as usize).collect()
 }
 
 /// True if each window of `inner` is sure to lie within one window of `outer`.

@@ -4,13 +4,16 @@
 mod by_key;
 mod calendar;
 mod cron;
+mod dimensions;
 mod domain;
 mod dynamic;
 mod mapping;
 mod mapping_text;
 mod multi;
 mod overlap;
+mod select;
 mod text;
+mod time_text;
 mod time_window;
 mod zone;
 
@@ -20,6 +23,11 @@ pub use dynamic::KeyTable;
 pub use mapping::{Mapping, MappingDef, MappingError, WindowOffset, WindowUnit};
 pub use text::{PartitionExpr, PartitionTextError, PartitionWord};
 pub use time_window::{Cadence, TimeWindowDef, TimeWindowError};
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod properties;
 
 use std::collections::BTreeMap;
 

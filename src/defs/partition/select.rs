@@ -1,0 +1,412 @@
+//! Decides which partitions of a domain a parsed expression names, and writes sets back as text.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::calendar::Calendar;
+use super::domain::Shape;
+use super::text::{Atom, Body, Item, PartitionTextError, PartitionWord, Term, key_text};
+use super::time_text::{self, LocalSpan};
+use super::{Domain, zone};
+use crate::base::{PartitionIdx, PartitionSet};
+
+type Answer<'a> = dyn Fn(PartitionWord) -> PartitionSet + 'a;
+
+pub(super) fn select(
+    items: &[Item],
+    domain: &Domain,
+    word: &Answer<'_>,
+) -> Result<PartitionSet, PartitionTextError> {
+    match domain.shape() {
+        Shape::Multi(_) => select_multi(items, domain, word),
+        Shape::One | Shape::Time(_) | Shape::Keys { .. } | Shape::Broken => {
+            let mut found = PartitionSet::new();
+            for item in items {
+                found |= select_item(item, domain, word)?;
+            }
+            Ok(found)
+        }
+    }
+}
+
+/// An item in a domain of one dimension.
+fn select_item(
+    item: &Item,
+    domain: &Domain,
+    word: &Answer<'_>,
+) -> Result<PartitionSet, PartitionTextError> {
+    let [term] = item.terms.as_slice() else { return raw_key(item, domain) };
+    match &term.dimension {
+        // A key may look like `date=2024-01-01`: composite keys from file names do.
+        Some(_) => raw_key(item, domain),
+        None => select_body(&term.body, &term.at, domain, word),
+    }
+}
+
+fn raw_key(item: &Item, domain: &Domain) -> Result<PartitionSet, PartitionTextError> {
+    if let Some(index) = domain.index(&item.raw) {
+        return Ok([index].into_iter().collect());
+    }
+    if let [Term { dimension: Some(name), .. }] = item.terms.as_slice() {
+        let message = format!("`{name}=` names a dimension, but these partitions have none");
+        return Err(PartitionTextError::new(message, item.at.clone()).help(range_help(domain)));
+    }
+    Err(unknown(&item.raw, item.at.clone(), domain))
+}
+
+fn select_body(
+    body: &Body,
+    at: &std::ops::Range<usize>,
+    domain: &Domain,
+    word: &Answer<'_>,
+) -> Result<PartitionSet, PartitionTextError> {
+    match body {
+        Body::One(atom) => select_one(atom, domain),
+        Body::Between(from, to) => select_between(from.as_ref(), to.as_ref(), at, domain),
+        Body::Wild(before, after) => Ok(select_wild(before, after, domain)),
+        Body::Last(count) => Ok(domain.last(*count)),
+        Body::All => Ok(domain.all().clone()),
+        Body::Word(which) => Ok(word(*which) & domain.all()),
+    }
+}
+
+fn select_wild(before: &str, after: &str, domain: &Domain) -> PartitionSet {
+    let matches = |index: &PartitionIdx| {
+        domain.key(*index).is_some_and(|key| {
+            let rest = key.as_str().strip_prefix(before);
+            rest.is_some_and(|rest| rest.ends_with(after))
+        })
+    };
+    domain.all().iter().filter(matches).collect()
+}
+
+fn select_one(atom: &Atom, domain: &Domain) -> Result<PartitionSet, PartitionTextError> {
+    if let Some(index) = domain.index(&atom.text) {
+        return Ok([index].into_iter().collect());
+    }
+    let span = if atom.quoted { None } else { time_text::parse(&atom.text) };
+    let found = match (domain.shape(), span) {
+        (Shape::Time(calendar), Some(span)) => {
+            starting_in(calendar, domain, Some(instants(calendar, &span)))
+        }
+        (Shape::Keys { .. }, Some(_)) => with_prefix(domain, &atom.text),
+        (Shape::One | Shape::Time(_) | Shape::Keys { .. } | Shape::Multi(_) | Shape::Broken, _) => {
+            PartitionSet::new()
+        }
+    };
+    if found.is_empty() {
+        return Err(unknown(&atom.text, atom.at.clone(), domain));
+    }
+    Ok(found)
+}
+
+/// Keys that begin with a date, in a set of files for example.
+fn with_prefix(domain: &Domain, prefix: &str) -> PartitionSet {
+    let begins = |index: &PartitionIdx| {
+        let key = domain.key(*index);
+        key.is_some_and(|key| is_prefix(prefix, key.as_str()))
+    };
+    domain.all().iter().filter(begins).collect()
+}
+
+fn is_prefix(prefix: &str, key: &str) -> bool {
+    let rest = key.strip_prefix(prefix);
+    rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn select_between(
+    from: Option<&Atom>,
+    to: Option<&Atom>,
+    at: &std::ops::Range<usize>,
+    domain: &Domain,
+) -> Result<PartitionSet, PartitionTextError> {
+    let found = match domain.shape() {
+        Shape::Time(calendar) => {
+            let begin = from.map(|atom| end_of_range(atom, calendar, domain)).transpose()?;
+            let end = to.map(|atom| end_of_range(atom, calendar, domain)).transpose()?;
+            if let (Some(begin), Some(end)) = (begin, end)
+                && begin.0 >= end.1
+            {
+                return Err(backwards(from, to, at));
+            }
+            let begin = begin.map_or(DateTime::<Utc>::MIN_UTC, |span| span.0);
+            let end = end.map_or(DateTime::<Utc>::MAX_UTC, |span| span.1);
+            starting_in(calendar, domain, Some((begin, end)))
+        }
+        Shape::One | Shape::Keys { .. } | Shape::Broken | Shape::Multi(_) => {
+            let ordered = domain.ordered();
+            let begin = from.map(|atom| place(atom, &ordered, domain)).transpose()?;
+            let end = to.map(|atom| place(atom, &ordered, domain)).transpose()?;
+            let begin = begin.map_or(0, |places| places.0);
+            let end = end.map_or(ordered.len(), |places| places.1);
+            if begin >= end && from.is_some() && to.is_some() {
+                return Err(backwards(from, to, at));
+            }
+            ordered.get(begin..end).unwrap_or_default().iter().copied().collect()
+        }
+    };
+    if found.is_empty() && !domain.is_empty() {
+        let message = "no partition is in this range".to_owned();
+        return Err(PartitionTextError::new(message, at.clone()).help(range_help(domain)));
+    }
+    Ok(found)
+}
+
+fn backwards(
+    from: Option<&Atom>,
+    to: Option<&Atom>,
+    at: &std::ops::Range<usize>,
+) -> PartitionTextError {
+    let text = |atom: Option<&Atom>| atom.map_or(String::new(), |atom| atom.text.clone());
+    let (from, to) = (text(from), text(to));
+    let message = format!("the range is backwards: `{from}` comes after `{to}`");
+    let help = format!("write `{}..{}`", key_text(&to), key_text(&from));
+    PartitionTextError::new(message, at.clone()).help(Some(help))
+}
+
+/// The span of an end of a range: of the window with this key, or of a text for a time.
+fn end_of_range(
+    atom: &Atom,
+    calendar: &Calendar,
+    domain: &Domain,
+) -> Result<(DateTime<Utc>, DateTime<Utc>), PartitionTextError> {
+    let number = calendar.parse_key(&atom.text).filter(|number| {
+        // A key in quotes is that partition; a text for a time may lie outside of the domain.
+        !atom.quoted
+            || PartitionIdx::try_from(*number).is_ok_and(|index| domain.all().contains(index))
+    });
+    if let Some(start) = number.and_then(|number| calendar.start(number)) {
+        // Only the window's start counts, so that a range ends with it.
+        return Ok((start, start + chrono::TimeDelta::try_seconds(1).unwrap_or_default()));
+    }
+    let span = if atom.quoted { None } else { time_text::parse(&atom.text) };
+    let span = span.ok_or_else(|| unknown(&atom.text, atom.at.clone(), domain))?;
+    Ok(instants(calendar, &span))
+}
+
+/// The places before and after a key in the order of a domain of keys.
+fn place(
+    atom: &Atom,
+    ordered: &[PartitionIdx],
+    domain: &Domain,
+) -> Result<(usize, usize), PartitionTextError> {
+    let exact = domain.index(&atom.text);
+    if let Some(place) = ordered.iter().position(|index| Some(*index) == exact) {
+        return Ok((place, place + 1));
+    }
+    let is_dynamic = matches!(domain.shape(), Shape::Keys { declared: None, .. });
+    if atom.quoted || !is_dynamic || time_text::parse(&atom.text).is_none() {
+        return Err(unknown(&atom.text, atom.at.clone(), domain));
+    }
+    // Keys that are dates are in the order of time.
+    let key = |index: &PartitionIdx| domain.key(*index).map(|key| key.to_string());
+    let before = |index: &PartitionIdx| key(index).is_some_and(|key| *key < *atom.text);
+    let within = |index: &PartitionIdx| {
+        key(index).is_some_and(|key| *key < *atom.text || key.starts_with(&atom.text))
+    };
+    Ok((ordered.partition_point(before), ordered.partition_point(within)))
+}
+
+/// Existing windows whose start lies in a span.
+fn starting_in(
+    calendar: &Calendar,
+    domain: &Domain,
+    span: Option<(DateTime<Utc>, DateTime<Utc>)>,
+) -> PartitionSet {
+    let (Some((begin, end)), Some(low), Some(high)) =
+        (span, domain.all().min(), domain.all().max())
+    else {
+        return PartitionSet::new();
+    };
+    // The domain's own ends first: a calendar goes only so far.
+    let start = |index: PartitionIdx| calendar.start(i64::from(index));
+    let low = match start(low) {
+        Some(first) if first >= begin => Some(low),
+        Some(_) | None => {
+            calendar.first_from(begin).and_then(|number| PartitionIdx::try_from(number).ok())
+        }
+    };
+    let high = match start(high) {
+        Some(last) if last < end => Some(high),
+        Some(_) | None => zone::instant(end.timestamp() - 1)
+            .and_then(|before| calendar.at(before))
+            .and_then(|number| PartitionIdx::try_from(number).ok()),
+    };
+    let mut found = PartitionSet::new();
+    if let (Some(low), Some(high)) = (low, high)
+        && low <= high
+    {
+        found.insert_range(low..=high);
+    }
+    found & domain.all()
+}
+
+fn instants(calendar: &Calendar, span: &LocalSpan) -> (DateTime<Utc>, DateTime<Utc>) {
+    let first = |local| zone::meaning(calendar.tz(), local).first();
+    (first(span.start), first(span.end))
+}
+
+fn unknown(text: &str, at: std::ops::Range<usize>, domain: &Domain) -> PartitionTextError {
+    let message = match domain.problem() {
+        Some(problem) => format!("there are no partitions: {problem}"),
+        None => format!("there is no partition `{text}`"),
+    };
+    let near = nearest(text, domain).map(|key| format!("did you mean `{}`?", key_text(&key)));
+    let range = range_help(domain);
+    let help: Vec<String> = near.into_iter().chain(range).collect();
+    let help = (!help.is_empty()).then(|| help.join(" "));
+    PartitionTextError::new(message, at).help(help)
+}
+
+/// A key that someone who wrote `text` may have meant. Windows are not guessed: their range says more.
+fn nearest(text: &str, domain: &Domain) -> Option<String> {
+    match domain.shape() {
+        Shape::Keys { table, .. } => {
+            let keys = domain.all().iter().filter_map(|index| table.key(index));
+            let score = |key: &str| strsim::damerau_levenshtein(text, key);
+            let near = keys.take(10_000).map(|key| (score(key.as_str()), key)).min()?;
+            (near.0 * 3 <= text.chars().count().max(3)).then(|| near.1.to_string())
+        }
+        Shape::One | Shape::Time(_) | Shape::Multi(_) | Shape::Broken => None,
+    }
+}
+
+pub(super) fn range_help(domain: &Domain) -> Option<String> {
+    let ordered = match domain.shape() {
+        Shape::One => return Some("there is one result, without partitions".to_owned()),
+        Shape::Time(_) => domain.all().min().into_iter().chain(domain.all().max()).collect(),
+        Shape::Keys { .. } | Shape::Multi(_) => domain.ordered(),
+        Shape::Broken => return None,
+    };
+    let key = |index: Option<&PartitionIdx>| domain.key(*index?).map(|key| key_text(key.as_str()));
+    match (key(ordered.first()), key(ordered.last()), domain.len()) {
+        (Some(first), Some(last), count) if count > 1 => {
+            Some(format!("the {count} partitions go from `{first}` to `{last}`"))
+        }
+        (Some(only), _, _) => Some(format!("the only partition is `{only}`")),
+        (None, _, _) => Some("no partition exists yet".to_owned()),
+    }
+}
+
+/// Items of several dimensions: those of one dimension unite, the dimensions then intersect.
+fn select_multi(
+    items: &[Item],
+    domain: &Domain,
+    word: &Answer<'_>,
+) -> Result<PartitionSet, PartitionTextError> {
+    let mut whole: Option<PartitionSet> = None;
+    let mut groups: BTreeMap<String, PartitionSet> = BTreeMap::new();
+    let mut current: Option<String> = None;
+    for item in items {
+        let [term] = item.terms.as_slice() else {
+            let mut found = domain.all().clone();
+            for term in &item.terms {
+                found &= select_term(term, None, domain, word)?.1;
+            }
+            *whole.get_or_insert_default() |= found;
+            continue;
+        };
+        current = term.dimension.clone().or(current);
+        let (group, found) = select_term(term, current.as_deref(), domain, word)?;
+        *groups.entry(group).or_default() |= found;
+    }
+    let both = groups.into_values().reduce(|a, b| a & b);
+    Ok(whole.unwrap_or_default() | both.unwrap_or_default())
+}
+
+/// The dimension that a term is about, and all partitions whose key there is named.
+fn select_term(
+    term: &Term,
+    current: Option<&str>,
+    domain: &Domain,
+    word: &Answer<'_>,
+) -> Result<(String, PartitionSet), PartitionTextError> {
+    let Shape::Multi(multi) = domain.shape() else {
+        return Ok((String::new(), PartitionSet::new()));
+    };
+    if let Body::Word(which) = &term.body {
+        return Ok((String::new(), word(*which) & domain.all()));
+    }
+    let name = term.dimension.as_deref().or(current);
+    let dimension = match name {
+        Some(name) => multi.dimension(name).ok_or_else(|| {
+            let names = multi.names().join("`, `");
+            let message = format!("there is no dimension `{name}`");
+            PartitionTextError::new(message, term.at.clone())
+                .help(Some(format!("the dimensions are `{names}`")))
+        })?,
+        None => match &term.body {
+            Body::All => return Ok(("all".to_owned(), domain.all().clone())),
+            Body::Last(_) => multi.major(),
+            Body::One(_) | Body::Between(..) | Body::Wild(..) | Body::Word(_) => {
+                let fits = |dimension: &&super::multi::Dimension| {
+                    select_body(&term.body, &term.at, &dimension.domain, word)
+                        .is_ok_and(|found| !found.is_empty())
+                };
+                let mut fitting = multi.dimensions().iter().filter(fits);
+                match (fitting.next(), fitting.next()) {
+                    (Some(dimension), None) => dimension,
+                    (_, _) => {
+                        let names = multi.names().join("=…`, `");
+                        let message = "it is not said which dimension this is about".to_owned();
+                        return Err(PartitionTextError::new(message, term.at.clone())
+                            .help(Some(format!("begin with `{names}=…`"))));
+                    }
+                }
+            }
+        },
+    };
+    let of_dimension = select_body(&term.body, &term.at, &dimension.domain, word)?;
+    let found = multi.with(&dimension.name, &of_dimension, domain.all());
+    Ok((dimension.name.clone(), found))
+}
+
+/// Canonical text of a set; each item selects its part of the set.
+pub(super) fn render(domain: &Domain, set: &PartitionSet) -> Vec<String> {
+    match domain.shape() {
+        Shape::Multi(multi) => multi.render(set),
+        Shape::One | Shape::Time(_) | Shape::Keys { .. } | Shape::Broken => {
+            let mut items = Vec::new();
+            for run in neighbours(domain, set) {
+                items.extend(render_run(domain, &run));
+            }
+            // What does not exist any more has a name, but no place among the others.
+            let gone = set - domain.all();
+            items.extend(
+                gone.iter().filter_map(|index| domain.key(index)).map(|k| key_text(k.as_str())),
+            );
+            items
+        }
+    }
+}
+
+/// First and last of each run of existing partitions that follow each other.
+fn neighbours(domain: &Domain, set: &PartitionSet) -> Vec<(PartitionIdx, PartitionIdx)> {
+    let mut runs: Vec<(PartitionIdx, PartitionIdx)> = Vec::new();
+    let mut open = false;
+    let mut visit = |index: PartitionIdx| {
+        let chosen = set.contains(index);
+        match runs.last_mut() {
+            Some(run) if open && chosen => run.1 = index,
+            Some(_) | None if chosen => runs.push((index, index)),
+            Some(_) | None => {}
+        }
+        open = chosen;
+    };
+    match domain.shape() {
+        Shape::Time(_) => domain.all().iter().for_each(&mut visit),
+        Shape::One | Shape::Keys { .. } | Shape::Multi(_) | Shape::Broken => {
+            domain.ordered().into_iter().for_each(&mut visit);
+        }
+    }
+    runs
+}
+
+fn render_run(domain: &Domain, (first, last): &(PartitionIdx, PartitionIdx)) -> Option<String> {
+    let text = |index: &PartitionIdx| domain.key(*index).map(|key| key_text(key.as_str()));
+    if first == last {
+        return text(first);
+    }
+    Some(format!("{}..{}", text(first)?, text(last)?))
+}

@@ -1,0 +1,66 @@
+//! Trees over the two places where content can be: the content store, and the database.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::ledger::Ledger;
+use crate::base::Digest;
+use crate::cas::Cas;
+use crate::io::{BlobSink, BlobSource};
+
+/// Puts the files and objects of a tree into the content store, and remembers which they were.
+pub struct Sink<'a> {
+    cas: &'a Cas,
+    pub blobs: Vec<(Digest, u64)>,
+}
+
+impl<'a> Sink<'a> {
+    pub fn new(cas: &'a Cas) -> Sink<'a> {
+        Sink { cas, blobs: Vec::new() }
+    }
+
+    /// The size of a blob that was put.
+    pub fn size_of(&self, digest: &Digest) -> u64 {
+        self.blobs.iter().find(|(known, _)| known == digest).map_or(0, |(_, size)| *size)
+    }
+}
+
+impl BlobSink for Sink<'_> {
+    fn put_file(&mut self, path: &Path) -> std::io::Result<Digest> {
+        let put = self.cas.put_file(path).map_err(std::io::Error::other)?;
+        self.blobs.push((put.digest, put.size));
+        Ok(put.digest)
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) -> std::io::Result<Digest> {
+        let put = self.cas.put_bytes(bytes).map_err(std::io::Error::other)?;
+        self.blobs.push((put.digest, put.size));
+        Ok(put.digest)
+    }
+}
+
+/// Reads blobs wherever they are.
+pub struct Source {
+    cas: Arc<Cas>,
+    ledger: Arc<Ledger>,
+}
+
+impl Source {
+    pub fn new(cas: Arc<Cas>, ledger: Arc<Ledger>) -> Source {
+        Source { cas, ledger }
+    }
+}
+
+impl BlobSource for Source {
+    fn read(&self, digest: &Digest) -> std::io::Result<Vec<u8>> {
+        match self.ledger.small(digest).map_err(std::io::Error::other)? {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => self.cas.read(digest).map_err(std::io::Error::other),
+        }
+    }
+
+    fn path(&self, digest: &Digest) -> Option<PathBuf> {
+        let path = self.cas.path(digest);
+        path.exists().then_some(path)
+    }
+}

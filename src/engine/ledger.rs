@@ -1,0 +1,442 @@
+//! The records in memory, as of one revision, and the only way to write them.
+//!
+//! The planner reads through the [`Records`] trait; what it has read stays as it is until something
+//! is written here. A write is one transaction of the store, and is applied to memory only once it
+//! is committed. If another process has committed meanwhile, the ledger is *behind*: what it holds
+//! is still the state of one revision, and [`Ledger::catch_up`] moves to the newest.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::base::{
+    AssetKey, AssetRow, Column, Digest, FailureRow, Flags, Mark, MatRow, Output, PartitionIdx,
+    PartitionKey, PartitionSet, Rev, StepId, StepParts,
+};
+use crate::cas::Cas;
+use crate::defs::KeyTable;
+use crate::plan::{Records, Trace};
+use crate::store::{Error, Store, Tx};
+
+/// Bytes of small outputs that are kept in memory for the steps that read them.
+const SMALL_CACHE_BYTES: usize = 64 << 20;
+
+/// The version of what was removed.
+const NOTHING: Digest = Digest::from_bytes([0; 32]);
+
+/// See the module.
+pub struct Ledger {
+    inner: Mutex<Inner>,
+    cas: Arc<Cas>,
+}
+
+struct Inner {
+    store: Store,
+    /// Everything below is as of this revision.
+    rev: Rev,
+    data_version: i64,
+    /// Another process committed before one of our own commits.
+    overtaken: bool,
+    rows: HashMap<AssetKey, Arc<AssetRow>>,
+    columns: HashMap<AssetKey, Arc<Column>>,
+    outputs: HashMap<AssetKey, BTreeMap<PartitionIdx, Output>>,
+    failures: HashMap<AssetKey, BTreeMap<PartitionIdx, FailureRow>>,
+    small: SmallCache,
+    steps: HashMap<Digest, StepId>,
+    /// A question of the planner that failed; see [`Ledger::check`].
+    fault: Option<Error>,
+}
+
+#[derive(Default)]
+struct SmallCache {
+    blobs: HashMap<Digest, Arc<[u8]>>,
+    bytes: usize,
+}
+
+impl SmallCache {
+    fn put(&mut self, digest: Digest, bytes: &Arc<[u8]>) {
+        if self.bytes + bytes.len() > SMALL_CACHE_BYTES {
+            *self = SmallCache::default();
+        }
+        if self.blobs.insert(digest, bytes.clone()).is_none() {
+            self.bytes += bytes.len();
+        }
+    }
+}
+
+/// A change of records that memory has to follow.
+enum Move {
+    Put { asset: AssetKey, row: MatRow },
+    Removed { asset: AssetKey, parts: PartitionSet, rev: Rev },
+    Row { asset: AssetKey, row: AssetRow },
+    Failed { asset: AssetKey, failure: FailureRow },
+    Recovered { asset: AssetKey, part: PartitionIdx },
+}
+
+/// A transaction whose changes memory follows once it is committed.
+pub struct Batch<'a> {
+    tx: Tx<'a>,
+    moves: Vec<Move>,
+}
+
+impl<'a> Batch<'a> {
+    /// The transaction, for what memory does not follow: keys, stats, runs, traces, blobs.
+    pub fn tx(&mut self) -> &mut Tx<'a> {
+        &mut self.tx
+    }
+
+    /// Records a result; says whether its version is another than before.
+    pub fn put(&mut self, asset: &AssetKey, mut row: MatRow) -> Result<bool, Error> {
+        row.changed_at = self.tx.put_mat(asset, &row)?;
+        let changed = row.changed_at == self.tx.next_rev();
+        self.moves.push(Move::Put { asset: asset.clone(), row });
+        Ok(changed)
+    }
+
+    /// Leaves tombstones in place of results.
+    pub fn remove(&mut self, asset: &AssetKey, parts: &PartitionSet) -> Result<(), Error> {
+        let parts = self.tx.remove_mat(asset, parts)?;
+        let rev = self.tx.next_rev();
+        self.moves.push(Move::Removed { asset: asset.clone(), parts, rev });
+        Ok(())
+    }
+
+    /// Records an asset as a whole.
+    pub fn set_row(&mut self, asset: &AssetKey, row: AssetRow) -> Result<(), Error> {
+        self.tx.set_asset(asset, &row)?;
+        self.moves.push(Move::Row { asset: asset.clone(), row });
+        Ok(())
+    }
+
+    pub fn put_failure(&mut self, asset: &AssetKey, failure: FailureRow) -> Result<(), Error> {
+        self.tx.put_failure(asset, &failure)?;
+        self.moves.push(Move::Failed { asset: asset.clone(), failure });
+        Ok(())
+    }
+
+    pub fn clear_failure(&mut self, asset: &AssetKey, part: PartitionIdx) -> Result<(), Error> {
+        self.tx.clear_failure(asset, part)?;
+        self.moves.push(Move::Recovered { asset: asset.clone(), part });
+        Ok(())
+    }
+}
+
+impl Ledger {
+    pub fn new(store: Store, cas: Arc<Cas>) -> Result<Ledger, Error> {
+        let mut inner = Inner {
+            store,
+            rev: Rev(0),
+            data_version: 0,
+            overtaken: false,
+            rows: HashMap::new(),
+            columns: HashMap::new(),
+            outputs: HashMap::new(),
+            failures: HashMap::new(),
+            small: SmallCache::default(),
+            steps: HashMap::new(),
+            fault: None,
+        };
+        inner.reload()?;
+        Ok(Ledger { inner: Mutex::new(inner), cas })
+    }
+
+    /// The revision of which memory holds the state.
+    pub fn rev(&self) -> Rev {
+        self.lock().rev
+    }
+
+    /// Writes one transaction; memory follows when it is committed.
+    pub fn write<T, E: From<Error>>(
+        &self,
+        fill: impl FnOnce(&mut Batch<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let (found, rev, value, moves) = {
+            let tx = inner.store.begin()?;
+            let found = tx.rev();
+            let mut batch = Batch { tx, moves: Vec::new() };
+            let value = fill(&mut batch)?;
+            let Batch { tx, moves } = batch;
+            (found, tx.commit()?, value, moves)
+        };
+        if found == inner.rev {
+            inner.rev = rev;
+        } else {
+            inner.overtaken = true;
+        }
+        for change in moves {
+            inner.follow(change);
+        }
+        Ok(value)
+    }
+
+    /// As `write`, but only if memory holds the newest state; `None` if it does not.
+    pub fn write_if_current<T, E: From<Error>>(
+        &self,
+        fill: impl FnOnce(&mut Batch<'_>) -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        let rev = self.rev();
+        self.write(|batch| if batch.tx.rev() == rev { fill(batch).map(Some) } else { Ok(None) })
+    }
+
+    /// Asks the store itself.
+    pub fn ask<T>(&self, question: impl FnOnce(&Store) -> T) -> T {
+        question(&self.lock().store)
+    }
+
+    /// For the rare writes that concern no records.
+    pub fn store_mut<T>(&self, action: impl FnOnce(&mut Store) -> T) -> T {
+        action(&mut self.lock().store)
+    }
+
+    /// Whether another process has committed since.
+    pub fn is_behind(&self) -> Result<bool, Error> {
+        let inner = self.lock();
+        Ok(inner.overtaken || inner.store.data_version()? != inner.data_version)
+    }
+
+    /// Moves to the newest state. Everything that was read before may be different now.
+    pub fn catch_up(&self) -> Result<(), Error> {
+        self.lock().reload()
+    }
+
+    /// The recorded output of a partition, if it has a value.
+    pub fn output(&self, asset: &AssetKey, part: PartitionIdx) -> Result<Option<Output>, Error> {
+        let mut inner = self.lock();
+        if let Some(output) = inner.outputs.get(asset).and_then(|outputs| outputs.get(&part)) {
+            return Ok(Some(output.clone()));
+        }
+        let row = inner.store.row(asset, part)?;
+        let output = row.filter(|row| !row.flags.has(Flags::REMOVED)).and_then(|row| row.output);
+        if let Some(output) = &output {
+            inner.outputs.entry(asset.clone()).or_default().insert(part, output.clone());
+        }
+        Ok(output)
+    }
+
+    /// The bytes of a small output; `None` if it is a file of the content store.
+    pub fn small(&self, digest: &Digest) -> Result<Option<Arc<[u8]>>, Error> {
+        let mut inner = self.lock();
+        if let Some(bytes) = inner.small.blobs.get(digest) {
+            return Ok(Some(bytes.clone()));
+        }
+        let Some(bytes) = inner.store.blob_small(digest)? else { return Ok(None) };
+        let bytes: Arc<[u8]> = bytes.into();
+        inner.small.put(*digest, &bytes);
+        Ok(Some(bytes))
+    }
+
+    /// Keeps the bytes of a small output that was just recorded.
+    pub fn keep_small(&self, digest: Digest, bytes: &Arc<[u8]>) {
+        self.lock().small.put(digest, bytes);
+    }
+
+    /// The row of a step, made if it is new.
+    pub fn step_id(&self, asset: &AssetKey, parts: &StepParts) -> Result<StepId, Error> {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let digest = parts.digest();
+        if let Some(step) = inner.steps.get(&digest) {
+            return Ok(*step);
+        }
+        let step = inner.store.intern_step(asset, parts)?;
+        inner.steps.insert(digest, step);
+        Ok(step)
+    }
+
+    /// Partitions whose last attempt failed.
+    pub fn failed(&self, asset: &AssetKey) -> PartitionSet {
+        self.lock().rows.get(asset).map(|row| row.failed.clone()).unwrap_or_default()
+    }
+
+    /// The first question that could not be answered since the last time this was asked.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.lock().fault.take() {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    }
+
+    /// The keys of a table and which of them are present.
+    pub fn key_rows(&self, name: &str) -> Result<(Vec<PartitionKey>, PartitionSet), Error> {
+        self.lock().store.key_rows(name)
+    }
+
+    pub fn key_table(&self, name: &str) -> Result<Arc<KeyTable>, Error> {
+        self.lock().store.key_table(name)
+    }
+
+    /// Whether the content of an output is there, as far as can be told without reading it.
+    pub fn has_content(&self, output: &Output) -> bool {
+        self.cas.contains(&output.digest, output.size)
+            || matches!(self.small(&output.digest), Ok(Some(_)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic in another thread leaves whole states only: memory follows after the commit.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn reload(&mut self) -> Result<(), Error> {
+        // First: what commits in between is noticed at the next look.
+        self.data_version = self.store.data_version()?;
+        let (rev, rows) =
+            self.store.read(|store| Ok::<_, Error>((store.rev()?, store.assets()?)))?;
+        self.rev = rev;
+        self.overtaken = false;
+        self.rows = rows.into_iter().map(|(key, row)| (key, Arc::new(row))).collect();
+        self.columns.clear();
+        self.outputs.clear();
+        self.failures.clear();
+        Ok(())
+    }
+
+    fn answer<T: Default>(&mut self, ask: impl FnOnce(&mut Inner) -> Result<T, Error>) -> T {
+        match ask(self) {
+            Ok(answer) => answer,
+            Err(fault) => {
+                self.fault.get_or_insert(fault);
+                T::default()
+            }
+        }
+    }
+
+    fn row_mut(&mut self, asset: &AssetKey) -> &mut AssetRow {
+        Arc::make_mut(self.rows.entry(asset.clone()).or_default())
+    }
+
+    fn follow(&mut self, change: Move) {
+        match change {
+            Move::Put { asset, row } => {
+                self.row_mut(&asset).max_changed =
+                    self.row_mut(&asset).max_changed.max(row.changed_at);
+                if let Some(column) = self.columns.get_mut(&asset) {
+                    Arc::make_mut(column).put(mark(&row));
+                }
+                let outputs = self.outputs.entry(asset).or_default();
+                match row.output {
+                    Some(output) => outputs.insert(row.part, output),
+                    None => outputs.remove(&row.part),
+                };
+            }
+            Move::Removed { asset, parts, rev } => {
+                let max_changed = &mut self.row_mut(&asset).max_changed;
+                *max_changed = (*max_changed).max(rev);
+                if let Some(outputs) = self.outputs.get_mut(&asset) {
+                    outputs.retain(|part, _| !parts.contains(*part));
+                }
+                if let Some(column) = self.columns.get_mut(&asset) {
+                    let column = Arc::make_mut(column);
+                    parts.iter().for_each(|part| column.put(tombstone(part, rev)));
+                }
+            }
+            Move::Row { asset, row } => {
+                let known = self.row_mut(&asset);
+                let (max_changed, failed) = (known.max_changed, std::mem::take(&mut known.failed));
+                *known = AssetRow { failed, max_changed: row.max_changed.max(max_changed), ..row };
+            }
+            Move::Failed { asset, failure } => {
+                self.row_mut(&asset).failed.insert(failure.part);
+                if let Some(failures) = self.failures.get_mut(&asset) {
+                    failures.insert(failure.part, failure);
+                }
+            }
+            Move::Recovered { asset, part } => {
+                self.row_mut(&asset).failed.remove(part);
+                if let Some(failures) = self.failures.get_mut(&asset) {
+                    failures.remove(&part);
+                }
+            }
+        }
+    }
+
+    fn column(&mut self, asset: &AssetKey) -> Result<Arc<Column>, Error> {
+        if let Some(column) = self.columns.get(asset) {
+            return Ok(column.clone());
+        }
+        let rows = self.store.column(asset)?;
+        let column = Arc::new(Column::from_vectors(
+            rows.parts,
+            rows.changed_at,
+            rows.verified_at,
+            rows.step,
+            rows.key,
+            rows.version,
+            rows.flags,
+        ));
+        self.columns.insert(asset.clone(), column.clone());
+        Ok(column)
+    }
+}
+
+fn mark(row: &MatRow) -> Mark {
+    Mark {
+        part: row.part,
+        changed_at: row.changed_at,
+        verified_at: row.verified_at,
+        step: row.step,
+        key: row.key,
+        version: row.version,
+        flags: row.flags,
+    }
+}
+
+fn tombstone(part: PartitionIdx, rev: Rev) -> Mark {
+    let flags = Flags::REMOVED;
+    Mark {
+        part,
+        changed_at: rev,
+        verified_at: rev,
+        step: None,
+        key: NOTHING,
+        version: NOTHING,
+        flags,
+    }
+}
+
+/// The planner cannot be told that a question failed. What it is told instead does not matter: the
+/// fault is kept, and [`Ledger::check`] reports it before anything that was decided is used.
+impl Records for Ledger {
+    fn row(&self, asset: &AssetKey) -> Arc<AssetRow> {
+        self.lock().rows.get(asset).cloned().unwrap_or_default()
+    }
+
+    fn changed_since(&self, asset: &AssetKey, rev: Rev) -> PartitionSet {
+        self.lock().answer(|inner| match inner.columns.get(asset) {
+            Some(column) => Ok(column.changed_since(rev)),
+            None => inner.store.changed_since(asset, rev),
+        })
+    }
+
+    fn column(&self, asset: &AssetKey) -> Arc<Column> {
+        self.lock().answer(|inner| inner.column(asset))
+    }
+
+    fn trace(&self, key: &Digest) -> Option<Trace> {
+        let trace = self.lock().answer(|inner| inner.store.trace(key))?;
+        let found = Trace { version: trace.version, output: trace.output };
+        self.has_content(&found.output).then_some(found)
+    }
+
+    fn step_parts(&self, step: StepId) -> Option<Arc<StepParts>> {
+        self.lock().answer(|inner| inner.store.step_parts(step)).map(Arc::new)
+    }
+
+    fn version_at(&self, asset: &AssetKey, part: PartitionIdx, rev: Rev) -> Option<Digest> {
+        let version = self.lock().answer(|inner| inner.store.changed_versions(asset, part, rev));
+        version.filter(|version| *version != NOTHING)
+    }
+
+    fn failure(&self, asset: &AssetKey, part: PartitionIdx) -> Option<FailureRow> {
+        self.lock().answer(|inner| {
+            if !inner.failures.contains_key(asset) {
+                let failures = inner.store.failures(asset)?.into_iter();
+                let failures = failures.map(|failure| (failure.part, failure)).collect();
+                inner.failures.insert(asset.clone(), failures);
+            }
+            Ok(inner.failures[asset].get(&part).cloned())
+        })
+    }
+}

@@ -1,0 +1,333 @@
+//! Writes down what happened: results, restores, failures, each in a transaction with all that names it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::Error;
+use super::event::{RunEvent, Summary};
+use super::ledger::Batch;
+use super::open::Engine;
+use super::run::{OnEvent, Run, Settled, partition_of};
+use super::schedule::{Place, Schedule};
+use super::work::{self, Done, Stored};
+use crate::base::{
+    AssetKey, Digest, FailureRow, Flags, MatRow, PartitionIdx, PartitionSet, Rev, StepId,
+};
+use crate::exec::Failure;
+use crate::plan::{PlanAsset, ReasonCode};
+use crate::store::{AttemptEnd, Outcome, Traced};
+
+/// The key of a result that no key stands for.
+const NO_KEY: Digest = Digest::from_bytes([0; 32]);
+
+/// A step that came back, with what was true when it was started.
+pub(super) struct Landed {
+    pub done: Done,
+    pub place: Place,
+    pub key: Digest,
+    pub snapshot: Rev,
+    /// Something that it reads changed while it ran.
+    pub raced: bool,
+    pub forced: bool,
+    pub reasons: Vec<ReasonCode>,
+}
+
+/// A step whose inputs could not be had.
+pub(super) struct Unstarted {
+    pub place: Place,
+    pub part: PartitionIdx,
+    pub key: Digest,
+    pub reason: String,
+}
+
+/// Records what came back in one transaction; says whether anything failed.
+pub(super) fn results(
+    engine: &mut Engine,
+    run: &mut Run,
+    schedule: &mut Schedule,
+    landed: Vec<Landed>,
+    summary: &mut Summary,
+    events: OnEvent<'_>,
+) -> Result<bool, Error> {
+    // A blob is safe on disk before a row names it.
+    engine.cas.sync()?;
+    let known = engine.ledger.rev();
+    let steps = intern_steps(engine, landed.iter().map(|landed| &landed.done.asset))?;
+    let changed = engine.ledger.write(|batch| {
+        let mut changed = Vec::with_capacity(landed.len());
+        for landed in &landed {
+            changed.push(one(batch, engine, run, landed, known, &steps)?);
+        }
+        Ok::<_, Error>(changed)
+    })?;
+    let mut any_failed = false;
+    for (landed, changed) in landed.into_iter().zip(changed) {
+        if let Ok(Stored { output, small: Some(bytes), .. }) = &landed.done.result {
+            engine.ledger.keep_small(output.digest, bytes);
+        }
+        for warning in &landed.done.outcome.warnings {
+            events(engine, RunEvent::Warning { message: warning.clone() });
+        }
+        let parts = PartitionSet::from_iter([landed.done.part]);
+        match &landed.done.result {
+            Ok(_) => {
+                summary.ran += 1;
+                summary.unchanged += u64::from(!changed);
+                schedule.done(landed.place, &parts);
+                succeeded(engine, &landed, changed, events);
+                engine.export_results(&landed.done.asset, &parts, summary, events)?;
+            }
+            Err(Failure::Cancelled) => {
+                summary.cancelled += 1;
+                run.fail(
+                    engine,
+                    schedule,
+                    landed.place,
+                    &parts,
+                    &mut Summary::default(),
+                    &mut |_, _| {},
+                );
+            }
+            Err(failure) => {
+                any_failed = true;
+                summary.failed += 1;
+                failed(engine, &landed, &failure.to_string(), events);
+                run.fail(engine, schedule, landed.place, &parts, summary, events);
+            }
+        }
+    }
+    Ok(any_failed)
+}
+
+fn one(
+    batch: &mut Batch<'_>,
+    engine: &Engine,
+    run: &Run,
+    landed: &Landed,
+    known: Rev,
+    steps: &HashMap<AssetKey, StepId>,
+) -> Result<bool, Error> {
+    let Done { asset, part, outcome, result } = &landed.done;
+    let mut changed = false;
+    let (ended, detail) = match result {
+        Ok(stored) => {
+            changed = put_result(batch, run, landed, stored, steps[asset])?;
+            // Others have written since: no bit may stay for what was made from an older state.
+            if batch.tx().rev() != known {
+                batch.tx().clear_fresh(asset, &PartitionSet::from_iter([*part]))?;
+            }
+            (Outcome::Success, String::new())
+        }
+        Err(Failure::Cancelled) => (Outcome::Cancelled, String::new()),
+        Err(failure) => {
+            let reason = failure.to_string();
+            let (key, run) = (landed.key, run.id);
+            let failure = FailureRow { part: *part, key, run, reason: reason.clone() };
+            batch.put_failure(asset, failure)?;
+            (Outcome::Failure, reason)
+        }
+    };
+    let log = work::log_text(&engine.root, outcome.log.as_ref());
+    let end = AttemptEnd {
+        duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
+        outcome: ended,
+        detail: &detail,
+        log: log.as_deref(),
+    };
+    batch.tx().finish_attempt(run.id, asset, *part, 1, &end)?;
+    Ok(changed)
+}
+
+fn put_result(
+    batch: &mut Batch<'_>,
+    run: &Run,
+    landed: &Landed,
+    stored: &Stored,
+    step: StepId,
+) -> Result<bool, Error> {
+    let Done { asset, part, .. } = &landed.done;
+    let version = stored.output.version();
+    if let Some(bytes) = &stored.small {
+        batch.tx().put_blob_small(&stored.output.digest, bytes)?;
+    }
+    for (digest, size) in &stored.blobs {
+        batch.tx().put_blob(digest, *size)?;
+    }
+    let mut flags = Flags::default();
+    let mut key = landed.key;
+    if landed.raced {
+        flags = flags.with(Flags::RACED);
+        key = NO_KEY;
+    } else {
+        let tx = batch.tx();
+        match tx.put_trace(&key, asset, *part, &stored.output, &version)? {
+            Traced::New | Traced::Same => {}
+            Traced::Differs(_) => {
+                flags = flags.with(Flags::NONDETERMINISTIC);
+                if landed.forced {
+                    tx.replace_trace(&key, asset, *part, &stored.output, &version)?;
+                }
+            }
+        }
+    }
+    let row = MatRow {
+        part: *part,
+        changed_at: Rev(0),
+        verified_at: landed.snapshot,
+        step: Some(step),
+        key,
+        version,
+        output: Some(stored.output.clone()),
+        run: Some(run.id),
+        flags,
+    };
+    let changed = batch.put(asset, row)?;
+    batch.clear_failure(asset, *part)?;
+    Ok(changed)
+}
+
+fn intern_steps<'a>(
+    engine: &Engine,
+    assets: impl Iterator<Item = &'a AssetKey>,
+) -> Result<HashMap<AssetKey, StepId>, Error> {
+    let mut steps = HashMap::new();
+    for asset in assets {
+        if !steps.contains_key(asset) {
+            let parts = &engine.planner.step(asset).parts;
+            let step = engine.ledger.step_id(asset, parts)?;
+            steps.insert(asset.clone(), step);
+        }
+    }
+    Ok(steps)
+}
+
+fn succeeded(engine: &Engine, landed: &Landed, changed: bool, events: OnEvent<'_>) {
+    let Done { asset, part, outcome, .. } = &landed.done;
+    let partition = partition_of(engine, asset, *part);
+    events(
+        engine,
+        RunEvent::StepSucceeded {
+            asset: asset.clone(),
+            partition: partition.clone(),
+            duration: outcome.duration,
+            changed,
+            reasons: landed.reasons.clone(),
+        },
+    );
+    if landed.raced {
+        let at = if partition.is_unpartitioned() { String::new() } else { format!("@{partition}") };
+        let message = format!("an input of {asset}{at} changed while it ran; its result is stale");
+        events(engine, RunEvent::Warning { message });
+    }
+}
+
+fn failed(engine: &Engine, landed: &Landed, reason: &str, events: OnEvent<'_>) {
+    let Done { asset, part, outcome, .. } = &landed.done;
+    let (log, log_tail) = match &outcome.log {
+        Some(log) => (Some(log.path.clone()), log.tail.clone()),
+        None => (None, String::new()),
+    };
+    events(
+        engine,
+        RunEvent::StepFailed {
+            asset: asset.clone(),
+            partition: partition_of(engine, asset, *part),
+            duration: outcome.duration,
+            reason: reason.to_owned(),
+            log,
+            log_tail,
+        },
+    );
+}
+
+/// Records the failure of a step whose inputs could not be had.
+pub(super) fn unstarted(
+    engine: &mut Engine,
+    run: &mut Run,
+    schedule: &mut Schedule,
+    failure: Unstarted,
+    summary: &mut Summary,
+    events: OnEvent<'_>,
+) -> Result<(), Error> {
+    let Unstarted { place, part, key, reason } = failure;
+    let asset = schedule.asset(place).clone();
+    let row = FailureRow { part, key, run: run.id, reason: reason.clone() };
+    engine.ledger.write(|batch| batch.put_failure(&asset, row))?;
+    summary.failed += 1;
+    let partition = partition_of(engine, &asset, part);
+    let (duration, log, log_tail) = (std::time::Duration::ZERO, None, String::new());
+    let event = RunEvent::StepFailed { asset, partition, duration, reason, log, log_tail };
+    events(engine, event);
+    run.fail(engine, schedule, place, &PartitionSet::from_iter([part]), summary, events);
+    Ok(())
+}
+
+/// Records what needs no run: what was cut off needs no record of its own (its bit is set when the
+/// run settles), what is restored becomes the current result.
+pub(super) fn settle(
+    engine: &mut Engine,
+    run: &Run,
+    parts: &HashMap<AssetKey, &PlanAsset>,
+    schedule: &mut Schedule,
+    settled: Settled,
+    summary: &mut Summary,
+    events: OnEvent<'_>,
+) -> Result<(), Error> {
+    let Settled { verified, restored, .. } = settled;
+    let snapshot = engine.ledger.rev();
+    let names: Vec<AssetKey> =
+        restored.iter().map(|(place, ..)| schedule.asset(*place).clone()).collect();
+    let steps = intern_steps(engine, names.iter())?;
+    let failed: Vec<(AssetKey, PartitionIdx)> = verified
+        .iter()
+        .flat_map(|(place, set)| {
+            let asset = schedule.asset(*place).clone();
+            let failed = set & &engine.ledger.failed(&asset);
+            failed.iter().map(move |part| (asset.clone(), part)).collect::<Vec<_>>()
+        })
+        .collect();
+    if !restored.is_empty() || !failed.is_empty() {
+        engine.ledger.write(|batch| {
+            for (asset, part) in &failed {
+                batch.clear_failure(asset, *part)?;
+            }
+            for ((_, part, key, trace), asset) in restored.iter().zip(&names) {
+                let row = MatRow {
+                    part: *part,
+                    changed_at: Rev(0),
+                    verified_at: snapshot,
+                    step: Some(steps[asset]),
+                    key: *key,
+                    version: trace.version,
+                    output: Some(trace.output.clone()),
+                    run: Some(run.id),
+                    flags: Flags::default(),
+                };
+                batch.put(asset, row)?;
+                batch.clear_failure(asset, *part)?;
+            }
+            Ok::<_, Error>(())
+        })?;
+    }
+    for (place, set) in verified {
+        let asset = schedule.asset(place).clone();
+        let cut_off = &set & &parts[&asset].pending;
+        summary.cut_off += cut_off.len();
+        summary.fresh += set.len() - cut_off.len();
+        schedule.done(place, &set);
+        if !cut_off.is_empty() {
+            events(engine, RunEvent::CutOff { asset, parts: cut_off });
+        }
+    }
+    let mut by_place: BTreeMap<Place, PartitionSet> = BTreeMap::new();
+    for (place, part, ..) in restored {
+        by_place.entry(place).or_default().insert(part);
+    }
+    for (place, set) in by_place {
+        let asset = schedule.asset(place).clone();
+        summary.restored += set.len();
+        schedule.done(place, &set);
+        events(engine, RunEvent::Restored { asset: asset.clone(), parts: set.clone() });
+        engine.export_results(&asset, &set, summary, events)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,498 @@
+//! Carries out a plan: decides what is ready, hands steps to workers, records what comes back.
+//!
+//! One thread decides and records; workers only run steps. Every result is recorded as it arrives,
+//! together with whatever queued meanwhile, and nothing is ever waited for in order to record more at
+//! once. A step is started only while memory holds the newest revision; if another process has
+//! written, what runs is finished, everything is read anew, and the rest is planned again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use super::Error;
+use super::event::{RunEvent, Summary};
+use super::open::{Access, Engine};
+use super::report::RunOptions;
+use super::schedule::{Job, Link, Place, Schedule};
+use super::work::{self, Done, Order};
+use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
+use crate::cas::stat::StatKey;
+use crate::exec::{Control, Lifeline, Retrying, Worker};
+use crate::plan::{Decision, Plan, PlanAsset, ReasonCode, Request, Trace};
+use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
+
+/// How often the rest of a run is planned again because other processes have written.
+const REPLANS_MAX: u32 = 1_000;
+
+/// Verified and restored results that are recorded in one transaction at the most.
+const BATCH_MAX: usize = 1_000;
+
+/// Called with every event, on the thread of the run.
+pub type OnEvent<'a> = &'a mut dyn FnMut(&Engine, RunEvent);
+
+impl Engine {
+    /// Makes what `request` wants fresh. `events` hears what happens, in order, on this thread.
+    pub fn materialize(
+        &mut self,
+        request: &Request,
+        options: &RunOptions,
+        control: &Control,
+        events: &mut dyn FnMut(&Engine, RunEvent),
+    ) -> Result<Summary, Error> {
+        match self.access {
+            Access::Write => {}
+            Access::Read => return Err(Error::ReadOnly),
+        }
+        let mut request = request.clone();
+        let plan = self.plan(&request)?;
+        let mut summary = Summary {
+            fresh: plan.assets.iter().map(|a| a.fresh.len()).sum(),
+            ..Summary::default()
+        };
+        let exports = self.stale_exports(&plan)?;
+        if plan.is_empty() {
+            events(self, started(None, &plan, summary.fresh));
+            self.settle_closing(&plan)?;
+            self.export_again(&exports, &mut summary, events)?;
+            events(self, RunEvent::Finished { summary });
+            return Ok(summary);
+        }
+        let mut run = Run::begin(self, &plan, options, control)?;
+        events(self, started(Some(run.id), &plan, summary.fresh));
+        self.export_again(&exports, &mut summary, events)?;
+        let mut plan = plan;
+        for _ in 0..REPLANS_MAX {
+            let opened = self.settle_opening(&plan)?;
+            if opened && run.drive(self, &plan, &mut summary, events)? == Drive::Finished {
+                break;
+            }
+            self.catch_up()?;
+            // What was forced and has run is not forced again.
+            request.force = false;
+            plan = self.plan(&request)?;
+        }
+        run.finish(self, &plan, &mut summary, events)?;
+        Ok(summary)
+    }
+}
+
+fn started(run: Option<RunId>, plan: &Plan, fresh: u64) -> RunEvent {
+    let (certain, possible, restores) = (plan.certain(), plan.possible(), plan.restores());
+    RunEvent::Started { run, certain, possible, restores, fresh }
+}
+
+/// How one pass over a plan ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drive {
+    Finished,
+    /// Another process has written: the rest has to be planned again.
+    Overtaken,
+}
+
+/// What was true when a step was started.
+struct Flight {
+    place: Place,
+    key: Digest,
+    snapshot: Rev,
+    /// Files that the step reads in their place, as they were.
+    guards: Vec<(PathBuf, StatKey)>,
+    reasons: Vec<ReasonCode>,
+}
+
+/// One run in progress.
+pub(super) struct Run {
+    pub id: RunId,
+    owner: Owner,
+    pub staging: PathBuf,
+    jobs: usize,
+    fail_fast: bool,
+    control: Control,
+    orders: Option<Sender<Order>>,
+    done: Receiver<Done>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    flights: HashMap<(AssetKey, PartitionIdx), Flight>,
+    /// Attempts that were started and are not recorded yet.
+    starts: Vec<(AssetKey, PartitionIdx, i64)>,
+    /// Failed in this run, or waiting for such: not tried again when the rest is planned anew.
+    given_up: BTreeMap<AssetKey, PartitionSet>,
+    /// Told to lack an input.
+    blocked: BTreeMap<AssetKey, PartitionSet>,
+    stopped: bool,
+}
+
+impl Run {
+    fn begin(
+        engine: &mut Engine,
+        plan: &Plan,
+        options: &RunOptions,
+        control: &Control,
+    ) -> Result<Run, Error> {
+        let owner = Owner::acquire(&engine.dir)?;
+        let targets: Vec<(AssetKey, PartitionSet)> = plan
+            .assets
+            .iter()
+            .filter(|asset| asset.is_target)
+            .map(|asset| (asset.asset.clone(), asset.wanted.clone()))
+            .collect();
+        let new = NewRun {
+            started_ms: engine.clock.now().timestamp_millis(),
+            owner: owner.id(),
+            command: &options.command,
+            targets: &targets,
+        };
+        let id = engine.ledger.store_mut(|store| store.begin_run(&new))?;
+        let staging = staging_dir(&engine.dir, id);
+        std::fs::create_dir_all(&staging)
+            .map_err(|source| Error::Io { path: staging.clone(), source })?;
+        let jobs = options.jobs.or(engine.project.settings.jobs).unwrap_or_else(cores).max(1);
+        let (orders, done, threads) = workers(engine, jobs, control);
+        Ok(Run {
+            id,
+            owner,
+            staging,
+            jobs,
+            fail_fast: options.fail_fast,
+            control: control.clone(),
+            orders: Some(orders),
+            done,
+            threads,
+            flights: HashMap::new(),
+            starts: Vec::new(),
+            given_up: BTreeMap::new(),
+            blocked: BTreeMap::new(),
+            stopped: false,
+        })
+    }
+
+    /// Works until nothing is left to do or another process has written.
+    fn drive(
+        &mut self,
+        engine: &mut Engine,
+        plan: &Plan,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) -> Result<Drive, Error> {
+        let parts: HashMap<AssetKey, &PlanAsset> =
+            plan.assets.iter().map(|asset| (asset.asset.clone(), asset)).collect();
+        self.report_blocked(engine, plan, summary, events);
+        let mut schedule = self.schedule(engine, plan);
+        let mut overtaken = false;
+        loop {
+            overtaken |= engine.ledger.is_behind()?;
+            self.stopped |= self.control.is_cancelled();
+            if !overtaken && !self.stopped {
+                self.start_ready(engine, &parts, &mut schedule, summary, events)?;
+            }
+            if self.flights.is_empty() {
+                let finished = !overtaken || self.stopped || schedule.is_done();
+                return Ok(if finished { Drive::Finished } else { Drive::Overtaken });
+            }
+            self.record_starts(engine)?;
+            let first = self.done.recv().expect("workers live as long as there are flights");
+            let mut done = vec![first];
+            done.extend(self.done.try_iter());
+            self.record(engine, &parts, &mut schedule, done, summary, events)?;
+        }
+    }
+
+    fn schedule(&self, engine: &Engine, plan: &Plan) -> Schedule {
+        let job = |part: &PlanAsset| {
+            let mut open = part.open();
+            if let Some(given_up) = self.given_up.get(&part.asset) {
+                open -= given_up;
+            }
+            let edges = engine.planner.edges(&part.asset);
+            let link = |edge: &crate::plan::Edge| Link {
+                upstream: edge.upstream.clone(),
+                mapping: edge.mapping.clone(),
+            };
+            Job { asset: part.asset.clone(), open, links: edges.iter().map(link).collect() }
+        };
+        let mut schedule = Schedule::new(plan.assets.iter().map(job).collect());
+        for (place, part) in plan.assets.iter().enumerate() {
+            if let Some(given_up) = self.given_up.get(&part.asset) {
+                schedule.fail(place, given_up);
+            }
+        }
+        schedule
+    }
+
+    fn report_blocked(
+        &mut self,
+        engine: &Engine,
+        plan: &Plan,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) {
+        for part in &plan.assets {
+            let known = self.blocked.entry(part.asset.clone()).or_default();
+            let parts = &part.blocked - &*known;
+            *known |= &parts;
+            // A source that has no data is the reason, not a thing that could have been made.
+            if !parts.is_empty() && !engine.planner.def(&part.asset).is_source() {
+                summary.blocked += parts.len();
+                let (asset, reason) = (part.asset.clone(), ReasonCode::MissingInput);
+                events(engine, RunEvent::Blocked { asset, parts, reason });
+            }
+        }
+    }
+
+    /// Decides about what is ready until the workers have enough to do.
+    fn start_ready(
+        &mut self,
+        engine: &mut Engine,
+        parts: &HashMap<AssetKey, &PlanAsset>,
+        schedule: &mut Schedule,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) -> Result<(), Error> {
+        let mut settled = Settled::default();
+        loop {
+            // Twice as many as can run, so that no worker waits for the recording of results.
+            while self.flights.len() < self.jobs * 2 && settled.len() < BATCH_MAX {
+                let Some((place, part)) = schedule.next() else { break };
+                let asset = schedule.asset(place).clone();
+                let plan = parts[&asset];
+                let forced = plan.forced.contains(part);
+                match engine.planner.decide(&asset, part) {
+                    Decision::Verify { .. } if !forced => settled.verify(place, part),
+                    Decision::Restore { key, trace } if !forced => {
+                        settled.restore(place, part, key, trace);
+                    }
+                    Decision::Verify { key }
+                    | Decision::Restore { key, .. }
+                    | Decision::Run { key } => {
+                        self.start(engine, plan, place, part, key, schedule, summary, events)?;
+                    }
+                    Decision::Lost => self.give_up(engine, schedule, place, part, summary, events),
+                }
+            }
+            if settled.len() == 0 {
+                return Ok(());
+            }
+            let settled = std::mem::take(&mut settled);
+            super::record::settle(engine, self, parts, schedule, settled, summary, events)?;
+        }
+    }
+
+    /// An input lost its value since the plan was made.
+    fn give_up(
+        &mut self,
+        engine: &Engine,
+        schedule: &mut Schedule,
+        place: Place,
+        part: PartitionIdx,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) {
+        let parts = PartitionSet::from_iter([part]);
+        let asset = schedule.asset(place).clone();
+        summary.blocked += 1;
+        let reason = ReasonCode::MissingInput;
+        events(engine, RunEvent::Blocked { asset: asset.clone(), parts: parts.clone(), reason });
+        self.fail(engine, schedule, place, &parts, summary, events);
+    }
+
+    /// Takes a failure's consumers out of the schedule and says so.
+    pub(super) fn fail(
+        &mut self,
+        engine: &Engine,
+        schedule: &mut Schedule,
+        place: Place,
+        parts: &PartitionSet,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) {
+        *self.given_up.entry(schedule.asset(place).clone()).or_default() |= parts;
+        for (asset, parts) in schedule.fail(place, parts) {
+            summary.blocked += parts.len();
+            *self.given_up.entry(asset.clone()).or_default() |= &parts;
+            let reason = ReasonCode::UpstreamFailed;
+            events(engine, RunEvent::Blocked { asset, parts, reason });
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one flat step of the loop above")]
+    fn start(
+        &mut self,
+        engine: &mut Engine,
+        plan: &PlanAsset,
+        place: Place,
+        part: PartitionIdx,
+        key: Digest,
+        schedule: &mut Schedule,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) -> Result<(), Error> {
+        let def = engine.planner.def(&plan.asset).clone();
+        let step = match engine.step(&def, part, self.id, &self.staging) {
+            Ok(step) => step,
+            Err(error) => {
+                // What it reads cannot be had: its own failure, not the run's.
+                let reason = work::error_text(&error);
+                let failure = super::record::Unstarted { place, part, key, reason };
+                return super::record::unstarted(engine, self, schedule, failure, summary, events);
+            }
+        };
+        let guards = engine.guards(&step);
+        let partition = step.partition.clone();
+        let reasons = plan.reasons(part);
+        let snapshot = engine.ledger.rev();
+        let flight = Flight { place, key, snapshot, guards, reasons };
+        self.flights.insert((plan.asset.clone(), part), flight);
+        self.starts.push((plan.asset.clone(), part, engine.clock.now().timestamp_millis()));
+        events(engine, RunEvent::StepStarted { asset: plan.asset.clone(), partition, attempt: 1 });
+        let orders = self.orders.as_ref().expect("orders are taken until the run is finished");
+        orders
+            .send(Order { asset: plan.asset.clone(), part, step })
+            .expect("workers live until the run is finished");
+        Ok(())
+    }
+
+    /// Says in the store which attempts have started, before anything waits for them.
+    fn record_starts(&mut self, engine: &Engine) -> Result<(), Error> {
+        let starts = std::mem::take(&mut self.starts);
+        if starts.is_empty() {
+            return Ok(());
+        }
+        engine.ledger.write(|batch| {
+            for (asset, part, started_ms) in &starts {
+                let (part, started_ms) = (*part, *started_ms);
+                batch.tx().start_attempt(&NewAttempt {
+                    run: self.id,
+                    asset,
+                    part,
+                    attempt: 1,
+                    started_ms,
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    fn record(
+        &mut self,
+        engine: &mut Engine,
+        parts: &HashMap<AssetKey, &PlanAsset>,
+        schedule: &mut Schedule,
+        done: Vec<Done>,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) -> Result<(), Error> {
+        let landed = done.into_iter().map(|done| {
+            let flight = self.flights.remove(&(done.asset.clone(), done.part));
+            let flight = flight.expect("only what was started comes back");
+            super::record::Landed {
+                raced: flight.guards.iter().any(|(path, stat)| !is_same(path, stat)),
+                forced: parts[&done.asset].forced.contains(done.part),
+                place: flight.place,
+                key: flight.key,
+                snapshot: flight.snapshot,
+                reasons: flight.reasons,
+                done,
+            }
+        });
+        let landed: Vec<_> = landed.collect();
+        let failed = super::record::results(engine, self, schedule, landed, summary, events)?;
+        self.stopped |= failed && self.fail_fast;
+        Ok(())
+    }
+
+    fn finish(
+        mut self,
+        engine: &mut Engine,
+        plan: &Plan,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) -> Result<(), Error> {
+        drop(self.orders.take());
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                return Err(Error::WorkerDied);
+            }
+        }
+        let wanted: u64 = plan.assets.iter().map(|asset| asset.open().len()).sum();
+        let handled = summary.ran + summary.failed + summary.restored + summary.cut_off;
+        if self.stopped {
+            summary.cancelled = wanted.saturating_sub(handled + summary.blocked);
+        }
+        for asset in &plan.assets {
+            engine.planner.touch(&asset.asset);
+        }
+        engine.settle_closing(plan)?;
+        let state = match (self.control.is_cancelled(), summary.is_success()) {
+            (true, _) => RunState::Cancelled,
+            (false, true) => RunState::Success,
+            (false, false) => RunState::Failure,
+        };
+        let now = engine.clock.now().timestamp_millis();
+        engine
+            .ledger
+            .store_mut(|store| store.finish_run(self.id, state, now, &summary.counts()))?;
+        // What is left is empty or unwanted; the next recovery would remove it too.
+        let _ = std::fs::remove_dir_all(&self.staging);
+        drop(self.owner);
+        events(engine, RunEvent::Finished { summary: *summary });
+        Ok(())
+    }
+}
+
+/// Results that need no run, by asset.
+#[derive(Default)]
+pub(super) struct Settled {
+    pub verified: BTreeMap<Place, PartitionSet>,
+    pub restored: Vec<(Place, PartitionIdx, Digest, Trace)>,
+    count: usize,
+}
+
+impl Settled {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn verify(&mut self, place: Place, part: PartitionIdx) {
+        self.verified.entry(place).or_default().insert(part);
+        self.count += 1;
+    }
+
+    fn restore(&mut self, place: Place, part: PartitionIdx, key: Digest, trace: Trace) {
+        self.restored.push((place, part, key, trace));
+        self.count += 1;
+    }
+}
+
+fn workers(
+    engine: &Engine,
+    jobs: usize,
+    control: &Control,
+) -> (Sender<Order>, Receiver<Done>, Vec<std::thread::JoinHandle<()>>) {
+    let (orders, taken) = channel();
+    let (give, done) = channel();
+    let taken = Arc::new(Mutex::new(taken));
+    let lifeline = Lifeline::new();
+    let inline_max = engine.project.settings.inline_max_bytes;
+    let spawn = |_| {
+        let (taken, give, control) = (taken.clone(), give.clone(), control.clone());
+        let (cas, functions) = (engine.cas.clone(), engine.functions.clone());
+        let lifeline = lifeline.clone();
+        std::thread::spawn(move || {
+            let worker = Retrying::new(Worker::new(lifeline, functions));
+            work::work(worker, &taken, &give, &control, &cas, inline_max);
+        })
+    };
+    (orders, done, (0..jobs).map(spawn).collect())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn is_same(path: &std::path::Path, stat: &StatKey) -> bool {
+    std::fs::metadata(path).is_ok_and(|now| StatKey::of(&now) == *stat)
+}
+
+/// The key of a partition for messages.
+pub(super) fn partition_of(engine: &Engine, asset: &AssetKey, part: PartitionIdx) -> PartitionKey {
+    engine.planner.domain(asset).key(part).unwrap_or_else(PartitionKey::unpartitioned)
+}

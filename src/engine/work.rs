@@ -1,0 +1,372 @@
+//! Builds steps as plain data, and runs them on worker threads.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use super::Error;
+use super::observe::{SourceFile, extension, version};
+use super::open::Engine;
+use crate::base::{
+    AssetKey, Digest, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
+};
+use crate::cas::Cas;
+use crate::defs::partition::Cadence;
+use crate::defs::{Asset, Body, Missing, OutputDef, PartitionsDef, SourceDef};
+use crate::exec::{
+    Content, Control, Executor, Failure, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths,
+};
+use crate::io::{format_of, tree};
+use crate::plan::{Edge, key_order};
+
+/// What a worker gets.
+pub struct Order {
+    pub asset: AssetKey,
+    pub part: PartitionIdx,
+    pub step: Step,
+}
+
+/// What a worker hands back.
+pub struct Done {
+    pub asset: AssetKey,
+    pub part: PartitionIdx,
+    pub outcome: Outcome,
+    /// The result, already in the content store unless it is small.
+    pub result: Result<Stored, Failure>,
+}
+
+/// A result that is ready to be recorded.
+pub struct Stored {
+    pub output: Output,
+    /// Content that lives inside the database.
+    pub small: Option<Arc<[u8]>>,
+    /// Blobs that are in the content store: of the file, or of a tree.
+    pub blobs: Vec<(Digest, u64)>,
+}
+
+/// Takes orders until there are no more.
+pub fn work(
+    mut worker: impl Executor,
+    orders: &std::sync::Mutex<Receiver<Order>>,
+    done: &Sender<Done>,
+    control: &Control,
+    cas: &Cas,
+    inline_max: u64,
+) {
+    loop {
+        let order = match orders.lock() {
+            Ok(orders) => orders.recv(),
+            Err(_) => return,
+        };
+        let Ok(Order { asset, part, step }) = order else { return };
+        // A function of the user's program may panic; that is its failure, not the end of the run.
+        let ran = catch_unwind(AssertUnwindSafe(|| worker.run(&step, control)));
+        let mut outcome = ran.unwrap_or_else(|panic| panicked(&*panic));
+        let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
+        let result = made.and_then(|made| store(made, &step.asset, cas, inline_max));
+        if done.send(Done { asset, part, outcome, result }).is_err() {
+            return;
+        }
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("without a message");
+    Outcome {
+        result: Err(Failure::Function(format!("panicked: {text}"))),
+        log: None,
+        duration: std::time::Duration::ZERO,
+        metadata: Vec::new(),
+        warnings: Vec::new(),
+        attempt: 1,
+    }
+}
+
+fn store(made: Produced, asset: &Asset, cas: &Cas, inline_max: u64) -> Result<Stored, Failure> {
+    let fault = |error: crate::cas::Error| Failure::Store { reason: error_text(&error) };
+    match made {
+        Produced::Table { encoded, .. } => {
+            let bytes = encoded.bytes;
+            let (digest, size) = (Digest::of_blob(&bytes), bytes.len() as u64);
+            let schema = Some(encoded.schema);
+            let output = Output { kind: OutputKind::Table, digest, size, schema };
+            if size <= inline_max {
+                return Ok(Stored { output, small: Some(bytes.into()), blobs: vec![] });
+            }
+            cas.put_bytes(&bytes).map_err(fault)?;
+            Ok(Stored { output, small: None, blobs: vec![(digest, size)] })
+        }
+        Produced::File(path) => store_file(&path, asset, cas, inline_max),
+        Produced::Directory(path) => {
+            let mut sink = super::blobs::Sink::new(cas);
+            let stored = tree::store(&path, &mut sink)
+                .map_err(|error| Failure::Store { reason: error.to_string() })?;
+            // The files have been moved away; what is left is empty directories.
+            let _ = std::fs::remove_dir_all(&path);
+            let (kind, digest, size) =
+                (OutputKind::Tree, stored.digest, sink.size_of(&stored.digest));
+            let output = Output { kind, digest, size, schema: None };
+            Ok(Stored { output, small: None, blobs: sink.blobs })
+        }
+    }
+}
+
+fn store_file(path: &Path, asset: &Asset, cas: &Cas, inline_max: u64) -> Result<Stored, Failure> {
+    let io = |source: std::io::Error| Failure::Store { reason: source.to_string() };
+    let schema = match &asset.output {
+        OutputDef::File { name } => Some(name.clone()),
+        OutputDef::Table(_) | OutputDef::Directory | OutputDef::None => None,
+    };
+    let kind = OutputKind::File;
+    if std::fs::metadata(path).map_err(io)?.len() <= inline_max {
+        let bytes = std::fs::read(path).map_err(io)?;
+        let _ = std::fs::remove_file(path);
+        let (digest, size) = (Digest::of_blob(&bytes), bytes.len() as u64);
+        let output = Output { kind, digest, size, schema };
+        return Ok(Stored { output, small: Some(bytes.into()), blobs: vec![] });
+    }
+    let put = cas.put_file(path).map_err(|e| Failure::Store { reason: error_text(&e) })?;
+    let output = Output { kind, digest: put.digest, size: put.size, schema };
+    Ok(Stored { output, small: None, blobs: vec![(put.digest, put.size)] })
+}
+
+/// An error with its causes in one line.
+pub fn error_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text += &format!(": {next}");
+        cause = next.source();
+    }
+    text
+}
+
+impl Engine {
+    /// Everything that one execution needs, read as of now.
+    pub(super) fn step(
+        &self,
+        asset: &Arc<Asset>,
+        part: PartitionIdx,
+        run: RunId,
+        staging: &Path,
+    ) -> Result<Step, Error> {
+        let domain = self.planner.domain(&asset.key);
+        let partition = domain.key(part).unwrap_or_else(PartitionKey::unpartitioned);
+        let window = domain.window(part);
+        let mut inputs = Vec::new();
+        for edge in self.planner.edges(&asset.key).iter() {
+            inputs.push(self.input(edge, part)?);
+        }
+        let (zone, precise) = zone_of(&asset.partitions);
+        Ok(Step {
+            window: window.map(|window| sql_window(window, zone, precise)),
+            window_rfc3339: window.map(|window| rfc3339_window(window, zone)),
+            config: asset.config.clone(),
+            run,
+            attempt: 1,
+            paths: StepPaths {
+                root: self.root.clone(),
+                staging: staging.to_owned(),
+                log: self.log_path(run, &asset.key, &partition),
+            },
+            env: self.env.clone(),
+            log_max_bytes: self.project.settings.log_max_bytes,
+            timeout: asset.policy.timeout,
+            asset: asset.clone(),
+            partition,
+            inputs,
+        })
+    }
+
+    fn log_path(&self, run: RunId, asset: &AssetKey, partition: &PartitionKey) -> PathBuf {
+        let dir = self.dir.join("logs").join(run.to_string());
+        let name = if partition.is_unpartitioned() {
+            format!("{asset}.log")
+        } else {
+            format!("{asset}@{}.log", super::names::file_name(partition.as_str()))
+        };
+        dir.join(name)
+    }
+
+    fn input(&self, edge: &Edge, part: PartitionIdx) -> Result<Input, Error> {
+        let upstream = &self.project.assets[&edge.upstream];
+        let domain = self.planner.domain(&edge.upstream);
+        let mapped = edge.mapping.upstream_of_one(part);
+        let mut parts = Vec::new();
+        for member in key_order(domain, &mapped) {
+            let key = domain.key(member).unwrap_or_else(PartitionKey::unpartitioned);
+            let usable = self.planner.is_usable(&edge.upstream, member);
+            let found = if usable { self.parts_of(upstream, member, &key)? } else { Vec::new() };
+            match (found.is_empty(), edge.missing) {
+                (true, Missing::Error) => {
+                    let partition = format!("`{key}`");
+                    return Err(Error::NoResult { asset: edge.upstream.clone(), partition });
+                }
+                (true, Missing::Allow) | (false, _) => parts.extend(found),
+            }
+        }
+        let one_file = edge.mapping.is_single() && parts.len() <= 1;
+        Ok(Input { name: edge.upstream.clone(), single: one_file, parts })
+    }
+
+    /// The value of one partition as a step is given it; several for a source of several files.
+    pub(super) fn parts_of(
+        &self,
+        upstream: &Arc<Asset>,
+        part: PartitionIdx,
+        key: &PartitionKey,
+    ) -> Result<Vec<Part>, Error> {
+        match &upstream.body {
+            Body::Source(source) => self.source_parts(upstream, source, part, key),
+            Body::Sql(_) | Body::Command(_) | Body::Function(_) => {
+                let Some(output) = self.ledger.output(&upstream.key, part)? else {
+                    return Ok(Vec::new());
+                };
+                Ok(vec![self.result_part(upstream, key, output)?])
+            }
+        }
+    }
+
+    fn result_part(
+        &self,
+        upstream: &Asset,
+        key: &PartitionKey,
+        output: Output,
+    ) -> Result<Part, Error> {
+        let (format, extension) = match (&upstream.output, output.kind) {
+            (OutputDef::Table(format), OutputKind::Table) => {
+                (Some(*format), format.extension().to_owned())
+            }
+            (_, OutputKind::File | OutputKind::Table) => {
+                let name = output.schema.as_deref().unwrap_or("");
+                (format_of(Path::new(name)), extension(name).to_owned())
+            }
+            (_, OutputKind::Tree) => (None, String::new()),
+        };
+        let content = match (output.kind, self.ledger.small(&output.digest)?) {
+            (OutputKind::Tree, _) => {
+                let blobs =
+                    Arc::new(super::blobs::Source::new(self.cas.clone(), self.ledger.clone()));
+                Content::Tree { digest: output.digest, blobs }
+            }
+            (_, Some(bytes)) => Content::Inline(bytes),
+            (_, None) => Content::Blob(self.cas.path(&output.digest)),
+        };
+        let is_table = output.kind == OutputKind::Table;
+        Ok(Part {
+            key: key.clone(),
+            version: output.version(),
+            content_digest: output.digest,
+            content,
+            extension,
+            format,
+            schema: output.schema.filter(|_| is_table),
+            columns: Arc::default(),
+        })
+    }
+
+    fn source_parts(
+        &self,
+        upstream: &Arc<Asset>,
+        source: &SourceDef,
+        part: PartitionIdx,
+        key: &PartitionKey,
+    ) -> Result<Vec<Part>, Error> {
+        let SourceDef::Files { columns, .. } = source;
+        let columns = Arc::new(columns.clone());
+        let Some(files) = self.sources.get(&upstream.key) else { return Ok(Vec::new()) };
+        if let Some(split) = &files.split {
+            let cut = self.split_file(&upstream.key, split)?;
+            let Some(bytes) = cut.part(key.as_str()) else { return Ok(Vec::new()) };
+            let digest = Digest::of_blob(&bytes);
+            let extension = split.format.extension();
+            return Ok(vec![Part {
+                key: key.clone(),
+                version: version(&[digest], extension, &columns),
+                content_digest: digest,
+                content: Content::Inline(bytes.into()),
+                extension: extension.to_owned(),
+                format: Some(split.format),
+                schema: None,
+                columns,
+            }]);
+        }
+        let Some(files) = files.by_part.get(&part) else { return Ok(Vec::new()) };
+        let several = files.len() > 1;
+        let part = |file: &SourceFile| {
+            let extension = extension(&file.path);
+            Part {
+                key: if several { PartitionKey::new(file.path.as_str()) } else { key.clone() },
+                version: version(&[file.digest], extension, &columns),
+                content_digest: file.digest,
+                content: Content::File(self.root.join(&file.path)),
+                extension: extension.to_owned(),
+                format: format_of(Path::new(&file.path)),
+                schema: None,
+                columns: columns.clone(),
+            }
+        };
+        Ok(files.iter().map(part).collect())
+    }
+
+    pub(super) fn split_file(
+        &self,
+        asset: &AssetKey,
+        split: &super::observe::SplitSource,
+    ) -> Result<Arc<crate::io::SplitFile>, Error> {
+        let mut known = self.splits.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(cut) = known.get(&split.file.digest) {
+            return Ok(cut.clone());
+        }
+        let cut = Arc::new(split.read(&self.root, asset)?);
+        known.insert(split.file.digest, cut.clone());
+        Ok(cut)
+    }
+}
+
+/// The time zone of windows, and whether they begin at other times than midnight.
+fn zone_of(partitions: &PartitionsDef) -> (Tz, bool) {
+    match partitions {
+        PartitionsDef::TimeWindow(def) => {
+            let precise = match &def.cadence {
+                Cadence::Hourly { .. } => true,
+                Cadence::Daily { hour, minute }
+                | Cadence::Weekly { hour, minute, .. }
+                | Cadence::Monthly { hour, minute, .. } => (*hour, *minute) != (0, 0),
+                Cadence::Cron(text) => !text.trim_start().starts_with("0 0 "),
+            };
+            (def.timezone, precise)
+        }
+        PartitionsDef::Multi(dimensions) => dimensions
+            .values()
+            .find(|def| matches!(def, PartitionsDef::TimeWindow(_)))
+            .map_or((Tz::UTC, false), zone_of),
+        PartitionsDef::Unpartitioned | PartitionsDef::Static(_) | PartitionsDef::Dynamic(_) => {
+            (Tz::UTC, false)
+        }
+    }
+}
+
+/// As SQLite writes dates: a day where windows begin at midnight, else date and time.
+fn sql_window(window: TimeWindow, zone: Tz, precise: bool) -> (String, String) {
+    let form = if precise { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d" };
+    let text = |time: DateTime<Utc>| time.with_timezone(&zone).format(form).to_string();
+    (text(window.start), text(window.end))
+}
+
+fn rfc3339_window(window: TimeWindow, zone: Tz) -> (String, String) {
+    let text = |time: DateTime<Utc>| time.with_timezone(&zone).to_rfc3339();
+    (text(window.start), text(window.end))
+}
+
+/// The log of an outcome as the store keeps it: relative to the project's root.
+pub fn log_text(root: &Path, log: Option<&LogInfo>) -> Option<String> {
+    let path = &log?.path;
+    Some(path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned())
+}

@@ -1,0 +1,148 @@
+//! What a command finds in its environment, and the process that a command line stands for.
+//!
+//! The program is looked up here and started by its path: the standard library keeps to the fast
+//! `posix_spawn` only if it does not have to search a `PATH` that we set.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::Output;
+use crate::defs::{CommandLine, Word, WordPiece};
+use crate::exec::{Failure, Step};
+use crate::io::names::nearest;
+
+/// The variables of one step.
+pub(super) struct Environment {
+    /// All that the words of a command line may name.
+    ours: BTreeMap<String, OsString>,
+    /// Names of `ours` that are not put into the environment, since they would hide another.
+    hidden: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Environment {
+    pub(super) fn new(step: &Step, inputs: &[PathBuf], output: &Output, metadata: &Path) -> Self {
+        let mut this =
+            Environment { ours: BTreeMap::new(), hidden: Vec::new(), warnings: Vec::new() };
+        for (input, path) in step.inputs.iter().zip(inputs) {
+            this.add_input(step, input.name.as_str(), &input.name.variable(), path);
+        }
+        this.set(output.variable, &output.path);
+        this.set("GIORNATA_METADATA", metadata);
+        this.set("GIORNATA_ROOT", &step.paths.root);
+        this.set("GIORNATA_ASSET", step.asset.key.as_str());
+        this.set("GIORNATA_PARTITION", step.partition.as_str());
+        this.set("GIORNATA_RUN", step.run.to_string());
+        let config = serde_json::to_string(&step.config);
+        this.set("GIORNATA_CONFIG", config.expect("configuration has only string keys"));
+        if let Some((start, end)) = &step.window_rfc3339 {
+            this.set("GIORNATA_PARTITION_START", start);
+            this.set("GIORNATA_PARTITION_END", end);
+        }
+        this
+    }
+
+    fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.ours.insert(name.to_owned(), value.into());
+    }
+
+    fn add_input(&mut self, step: &Step, name: &str, short: &str, path: &Path) {
+        let long = format!("GIORNATA_INPUT_{}", short.to_uppercase());
+        if step.env.iter().any(|(inherited, _)| inherited == short) {
+            self.warnings.push(format!(
+                "`{name}` is not in ${short}, since the environment has a variable of this name; \
+                 use ${long}"
+            ));
+            self.hidden.push(short.to_owned());
+        }
+        self.set(short, path);
+        self.set(&long, path);
+    }
+
+    /// The process for a command line.
+    pub(super) fn command(&self, line: &CommandLine, step: &Step) -> Result<Command, Failure> {
+        let root = &step.paths.root;
+        let words: Vec<OsString> = match line {
+            CommandLine::Direct(words) => {
+                words.iter().map(|word| self.expand(word)).collect::<Result<_, _>>()?
+            }
+            CommandLine::Shell(text) => vec!["sh".into(), "-c".into(), text.into()],
+            CommandLine::Script { interpreter, path } => {
+                let words = interpreter.iter().map(OsString::from);
+                words.chain([root.join(path).into_os_string()]).collect()
+            }
+        };
+        let Some((program, arguments)) = words.split_first() else {
+            return Err(Failure::Unsupported("the command line is empty".to_owned()));
+        };
+        let mut command = Command::new(find_program(program, step)?);
+        command.args(arguments).current_dir(root).env_clear();
+        let inherited = step.env.iter().filter(|(name, _)| !is_ours(name));
+        command.envs(inherited.map(|(name, value)| (name, value)));
+        command.envs(self.ours.iter().filter(|(name, _)| !self.hidden.contains(name)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0);
+        Ok(command)
+    }
+
+    fn expand(&self, word: &Word) -> Result<OsString, Failure> {
+        let mut expanded = OsString::new();
+        for piece in word {
+            match piece {
+                WordPiece::Text(text) => expanded.push(text),
+                WordPiece::Variable(name) => {
+                    let value = self.ours.get(name);
+                    expanded.push(value.ok_or_else(|| self.unknown_variable(name))?);
+                }
+            }
+        }
+        Ok(expanded)
+    }
+}
+
+impl Environment {
+    fn unknown_variable(&self, name: &str) -> Failure {
+        let help = match nearest(name, self.ours.keys().map(String::as_str)) {
+            Some(near) => format!("did you mean `${near}`?"),
+            None => "it names neither an input nor `$output`".to_owned(),
+        };
+        Failure::Unsupported(format!("`${name}` in the command line is unknown; {help}"))
+    }
+}
+
+/// Variables of an outer run are not this step's.
+fn is_ours(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"GIORNATA_")
+}
+
+fn find_program(program: &OsStr, step: &Step) -> Result<PathBuf, Failure> {
+    let fail = |reason: String| Failure::Spawn { program: program.display().to_string(), reason };
+    if program.as_encoded_bytes().contains(&b'/') {
+        let path = step.paths.root.join(program);
+        return match (path.is_file(), is_executable(&path)) {
+            (true, true) => Ok(path),
+            (true, false) => Err(fail(
+                "the file is not executable; `chmod +x` it or name its interpreter".into(),
+            )),
+            (false, _) => {
+                Err(fail("there is no such file; paths start at the project's root".into()))
+            }
+        };
+    }
+    let path = step.env.iter().rev().find(|(name, _)| name == "PATH");
+    let path = path.map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value.as_os_str());
+    // An empty or relative entry means the directory in which the command starts.
+    let dirs = std::env::split_paths(path).map(|dir| step.paths.root.join(dir));
+    let found = dirs.map(|dir| dir.join(program)).find(|path| is_executable(path));
+    found.ok_or_else(|| {
+        fail("no program of this name is in $PATH; install it or give its path".into())
+    })
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,176 @@
+//! Files that a step needs for itself: its inputs where they are not in place, and names for its output.
+
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use super::failed;
+use crate::base::Digest;
+use crate::exec::{Content, Failure, Input, Part, Step};
+use crate::io::tree;
+
+/// The files of one attempt in the staging directory, removed when it is dropped.
+pub(super) struct Scratch {
+    staging: PathBuf,
+    stem: String,
+    made: Vec<PathBuf>,
+}
+
+impl Scratch {
+    pub(super) fn new(step: &Step) -> Scratch {
+        let name = format!("{}@{}", step.asset.key, step.partition);
+        let stem = format!("{}.{}", safe_name(&name), step.attempt);
+        Scratch { staging: step.paths.staging.clone(), stem, made: Vec::new() }
+    }
+
+    /// A path that only this attempt uses; nothing is there yet.
+    pub(super) fn file(&mut self, name: &str) -> PathBuf {
+        self.safe_file(&safe_name(name))
+    }
+
+    fn safe_file(&mut self, name: &str) -> PathBuf {
+        let path = self.staging.join(format!("{}.{name}", self.stem));
+        // An earlier process with this run's number may have died in this very step.
+        remove(&path);
+        self.made.push(path.clone());
+        path
+    }
+
+    /// Leaves a file to the receiver of the result.
+    pub(super) fn keep(&mut self, path: &Path) {
+        self.made.retain(|made| made != path);
+    }
+
+    /// Where the command finds each input, in order.
+    pub(super) fn inputs(&mut self, step: &Step) -> Result<Vec<PathBuf>, Failure> {
+        step.inputs.iter().map(|input| self.input(input)).collect()
+    }
+
+    fn input(&mut self, input: &Input) -> Result<PathBuf, Failure> {
+        if !input.single {
+            return self.directory(input);
+        }
+        let part = match input.parts.as_slice() {
+            [part] => part,
+            // Allowed to be missing: a path where nothing is.
+            [] => return Ok(self.file(input.name.as_str())),
+            several => {
+                let (name, found) = (input.name.to_string(), several.len());
+                let reason = format!("it has {found} partitions where one is expected");
+                return Err(Failure::Input { name, reason });
+            }
+        };
+        if let Content::File(path) = &part.content {
+            return Ok(path.clone());
+        }
+        let name = match part.key.is_unpartitioned() {
+            true => input.name.to_string(),
+            false => format!("{}@{}", input.name, part.key),
+        };
+        let path = self.safe_file(&file_name(&name, &part.extension));
+        place(part, &path)
+            .map_err(|reason| Failure::Input { name: input.name.to_string(), reason })?;
+        Ok(path)
+    }
+
+    /// A directory with a file for each partition.
+    fn directory(&mut self, input: &Input) -> Result<PathBuf, Failure> {
+        let dir = self.file(input.name.as_str());
+        fs::create_dir(&dir).map_err(failed("create", &dir))?;
+        for part in &input.parts {
+            let key = match part.key.is_unpartitioned() {
+                true => input.name.as_str(),
+                false => part.key.as_str(),
+            };
+            let placed = place(part, &dir.join(file_name(key, &part.extension)));
+            placed.map_err(|reason| Failure::Input { name: input.name.to_string(), reason })?;
+        }
+        Ok(dir)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.made.iter().for_each(|path| remove(path));
+    }
+}
+
+/// Removes a file, a link or a directory; what cannot be removed is left to the sweep of the run.
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
+/// Makes the part's content readable at `path`. A blob gets a link, not its own path, since programs
+/// go by a file's ending.
+fn place(part: &Part, path: &Path) -> Result<(), String> {
+    match &part.content {
+        Content::Inline(bytes) => fs::write(path, bytes).map_err(|error| error.to_string()),
+        Content::Blob(source) | Content::File(source) => {
+            symlink(source, path).map_err(|error| error.to_string())
+        }
+        Content::Tree { digest, blobs } => {
+            tree::write_out(digest, &**blobs, path).map_err(|error| error.to_string())
+        }
+    }
+}
+
+fn file_name(name: &str, extension: &str) -> String {
+    match extension {
+        "" => safe_name(name),
+        extension => format!("{}.{}", safe_name(name), safe_name(extension)),
+    }
+}
+
+const NAME_MAX: usize = 96;
+
+/// A name of a file for any text: what is not a letter, a digit or one of `._-@` is written as `%`
+/// and two digits, and a long text ends in a digest. Different texts have different names.
+pub(in crate::exec) fn safe_name(text: &str) -> String {
+    let mut name = String::with_capacity(text.len());
+    for (place, byte) in text.bytes().enumerate() {
+        match byte {
+            // A name that begins with a dot is hidden, and `.` and `..` are taken.
+            b'.' if place == 0 => name.push_str("%2E"),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'@' => {
+                name.push(byte.into());
+            }
+            _ => write!(name, "%{byte:02X}").expect("writing to a string does not fail"),
+        }
+    }
+    if name.len() > NAME_MAX {
+        let digest = Digest::of_blob(text.as_bytes()).to_string();
+        name.truncate(NAME_MAX - 18);
+        name.push_str("~~");
+        name.push_str(&digest[..16]);
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_safe_file_name() {
+        assert_eq!(safe_name("2014-07-01"), "2014-07-01");
+        assert_eq!(safe_name("a/b|c"), "a%2Fb%7Cc");
+        assert_eq!(safe_name(".."), "%2E.");
+    }
+
+    proptest! {
+        #[test]
+        fn different_texts_have_different_names(a in "\\PC*|[a-z/.]{90,200}", b in "\\PC*") {
+            let name = safe_name(&a);
+            prop_assert!(name.len() <= NAME_MAX && !name.contains('/') && name != ".." && name != ".");
+            prop_assert_eq!(a == b, name == safe_name(&b));
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Reads the files one after the other and gathers what they declare.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::asset::{self, Code, Context, Draft, Fields};
+use super::diagnostic::{Diagnostic, Place, SourceText, did_you_mean};
+use super::files::{Tree, Walked};
+use super::header::{self, HEAD_BYTES};
+use super::manifest::{self, Manifest};
+use super::node::{Entry, Kind, Node, Sink, Table, Value};
+use super::{Error, Loaded, PROJECT_FILE, graph, script, source, toml, yaml};
+use crate::base::AssetKey;
+use crate::defs::Project;
+
+/// Kinds of definitions that later versions read.
+const LATER: &[&str] = &["jobs", "schedules", "sensors", "resources", "io"];
+
+/// The YAML reader recurses, and a file nested as deep as is allowed needs more stack than a test or
+/// a worker thread has: about 5 MB measured in a debug build. Memory is taken only as it is used.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Loads a project, on a thread with a stack of known size.
+pub(super) fn load(tree: &(dyn Tree + Sync)) -> Result<Loaded, Error> {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || load_here(tree))
+            .map_err(Error::Thread)?
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
+    let path = PathBuf::from(PROJECT_FILE);
+    let bytes = tree.read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+    let mut sink = Sink::default();
+    let text = text(&path, bytes).unwrap_or_else(|diagnostic| {
+        sink.push(*diagnostic);
+        SourceText::new(path, "")
+    });
+    let (root, problems) = toml::parse(&text.text, &text, &|offset| offset);
+    problems.into_iter().for_each(|problem| sink.push(problem));
+    let unreadable = sink.errors() > 0;
+    let manifest = manifest::read(Value { file: &text, node: &root }, &mut sink)
+        .expect("the root of a TOML text is a table");
+    let mut loader = Loader {
+        tree,
+        manifest: &manifest,
+        sink,
+        drafts: Vec::new(),
+        lost: BTreeSet::new(),
+        files: vec![PathBuf::from(PROJECT_FILE)],
+    };
+    loader.tables(manifest.sources, manifest.assets);
+    loader.walk();
+    let Loader { mut sink, mut drafts, lost, files, .. } = loader;
+    if unreadable || manifest.doubtful {
+        distrust(&mut drafts, &mut sink);
+    }
+    let resolved = graph::resolve(drafts, lost, &mut sink);
+    let project = Project {
+        name: manifest.name.clone().unwrap_or_else(|| tree.name()),
+        timezone: manifest.sets.timezone,
+        assets: resolved.assets,
+        partition_sets: manifest.sets.named.clone(),
+        broken: resolved.broken,
+        settings: manifest.settings.clone(),
+    };
+    Ok(Loaded { project, diagnostics: sorted(sink.diagnostics), files })
+}
+
+/// With defaults, exclusions or the time zone unknown, what an asset is to be is unknown as well.
+fn distrust(drafts: &mut [Draft], sink: &mut Sink) {
+    let keys: Vec<AssetKey> = drafts.iter().map(|draft| draft.asset.key.clone()).collect();
+    drafts.iter_mut().for_each(|draft| draft.sound = false);
+    let project_file = |it: &&mut Diagnostic| it.file == Path::new(PROJECT_FILE) && it.is_error();
+    for diagnostic in sink.diagnostics.iter_mut().filter(project_file) {
+        if diagnostic.disables.is_empty() {
+            diagnostic.disables.clone_from(&keys);
+        }
+    }
+}
+
+/// By place; the same complaint about one default or one template for many assets becomes one.
+fn sorted(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    diagnostics.sort_by(|a, b| {
+        let key = |it: &Diagnostic| (it.span.start, it.span.end);
+        (&a.file, key(a), &a.message).cmp(&(&b.file, key(b), &b.message))
+    });
+    diagnostics.dedup_by(|next, first| {
+        let same_place = next.file == first.file && next.span == first.span;
+        let same_words = if first.label.is_empty() {
+            next.message == first.message
+        } else {
+            next.label == first.label && next.help == first.help
+        };
+        if same_place && same_words {
+            let all: BTreeSet<AssetKey> =
+                first.disables.drain(..).chain(next.disables.drain(..)).collect();
+            first.disables = all.into_iter().collect();
+        }
+        same_place && same_words
+    });
+    diagnostics
+}
+
+/// The bytes of a file as text; a file that is none is shown up to the first bad byte.
+fn text(path: &Path, bytes: Vec<u8>) -> Result<Arc<SourceText>, Box<Diagnostic>> {
+    let path = path.to_path_buf();
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(SourceText::new(path, text)),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let bytes = error.as_bytes();
+            let end =
+                bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |it| at + it);
+            let text: Arc<str> = String::from_utf8_lossy(&bytes[..end]).into();
+            let file = SourceText::new(path, text);
+            let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+            let message = format!("this file is not UTF-8 (first bad byte at offset {at})");
+            Err(Box::new(Place { file, span }.error(message).label("no UTF-8 from here on")))
+        }
+    }
+}
+
+struct Loader<'a> {
+    tree: &'a dyn Tree,
+    manifest: &'a Manifest<'a>,
+    sink: Sink,
+    drafts: Vec<Draft>,
+    lost: BTreeSet<AssetKey>,
+    files: Vec<PathBuf>,
+}
+
+impl Loader<'_> {
+    fn walk(&mut self) {
+        let exclude = &self.manifest.exclude;
+        for walked in self.tree.walk(&self.manifest.assets_dir, &|path| exclude.is_match(path)) {
+            match walked {
+                Walked::File(path) if is_yaml(&path) => self.yaml_file(&path),
+                Walked::File(path) => self.script_file(&path),
+                Walked::Unreadable(path, reason) => self.unreadable(&path, &reason),
+            }
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, reason: &str) {
+        let file = SourceText::new(path, "");
+        let message = format!("`{}` cannot be read: {reason}", path.display());
+        let place = Place { file, span: 0..0 };
+        // Whether anything else was meant as a definition nobody can say.
+        self.sink.push(if is_yaml(path) { place.error(message) } else { place.warning(message) });
+    }
+
+    fn yaml_file(&mut self, path: &Path) {
+        self.files.push(path.to_path_buf());
+        let bytes = match self.tree.read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => return self.unreadable(path, &error.to_string()),
+        };
+        let probable = probable_names(&String::from_utf8_lossy(&bytes));
+        let read = text(path, bytes).and_then(|file| Ok((yaml::parse(&file)?, file)));
+        match read {
+            Ok((root, file)) => self.yaml(Value { file: &file, node: &root }),
+            Err(mut diagnostic) => {
+                diagnostic.disables = probable.clone();
+                self.lost.extend(probable);
+                self.sink.push(*diagnostic);
+            }
+        }
+    }
+
+    fn yaml(&mut self, root: Value<'_>) {
+        if root.node.kind == Kind::Null {
+            return;
+        }
+        let Some(table) = root.as_table() else {
+            let help = "a file of definitions begins with `sources:` or `assets:`";
+            self.sink.push(root.place().error("this file is no table").help(help));
+            return;
+        };
+        repeated_keys(table.entries, root.file, &mut self.sink);
+        for (entry, value) in table.iter() {
+            match entry.key.as_str() {
+                key if key.starts_with('.') => repeated_below(value, &mut self.sink),
+                "sources" | "assets" if value.node.kind == Kind::Null => {}
+                "sources" => {
+                    let sources = value.table("sources", &mut self.sink);
+                    self.tables(sources, None);
+                }
+                "assets" => {
+                    let assets = value.table("assets", &mut self.sink);
+                    self.tables(None, assets);
+                }
+                key if LATER.contains(&key) => {
+                    let message = format!("`{key}` is not supported yet by this version");
+                    self.sink.push(table.key_place(entry).warning(message).label("left out"));
+                }
+                key => {
+                    let known = ["sources", "assets"].into_iter().chain(LATER.iter().copied());
+                    let help = did_you_mean(key, known).unwrap_or_else(|| {
+                        "known are `sources` and `assets`; a key that begins with a dot is left out".to_owned()
+                    });
+                    let message = format!("a file of definitions has no key `{key}`");
+                    let place = table.key_place(entry);
+                    self.sink.push(place.error(message).label("unknown key").help(help));
+                }
+            }
+        }
+    }
+
+    /// Reads the sources and the assets of two tables.
+    fn tables(&mut self, sources: Option<Table<'_>>, assets: Option<Table<'_>>) {
+        for (table, is_source) in [(sources, true), (assets, false)] {
+            let Some(table) = table else { continue };
+            for (entry, value) in table.iter() {
+                let place = table.key_place(entry);
+                let Some(key) = self.key(&entry.key, &place) else { continue };
+                let (own, sound) = self.sink.about(&key, |sink| {
+                    repeated_below(value, sink);
+                    value.table(&entry.key, sink)
+                });
+                let mut draft = match own {
+                    None => asset::unreadable(key, place),
+                    Some(own) if is_source => {
+                        source::read(&key, place, own, &self.manifest.sets, &mut self.sink)
+                    }
+                    Some(own) => self.asset(&key, place, own, Code::Keys),
+                };
+                draft.sound &= sound;
+                self.drafts.push(draft);
+            }
+        }
+    }
+
+    fn key(&mut self, name: &str, place: &Place) -> Option<AssetKey> {
+        match AssetKey::parse(name) {
+            Ok(key) => Some(key),
+            Err(error) => {
+                self.sink.push(place.error(error.to_string()).label("no name"));
+                None
+            }
+        }
+    }
+
+    fn asset(&mut self, key: &AssetKey, place: Place, own: Table<'_>, code: Code) -> Draft {
+        let file = place.path();
+        let below = file.strip_prefix(&self.manifest.assets_dir).unwrap_or(file);
+        let matching = self.manifest.defaults.iter().filter(|defaults| {
+            [file, below, Path::new(key.as_str())].iter().any(|it| defaults.path.is_match(it))
+        });
+        let fields = Fields { own, defaults: matching.map(|defaults| defaults.table).collect() };
+        let tree = self.tree;
+        let context = Context {
+            sets: &self.manifest.sets,
+            config: &self.manifest.config,
+            is_file: &|path| tree.is_file(path),
+        };
+        asset::read(key, place, &fields, code, &context, &mut self.sink)
+    }
+
+    fn script_file(&mut self, path: &Path) {
+        match self.tree.head(path, HEAD_BYTES) {
+            Ok(head) if header::has_marker(&head) => {}
+            Ok(_) => return,
+            Err(error) => return self.unreadable(path, &error.to_string()),
+        }
+        let name = script::name(path, &self.manifest.assets_dir);
+        let key = AssetKey::parse(&name);
+        let bytes = match self.tree.read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => return self.unreadable(path, &error.to_string()),
+        };
+        let file = match text(path, bytes) {
+            Ok(file) => file,
+            Err(mut diagnostic) => {
+                self.files.push(path.to_path_buf());
+                diagnostic.disables.extend(key.clone().ok());
+                self.lost.extend(key.ok());
+                self.sink.push(*diagnostic);
+                return;
+            }
+        };
+        let Some(script) = script::read(&file) else { return };
+        self.files.push(path.to_path_buf());
+        let Some(key) = self.key(&name, &script.marker) else { return };
+        let own = Value { file: &file, node: &script.table }.as_table();
+        let problems = script.problems;
+        let ((), sound) =
+            self.sink.about(&key, |sink| problems.into_iter().for_each(|it| sink.push(it)));
+        let mut draft = match own {
+            Some(own) if sound => self.asset(&key, script.marker, own, script.code),
+            // With half a header the rest would only be misunderstood.
+            Some(_) | None => asset::unreadable(key, script.marker),
+        };
+        draft.sound &= sound;
+        self.drafts.push(draft);
+    }
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+/// Reports keys that stand in one table twice.
+fn repeated_keys(entries: &[Entry], file: &Arc<SourceText>, sink: &mut Sink) {
+    let mut seen = std::collections::BTreeMap::new();
+    for entry in entries {
+        let Some(first) = seen.insert(entry.key.as_str(), entry) else { continue };
+        let place = Place { file: Arc::clone(file), span: entry.key_span.clone() };
+        sink.push(
+            place
+                .error(format!("the key `{}` is there twice", entry.key))
+                .label("again here")
+                .related(first.key_span.clone(), "first here"),
+        );
+    }
+}
+
+fn repeated_below(value: Value<'_>, sink: &mut Sink) {
+    let mut open: Vec<&Node> = vec![value.node];
+    while let Some(node) = open.pop() {
+        match &node.kind {
+            Kind::Table(entries) => {
+                repeated_keys(entries, value.file, sink);
+                open.extend(entries.iter().map(|entry| &entry.value));
+            }
+            Kind::List(items) => open.extend(items),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Date(_) => {}
+        }
+    }
+}
+
+/// The names that a YAML file which cannot be parsed probably declares: keys one level below
+/// `assets:` and `sources:`. Without them, whatever reads those would be reported as well.
+fn probable_names(text: &str) -> Vec<AssetKey> {
+    let mut names = Vec::new();
+    let mut inside = false;
+    let mut indent = None;
+    for line in text.lines() {
+        let content = line.trim_start();
+        let depth = line.len() - content.len();
+        if content.is_empty() || content.starts_with('#') {
+            continue;
+        }
+        if depth == 0 {
+            inside = content.starts_with("assets:") || content.starts_with("sources:");
+            indent = None;
+        } else if inside && *indent.get_or_insert(depth) == depth {
+            let name = content.split(':').next().unwrap_or_default().trim_matches(['"', '\'', ' ']);
+            names.extend(AssetKey::parse(name));
+        }
+    }
+    names
+}

@@ -1,0 +1,206 @@
+//! Reads `giornata.toml`: what holds for the whole project.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use chrono_tz::Tz;
+use globset::{Glob, GlobMatcher, GlobSet, GlobSetBuilder};
+
+use super::asset::COMMON_KEYS;
+use super::command::inside;
+use super::node::{Sink, Table, Value};
+use super::partitions::{self, Sets};
+use super::policy;
+use crate::defs::{Durability, Settings};
+
+const KEYS: &[&str] = &[
+    "name",
+    "timezone",
+    "exclude",
+    "assets",
+    "sources",
+    "settings",
+    "partitions",
+    "config",
+    "defaults",
+];
+const SETTINGS: &[&str] = &["jobs", "inline_max", "durability", "log_max"];
+/// The largest output that may live inside the database.
+const INLINE_LIMIT: u64 = 16 << 10;
+
+/// What `giornata.toml` says, apart from the assets and sources in it.
+pub(super) struct Manifest<'a> {
+    pub name: Option<String>,
+    pub exclude: GlobSet,
+    pub assets_dir: PathBuf,
+    pub settings: Settings,
+    pub sets: Sets,
+    pub config: BTreeMap<String, serde_json::Value>,
+    /// In order; a later one goes before an earlier one.
+    pub defaults: Vec<Defaults<'a>>,
+    pub assets: Option<Table<'a>>,
+    pub sources: Option<Table<'a>>,
+    /// Something that holds for every asset cannot be read, so that none can be trusted.
+    pub doubtful: bool,
+}
+
+/// Keys for assets whose file or name a glob matches.
+pub(super) struct Defaults<'a> {
+    pub path: GlobMatcher,
+    pub table: Table<'a>,
+}
+
+pub(super) fn read<'a>(root: Value<'a>, sink: &mut Sink) -> Option<Manifest<'a>> {
+    let table = root.as_table()?;
+    let errors = sink.errors();
+    table.allow(KEYS, "giornata.toml", sink);
+    let timezone = table.get("timezone").and_then(|value| partitions::read_timezone(value, sink));
+    let assets = table.get("assets");
+    let assets_dir = assets.filter(|value| value.as_table().is_none());
+    let config = table.get("config").and_then(|value| value.table("config", sink));
+    let assets_dir = assets_dir.and_then(|value| directory(value, sink));
+    let name = table.get("name").and_then(|value| value.text("name", sink)).map(str::to_owned);
+    let exclude = exclude(table, sink);
+    let settings = settings(table, sink);
+    let defaults = defaults(table, sink);
+    // What follows concerns only those who name it.
+    let doubtful = sink.errors() != errors;
+    Some(Manifest {
+        name,
+        exclude,
+        assets_dir: assets_dir.unwrap_or_else(|| PathBuf::from("assets")),
+        settings,
+        sets: sets(table, timezone.unwrap_or(Tz::UTC), sink),
+        config: config
+            .into_iter()
+            .flat_map(Table::iter)
+            .map(|(entry, value)| (entry.key.clone(), value.json()))
+            .collect(),
+        defaults,
+        assets: assets.and_then(Value::as_table),
+        sources: table.get("sources").and_then(|value| value.table("sources", sink)),
+        doubtful,
+    })
+}
+
+fn directory(value: Value<'_>, sink: &mut Sink) -> Option<PathBuf> {
+    let text = value.text("assets", sink)?;
+    let path = inside(text);
+    if path.is_none() {
+        sink.push(
+            value
+                .place()
+                .error("`assets` must be a directory inside the project")
+                .label("leads outside"),
+        );
+    }
+    path
+}
+
+fn exclude(table: Table<'_>, sink: &mut Sink) -> GlobSet {
+    let globs = table.get("exclude").map(|value| value.texts("exclude", sink)).unwrap_or_default();
+    let mut builder = GlobSetBuilder::new();
+    for (text, place) in globs {
+        match Glob::new(text.trim_end_matches('/')) {
+            Ok(glob) => {
+                builder.add(glob);
+                // What is wholly left out need not be listed.
+                if let Some(Ok(dir)) = text.strip_suffix("/**").map(Glob::new) {
+                    builder.add(dir);
+                }
+            }
+            Err(error) => {
+                let message = format!("`{text}` is no glob: {}", error.kind());
+                sink.push(place.error(message).label("in `exclude`"));
+            }
+        }
+    }
+    builder.build().unwrap_or_else(|_| GlobSet::empty())
+}
+
+fn settings(table: Table<'_>, sink: &mut Sink) -> Settings {
+    let mut settings = Settings::default();
+    let Some(table) = table.get("settings").and_then(|value| value.table("settings", sink)) else {
+        return settings;
+    };
+    table.allow(SETTINGS, "`settings`", sink);
+    if let Some(value) = table.get("jobs") {
+        let jobs = value.integer("jobs", 1..100_001, sink);
+        settings.jobs = jobs.and_then(|jobs| usize::try_from(jobs).ok());
+    }
+    if let Some(value) = table.get("inline_max")
+        && let Some(size) = policy::size(value, "inline_max", sink)
+    {
+        if size > INLINE_LIMIT {
+            let message = format!("`inline_max` can be at most {INLINE_LIMIT} bytes");
+            sink.push(value.place().error(message).label("too large"));
+        } else {
+            settings.inline_max_bytes = size;
+        }
+    }
+    if let Some(value) = table.get("durability") {
+        settings.durability = match value.word("durability", &["batch", "safe", "fast"], sink) {
+            Some("safe") => Durability::Safe,
+            Some("fast") => Durability::Fast,
+            Some(_) | None => Durability::Batch,
+        };
+    }
+    if let Some(size) = table.get("log_max").and_then(|it| policy::size(it, "log_max", sink)) {
+        settings.log_max_bytes = size;
+    }
+    settings
+}
+
+fn sets(table: Table<'_>, timezone: Tz, sink: &mut Sink) -> Sets {
+    let mut sets = Sets { timezone, named: BTreeMap::new(), broken: Vec::new() };
+    let Some(table) = table.get("partitions").and_then(|value| value.table("partitions", sink))
+    else {
+        return sets;
+    };
+    let mut named = BTreeMap::new();
+    for (entry, value) in table.iter() {
+        // A set sees the sets before it, so that no two can name each other.
+        sets.named.clone_from(&named);
+        match partitions::read_named(&entry.key, value, &sets, sink) {
+            Some(def) => {
+                named.insert(entry.key.clone(), def);
+            }
+            None => sets.broken.push(entry.key.clone()),
+        }
+    }
+    sets.named = named;
+    sets
+}
+
+fn defaults<'a>(table: Table<'a>, sink: &mut Sink) -> Vec<Defaults<'a>> {
+    let Some(value) = table.get("defaults") else { return Vec::new() };
+    let items = value.list("defaults", sink).unwrap_or_default();
+    let mut defaults = Vec::new();
+    for item in items {
+        let Some(table) = item.table("defaults", sink) else { continue };
+        let known = table.allow(&[COMMON_KEYS, &["path"]].concat(), "`defaults`", sink);
+        let Some(path) = table.get("path") else {
+            if !known {
+                continue;
+            }
+            sink.push(
+                table
+                    .place()
+                    .error("`defaults` does not say for which assets")
+                    .label("no `path` here")
+                    .help("for example `path = \"mart/**\"`, or `path = \"**\"` for all"),
+            );
+            continue;
+        };
+        let Some(text) = path.text("path", sink) else { continue };
+        match Glob::new(text) {
+            Ok(glob) => defaults.push(Defaults { path: glob.compile_matcher(), table }),
+            Err(error) => {
+                let message = format!("`{text}` is no glob: {}", error.kind());
+                sink.push(path.place().error(message).label("in `path`"));
+            }
+        }
+    }
+    defaults.reverse();
+    defaults
+}

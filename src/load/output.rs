@@ -1,0 +1,138 @@
+//! Decides what a step leaves behind (`output`, `output_dir`, `format`), where it is also put
+//! (`export`), and what is checked about it (`checks`).
+
+use super::asset::Fields;
+use super::command::inside;
+use super::diagnostic::Place;
+use super::node::{Sink, Value};
+use crate::base::AssetKey;
+use crate::defs::{Check, OutputDef, PartitionsDef, TableFormat};
+
+/// What makes the result, as far as its form depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Maker {
+    Sql,
+    Command,
+}
+
+pub(super) fn read(
+    fields: &Fields<'_>,
+    key: &AssetKey,
+    maker: Maker,
+    sink: &mut Sink,
+) -> OutputDef {
+    if let Some(value) = fields.get("outputs") {
+        sink.push(value.place().error("`outputs` is not supported yet by this version").help(
+            "one result a partition: `output: name.csv`, or a directory: `output_dir: true`",
+        ));
+    }
+    let [output, directory, format] = fields.first_of(["output", "output_dir", "format"]);
+    let file = output.and_then(|value| file_name(value, sink));
+    let is_directory = directory.and_then(|value| value.boolean("output_dir", sink)) == Some(true);
+    let format = format.and_then(|value| table_format(value, sink));
+    match maker {
+        Maker::Sql => {
+            let wrong = if is_directory { directory } else { output };
+            if let Some(value) = wrong.filter(|_| is_directory || file.is_some()) {
+                sink.push(
+                    value
+                        .place()
+                        .error("a SQL asset makes a table, no file of its own")
+                        .help("`format: csv` or `format: jsonl` says how it is kept, `export` where it is also put"),
+                );
+            }
+            OutputDef::Table(format.unwrap_or(TableFormat::Csv))
+        }
+        Maker::Command if is_directory => {
+            if let Some(value) = output {
+                let message = "`output` and `output_dir` exclude each other";
+                sink.push(value.place().error(message).label("a step makes a file or a directory"));
+            }
+            OutputDef::Directory
+        }
+        Maker::Command => match (format, file) {
+            (Some(format), _) => OutputDef::Table(format),
+            (None, Some(name)) => OutputDef::File { name },
+            (None, None) => {
+                let name = key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+                OutputDef::File { name }
+            }
+        },
+    }
+}
+
+fn file_name(value: Value<'_>, sink: &mut Sink) -> Option<String> {
+    let name = value.text("output", sink)?;
+    if !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']) {
+        return Some(name.to_owned());
+    }
+    sink.push(
+        value
+            .place()
+            .error(format!("`output` must be the name of a file, not `{name}`"))
+            .label("a name without `/`")
+            .help("results live in the store; `export: PATH` also puts them at a path of yours"),
+    );
+    None
+}
+
+fn table_format(value: Value<'_>, sink: &mut Sink) -> Option<TableFormat> {
+    Some(match value.word("format", &["csv", "jsonl"], sink)? {
+        "jsonl" => TableFormat::JsonLines,
+        _ => TableFormat::Csv,
+    })
+}
+
+/// Reads `export`, with `{asset}` put in: a default for many assets needs it.
+pub(super) fn export(
+    fields: &Fields<'_>,
+    key: &AssetKey,
+    partitions: &PartitionsDef,
+    sink: &mut Sink,
+) -> Option<(String, Place)> {
+    let value = fields.get("export")?;
+    let text = value.text("export", sink)?;
+    let place = value.place();
+    let partitioned = *partitions != PartitionsDef::Unpartitioned;
+    let path = text.replace("{asset}", key.as_str());
+    let rest = path.replace("{partition}", "");
+    let mistake = if rest.contains(['{', '}']) {
+        Some(("`export` knows `{partition}` and `{asset}` only", "something else in braces"))
+    } else if partitioned && !path.contains("{partition}") {
+        Some((
+            "the `export` of a partitioned asset must contain `{partition}`",
+            "every partition would have this path",
+        ))
+    } else if !partitioned && path.contains("{partition}") {
+        Some(("`export` names `{partition}`, but the asset has no partitions", "no partitions"))
+    } else if text.is_empty() || (!text.starts_with('/') && inside(&path).is_none()) {
+        Some(("`export` must stay inside the project, or be an absolute path", "leads outside"))
+    } else {
+        None
+    };
+    if let Some((message, label)) = mistake {
+        sink.push(place.error(message).label(label));
+        return None;
+    }
+    Some((path, place))
+}
+
+pub(super) fn checks(fields: &Fields<'_>, output: &OutputDef, sink: &mut Sink) -> Vec<Check> {
+    let Some(value) = fields.get("checks") else { return Vec::new() };
+    let mut checks = Vec::new();
+    for (text, place) in value.texts("checks", sink) {
+        match Check::parse(&text) {
+            Ok(check) => checks.push(check),
+            Err(error) => sink.push(place.error(error.to_string()).label("unknown check")),
+        }
+    }
+    if !matches!(output, OutputDef::Table(_)) && fields.own("checks").is_some() {
+        sink.push(
+            value
+                .place()
+                .error("checks look at rows, and this asset makes no table")
+                .help("`format: csv` says that a command writes rows"),
+        );
+    }
+    checks
+}

@@ -1,0 +1,121 @@
+//! Reads how a step is run and how long its result stays good: `retries`, `timeout`, `ttl`,
+//! `volatile`; and the units in which durations and sizes are written.
+
+use std::time::Duration;
+
+use super::asset::Fields;
+use super::node::{Kind, Sink, Value};
+use crate::defs::{Backoff, Policy, Retries};
+
+pub(super) fn read(fields: &Fields<'_>, sink: &mut Sink) -> Policy {
+    let timeout = fields.get("timeout").and_then(|value| duration(value, "timeout", sink));
+    let ttl = fields.get("ttl").and_then(|value| duration(value, "ttl", sink));
+    let volatile = fields.get("volatile").and_then(|value| value.boolean("volatile", sink));
+    let retries = fields.get("retries").map(|value| retries(value, sink)).unwrap_or_default();
+    Policy { retries, timeout, ttl, volatile: volatile.unwrap_or(false) }
+}
+
+fn retries(value: Value<'_>, sink: &mut Sink) -> Retries {
+    let count = |value: Value<'_>, sink: &mut Sink| {
+        let max = value.integer("retries", 0..1001, sink);
+        max.and_then(|max| u32::try_from(max).ok()).unwrap_or(0)
+    };
+    if matches!(value.node.kind, Kind::Number(_)) {
+        return Retries { max: count(value, sink), ..Retries::default() };
+    }
+    let Some(table) = value.as_table() else {
+        let place = value.place();
+        sink.push(
+            place
+                .error("`retries` must be a number or a table")
+                .label("expected a number or a table")
+                .help("for example `retries: {max: 3, delay: 30s, backoff: exponential}`"),
+        );
+        return Retries::default();
+    };
+    let known = table.allow(&["max", "delay", "backoff"], "`retries`", sink);
+    let max = match table.get("max") {
+        Some(max) => count(max, sink),
+        None if !known => 0,
+        None => {
+            sink.push(
+                table.place().error("`retries` does not say how many").label("no `max` here"),
+            );
+            0
+        }
+    };
+    let delay = table.get("delay").and_then(|value| duration(value, "delay", sink));
+    let backoff = table
+        .get("backoff")
+        .and_then(|value| value.word("backoff", &["constant", "linear", "exponential"], sink));
+    let backoff = match backoff {
+        Some("linear") => Backoff::Linear,
+        Some("exponential") => Backoff::Exponential,
+        Some(_) | None => Backoff::Constant,
+    };
+    Retries { max, delay: delay.unwrap_or_default(), backoff }
+}
+
+/// A duration such as `10m` or `1h 30m`.
+pub(super) fn duration(value: Value<'_>, what: &str, sink: &mut Sink) -> Option<Duration> {
+    let text = value.written(what, sink)?;
+    let read = humantime::parse_duration(&text).ok().filter(|duration| !duration.is_zero());
+    if read.is_none() {
+        sink.push(
+            value
+                .place()
+                .error(format!("`{what}` must be a duration, not `{text}`"))
+                .label("expected a number and a unit")
+                .help("for example `30s`, `10m` or `1h 30m`"),
+        );
+    }
+    read
+}
+
+/// A size such as `64MB`, `4KiB`, or a plain number of bytes.
+pub(super) fn size(value: Value<'_>, what: &str, sink: &mut Sink) -> Option<u64> {
+    let text = value.written(what, sink)?;
+    let read = parse_size(&text);
+    if read.is_none() {
+        sink.push(
+            value
+                .place()
+                .error(format!("`{what}` must be a size, not `{text}`"))
+                .label("expected a number and a unit")
+                .help("for example `4096`, `64MB` or `16KiB`"),
+        );
+    }
+    read
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let factor = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1_000,
+        "kib" => 1 << 10,
+        "m" | "mb" => 1_000_000,
+        "mib" => 1 << 20,
+        "g" | "gb" => 1_000_000_000,
+        "gib" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_decimal_and_binary_units() {
+        for (text, size) in [("4096", 4096), ("64MB", 64_000_000), ("16 KiB", 16 << 10)] {
+            assert_eq!(parse_size(text), Some(size));
+        }
+        for text in ["", "MB", "1 XB", "-1", "99999999999GB", "1.5MB"] {
+            assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Reads one source: the pattern of its files, and how they or their rows fall into partitions.
+
+use std::collections::BTreeMap;
+
+use super::asset::{Draft, Fields, unreadable};
+use super::command::inside;
+use super::diagnostic::Place;
+use super::node::{Sink, Table, Value};
+use super::partitions::{self, Sets};
+use crate::base::AssetKey;
+use crate::defs::source::is_date_format;
+use crate::defs::{Body, ColumnType, DynamicDef, PartitionsDef, PathPattern, SourceDef, SplitBy};
+
+const KEYS: &[&str] = &[
+    "files",
+    "dir",
+    "observe",
+    "split_by",
+    "columns",
+    "partitions",
+    "description",
+    "group",
+    "owners",
+    "tags",
+    "kinds",
+];
+
+pub(super) fn read(
+    key: &AssetKey,
+    place: Place,
+    table: Table<'_>,
+    sets: &Sets,
+    sink: &mut Sink,
+) -> Draft {
+    let mut draft = unreadable(key.clone(), place);
+    let ((), sound) = sink.about(key, |sink| {
+        let known = table.allow(KEYS, &format!("source `{key}`"), sink);
+        read_fields(&mut draft, table, sets, sink);
+        let has_place = ["files", "dir", "observe"].iter().any(|it| table.get(it).is_some());
+        if known && !has_place {
+            let message = format!("source `{key}` does not say where its data is");
+            sink.push(draft.place.error(message).label("no `files` here"));
+        }
+    });
+    draft.sound = sound;
+    draft
+}
+
+fn read_fields(draft: &mut Draft, table: Table<'_>, sets: &Sets, sink: &mut Sink) {
+    for later in ["dir", "observe"] {
+        if let Some(value) = table.get(later) {
+            let message = format!("`{later}` is not supported yet by this version");
+            sink.push(value.place().error(message).label("only `files` so far"));
+        }
+    }
+    super::asset::describe(&mut draft.asset, &Fields { own: table, defaults: Vec::new() }, sink);
+    let split_by = table.get("split_by").and_then(|value| split_by(value, sink));
+    let columns = table.get("columns").map(|value| columns(value, sink)).unwrap_or_default();
+    let Some(files) = table.get("files") else { return };
+    let Some(pattern) = pattern(files, sink) else { return };
+    if let Some(value) = table.get("split_by")
+        && !pattern.is_literal()
+    {
+        sink.push(
+            value
+                .place()
+                .error("`split_by` splits the rows of one file, and `files` may match several")
+                .related(files.node.span.clone(), "captures or globs"),
+        );
+    }
+    let partitioned = split_by.is_some() || pattern.captures().next().is_some();
+    match table.get("partitions") {
+        None if partitioned => {
+            let own = DynamicDef::Source(draft.asset.key.clone());
+            draft.asset.partitions = PartitionsDef::Dynamic(own);
+        }
+        None => {}
+        Some(value) => {
+            if let Some(read) = partitions::read(value, sets, sink) {
+                (draft.asset.partitions, draft.each) = (read.def, read.each);
+            }
+            if !partitioned && table.get("split_by").is_none() {
+                sink.push(
+                    value
+                        .place()
+                        .error("nothing says which data belongs to which partition")
+                        .label("`files` has no capture, and there is no `split_by`")
+                        .help(
+                            "for example `files: \"data/{date:%Y-%m-%d}.csv\"` or `split_by: date`",
+                        ),
+                );
+            }
+        }
+    }
+    draft.asset.body = Body::Source(SourceDef::Files { pattern, split_by, columns });
+}
+
+fn pattern(value: Value<'_>, sink: &mut Sink) -> Option<PathPattern> {
+    let text = value.text("files", sink)?;
+    let relative = text.trim_start_matches("./");
+    if !text.starts_with('/') && inside(relative).is_none() {
+        sink.push(
+            value
+                .place()
+                .error("`files` must stay inside the project, or be an absolute path")
+                .label("leads outside"),
+        );
+        return None;
+    }
+    match PathPattern::parse(relative) {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let mut place = value.place();
+            // The place of the mistake itself, where the file has the pattern as it is.
+            let file = place.file.text.get(place.span.clone()).unwrap_or_default();
+            if let Some(at) = file.find(relative) {
+                let start = place.span.start + at;
+                place.span = start + error.at.start..start + error.at.end;
+            }
+            let message = format!("`{text}` is no path pattern: {}", error.reason);
+            sink.push(place.error(message).label("in this pattern"));
+            None
+        }
+    }
+}
+
+fn split_by(value: Value<'_>, sink: &mut Sink) -> Option<SplitBy> {
+    let text = value.text("split_by", sink)?;
+    // A column may have a colon in its name; a format begins with a field.
+    let (column, format) = match text.find(":%") {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    };
+    let mistake = if column.is_empty() {
+        Some("`split_by` needs the name of a column".to_owned())
+    } else {
+        format
+            .filter(|format| !is_date_format(format))
+            .map(|format| format!("`{format}` does not say how a date is written"))
+    };
+    if let Some(message) = mistake {
+        sink.push(value.place().error(message).help("for example `date` or `\"date:%d/%m/%Y\"`"));
+        return None;
+    }
+    Some(SplitBy { column: column.to_owned(), format: format.map(str::to_owned) })
+}
+
+fn columns(value: Value<'_>, sink: &mut Sink) -> BTreeMap<String, ColumnType> {
+    let entries = value.table("columns", sink).into_iter().flat_map(Table::iter);
+    entries
+        .filter_map(|(entry, value)| {
+            let column_type = match value.word("columns", &["text", "integer", "real"], sink)? {
+                "integer" => ColumnType::Integer,
+                "real" => ColumnType::Real,
+                _ => ColumnType::Text,
+            };
+            Some((entry.key.clone(), column_type))
+        })
+        .collect()
+}
