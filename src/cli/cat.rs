@@ -43,7 +43,7 @@ pub(super) fn run(args: &CatArgs, session: Session<'_>) -> Result<Done, CliError
     let (engine, sets) = workspace.open(&spec, Access::Read, &[])?;
     let key = only(&spec[0], &sets[0])?;
     let wanted = some_partitions(&engine, &key, spec[0].partitions.as_ref())?;
-    let status = engine.status(&key);
+    let status = engine.status(&key)?;
     let without = status.sets.get(&State::Missing).map(|set| set & &wanted).unwrap_or_default();
     let domain = engine.planner().domain(&key);
     let fresh = status.sets.get(&State::Fresh).cloned().unwrap_or_default();

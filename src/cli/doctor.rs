@@ -24,9 +24,11 @@ pub(super) struct DoctorArgs {
 pub(super) fn run(args: &DoctorArgs, session: Session<'_>) -> Result<Done, CliError> {
     let mut workspace = session.workspace()?;
     let depth = if args.deep { Depth::Contents } else { Depth::Records };
-    let problems = workspace.engine(Access::Read, &[])?.doctor(depth);
+    let problems = workspace.engine(Access::Read, &[])?.doctor(depth)?;
     let output = if args.json {
-        Document::text(DoctorDocument { problems: problems.iter().map(ProblemEntry::new).collect() })
+        Document::text(DoctorDocument {
+            problems: problems.iter().map(ProblemEntry::new).collect(),
+        })
     } else if problems.is_empty() {
         "the store is sound\n".to_owned()
     } else {

@@ -105,11 +105,17 @@ impl From<engine::Error> for CliError {
 }
 
 fn kind(error: &engine::Error) -> Kind {
-    // The variants that are the user's to mend; all others are about the store and the disk.
     match error {
         engine::Error::Source { .. }
         | engine::Error::NoResult { .. }
+        | engine::Error::UnknownConfig { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
-        engine::Error::Io { .. } | engine::Error::ReadOnly => Kind::Internal,
+        engine::Error::Io { .. }
+        | engine::Error::Look { .. }
+        | engine::Error::Store(_)
+        | engine::Error::Cas(_)
+        | engine::Error::Restless
+        | engine::Error::WorkerDied
+        | engine::Error::ReadOnly => Kind::Internal,
     }
 }

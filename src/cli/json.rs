@@ -7,7 +7,6 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::session::{STATES, state_name};
 use super::text;
 use crate::base::{AssetKey, PartitionSet};
 use crate::defs::{Asset, Domain};
@@ -162,12 +161,12 @@ impl StatusEntry {
     pub fn new(domain: &Domain, status: &AssetStatus) -> StatusEntry {
         let mut counts = Map::new();
         let mut ranges = Map::new();
-        for state in STATES {
+        for state in State::ALL {
             let set = status.sets.get(&state);
             let count = set.map_or(0, PartitionSet::len);
-            counts.insert(state_name(state).to_owned(), count.into());
+            counts.insert(state.as_str().to_owned(), count.into());
             if let Some(set) = set.filter(|set| !set.is_empty() && state != State::Fresh) {
-                ranges.insert(state_name(state).to_owned(), domain.render(set).into());
+                ranges.insert(state.as_str().to_owned(), domain.render(set).into());
             }
         }
         StatusEntry { asset: status.asset.clone(), counts, ranges }
@@ -446,7 +445,8 @@ struct SummaryLine {
 
 /// The line of `--jsonl` for an event.
 pub(super) fn event_line(engine: &Engine, event: &RunEvent) -> String {
-    let parts = |asset: &AssetKey, set: &PartitionSet| Parts::new(engine.planner().domain(asset), set);
+    let parts =
+        |asset: &AssetKey, set: &PartitionSet| Parts::new(engine.planner().domain(asset), set);
     line(event, &parts)
 }
 

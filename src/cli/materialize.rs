@@ -55,10 +55,10 @@ pub(super) fn run(args: &MaterializeArgs, session: Session<'_>) -> Result<Done, 
     let access = if args.dry_run { Access::Read } else { Access::Write };
     let (mut engine, request) = args.wanted.open(&mut workspace, access)?;
     if args.dry_run {
-        plan::show(&mut workspace, &engine.plan(&request), args.json);
+        plan::show(&mut workspace, &engine.plan(&request)?, args.json);
         return Ok(Done::Fine);
     }
-    if !is_confirmed(args, &mut workspace, &engine, &request) {
+    if !is_confirmed(args, &mut workspace, &engine, &request)? {
         workspace.term.tell("nothing was run\n");
         return Ok(Done::Interrupted);
     }
@@ -95,19 +95,20 @@ fn is_confirmed(
     workspace: &mut Workspace<'_>,
     engine: &Engine,
     request: &Request,
-) -> bool {
+) -> Result<bool, CliError> {
     let named =
         args.wanted.partition.is_some() || args.wanted.selection.iter().any(|s| s.contains('@'));
     if args.yes || named || !workspace.term.is_interactive {
-        return true;
+        return Ok(true);
     }
-    let plan = engine.plan(request);
+    let plan = engine.plan(request)?;
     let steps = plan.certain() + plan.possible();
     if steps <= UNASKED_MAX {
-        return true;
+        return Ok(true);
     }
     let steps = text::count(steps, "step");
-    workspace.term.confirm(&format!("this may run {steps} (`-p` names partitions); go on?"))
+    let question = format!("this may run {steps} (`-p` names partitions); go on?");
+    Ok(workspace.term.confirm(&question))
 }
 
 /// The first signal cancels: running steps are stopped and what is finished is kept. The second ends

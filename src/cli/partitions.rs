@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use super::Done;
 use super::error::CliError;
 use super::json::{Document, PartitionEntry, PartitionsDocument};
-use super::session::{Session, state_name};
+use super::session::Session;
 use super::table::{self, Align};
 use super::targets::{Spec, only};
 use crate::base::{AssetKey, PartitionIdx};
@@ -44,7 +44,7 @@ pub(super) fn run(args: &PartitionsArgs, session: Session<'_>) -> Result<Done, C
         Some(expression) => expression.select(&engine, &key)?,
         None => domain.all().clone(),
     };
-    let status = engine.status(&key);
+    let status = engine.status(&key)?;
     let mut partitions = Vec::new();
     for part in domain.ordered().into_iter().filter(|part| chosen.contains(*part)) {
         let entry = entry(&engine, domain, &status, part, args.upstream);
@@ -75,7 +75,7 @@ fn entry(
         key: domain.key(part).map(|key| key.to_string()).unwrap_or_default(),
         start: window.map(|window| time(window.start)),
         end: window.map(|window| time(window.end)),
-        state: state.map_or("missing", |(state, _)| state_name(*state)),
+        state: state.map_or("missing", |(state, _)| state.as_str()),
         upstream: with_upstream.then(|| upstream(engine, &status.asset, part)),
     }
 }

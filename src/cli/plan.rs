@@ -105,7 +105,7 @@ fn with_readers<'a>(
 pub(super) fn run(args: &PlanArgs, session: Session<'_>) -> Result<Done, CliError> {
     let mut workspace = session.workspace()?;
     let (engine, request) = args.wanted.open(&mut workspace, Access::Read)?;
-    show(&mut workspace, &engine.plan(&request), args.json);
+    show(&mut workspace, &engine.plan(&request)?, args.json);
     Ok(Done::Fine)
 }
 

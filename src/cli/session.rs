@@ -3,7 +3,7 @@
 //! A broken file stops a command only where the command's targets need what it declares; otherwise
 //! it is mentioned in one line and the command goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use super::clock::SystemClock;
 use super::error::CliError;
 use super::targets::Spec;
 use super::term::Term;
-use super::{Source, diagnostics, environment, values};
+use super::{Source, diagnostics, environment};
 use crate::base::{AssetKey, Clock, FixedClock};
 use crate::defs::{Project, SelectionErrorKind};
-use crate::engine::{Access, Engine, Options, State};
+use crate::engine::{Access, Engine, Options, SetValue};
 use crate::exec::{Functions, NoFunctions};
 use crate::load::{self, Diagnostic, PROJECT_FILE};
 
@@ -125,7 +125,7 @@ impl Workspace<'_> {
         &mut self,
         specs: &[Spec],
         access: Access,
-        set: &[values::Setting],
+        set: &[SetValue],
     ) -> Result<(Engine, Vec<BTreeSet<AssetKey>>), CliError> {
         self.refuse_broken_project_file()?;
         let by_status = specs.iter().any(|spec| spec.selection.asks_for_status());
@@ -157,7 +157,7 @@ impl Workspace<'_> {
     }
 
     /// The engine as it is, without a look at anything.
-    pub fn engine(&mut self, access: Access, set: &[values::Setting]) -> Result<Engine, CliError> {
+    pub fn engine(&mut self, access: Access, set: &[SetValue]) -> Result<Engine, CliError> {
         let (env, warnings) = environment::environment(&self.root);
         for warning in warnings {
             self.term.warning(&warning);
@@ -180,14 +180,16 @@ impl Workspace<'_> {
         engine: Option<&Engine>,
     ) -> Result<Vec<BTreeSet<AssetKey>>, CliError> {
         let project = &self.project;
-        let status = |state: &str| {
-            let Some(engine) = engine else { return BTreeSet::new() };
-            let in_state = |key: &&AssetKey| {
-                let sets = engine.status(key).sets;
-                sets.iter().any(|(s, set)| state_name(*s) == state && !set.is_empty())
-            };
-            project.assets.keys().filter(in_state).cloned().collect()
-        };
+        let mut in_state: BTreeMap<&str, BTreeSet<AssetKey>> = BTreeMap::new();
+        if let Some(engine) = engine {
+            for key in project.assets.keys() {
+                let sets = engine.status(key)?.sets;
+                for (state, _) in sets.iter().filter(|(_, set)| !set.is_empty()) {
+                    in_state.entry(state.as_str()).or_default().insert(key.clone());
+                }
+            }
+        }
+        let status = |state: &str| in_state.get(state).cloned().unwrap_or_default();
         let mut sets = Vec::new();
         for spec in specs {
             match spec.selection.select(project, &status) {
@@ -245,38 +247,12 @@ impl Workspace<'_> {
     }
 }
 
-/// The name of a state in JSON and after `status:`.
-pub(super) fn state_name(state: State) -> &'static str {
-    match state {
-        State::Running => "running",
-        State::Failed => "failed",
-        State::Blocked => "blocked",
-        State::Missing => "missing",
-        State::Stale => "stale",
-        State::MaybeStale => "maybe_stale",
-        State::Fresh => "fresh",
-        State::Orphaned => "orphaned",
-    }
-}
-
-/// Every state, in the order in which they win.
-pub(super) const STATES: [State; 8] = [
-    State::Running,
-    State::Failed,
-    State::Blocked,
-    State::Missing,
-    State::Stale,
-    State::MaybeStale,
-    State::Fresh,
-    State::Orphaned,
-];
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::engine::State;
 
     #[test]
     fn states_have_the_names_that_selections_know() {
-        assert_eq!(STATES.map(state_name), crate::defs::selection::STATES);
+        assert_eq!(State::ALL.map(State::as_str), crate::defs::selection::STATES);
     }
 }

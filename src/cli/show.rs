@@ -6,12 +6,12 @@ use clap::Args;
 use super::Done;
 use super::error::CliError;
 use super::json::{Definition, Document, ResultEntry, ShowDocument, StatusEntry};
-use super::session::{STATES, Session, state_name};
+use super::session::Session;
 use super::targets::{Spec, one_partition, only};
 use super::text::{self, Length};
 use crate::base::{AssetKey, PartitionIdx};
 use crate::defs::{Asset, Body, Check, Comparison, Missing};
-use crate::engine::{Access, AssetStatus, Engine, ResultInfo};
+use crate::engine::{Access, AssetStatus, Engine, ResultInfo, State};
 
 /// Show an asset, or the result of one of its partitions
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub(super) fn run(args: &ShowArgs, session: Session<'_>) -> Result<Done, CliErro
     let key = only(&spec[0], &sets[0])?;
     let part = one_partition(&engine, &key, spec[0].partitions.as_ref())?;
     let asset = &engine.project().assets[&key];
-    let status = engine.status(&key);
+    let status = engine.status(&key)?;
     let domain = engine.planner().domain(&key);
     let result = part.map(|part| engine.result(&key, part)).transpose()?;
     if args.json {
@@ -54,10 +54,10 @@ pub(super) fn run(args: &ShowArgs, session: Session<'_>) -> Result<Done, CliErro
     match (part, result) {
         (Some(part), Some(result)) => lines.extend(partition(&engine, &status, part, &result)),
         (_, _) => {
-            for state in STATES {
+            for state in State::ALL {
                 if let Some(set) = status.sets.get(&state).filter(|set| !set.is_empty()) {
                     let ranges = text::ranges(domain, set, length);
-                    lines.push((state_name(state), format!("{}: {ranges}", set.len())));
+                    lines.push((state.as_str(), format!("{}: {ranges}", set.len())));
                 }
             }
         }
@@ -144,7 +144,7 @@ fn partition(
         lines.push(("window", format!("{} to {}", time(window.start), time(window.end))));
     }
     let state = status.sets.iter().find(|(_, set)| set.contains(part));
-    lines.extend(state.map(|(state, _)| ("state", state_name(*state).to_owned())));
+    lines.extend(state.map(|(state, _)| ("state", state.as_str().to_owned())));
     lines.extend(result.failure.iter().map(|reason| ("failure", reason.clone())));
     if let Some(output) = &result.output {
         lines.push(("size", text::size(output.size)));

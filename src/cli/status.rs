@@ -7,7 +7,7 @@ use clap::Args;
 use super::Done;
 use super::error::CliError;
 use super::json::{Document, StatusDocument, StatusEntry};
-use super::session::{STATES, Session, state_name};
+use super::session::Session;
 use super::table::{self, Align};
 use super::targets::{Spec, without_partitions};
 use super::text::{self, Length};
@@ -37,8 +37,10 @@ pub(super) fn run(args: &StatusArgs, session: Session<'_>) -> Result<Done, CliEr
     let keys: BTreeSet<_> = sets.into_iter().flatten().collect();
     // Upstream first, as things are made.
     let order = engine.planner().order().iter().filter(|key| keys.contains(*key));
-    let assets: Vec<(&Domain, AssetStatus)> =
-        order.map(|key| (engine.planner().domain(key), engine.status(key))).collect();
+    let mut assets: Vec<(&Domain, AssetStatus)> = Vec::new();
+    for key in order {
+        assets.push((engine.planner().domain(key), engine.status(key)?));
+    }
     let output = if args.json {
         let entry = |(domain, status): &(&Domain, AssetStatus)| StatusEntry::new(domain, status);
         Document::text(StatusDocument { assets: assets.iter().map(entry).collect() })
@@ -59,7 +61,7 @@ fn count(status: &AssetStatus, state: State) -> u64 {
 
 fn needs_attention(status: &AssetStatus) -> bool {
     let settled = [State::Fresh, State::Orphaned];
-    STATES.iter().any(|state| !settled.contains(state) && count(status, *state) > 0)
+    State::ALL.iter().any(|state| !settled.contains(state) && count(status, *state) > 0)
 }
 
 /// A table of counts; columns that nothing is in are left out, except the common ones.
@@ -79,7 +81,7 @@ fn render(assets: &[(&Domain, AssetStatus)], length: Length) -> String {
         |state: &State| always.contains(state) || assets.iter().any(|(_, s)| count(s, *state) > 0);
     let columns: Vec<State> = columns.into_iter().filter(is_shown).collect();
     let names: Vec<String> =
-        columns.iter().map(|state| state_name(*state).to_uppercase().replace('_', " ")).collect();
+        columns.iter().map(|state| state.as_str().to_uppercase().replace('_', " ")).collect();
     let mut heading = vec![("ASSET", Align::Left)];
     heading.extend(names.iter().map(|name| (name.as_str(), Align::Right)));
     let row = |(_, status): &(&Domain, AssetStatus)| {
@@ -99,7 +101,7 @@ fn attention(assets: &[(&Domain, AssetStatus)], length: Length) -> String {
         for (state, set) in &status.sets {
             if *state != State::Fresh && !set.is_empty() {
                 let ranges = text::ranges(domain, set, length);
-                rows.push(vec![status.asset.to_string(), state_name(*state).to_owned(), ranges]);
+                rows.push(vec![status.asset.to_string(), state.as_str().to_owned(), ranges]);
             }
         }
     }

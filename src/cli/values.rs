@@ -8,16 +8,14 @@ use serde_json::Value;
 use super::error::CliError;
 use crate::base::AssetKey;
 use crate::defs::Project;
-
-/// The asset (`None`: every asset that has the name), the name, the value.
-pub(super) type Setting = (Option<AssetKey>, String, Value);
+use crate::engine::SetValue;
 
 /// Reads `--config FILE` and then each `--set [ASSET.]NAME=VALUE`, which win.
 pub(super) fn settings(
     project: &Project,
     file: Option<&Path>,
     sets: &[String],
-) -> Result<Vec<Setting>, CliError> {
+) -> Result<Vec<SetValue>, CliError> {
     let mut settings = Vec::new();
     if let Some(path) = file {
         settings.extend(from_file(project, path)?);
@@ -28,7 +26,7 @@ pub(super) fn settings(
     Ok(settings)
 }
 
-fn from_text(project: &Project, text: &str) -> Result<Setting, CliError> {
+fn from_text(project: &Project, text: &str) -> Result<SetValue, CliError> {
     let Some((name, value)) = text.split_once('=') else {
         let message = format!("`--set {text}` has no value");
         return Err(CliError::user(message).hint("write `--set name=value`"));
@@ -79,7 +77,7 @@ fn read(text: &str, declared: &[&Value]) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
-fn from_file(project: &Project, path: &Path) -> Result<Vec<Setting>, CliError> {
+fn from_file(project: &Project, path: &Path) -> Result<Vec<SetValue>, CliError> {
     let problem = |error: String| CliError::user(format!("`{}`: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or("");

@@ -5,11 +5,11 @@ use clap::Args;
 use super::Done;
 use super::error::CliError;
 use super::json::{Document, ReasonEntry, StatusEntry, WhyEntry, WhyGroups};
-use super::session::{STATES, Session, state_name};
+use super::session::Session;
 use super::targets::{Spec, one_partition, only};
 use super::text::{self, Length};
 use crate::defs::Domain;
-use crate::engine::{Access, AssetStatus};
+use crate::engine::{Access, AssetStatus, State};
 use crate::plan::{Cause, Why};
 
 /// Explain why a partition is in the state in which it is
@@ -36,7 +36,7 @@ pub(super) fn run(args: &WhyArgs, session: Session<'_>) -> Result<Done, CliError
     let part = one_partition(&engine, &key, spec[0].partitions.as_ref())?;
     let output = match part {
         Some(part) => {
-            let why = engine.why(&key, part);
+            let why = engine.why(&key, part)?;
             if args.json {
                 Document::text(WhyEntry::new(&why, args.depth))
             } else {
@@ -44,7 +44,7 @@ pub(super) fn run(args: &WhyArgs, session: Session<'_>) -> Result<Done, CliError
             }
         }
         None => {
-            let status = engine.status(&key);
+            let status = engine.status(&key)?;
             let domain = engine.planner().domain(&key);
             if args.json {
                 Document::text(WhyGroups {
@@ -64,10 +64,10 @@ pub(super) fn run(args: &WhyArgs, session: Session<'_>) -> Result<Done, CliError
 fn groups(domain: &Domain, status: &AssetStatus, length: Length) -> String {
     let asset = &status.asset;
     let mut text = format!("`{asset}`\n");
-    for state in STATES {
+    for state in State::ALL {
         if let Some(set) = status.sets.get(&state).filter(|set| !set.is_empty()) {
             let ranges = text::ranges(domain, set, length);
-            text += &format!("  {} {}: {ranges}\n", set.len(), state_name(state));
+            text += &format!("  {} {}: {ranges}\n", set.len(), state.as_str());
         }
     }
     if status.reasons.is_empty() {
