@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod cas;
+pub mod cli;
 pub mod defs;
 pub mod engine;
 pub mod exec;
