@@ -64,6 +64,18 @@ pub struct Engine {
     pub(super) sources: HashMap<AssetKey, Arc<SourceFiles>>,
     /// Split files by the digest of the whole.
     pub(super) splits: Mutex<HashMap<Digest, Arc<SplitFile>>>,
+    pub(super) files_hashed: u64,
+}
+
+/// How much work an engine has done since it was opened: what promises of speed are tested by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Statements of SQL that the store executed.
+    pub statements: u64,
+    /// Files of sources and steps that were read in order to know their digest.
+    pub files_hashed: u64,
+    /// Queries of the planner that were computed, as opposed to those whose memo was good.
+    pub queries: u64,
 }
 
 impl Engine {
@@ -93,6 +105,7 @@ impl Engine {
             ledger,
             sources: HashMap::new(),
             splits: Mutex::default(),
+            files_hashed: 0,
         };
         engine.prepare()?;
         Ok(engine)
@@ -124,6 +137,15 @@ impl Engine {
         self.planner.set_project(&self.project);
         self.planner.set_env(self.env_digests()?);
         self.load_tables()
+    }
+
+    /// How much work was done so far.
+    pub fn work(&self) -> Work {
+        Work {
+            statements: self.ledger.ask(Store::statements),
+            files_hashed: self.files_hashed,
+            queries: self.planner.executed(),
+        }
     }
 
     pub fn project(&self) -> &Project {
@@ -175,6 +197,7 @@ impl Engine {
     /// Records what a look saw; `None` if another process has written meanwhile.
     fn take_in(&mut self, look: Look) -> Result<Option<Vec<String>>, Error> {
         let Look { sources, stats, files, mut warnings } = look;
+        self.files_hashed += stats.len() as u64;
         let changed: Vec<_> = sources
             .iter()
             .filter(|seen| self.ledger.row(&seen.asset.key).shape != Some(seen.shape))
