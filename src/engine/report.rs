@@ -285,7 +285,7 @@ impl Engine {
         let to = self.dir.join("view").join(asset.as_str()).join(format!("{name}{extension}"));
         match (self.ledger.output(asset, part)?, self.value(asset, part)?) {
             (Some(output), _) if output.kind == OutputKind::Tree => {
-                self.write_tree(&output, &to)?
+                self.write_tree(&output, &to)?;
             }
             (Some(output), _) => self.write_file(&output, &to)?,
             (None, Value::Table { bytes, .. } | Value::Bytes(bytes)) => {

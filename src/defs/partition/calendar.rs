@@ -37,7 +37,7 @@ enum Rule {
     Daily { time: NaiveTime },
     Weekly { day: i64, time: NaiveTime },
     Monthly { day: u32, time: NaiveTime },
-    Cron(CronRule),
+    Cron(Box<CronRule>),
 }
 
 impl Calendar {
@@ -244,6 +244,21 @@ impl Calendar {
             | Rule::Weekly { .. }
             | Rule::Monthly { .. } => Vec::new(),
         }
+    }
+
+    /// The windows that overlap a span of time.
+    pub(super) fn within(&self, begin: DateTime<Utc>, end: DateTime<Utc>) -> Vec<i64> {
+        let first = self.at(begin).or_else(|| self.first_from(begin));
+        let before_end = zone::instant(end.timestamp() - 1);
+        let (Some(first), Some(before_end), true) = (first, before_end, begin < end) else {
+            return Vec::new();
+        };
+        if !self.is_dense() {
+            let first = self.start(first).unwrap_or(begin);
+            return self.ticks(first, before_end);
+        }
+        let last = self.at(before_end).unwrap_or(first);
+        (first..=last).filter(|number| self.start(*number).is_some()).collect()
     }
 
     /// True if all windows are of one length but for clock changes.
@@ -472,6 +487,7 @@ impl Rule {
             }
             Cadence::Cron(text) => Rule::Cron(
                 CronRule::parse(text)
+                    .map(Box::new)
                     .map_err(|reason| TimeWindowError::Cron { expression: text.clone(), reason })?,
             ),
         })

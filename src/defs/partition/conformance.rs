@@ -99,7 +99,8 @@ fn local_time(text: &str, format: &str) -> NaiveDateTime {
     if format == "%Y" {
         return local_time(&format!("@{text}-01-01T00:00"), "");
     }
-    let date = chrono::NaiveDate::parse_from_str(text, format);
+    let month = || chrono::NaiveDate::parse_from_str(&format!("{text} 1"), &format!("{format} %d"));
+    let date = chrono::NaiveDate::parse_from_str(text, format).or_else(|_| month());
     NaiveDateTime::parse_from_str(text, format)
         .or_else(|_| date.map(|date| date.and_hms_opt(0, 0, 0).unwrap()))
         .unwrap_or_else(|_| panic!("{text} is not in the form {format}"))

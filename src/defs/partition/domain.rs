@@ -29,7 +29,7 @@ struct Inner {
 pub(super) enum Shape {
     /// Index 0 only.
     One,
-    Time(Calendar),
+    Time(Box<Calendar>),
     Keys {
         table: Arc<KeyTable>,
         /// As declared, for a static set; a dynamic one is in the order of its keys.
@@ -58,7 +58,7 @@ impl Domain {
         let inner = match &*def {
             PartitionsDef::Unpartitioned => Inner::new([0].into_iter().collect(), Shape::One),
             PartitionsDef::TimeWindow(window) => Inner::time(window, now),
-            PartitionsDef::Static(keys) => Inner::fixed(keys, table(&def, tables)),
+            PartitionsDef::Static(keys) => Inner::fixed(keys, &table(&def, tables)),
             PartitionsDef::Dynamic(_) => {
                 let table = table(&def, tables);
                 Inner::new(table.present().clone(), Shape::Keys { table, declared: None })
@@ -187,7 +187,7 @@ impl Domain {
     /// A digest of which partitions exist, in constant time for time windows.
     pub fn extent(&self) -> Digest {
         let mut digest = Digest::builder("giornata 2026 domain extent");
-        digest.part(&self.def.spec()).part(&self.index_space());
+        digest.part(self.def.spec()).part(self.index_space());
         match &self.inner.shape {
             Shape::One | Shape::Broken => {}
             // The definition and the two ends say it all.
@@ -241,12 +241,14 @@ impl Inner {
 
     fn time(def: &TimeWindowDef, now: DateTime<Utc>) -> Inner {
         match Calendar::new(def) {
-            Ok(calendar) => Inner::new(def.existing(&calendar, now), Shape::Time(calendar)),
+            Ok(calendar) => {
+                Inner::new(def.existing(&calendar, now), Shape::Time(Box::new(calendar)))
+            }
             Err(error) => Inner::broken(error.to_string()),
         }
     }
 
-    fn fixed(keys: &[PartitionKey], table: Arc<KeyTable>) -> Inner {
+    fn fixed(keys: &[PartitionKey], table: &KeyTable) -> Inner {
         // In the order of their text, so that declaring them in another order moves nothing.
         let table = table.with_exactly(&sorted(keys));
         let mut seen = PartitionSet::new();

@@ -30,6 +30,9 @@ mod conformance;
 mod properties;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta};
 
 use crate::base::{AssetKey, Digest, PartitionKey};
 
@@ -58,7 +61,69 @@ pub enum DynamicDef {
     Named(String),
 }
 
+/// Why a declared partitioning makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PartitionsError {
+    #[error(transparent)]
+    TimeWindow(#[from] TimeWindowError),
+    #[error("the key `{key}` is declared twice")]
+    Twice { key: PartitionKey },
+    #[error("an empty key cannot be told from no partition; give it a name")]
+    EmptyKey,
+    #[error("the dimension `{dimension}` has dimensions itself, or no partitions; name its keys")]
+    NoDimension { dimension: String },
+    #[error("{reason}")]
+    Dimensions { reason: String },
+}
+
 impl PartitionsDef {
+    /// Checks what can be known without the keys of dynamic sets; called by `load`.
+    pub fn validate(&self) -> Result<(), PartitionsError> {
+        match self {
+            PartitionsDef::Unpartitioned | PartitionsDef::Dynamic(_) => Ok(()),
+            PartitionsDef::TimeWindow(def) => Ok(def.validate()?),
+            PartitionsDef::Static(keys) => {
+                let mut seen = std::collections::BTreeSet::new();
+                for key in keys {
+                    if key.is_unpartitioned() {
+                        return Err(PartitionsError::EmptyKey);
+                    }
+                    if !seen.insert(key) {
+                        return Err(PartitionsError::Twice { key: key.clone() });
+                    }
+                }
+                Ok(())
+            }
+            PartitionsDef::Multi(dimensions) => self.validate_dimensions(dimensions),
+        }
+    }
+
+    fn validate_dimensions(
+        &self,
+        dimensions: &BTreeMap<String, PartitionsDef>,
+    ) -> Result<(), PartitionsError> {
+        // Room for the windows of some years to come.
+        let mut now = DateTime::UNIX_EPOCH;
+        for (name, def) in dimensions {
+            match def {
+                PartitionsDef::Multi(_) | PartitionsDef::Unpartitioned => {
+                    return Err(PartitionsError::NoDimension { dimension: name.clone() });
+                }
+                PartitionsDef::TimeWindow(window) => {
+                    let years = TimeDelta::try_days(366 * 20).unwrap_or_default();
+                    now = now.max(window.start.and_utc() + years);
+                    def.validate()?;
+                }
+                PartitionsDef::Static(_) | PartitionsDef::Dynamic(_) => def.validate()?,
+            }
+        }
+        let domain = Domain::resolve(Arc::new(self.clone()), now, &BTreeMap::new());
+        match domain.problem() {
+            Some(reason) => Err(PartitionsError::Dimensions { reason: reason.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
     /// Says which set of keys this is. Equal texts share one domain; indexes of a domain mean the same
     /// as long as [`PartitionsDef::index_space`] stays the same, though `spec` may change.
     pub fn spec(&self) -> String {

@@ -63,10 +63,13 @@ impl Overlap {
             return Err(MappingError::EmptyWindow { from, to });
         }
         let around = from.count <= 0 && to.count >= 0;
+        // Where windows are left out, those before neighbours are not always neighbours.
+        let is_whole = downstream.excluded().is_empty();
         let by_months = [shifts.0, shifts.1].iter().any(|s| matches!(s, Shift::Months(_)));
         let certainty = if by_months && downstream.repeats() {
             Certainty::Unknown
-        } else if around || (ordered.is_some() && !(by_months && downstream.is_even())) {
+        } else if around || (ordered.is_some() && is_whole && !(by_months && downstream.is_even()))
+        {
             Certainty::Gapless
         } else {
             Certainty::Forward
@@ -157,16 +160,11 @@ impl Overlap {
             return keys;
         };
         let Some((begin, end)) = self.span(down, i64::from(index)) else { return keys };
-        let mut number =
-            if begin < end { up.at(begin).or_else(|| up.first_from(begin)) } else { None };
-        while let Some(at) = number
-            && up.start(at).is_some_and(|start| start < end)
-        {
-            let exists = PartitionIdx::try_from(at).is_ok_and(|index| all.contains(index));
-            if !exists && !up.is_excluded(at) {
-                keys.extend(up.key(at).map(PartitionKey::new));
+        for number in up.within(begin, end) {
+            let exists = PartitionIdx::try_from(number).is_ok_and(|index| all.contains(index));
+            if !exists && !up.is_excluded(number) {
+                keys.extend(up.key(number).map(PartitionKey::new));
             }
-            number = up.next(at);
         }
         keys
     }

@@ -410,3 +410,148 @@ fn render_run(domain: &Domain, (first, last): &(PartitionIdx, PartitionIdx)) -> 
     }
     Some(format!("{}..{}", text(first)?, text(last)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::super::{Cadence, PartitionExpr, PartitionsDef, TimeWindowDef};
+    use super::*;
+    use crate::base::PartitionKey;
+
+    const NOW: &str = "2024-03-11T00:30:00Z";
+
+    fn window(cadence: Cadence) -> PartitionsDef {
+        let format = TimeWindowDef::default_format(&cadence).unwrap().to_owned();
+        PartitionsDef::TimeWindow(TimeWindowDef {
+            cadence,
+            start: "2023-12-01T00:00:00".parse().unwrap(),
+            end: None,
+            timezone: "America/New_York".parse().unwrap(),
+            format,
+            end_offset: 0,
+            exclusions: Vec::new(),
+        })
+    }
+
+    fn fixed(keys: &[&str]) -> PartitionsDef {
+        PartitionsDef::Static(keys.iter().map(|key| PartitionKey::new(*key)).collect())
+    }
+
+    fn domain(kind: &str) -> Domain {
+        let daily = || window(Cadence::Daily { hour: 0, minute: 0 });
+        let def = match kind {
+            "hourly" => window(Cadence::Hourly { minute: 0 }),
+            "daily" => daily(),
+            "monthly" => window(Cadence::Monthly { day: 1, hour: 0, minute: 0 }),
+            "static" => fixed(&["eu", "us", "all", "ap south", "50%", "a,b"]),
+            "multi" => {
+                let dimensions = [("date", daily()), ("region", fixed(&["eu", "us", "ap"]))];
+                let dimensions = dimensions.map(|(name, def)| (name.to_owned(), def));
+                PartitionsDef::Multi(dimensions.into_iter().collect())
+            }
+            _ => PartitionsDef::Unpartitioned,
+        };
+        Domain::resolve(Arc::new(def), NOW.parse().unwrap(), &BTreeMap::new())
+    }
+
+    fn run(domain: &Domain, text: &str) -> Result<PartitionSet, PartitionTextError> {
+        let first = |_| domain.all().iter().take(1).collect();
+        PartitionExpr::parse(text)?.select(domain, &first)
+    }
+
+    /// What a text selects, in canonical text.
+    #[track_caller]
+    fn check(kind: &str, text: &str, expected: &str) {
+        let domain = domain(kind);
+        let set = run(&domain, text).unwrap();
+        assert_eq!(domain.render(&set).join(","), expected, "{text}");
+    }
+
+    #[track_caller]
+    fn check_error(kind: &str, text: &str, message: &str, at: &str, help: Option<&str>) {
+        let error = run(&domain(kind), text).unwrap_err();
+        let place = text.get(error.at.clone());
+        assert_eq!((&*error.message, place, error.help.as_deref()), (message, Some(at), help));
+    }
+
+    #[test]
+    fn text_of_any_precision_selects_its_window() {
+        check("daily", "2024", "2024-01-01..2024-03-09");
+        check("daily", "2024-02", "2024-02-01..2024-02-29");
+        check("daily", "2024-01..2024-02", "2024-01-01..2024-02-29");
+        check("daily", "2024-03-05..", "2024-03-05..2024-03-09");
+        check("daily", "..2023", "2023-12-01..2023-12-31");
+        check("daily", "[2024-01-30...2024-02-01]", "2024-01-30..2024-02-01");
+        check("daily", "2024-01-01,2024-01-02 , 2024-01-05", "2024-01-01..2024-01-02,2024-01-05");
+        check("monthly", "2023-12..2024-01-15", "2023-12..2024-01");
+        check("monthly", "2024", "2024-01..2024-02");
+        check("hourly", "2024-03-10-01..2024-03-10-03", "2024-03-10-01:00..2024-03-10-03:00");
+        check("hourly", "2024-03-10-03:00", "2024-03-10-03:00");
+    }
+
+    #[test]
+    fn words_and_wildcards_select() {
+        check("daily", "latest", "2024-03-09");
+        check("daily", "last(3)", "2024-03-07..2024-03-09");
+        check("daily", "all", "2023-12-01..2024-03-09");
+        check("daily", "missing", "2023-12-01");
+        check("daily", "2024-*-09", "2024-01-09,2024-02-09,2024-03-09");
+        check("static", "latest", "\"a,b\"");
+        check("static", "\"all\"", "\"all\"");
+        check("static", "u*", "us");
+        check("static", "us..50%", "us..\"50%\"");
+        check("static", "all", "eu..\"a,b\"");
+        check("static", "", "");
+        check("none", "all", "\"\"");
+    }
+
+    #[test]
+    fn dimensions_intersect_and_their_items_unite() {
+        let march = "date=2024-03-01..2024-03-09";
+        check("multi", "region=eu,us,date=2024-03..", &format!("{march}|region=eu..us"));
+        check("multi", "date=2024-03-02|region=ap", "date=2024-03-02|region=ap");
+        check("multi", "latest", "date=2024-03-09|region=eu..ap");
+        check("multi", "2024-03", &format!("{march}|region=eu..ap"));
+        check("multi", "us,2024-03-02", "date=2024-03-02|region=us");
+        check("multi", "region=ap,missing", "date=2023-12-01|region=ap");
+        check_error(
+            "multi",
+            "city=eu",
+            "there is no dimension `city`",
+            "city=eu",
+            Some("the dimensions are `date`, `region`"),
+        );
+    }
+
+    #[test]
+    fn errors_say_what_there_is() {
+        let range = "the 100 partitions go from `2023-12-01` to `2024-03-09`";
+        check_error("daily", "2024-01,2022", "there is no partition `2022`", "2022", Some(range));
+        check_error("daily", "junk", "there is no partition `junk`", "junk", Some(range));
+        check_error(
+            "daily",
+            "2024-02..2024-01",
+            "the range is backwards: `2024-02` comes after `2024-01`",
+            "2024-02..2024-01",
+            Some("write `2024-01..2024-02`"),
+        );
+        check_error(
+            "daily",
+            "2019..2020",
+            "no partition is in this range",
+            "2019..2020",
+            Some(range),
+        );
+        check_error(
+            "static",
+            "eu, uss",
+            "there is no partition `uss`",
+            "uss",
+            Some("did you mean `us`? the 6 partitions go from `eu` to `\"a,b\"`"),
+        );
+        check_error("daily", "a*b*", "more than one `*`", "a*b*", None);
+        check_error("daily", "\"2024", "a `\"` that no other one closes", "\"2024", None);
+    }
+}

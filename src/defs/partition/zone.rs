@@ -71,8 +71,8 @@ pub(super) fn changes(
         let next = (at + step_days * 86_400).min(to.timestamp());
         let after = offset_at(tz, next);
         if matters(before, after) {
-            let same = |second: i64| offset_at(tz, second) == before;
-            found.extend(instant(bisect(at, next, same)));
+            let still = |second: i64| !matters(before, offset_at(tz, second));
+            found.extend(instant(bisect(at, next, still)));
         }
         (at, before) = (next, after);
     }
