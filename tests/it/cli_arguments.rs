@@ -1,5 +1,7 @@
 //! Exit codes, streams, bad input, and what of the environment is honoured, with the real binary.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -12,8 +14,8 @@ const FILES: [(&str, &str); 3] = [
     ("giornata.toml", "name = \"small\"\n"),
     (
         "assets/all.yaml",
-        "sources:\n  raw: {files: assets/raw.txt}\nassets:\n  a:\n    run: sh assets/a.sh \"$raw\" \"$output\"\n    \
-         output: a.txt\n  b:\n    run: cp \"$a\" \"$output\"\n    output: b.txt\n",
+        "sources:\n  raw: {files: assets/raw.txt}\nassets:\n  a:\n    deps: [raw]\n    run: sh assets/a.sh \"$raw\" \"$output\"\n    \
+         output: a.txt\n  b:\n    deps: [a]\n    run: cp \"$a\" \"$output\"\n    output: b.txt\n",
     ),
     ("assets/a.sh", "cat \"$1\" > \"$2\"\necho working\n"),
 ];

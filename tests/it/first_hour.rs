@@ -1,5 +1,7 @@
 //! The first hour of a new user, with the real binary on the project that `init` writes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
