@@ -307,7 +307,6 @@ pub(super) fn settle(
         let asset = schedule.asset(place).clone();
         let cut_off = &set & &parts[&asset].pending;
         summary.cut_off += cut_off.len();
-        summary.fresh += set.len() - cut_off.len();
         schedule.done(place, &set);
         if !cut_off.is_empty() {
             events(engine, RunEvent::CutOff { asset, parts: cut_off });

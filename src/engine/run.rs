@@ -46,10 +46,10 @@ impl Engine {
         }
         let mut request = request.clone();
         let plan = self.plan(&request)?;
-        let mut summary = Summary {
-            fresh: plan.assets.iter().map(|a| a.fresh.len()).sum(),
-            ..Summary::default()
-        };
+        // A source is not made, so it is not counted.
+        let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
+        let fresh = made.map(|part| part.fresh.len()).sum();
+        let mut summary = Summary { fresh, ..Summary::default() };
         let exports = self.stale_exports(&plan)?;
         if plan.is_empty() {
             events(self, started(None, &plan, summary.fresh));
