@@ -316,13 +316,23 @@ mod tests {
         }
         let set: PartitionSet = [7].into_iter().collect();
         tally.count(&RunEvent::CutOff { asset, parts: set }, Duration::from_secs(1));
-        expect![""].assert_eq(&view(&tally, Duration::from_secs(1)));
+        expect![[r#"
+            [==========--------------------          ] 11 fresh, 2 running, 1 waiting, 1.0 s
+              a@1 1.0 s
+              a@2 500 ms"#]]
+        .assert_eq(&view(&tally, Duration::from_secs(1)));
     }
 
     #[test]
     fn a_failure_says_why_and_where_the_log_is() {
         let text = failure("a@1", "exit status 3", Some(".giornata/log/1"), "x\nboo\n");
         let text = anstream::adapter::strip_str(&text).to_string();
-        expect![""].assert_eq(&text);
+        expect![[r#"
+            error: `a@1` failed: exit status 3
+              | x
+              | boo
+              log: .giornata/log/1
+        "#]]
+        .assert_eq(&text);
     }
 }

@@ -85,7 +85,7 @@ fn definition(asset: &Asset) -> Vec<Line> {
         }
     };
     lines.push(("declared in", file));
-    lines.push(("partitions", text::partitions(&asset.partitions)));
+    lines.push(("partitions", text::partitions(asset)));
     for dep in &asset.deps {
         let missing = match dep.missing {
             Missing::Error => "",

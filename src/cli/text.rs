@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 use crate::base::{AssetKey, PartitionKey, PartitionSet};
 use crate::defs::partition::{Cadence, TimeWindowDef};
-use crate::defs::{Body, Domain, DynamicDef, OutputDef, PartitionsDef, SourceDef};
+use crate::defs::{Asset, Body, Domain, DynamicDef, OutputDef, PartitionsDef, SourceDef};
 
 /// More ranges than these are counted, not listed, unless `-v` is given.
 const RANGES_MAX: usize = 4;
@@ -103,7 +103,23 @@ pub(super) fn source(source: &SourceDef) -> String {
 }
 
 /// How an asset is partitioned, in a few words.
-pub(super) fn partitions(def: &PartitionsDef) -> String {
+pub(super) fn partitions(asset: &Asset) -> String {
+    match (&asset.body, &asset.partitions) {
+        (Body::Source(source), PartitionsDef::Dynamic(DynamicDef::Source(key)))
+            if *key == asset.key =>
+        {
+            match source {
+                SourceDef::Files { split_by: Some(split), .. } => {
+                    format!("the values of column `{}`", split.column)
+                }
+                SourceDef::Files { split_by: None, .. } => "one for each file".to_owned(),
+            }
+        }
+        (_, def) => keys(def),
+    }
+}
+
+fn keys(def: &PartitionsDef) -> String {
     match def {
         PartitionsDef::Unpartitioned => "one".to_owned(),
         PartitionsDef::TimeWindow(def) => windows(def),
@@ -116,7 +132,7 @@ pub(super) fn partitions(def: &PartitionsDef) -> String {
         PartitionsDef::Dynamic(DynamicDef::Pieces(key)) => format!("the pieces of `{key}`"),
         PartitionsDef::Dynamic(DynamicDef::Named(name)) => format!("the set `{name}`"),
         PartitionsDef::Multi(dimensions) => {
-            let of = dimensions.iter().map(|(name, def)| format!("{name}: {}", partitions(def)));
+            let of = dimensions.iter().map(|(name, def)| format!("{name}: {}", keys(def)));
             of.collect::<Vec<_>>().join("; ")
         }
     }
