@@ -234,7 +234,7 @@ mod tests {
         let pattern = PathPattern { text: text.collect(), pieces: pieces.to_vec() };
         let listing = list(dir.path(), &pattern, &PartitionsDef::Unpartitioned).unwrap();
         let lines: Vec<String> =
-            listing.files.iter().map(|f| format!("{} {}", f.key, f.path)).collect();
+            listing.files.iter().map(|f| format!("{:?} {}", f.key, f.path)).collect();
         expect.assert_eq(&lines.join("\n"));
     }
 
@@ -252,8 +252,8 @@ mod tests {
             &["in/20140704.csv", "in/20140701.csv", "in/notes.csv", "in/20140704.csv.tmp"],
             &[literal("in/"), capture("date", Some("%Y%m%d")), literal(".csv")],
             expect![[r#"
-                2014-07-01 in/20140701.csv
-                2014-07-04 in/20140704.csv"#]],
+                "2014-07-01" in/20140701.csv
+                "2014-07-04" in/20140704.csv"#]],
         );
     }
 
@@ -269,8 +269,8 @@ mod tests {
                 literal(".csv"),
             ],
             expect![[r#"
-                name=a|region=eu d/eu/a.csv
-                name=b|region=us d/us/b.csv"#]],
+                "name=a|region=eu" d/eu/a.csv
+                "name=b|region=us" d/us/b.csv"#]],
         );
     }
 
@@ -280,8 +280,8 @@ mod tests {
             &["d/a1.csv", "d/a2.csv", "d/b1.csv", "d/x/a1.csv"],
             &[literal("d/"), PatternPiece::Glob("a[12].csv".to_owned())],
             expect![[r#"
-                 d/a1.csv
-                 d/a2.csv"#]],
+                "" d/a1.csv
+                "" d/a2.csv"#]],
         );
     }
 
@@ -291,9 +291,9 @@ mod tests {
             &["d/x.csv", "d/a/x.csv", "d/a/b/x.csv", "e/x.csv"],
             &[literal("d/"), PatternPiece::Glob("**".to_owned()), literal("/x.csv")],
             expect![[r#"
-                 d/a/b/x.csv
-                 d/a/x.csv
-                 d/x.csv"#]],
+                "" d/a/b/x.csv
+                "" d/a/x.csv
+                "" d/x.csv"#]],
         );
     }
 
