@@ -9,7 +9,7 @@
 use super::Error;
 use super::open::Engine;
 use crate::base::{AssetKey, AssetRow, PartitionSet};
-use crate::plan::{Plan, Records};
+use crate::plan::{Edge, Plan, Records};
 
 /// How often the closing settle is tried again while other processes write. Giving up is sound: a
 /// missing bit costs the computation of one key.
@@ -84,7 +84,13 @@ impl Engine {
 
     fn seen(&self, asset: &AssetKey) -> Vec<PartitionSet> {
         let edges = self.planner.edges(asset);
-        edges.iter().map(|edge| self.planner.domain(&edge.upstream).all().clone()).collect()
+        let available = |edge: &Edge| {
+            if edge.upstream == *asset {
+                return self.planner.domain(asset).all().clone();
+            }
+            self.planner.freshness(&edge.upstream).available(edge.missing)
+        };
+        edges.iter().map(available).collect()
     }
 
     fn write_rows(&mut self, rows: &[(AssetKey, AssetRow)]) -> Result<bool, Error> {
