@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod freshness;
+mod freshness_cases;
+mod freshness_rig;
 mod tidy;
 mod weather;
