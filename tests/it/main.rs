@@ -5,5 +5,7 @@ mod cli_arguments;
 mod docs;
 mod first_hour;
 mod freshness;
+mod freshness_cases;
+mod freshness_rig;
 mod tidy;
 mod weather;
