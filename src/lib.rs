@@ -1,5 +1,6 @@
 //! giornata: an asset-centric incremental build system for data pipelines.
 
+pub mod api;
 pub mod base;
 pub mod cas;
 pub mod defs;
@@ -9,3 +10,4 @@ pub mod io;
 pub mod load;
 pub mod plan;
 pub mod store;
+pub mod testing;
