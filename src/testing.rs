@@ -305,3 +305,64 @@ fn check(what: &str, refs: &[PartitionRef], expect: &str) {
     expected.sort_unstable();
     assert_eq!(found.join(", "), expected.join(", "), "these {what}, not those");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Json, Parts};
+
+    const PROJECT: &[(&str, &str)] = &[
+        ("giornata.toml", "name = \"shop\"\n"),
+        ("assets/sources.yaml", "sources:\n  orders: {files: orders.csv, split_by: day}\n"),
+        (
+            "assets/daily.sql",
+            "-- /// asset\n-- partitions = \"each(orders)\"\n-- ///\n\
+             SELECT max(amount) AS amount FROM orders\n",
+        ),
+        ("assets/mart.sql", "-- /// asset\n-- ///\nSELECT sum(amount) AS total FROM daily\n"),
+        ("orders.csv", "day,amount\na,1\na,2\nb,3\n"),
+    ];
+
+    #[test]
+    fn what_ran_was_cut_off_and_was_restored_is_told() {
+        let mut harness = Harness::files(PROJECT);
+        harness.materialize("mart").ran("daily@a, daily@b, mart");
+        harness.write("orders.csv", "day,amount\na,0\na,2\nb,3\n");
+        harness.materialize("mart").ran("daily@a").cut_off("mart");
+        harness.write("assets/mart.sql", "-- /// asset\n-- ///\nSELECT count(*) AS n FROM daily\n");
+        harness.materialize("mart").ran("mart");
+        assert_eq!(harness.text("mart"), "n\n2\n");
+        harness.write("assets/mart.sql", PROJECT[3].1);
+        harness.reopen();
+        harness.materialize("mart").ran("").restored("mart");
+        harness.remove("orders.csv");
+        harness.materialize("daily@all").ran("");
+    }
+
+    #[test]
+    fn failures_are_told_and_time_is_set() {
+        let mut harness = Harness::code(|project| {
+            let day = project.asset("day").daily("2026-01-01").compute(|ctx| {
+                match ctx.partition().as_str() {
+                    "2026-01-02" => Err("no power".into()),
+                    key => Ok(key.to_owned()),
+                }
+            });
+            project
+                .asset("all")
+                .inputs(&day)
+                .compute(|_, days: Parts<String>| Ok(Json(days.len())));
+        });
+        harness.set_now("2026-01-02T12:00:00Z");
+        harness.materialize("all").ran("all, day@2026-01-01");
+        harness.set_now("2026-01-04T00:00:00Z");
+        let ran = harness.materialize("all");
+        ran.ran_despite_failures("day@2026-01-03").failed("day@2026-01-02").blocked("all");
+    }
+
+    #[test]
+    #[should_panic(expected = "these ran, not those")]
+    fn a_wrong_expectation_panics() {
+        Harness::files(PROJECT).materialize("mart").ran("mart");
+    }
+}

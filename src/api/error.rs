@@ -32,6 +32,10 @@ pub enum Error {
     UnknownAsset { asset: String },
     #[error("`{asset}` has no partition `{partition}`; it has {existing}")]
     UnknownPartition { asset: String, partition: PartitionKey, existing: String },
+    #[error("`{asset}` has partitions, so name one; it has {existing}")]
+    Partitioned { asset: String, existing: String },
+    #[error("`{asset}` has no partitions; ask for `()`")]
+    Unpartitioned { asset: String },
     #[error("`{text}` names no partitions of `{asset}`: {problem}")]
     Partitions { asset: String, text: String, problem: PartitionTextError },
     /// A function failed, or an input is missing; the report says what was made nevertheless.

@@ -305,14 +305,18 @@ fn origin(place: &Location<'_>) -> Origin {
 fn part(engine: &Engine, asset: &AssetKey, key: &PartitionKey) -> Result<PartitionIdx, Error> {
     let domain = engine.planner().domain(asset);
     domain.index(key.as_str()).ok_or_else(|| {
+        let asset = asset.to_string();
         let existing = domain.render(domain.all());
         let existing = match existing.as_slice() {
-            _ if domain.def().is_unpartitioned() => "no partitions; ask for `()`".to_owned(),
+            _ if domain.def().is_unpartitioned() => return Error::Unpartitioned { asset },
             [] => "none yet".to_owned(),
             [a, b, c, d, ..] => format!("{a},{b},{c},{d} and more"),
             few => few.join(","),
         };
-        Error::UnknownPartition { asset: asset.to_string(), partition: key.clone(), existing }
+        match key.is_unpartitioned() {
+            true => Error::Partitioned { asset, existing },
+            false => Error::UnknownPartition { asset, partition: key.clone(), existing },
+        }
     })
 }
 

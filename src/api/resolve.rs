@@ -53,6 +53,7 @@ pub(super) fn resolve(whole: &Whole<'_>) -> Result<(Project, Calls), Vec<Declara
 struct Judge<'a> {
     whole: &'a Whole<'a>,
     zone: Tz,
+    names: BTreeSet<&'a str>,
     /// Of each draft, in their order; `None` where it cannot be said.
     partitions: Vec<Option<PartitionsDef>>,
     assets: BTreeMap<AssetKey, Arc<Asset>>,
@@ -71,6 +72,7 @@ impl<'a> Judge<'a> {
         Judge {
             whole,
             zone,
+            names: BTreeSet::new(),
             partitions: Vec::new(),
             assets: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -92,8 +94,11 @@ impl<'a> Judge<'a> {
         });
     }
 
-    fn draft(&mut self, draft: &Draft) {
+    fn draft(&mut self, draft: &'a Draft) {
         let key = self.sound(draft, AssetKey::parse(&draft.name));
+        if !self.names.insert(&draft.name) {
+            self.mistake(draft, Mistake::Twice);
+        }
         let body = self.body(draft);
         let partitions = key.as_ref().and_then(|key| {
             let partitions = self.partitions(draft, key, body.as_ref());
@@ -108,9 +113,6 @@ impl<'a> Judge<'a> {
         let exported = export(draft, partitions.as_ref());
         self.sound(draft, exported);
         let (Some(key), Some(body), Some(partitions)) = (key, body, partitions) else { return };
-        if self.assets.contains_key(&key) {
-            return self.mistake(draft, Mistake::Twice);
-        }
         if let DraftBody::Function { call, .. } = &draft.body {
             self.calls.insert(key.clone(), call.clone());
         }
