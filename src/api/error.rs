@@ -28,8 +28,6 @@ pub enum Error {
     Declarations { project: String, mistakes: Vec<DeclarationError> },
     #[error("`{asset}` is a handle of another project")]
     Foreign { asset: String },
-    #[error("`{asset}` is not an asset of this project")]
-    UnknownAsset { asset: String },
     #[error("`{asset}` has no partition `{partition}`; it has {existing}")]
     UnknownPartition { asset: String, partition: PartitionKey, existing: String },
     #[error("`{asset}` has partitions, so name one; it has {existing}")]
@@ -77,6 +75,16 @@ pub struct DeclarationError {
 }
 
 /// What is wrong with a declaration.
+///
+/// ```
+/// use giornata::api::{Error, Mistake, Project};
+/// let mut project = Project::new("days", ".");
+/// let day = project.asset("day").daily("2014-01-01").compute(|_| Ok(String::new()));
+/// // One month, but many days: this wants `inputs`.
+/// project.asset("month").monthly("2014-01").input(&day).compute(|_, day| Ok(day));
+/// let Err(Error::Declarations { mistakes, .. }) = project.into_parts() else { panic!() };
+/// assert_eq!(mistakes[0].mistake, Mistake::Several { upstream: "day".to_owned() });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Mistake {
     #[error(transparent)]

@@ -45,6 +45,7 @@ pub struct Project {
     settings: Settings,
     drafts: Vec<Draft>,
     engine: Option<Engine>,
+    warnings: Vec<String>,
 }
 
 /// Declarations.
@@ -62,10 +63,23 @@ impl Project {
             settings: Settings::default(),
             drafts: Vec::new(),
             engine: None,
+            warnings: Vec::new(),
         }
     }
 
     /// Where days, months and years begin at midnight; UTC unless said otherwise.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("days", dir.path());
+    /// project.timezone("Europe/Berlin");
+    /// let start = project.asset("start").daily("2014-07-04").compute(|ctx| {
+    ///     Ok(ctx.window().ok_or("a day has a window")?.start.to_rfc3339())
+    /// });
+    /// assert_eq!(project.get(&start, "2014-07-04")?, "2014-07-03T22:00:00+00:00");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn timezone(&mut self, zone: &str) -> &mut Project {
         self.timezone = zone.to_owned();
         self.engine = None;
@@ -156,6 +170,22 @@ impl Project {
 impl Project {
     /// The value of one partition. What is fresh is loaded, without running anything; what is not is
     /// computed first, with all that it reads, and stored.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// # std::fs::write(dir.path().join("name.txt"), "world")?;
+    /// let mut project = Project::new("greetings", dir.path());
+    /// let name = project.source("name").files_as::<String>("name.txt");
+    /// let greeting = project
+    ///     .asset("greeting")
+    ///     .keys(["hello", "good bye"])
+    ///     .input(&name)
+    ///     .compute(|ctx, name| Ok(format!("{} {name}", ctx.partition())));
+    /// assert_eq!(project.get(&name, ())?, "world");
+    /// assert_eq!(project.get(&greeting, "hello")?, "hello world");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn get<V: Value>(
         &mut self,
         asset: &Handle<V>,
@@ -218,6 +248,24 @@ impl Project {
         self.judge(report, || format!("{key}@{partitions}"))
     }
 
+    /// What the last query noticed about sources, such as files that belong to no partition.
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// # std::fs::write(dir.path().join("a.txt"), "a")?;
+    /// # std::fs::write(dir.path().join("b.txt"), "b")?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// let letter =
+    ///     project.source("letter").partitions(Partitions::keys(["a"])).files_as::<String>("{name}.txt");
+    /// project.get(&letter, "a")?;
+    /// assert_eq!(project.warnings(), ["`b.txt` belongs to no partition of `letter`"]);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// How many partitions of an asset are fresh, stale, missing and so on; nothing is run.
     pub fn status<V>(&mut self, asset: &Handle<V>) -> Result<Status, Error> {
         let key = self.look(asset)?;
@@ -252,9 +300,9 @@ impl Project {
         }
         let engine = self.engine()?;
         let known = engine.project().assets.get_key_value(asset.name());
-        let unknown = || Error::UnknownAsset { asset: asset.name().to_owned() };
-        let key = known.map(|(key, _)| key.clone()).ok_or_else(unknown)?;
-        engine.refresh(std::slice::from_ref(&key))?;
+        let (key, _) = known.expect("an engine opens only if all that was declared is sound");
+        let key = key.clone();
+        self.warnings = engine.refresh(std::slice::from_ref(&key))?;
         Ok(key)
     }
 
@@ -286,6 +334,10 @@ impl Project {
         report: Result<Report, crate::engine::Error>,
         target: impl FnOnce() -> String,
     ) -> Result<Report, Error> {
+        let report = report.map(|mut report| {
+            report.warnings.extend(self.warnings.iter().cloned());
+            report
+        });
         match report {
             Ok(report) if report.is_success() => Ok(report),
             Ok(report) => Err(Error::Failed { target: target(), report: Box::new(report) }),

@@ -8,6 +8,16 @@ use crate::engine::{Engine, RunEvent, State, Summary};
 use crate::plan::ReasonCode;
 
 /// One partition of one asset: `daily@2014-07-04`, or `report` for an asset without partitions.
+///
+/// ```
+/// use giornata::api::{AssetKey, PartitionKey, PartitionRef};
+/// let asset = AssetKey::parse("daily")?;
+/// let day = PartitionRef { asset: asset.clone(), partition: PartitionKey::new("2014-07-04") };
+/// assert_eq!(day.to_string(), "daily@2014-07-04");
+/// let all = PartitionRef { asset, partition: PartitionKey::unpartitioned() };
+/// assert_eq!(all.to_string(), "daily");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartitionRef {
     pub asset: AssetKey,
@@ -25,6 +35,24 @@ impl fmt::Display for PartitionRef {
 }
 
 /// A step that failed.
+///
+/// ```
+/// use giornata::api::{Error, Project};
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("letters", dir.path());
+/// let letter = project
+///     .asset("letter")
+///     .keys(["a", "b"])
+///     .compute(|ctx| match ctx.partition().as_str() {
+///         "b" => Err("no ink".into()),
+///         key => Ok(key.to_owned()),
+///     });
+/// let Err(Error::Failed { report, .. }) = project.materialize(&letter, "all") else { panic!() };
+/// assert_eq!(report.failed[0].what.to_string(), "letter@b");
+/// assert_eq!(report.failed[0].reason, "no ink");
+/// assert_eq!(report.ran[0].to_string(), "letter@a");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedStep {
     pub what: PartitionRef,
@@ -33,6 +61,18 @@ pub struct FailedStep {
 }
 
 /// Partitions that could not be tried.
+///
+/// ```
+/// use giornata::api::{Error, Project};
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("letters", dir.path());
+/// let draft = project.source("draft").files_as::<String>("draft.md");
+/// let letter = project.asset("letter").input(&draft).compute(|_, draft| Ok(draft));
+/// let Err(Error::Failed { report, .. }) = project.materialize(&letter, "all") else { panic!() };
+/// assert_eq!(report.blocked[0].asset.as_str(), "letter");
+/// assert_eq!(report.blocked[0].code.as_str(), "missing-input");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
     pub asset: AssetKey,

@@ -227,7 +227,9 @@ fn errors_name_asset_partition_and_reason() {
     );
     check_error(
         project.get_range(daily, "2014-07-09..2014-07-01"),
-        &expect!["`2014-07-09..2014-07-01` names no partitions of `daily`: the range is backwards: `2014-07-09` comes after `2014-07-01`"],
+        &expect![
+            "`2014-07-09..2014-07-01` names no partitions of `daily`: the range is backwards: `2014-07-09` comes after `2014-07-01`"
+        ],
     );
     check_error(
         project.get(rain, "2014-07-09"),

@@ -14,6 +14,14 @@ use crate::exec::{Content, Part};
 use crate::io::{self, Table, manager};
 
 /// The error of a user's function: `?` turns any error into one, and so does `.into()` a text.
+///
+/// ```
+/// fn positive(text: &str) -> Result<f64, giornata::api::BoxError> {
+///     let number: f64 = text.parse()?;
+///     if number > 0.0 { Ok(number) } else { Err(format!("{number} is not positive").into()) }
+/// }
+/// assert_eq!(positive("-1").unwrap_err().to_string(), "-1 is not positive");
+/// ```
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A type that the partitions of an asset can have.
@@ -53,7 +61,7 @@ pub trait Value: Sized + Send + 'static {
     }
 }
 
-/// As what a value is kept.
+/// As what a value is kept; see the examples of [`Value`] and [`Raw`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Rows under columns.
@@ -62,7 +70,7 @@ pub enum Form {
     File { extension: &'static str },
 }
 
-/// A value that is ready to be kept.
+/// A value that is ready to be kept; see the examples of [`Value`] and [`Raw`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stored {
     /// For [`Form::Table`].
@@ -72,6 +80,41 @@ pub enum Stored {
 }
 
 /// What was kept, to be read.
+///
+/// A type of the user's can be rows, too:
+///
+/// ```
+/// use giornata::api::{BoxError, Cell, Form, Project, Raw, Stored, Table, Value};
+///
+/// struct Readings(Vec<f64>);
+///
+/// impl Value for Readings {
+///     const FORM: Form = Form::Table;
+///
+///     fn store(&self) -> Result<Stored, BoxError> {
+///         let mut table = Table::with_columns(["mm"]);
+///         table.rows = self.0.iter().map(|mm| vec![(*mm).into()]).collect();
+///         Ok(Stored::Table(table))
+///     }
+///
+///     fn load(raw: &Raw<'_>) -> Result<Readings, BoxError> {
+///         let table = raw.table()?;
+///         let place = table.column("mm").ok_or("there is no column `mm`")?;
+///         Ok(Readings(table.rows.iter().filter_map(|row| row[place].as_real()).collect()))
+///     }
+/// }
+///
+/// # let dir = tempfile::tempdir()?;
+/// # std::fs::write(dir.path().join("rain.csv"), "mm,day\n1.5,a\n2.0,b\n")?;
+/// let mut project = Project::new("weather", dir.path());
+/// let rain = project.source("rain").files_as::<Readings>("rain.csv");
+/// let doubled = project
+///     .asset("doubled")
+///     .input(&rain)
+///     .compute(|_, rain| Ok(Readings(rain.0.iter().map(|mm| mm * 2.0).collect())));
+/// assert_eq!(project.get(&doubled, ())?.0, [3.0, 4.0]);
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Raw<'a> {
     bytes: &'a [u8],
