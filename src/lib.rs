@@ -70,7 +70,23 @@
 //! # Ok::<(), giornata::api::BoxError>(())
 //! ```
 //!
-//! [`api`] is the whole of this; [`testing`] has a harness for the tests of a project.
+//! [`api`] is the whole of this; [`testing`] has a harness for the tests of a project. A program that
+//! declares a project can also have every command of the command line:
+//!
+//! ```no_run
+//! # fn declare(_: &mut giornata::Project) {}
+//! fn main() -> std::process::ExitCode {
+//!     let mut project = giornata::Project::new("weather", ".");
+//!     declare(&mut project); // as above
+//!     match project.into_parts() {
+//!         Ok((definitions, functions)) => giornata::cli::main_with(definitions, functions),
+//!         Err(error) => {
+//!             eprintln!("error: {error}");
+//!             std::process::ExitCode::from(2)
+//!         }
+//!     }
+//! }
+//! ```
 //!
 //! # A project of files
 //!
@@ -82,6 +98,7 @@
 pub mod api;
 pub mod base;
 pub mod cas;
+pub mod cli;
 pub mod defs;
 pub mod engine;
 pub mod exec;

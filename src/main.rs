@@ -1,3 +1,5 @@
 //! The binary: everything it does is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    giornata::cli::main()
+}

@@ -7,6 +7,7 @@ pub mod asset;
 pub mod check;
 pub mod partition;
 pub mod project;
+pub mod selection;
 pub mod source;
 
 pub use asset::{
@@ -16,4 +17,5 @@ pub use asset::{
 pub use check::{Check, Comparison};
 pub use partition::{Domain, DynamicDef, KeyTable, Mapping, MappingDef, PartitionsDef};
 pub use project::{Durability, Project, Settings};
+pub use selection::{Selection, SelectionError, SelectionErrorKind};
 pub use source::{ColumnType, PathPattern, PatternPiece, SourceDef, SplitBy};

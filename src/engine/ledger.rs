@@ -356,16 +356,7 @@ impl Inner {
         if let Some(column) = self.columns.get(asset) {
             return Ok(column.clone());
         }
-        let rows = self.store.column(asset)?;
-        let column = Arc::new(Column::from_vectors(
-            rows.parts,
-            rows.changed_at,
-            rows.verified_at,
-            rows.step,
-            rows.key,
-            rows.version,
-            rows.flags,
-        ));
+        let column = Arc::new(self.store.column(asset)?);
         self.columns.insert(asset.clone(), column.clone());
         Ok(column)
     }

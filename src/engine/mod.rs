@@ -24,6 +24,6 @@ mod work;
 pub use doctor::Depth;
 pub use error::Error;
 pub use event::{RunEvent, Summary};
-pub use open::{Access, Engine, Options, SetValue};
+pub use open::{Access, Engine, Options, SetValue, Work};
 pub use report::{AssetStatus, Problem, ResultInfo, RunOptions, State, Value};
 pub use work::error_text;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::Error;
 use super::ledger::Ledger;
-use super::observe::{self, Eyes, Known, Look, SourceFiles};
+use super::observe::{self, Eyes, Files, Known, Look, Memory};
 use crate::base::{AssetKey, Clock, Digest, PartitionKey};
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
@@ -61,9 +61,23 @@ pub struct Engine {
     pub(super) slack: Slack,
     pub(super) stats: HashMap<PathBuf, StatEntry>,
     /// The files of sources as of the last look.
-    pub(super) sources: HashMap<AssetKey, Arc<SourceFiles>>,
+    pub(super) sources: HashMap<AssetKey, Arc<Files>>,
+    /// What is remembered of sources.
+    memories: HashMap<AssetKey, Arc<Memory>>,
     /// Split files by the digest of the whole.
     pub(super) splits: Mutex<HashMap<Digest, Arc<SplitFile>>>,
+    pub(super) files_hashed: u64,
+}
+
+/// How much work an engine has done since it was opened: what promises of speed are tested by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Statements of SQL that the store executed.
+    pub statements: u64,
+    /// Files of sources and steps that were read in order to know their digest.
+    pub files_hashed: u64,
+    /// Queries of the planner that were computed, as opposed to those whose memo was good.
+    pub queries: u64,
 }
 
 impl Engine {
@@ -92,7 +106,9 @@ impl Engine {
             cas,
             ledger,
             sources: HashMap::new(),
+            memories: HashMap::new(),
             splits: Mutex::default(),
+            files_hashed: 0,
         };
         engine.prepare()?;
         Ok(engine)
@@ -126,6 +142,15 @@ impl Engine {
         self.load_tables()
     }
 
+    /// How much work was done so far.
+    pub fn work(&self) -> Work {
+        Work {
+            statements: self.ledger.ask(Store::statements),
+            files_hashed: self.files_hashed,
+            queries: self.planner.executed(),
+        }
+    }
+
     pub fn project(&self) -> &Project {
         &self.project
     }
@@ -148,9 +173,11 @@ impl Engine {
             if self.ledger.is_behind()? {
                 self.catch_up()?;
             }
+            self.remember(&assets)?;
             let eyes = Eyes {
                 root: &self.root,
                 stats: &self.stats,
+                memories: &self.memories,
                 taken_ns: self.fs_clock.now_ns(),
                 slack: self.slack,
             };
@@ -166,20 +193,36 @@ impl Engine {
     pub(super) fn catch_up(&mut self) -> Result<(), Error> {
         self.ledger.catch_up()?;
         self.stats = self.ledger.ask(Store::stats)?;
+        self.memories.clear();
         for key in self.project.assets.keys() {
             self.planner.touch(key);
         }
         self.load_tables()
     }
 
+    /// Fetches what was remembered of sources that were not looked at yet.
+    fn remember(&mut self, assets: &[Arc<Asset>]) -> Result<(), Error> {
+        for asset in assets.iter().filter(|asset| asset.is_source()) {
+            if !self.memories.contains_key(&asset.key) {
+                let bytes = self.ledger.ask(|store| store.memory(&asset.key))?;
+                if let Some(memory) = bytes.and_then(|bytes| Memory::from_bytes(&bytes)) {
+                    self.memories.insert(asset.key.clone(), Arc::new(memory));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Records what a look saw; `None` if another process has written meanwhile.
     fn take_in(&mut self, look: Look) -> Result<Option<Vec<String>>, Error> {
-        let Look { sources, stats, files, mut warnings } = look;
+        let Look { sources, stats, files, hashed, mut warnings } = look;
+        self.files_hashed += hashed;
         let changed: Vec<_> = sources
             .iter()
-            .filter(|seen| self.ledger.row(&seen.asset.key).shape != Some(seen.shape))
+            .filter(|seen| self.ledger.row(&seen.asset.key).shape != Some(seen.memory.shape))
             .collect();
-        if !changed.is_empty() || !stats.is_empty() {
+        let news: Vec<_> = sources.iter().filter(|seen| seen.is_new).collect();
+        if !changed.is_empty() || !news.is_empty() || !stats.is_empty() {
             let mut found = Vec::new();
             for seen in &changed {
                 let key = &seen.asset.key;
@@ -188,6 +231,9 @@ impl Engine {
             }
             let written = self.ledger.write_if_current(|batch| {
                 batch.tx().put_stats(&stats)?;
+                for seen in &news {
+                    batch.tx().put_memory(&seen.asset.key, &seen.memory.to_bytes())?;
+                }
                 for (seen, known, versions) in &found {
                     let domain = self.planner.domain(&seen.asset.key);
                     observe::record(batch, known, seen, domain, versions)?;
@@ -207,9 +253,14 @@ impl Engine {
         for key in moved {
             self.planner.touch(&key);
         }
-        for seen in &sources {
-            let files = seen.source_files(self.planner.domain(&seen.asset.key), &mut warnings);
-            self.sources.insert(seen.asset.key.clone(), Arc::new(files));
+        for seen in sources {
+            let key = seen.asset.key.clone();
+            if seen.is_new || !self.sources.contains_key(&key) {
+                self.memories.insert(key.clone(), seen.memory.clone());
+                let files = Files::new(seen, self.planner.domain(&key).clone());
+                self.sources.insert(key.clone(), Arc::new(files));
+            }
+            warnings.extend(self.sources[&key].warnings());
         }
         for (key, files) in files {
             self.planner.set_files(&key, files);

@@ -1,34 +1,34 @@
 //! Writes down what happened: results, restores, failures, each in a transaction with all that names it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::Error;
 use super::event::{RunEvent, Summary};
 use super::ledger::Batch;
 use super::open::Engine;
-use super::run::{OnEvent, Run, Settled, partition_of};
+use super::run::{OnEvent, Run, Settled, Target, partition_of};
 use super::schedule::{Place, Schedule};
-use super::work::{self, Done, Stored};
+use super::work::{self, Stored};
 use crate::base::{
     AssetKey, Digest, FailureRow, Flags, MatRow, PartitionIdx, PartitionSet, Rev, StepId,
 };
-use crate::exec::Failure;
-use crate::plan::{PlanAsset, ReasonCode};
-use crate::store::{AttemptEnd, Outcome, Traced};
+use crate::exec::{Failure, Outcome};
+use crate::plan::PlanAsset;
+use crate::store::{AttemptEnd, Outcome as Ended, Traced};
 
 /// The key of a result that no key stands for.
 const NO_KEY: Digest = Digest::from_bytes([0; 32]);
 
-/// A step that came back, with what was true when it was started.
+/// One result of a step that came back, with what was true when it was started.
 pub(super) struct Landed {
-    pub done: Done,
-    pub place: Place,
-    pub key: Digest,
+    pub target: Target,
+    pub result: Result<Stored, Failure>,
+    /// Of the whole step.
+    pub outcome: Arc<Outcome>,
     pub snapshot: Rev,
     /// Something that it reads changed while it ran.
     pub raced: bool,
-    pub forced: bool,
-    pub reasons: Vec<ReasonCode>,
 }
 
 /// A step whose inputs could not be had.
@@ -51,7 +51,7 @@ pub(super) fn results(
     // A blob is safe on disk before a row names it.
     engine.cas.sync()?;
     let known = engine.ledger.rev();
-    let steps = intern_steps(engine, landed.iter().map(|landed| &landed.done.asset))?;
+    let steps = intern_steps(engine, landed.iter().map(|landed| &landed.target.asset))?;
     let changed = engine.ledger.write(|batch| {
         let mut changed = Vec::with_capacity(landed.len());
         for landed in &landed {
@@ -61,37 +61,31 @@ pub(super) fn results(
     })?;
     let mut any_failed = false;
     for (landed, changed) in landed.into_iter().zip(changed) {
-        if let Ok(Stored { output, small: Some(bytes), .. }) = &landed.done.result {
+        if let Ok(Stored { output, small: Some(bytes), .. }) = &landed.result {
             engine.ledger.keep_small(output.digest, bytes);
         }
-        for warning in &landed.done.outcome.warnings {
+        for warning in &landed.outcome.warnings {
             events(engine, RunEvent::Warning { message: warning.clone() });
         }
-        let parts = PartitionSet::from_iter([landed.done.part]);
-        match &landed.done.result {
+        let parts = PartitionSet::from_iter([landed.target.part]);
+        let place = landed.target.place;
+        match &landed.result {
             Ok(_) => {
                 summary.ran += 1;
                 summary.unchanged += u64::from(!changed);
-                schedule.done(landed.place, &parts);
+                schedule.done(place, &parts);
                 succeeded(engine, &landed, changed, events);
-                engine.export_results(&landed.done.asset, &parts, summary, events)?;
+                engine.export_results(&landed.target.asset, &parts, summary, events)?;
             }
             Err(Failure::Cancelled) => {
                 summary.cancelled += 1;
-                run.fail(
-                    engine,
-                    schedule,
-                    landed.place,
-                    &parts,
-                    &mut Summary::default(),
-                    &mut |_, _| {},
-                );
+                run.fail(engine, schedule, place, &parts, &mut Summary::default(), &mut |_, _| {});
             }
             Err(failure) => {
                 any_failed = true;
                 summary.failed += 1;
                 failed(engine, &landed, &failure.to_string(), events);
-                run.fail(engine, schedule, landed.place, &parts, summary, events);
+                run.fail(engine, schedule, place, &parts, summary, events);
             }
         }
     }
@@ -106,7 +100,8 @@ fn one(
     known: Rev,
     steps: &HashMap<AssetKey, StepId>,
 ) -> Result<bool, Error> {
-    let Done { asset, part, outcome, result } = &landed.done;
+    let Landed { target, result, outcome, .. } = landed;
+    let Target { asset, part, key, .. } = target;
     let mut changed = false;
     let (ended, detail) = match result {
         Ok(stored) => {
@@ -115,15 +110,15 @@ fn one(
             if batch.tx().rev() != known {
                 batch.tx().clear_fresh(asset, &PartitionSet::from_iter([*part]))?;
             }
-            (Outcome::Success, String::new())
+            (Ended::Success, String::new())
         }
-        Err(Failure::Cancelled) => (Outcome::Cancelled, String::new()),
+        Err(Failure::Cancelled) => (Ended::Cancelled, String::new()),
         Err(failure) => {
             let reason = failure.to_string();
-            let (key, run) = (landed.key, run.id);
+            let (key, run) = (*key, run.id);
             let failure = FailureRow { part: *part, key, run, reason: reason.clone() };
             batch.put_failure(asset, failure)?;
-            (Outcome::Failure, reason)
+            (Ended::Failure, reason)
         }
     };
     let log = work::log_text(&engine.root, outcome.log.as_ref());
@@ -144,7 +139,7 @@ fn put_result(
     stored: &Stored,
     step: StepId,
 ) -> Result<bool, Error> {
-    let Done { asset, part, .. } = &landed.done;
+    let Target { asset, part, .. } = &landed.target;
     let version = stored.output.version();
     if let Some(bytes) = &stored.small {
         batch.tx().put_blob_small(&stored.output.digest, bytes)?;
@@ -153,7 +148,7 @@ fn put_result(
         batch.tx().put_blob(digest, *size)?;
     }
     let mut flags = Flags::default();
-    let mut key = landed.key;
+    let mut key = landed.target.key;
     if landed.raced {
         flags = flags.with(Flags::RACED);
         key = NO_KEY;
@@ -163,7 +158,7 @@ fn put_result(
             Traced::New | Traced::Same => {}
             Traced::Differs(_) => {
                 flags = flags.with(Flags::NONDETERMINISTIC);
-                if landed.forced {
+                if landed.target.forced {
                     tx.replace_trace(&key, asset, *part, &stored.output, &version)?;
                 }
             }
@@ -201,16 +196,16 @@ fn intern_steps<'a>(
 }
 
 fn succeeded(engine: &Engine, landed: &Landed, changed: bool, events: OnEvent<'_>) {
-    let Done { asset, part, outcome, .. } = &landed.done;
+    let Target { asset, part, reasons, .. } = &landed.target;
     let partition = partition_of(engine, asset, *part);
     events(
         engine,
         RunEvent::StepSucceeded {
             asset: asset.clone(),
             partition: partition.clone(),
-            duration: outcome.duration,
+            duration: landed.outcome.duration,
             changed,
-            reasons: landed.reasons.clone(),
+            reasons: reasons.clone(),
         },
     );
     if landed.raced {
@@ -221,7 +216,7 @@ fn succeeded(engine: &Engine, landed: &Landed, changed: bool, events: OnEvent<'_
 }
 
 fn failed(engine: &Engine, landed: &Landed, reason: &str, events: OnEvent<'_>) {
-    let Done { asset, part, outcome, .. } = &landed.done;
+    let (Target { asset, part, .. }, outcome) = (&landed.target, &landed.outcome);
     let (log, log_tail) = match &outcome.log {
         Some(log) => (Some(log.path.clone()), log.tail.clone()),
         None => (None, String::new()),
@@ -312,7 +307,6 @@ pub(super) fn settle(
         let asset = schedule.asset(place).clone();
         let cut_off = &set & &parts[&asset].pending;
         summary.cut_off += cut_off.len();
-        summary.fresh += set.len() - cut_off.len();
         schedule.done(place, &set);
         if !cut_off.is_empty() {
             events(engine, RunEvent::CutOff { asset, parts: cut_off });

@@ -265,7 +265,7 @@ impl Engine {
         }
         if let Body::Source(_) = &def.body
             && let Some(files) = self.sources.get(asset)
-            && let Some([file]) = files.by_part.get(&part).map(Vec::as_slice)
+            && let Some([file]) = files.get().by_part.get(&part).map(Vec::as_slice)
         {
             return Ok(self.root.join(&file.path));
         }
@@ -292,7 +292,7 @@ impl Engine {
         let to = self.dir.join("view").join(asset.as_str()).join(format!("{name}{extension}"));
         match (self.ledger.output(asset, part)?, self.value(asset, part)?) {
             (Some(output), _) if output.kind == OutputKind::Tree => {
-                self.write_tree(&output, &to)?
+                self.write_tree(&output, &to)?;
             }
             (Some(output), _) => self.write_file(&output, &to)?,
             (None, Value::Table { bytes, .. } | Value::Bytes(bytes)) => {
@@ -310,18 +310,21 @@ impl Engine {
     /// The files that a step reads in their place, as they were when they were looked at.
     pub(super) fn guards(&self, step: &Step) -> Vec<(PathBuf, StatKey)> {
         let mut guards = Vec::new();
-        let inputs = step.inputs.iter().flat_map(|input| &input.parts);
-        let read = inputs.filter_map(|part| match &part.content {
-            Content::File(path) => path.strip_prefix(&self.root).ok().map(ToOwned::to_owned),
-            Content::Inline(_) | Content::Blob(_) | Content::Tree { .. } => None,
-        });
-        let named = match &step.asset.body {
-            Body::Command(command) => command.named_files.clone(),
-            Body::Source(_) | Body::Sql(_) | Body::Function(_) => Vec::new(),
-        };
-        for path in read.chain(named) {
-            if let Some(entry) = self.stats.get(&path) {
-                guards.push((self.root.join(&path), entry.stat));
+        for input in &step.inputs {
+            let Some(files) = self.sources.get(&input.name) else { continue };
+            for part in &input.parts {
+                if let Content::File(path) = &part.content
+                    && let Ok(below) = path.strip_prefix(&self.root)
+                    && let Some(stat) = below.to_str().and_then(|below| files.stat(below))
+                {
+                    guards.push((path.clone(), stat));
+                }
+            }
+        }
+        if let Body::Command(command) = &step.asset.body {
+            let script = super::observe::script(&step.asset).map(PathBuf::from);
+            for path in command.named_files.iter().chain(&script) {
+                guards.extend(self.stats.get(path).map(|entry| (self.root.join(path), entry.stat)));
             }
         }
         guards

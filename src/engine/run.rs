@@ -46,10 +46,10 @@ impl Engine {
         }
         let mut request = request.clone();
         let plan = self.plan(&request)?;
-        let mut summary = Summary {
-            fresh: plan.assets.iter().map(|a| a.fresh.len()).sum(),
-            ..Summary::default()
-        };
+        // A source is not made, so it is not counted.
+        let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
+        let fresh = made.map(|part| part.fresh.len()).sum();
+        let mut summary = Summary { fresh, ..Summary::default() };
         let exports = self.stale_exports(&plan)?;
         if plan.is_empty() {
             events(self, started(None, &plan, summary.fresh));
@@ -90,14 +90,23 @@ enum Drive {
     Overtaken,
 }
 
-/// What was true when a step was started.
+/// A step that runs, with what was true when it was started.
 struct Flight {
-    place: Place,
-    key: Digest,
+    /// What it makes: a set of (asset, partition).
+    targets: Vec<Target>,
     snapshot: Rev,
     /// Files that the step reads in their place, as they were.
     guards: Vec<(PathBuf, StatKey)>,
-    reasons: Vec<ReasonCode>,
+}
+
+/// One (asset, partition) that a step makes.
+pub(super) struct Target {
+    pub place: Place,
+    pub asset: AssetKey,
+    pub part: PartitionIdx,
+    pub key: Digest,
+    pub forced: bool,
+    pub reasons: Vec<ReasonCode>,
 }
 
 /// One run in progress.
@@ -111,7 +120,8 @@ pub(super) struct Run {
     orders: Option<Sender<Order>>,
     done: Receiver<Done>,
     threads: Vec<std::thread::JoinHandle<()>>,
-    flights: HashMap<(AssetKey, PartitionIdx), Flight>,
+    flights: HashMap<u64, Flight>,
+    flights_started: u64,
     /// Attempts that were started and are not recorded yet.
     starts: Vec<(AssetKey, PartitionIdx, i64)>,
     /// Failed in this run, or waiting for such: not tried again when the rest is planned anew.
@@ -158,6 +168,7 @@ impl Run {
             done,
             threads,
             flights: HashMap::new(),
+            flights_started: 0,
             starts: Vec::new(),
             given_up: BTreeMap::new(),
             blocked: BTreeMap::new(),
@@ -192,7 +203,7 @@ impl Run {
             let first = self.done.recv().expect("workers live as long as there are flights");
             let mut done = vec![first];
             done.extend(self.done.try_iter());
-            self.record(engine, &parts, &mut schedule, done, summary, events)?;
+            self.record(engine, &mut schedule, done, summary, events)?;
         }
     }
 
@@ -290,7 +301,7 @@ impl Run {
         let asset = schedule.asset(place).clone();
         summary.blocked += 1;
         let reason = ReasonCode::MissingInput;
-        events(engine, RunEvent::Blocked { asset: asset.clone(), parts: parts.clone(), reason });
+        events(engine, RunEvent::Blocked { asset, parts: parts.clone(), reason });
         self.fail(engine, schedule, place, &parts, summary, events);
     }
 
@@ -337,15 +348,23 @@ impl Run {
         };
         let guards = engine.guards(&step);
         let partition = step.partition.clone();
-        let reasons = plan.reasons(part);
-        let snapshot = engine.ledger.rev();
-        let flight = Flight { place, key, snapshot, guards, reasons };
-        self.flights.insert((plan.asset.clone(), part), flight);
+        let target = Target {
+            place,
+            asset: plan.asset.clone(),
+            part,
+            key,
+            forced: plan.forced.contains(part),
+            reasons: plan.reasons(part),
+        };
+        self.flights_started += 1;
+        let flight = self.flights_started;
+        let (targets, snapshot) = (vec![target], engine.ledger.rev());
+        self.flights.insert(flight, Flight { targets, snapshot, guards });
         self.starts.push((plan.asset.clone(), part, engine.clock.now().timestamp_millis()));
         events(engine, RunEvent::StepStarted { asset: plan.asset.clone(), partition, attempt: 1 });
         let orders = self.orders.as_ref().expect("orders are taken until the run is finished");
         orders
-            .send(Order { asset: plan.asset.clone(), part, step })
+            .send(Order { flight, makes: 1, step })
             .expect("workers live until the run is finished");
         Ok(())
     }
@@ -374,26 +393,21 @@ impl Run {
     fn record(
         &mut self,
         engine: &mut Engine,
-        parts: &HashMap<AssetKey, &PlanAsset>,
         schedule: &mut Schedule,
         done: Vec<Done>,
         summary: &mut Summary,
         events: OnEvent<'_>,
     ) -> Result<(), Error> {
-        let landed = done.into_iter().map(|done| {
-            let flight = self.flights.remove(&(done.asset.clone(), done.part));
-            let flight = flight.expect("only what was started comes back");
-            super::record::Landed {
-                raced: flight.guards.iter().any(|(path, stat)| !is_same(path, stat)),
-                forced: parts[&done.asset].forced.contains(done.part),
-                place: flight.place,
-                key: flight.key,
-                snapshot: flight.snapshot,
-                reasons: flight.reasons,
-                done,
+        let mut landed = Vec::with_capacity(done.len());
+        for Done { flight, outcome, results } in done {
+            let flight = self.flights.remove(&flight).expect("only what was started comes back");
+            let raced = flight.guards.iter().any(|(path, stat)| !is_same(path, stat));
+            let outcome = Arc::new(outcome);
+            for (target, result) in flight.targets.into_iter().zip(results) {
+                let (outcome, snapshot) = (outcome.clone(), flight.snapshot);
+                landed.push(super::record::Landed { target, result, outcome, snapshot, raced });
             }
-        });
-        let landed: Vec<_> = landed.collect();
+        }
         let failed = super::record::results(engine, self, schedule, landed, summary, events)?;
         self.stopped |= failed && self.fail_fast;
         Ok(())

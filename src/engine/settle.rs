@@ -9,7 +9,7 @@
 use super::Error;
 use super::open::Engine;
 use crate::base::{AssetKey, AssetRow, PartitionSet};
-use crate::plan::{Plan, Records};
+use crate::plan::{Edge, Plan, Records};
 
 /// How often the closing settle is tried again while other processes write. Giving up is sound: a
 /// missing bit costs the computation of one key.
@@ -38,7 +38,7 @@ impl Engine {
             };
             rows.push((part.asset.clone(), row));
         }
-        self.write_rows(rows)
+        self.write_rows(&rows)
     }
 
     /// Records what is fresh now. Called when nothing of this engine runs any more.
@@ -55,7 +55,7 @@ impl Engine {
                     rows.push((part.asset.clone(), row));
                 }
             }
-            if self.write_rows(rows)? {
+            if self.write_rows(&rows)? {
                 return Ok(());
             }
         }
@@ -84,20 +84,26 @@ impl Engine {
 
     fn seen(&self, asset: &AssetKey) -> Vec<PartitionSet> {
         let edges = self.planner.edges(asset);
-        edges.iter().map(|edge| self.planner.domain(&edge.upstream).all().clone()).collect()
+        let available = |edge: &Edge| {
+            if edge.upstream == *asset {
+                return self.planner.domain(asset).all().clone();
+            }
+            self.planner.freshness(&edge.upstream).available(edge.missing)
+        };
+        edges.iter().map(available).collect()
     }
 
-    fn write_rows(&mut self, rows: Vec<(AssetKey, AssetRow)>) -> Result<bool, Error> {
+    fn write_rows(&mut self, rows: &[(AssetKey, AssetRow)]) -> Result<bool, Error> {
         if rows.is_empty() {
             return Ok(!self.ledger.is_behind()?);
         }
         let written = self.ledger.write_if_current(|batch| {
-            for (asset, row) in &rows {
+            for (asset, row) in rows {
                 batch.set_row(asset, row.clone())?;
             }
             Ok::<_, Error>(())
         })?;
-        for (asset, _) in &rows {
+        for (asset, _) in rows {
             self.planner.touch(asset);
         }
         Ok(written.is_some())

@@ -23,20 +23,20 @@ use crate::exec::{
 use crate::io::{format_of, tree};
 use crate::plan::{Edge, key_order};
 
-/// What a worker gets.
+/// What a worker gets: one execution, which may make several partitions of several assets.
 pub struct Order {
-    pub asset: AssetKey,
-    pub part: PartitionIdx,
+    pub flight: u64,
+    /// How many results the step has to leave, in the order of the flight's targets.
+    pub makes: usize,
     pub step: Step,
 }
 
 /// What a worker hands back.
 pub struct Done {
-    pub asset: AssetKey,
-    pub part: PartitionIdx,
+    pub flight: u64,
     pub outcome: Outcome,
-    /// The result, already in the content store unless it is small.
-    pub result: Result<Stored, Failure>,
+    /// One for each target: already in the content store unless it is small.
+    pub results: Vec<Result<Stored, Failure>>,
 }
 
 /// A result that is ready to be recorded.
@@ -62,13 +62,18 @@ pub fn work(
             Ok(orders) => orders.recv(),
             Err(_) => return,
         };
-        let Ok(Order { asset, part, step }) = order else { return };
+        let Ok(Order { flight, makes, step }) = order else { return };
         // A function of the user's program may panic; that is its failure, not the end of the run.
         let ran = catch_unwind(AssertUnwindSafe(|| worker.run(&step, control)));
         let mut outcome = ran.unwrap_or_else(|panic| panicked(&*panic));
         let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
         let result = made.and_then(|made| store(made, &step.asset, cas, inline_max));
-        if done.send(Done { asset, part, outcome, result }).is_err() {
+        // Every kind of step there is makes exactly one result. A failure is that of all targets.
+        let results = match result {
+            Ok(stored) => vec![Ok(stored)],
+            Err(failure) => (0..makes).map(|_| Err(failure.clone())).collect(),
+        };
+        if done.send(Done { flight, outcome, results }).is_err() {
             return;
         }
     }
@@ -281,6 +286,7 @@ impl Engine {
         let SourceDef::Files { columns, .. } = source;
         let columns = Arc::new(columns.clone());
         let Some(files) = self.sources.get(&upstream.key) else { return Ok(Vec::new()) };
+        let files = files.get();
         if let Some(split) = &files.split {
             let cut = self.split_file(&upstream.key, split)?;
             let Some(bytes) = cut.part(key.as_str()) else { return Ok(Vec::new()) };

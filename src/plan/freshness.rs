@@ -74,6 +74,15 @@ pub struct Freshness {
 }
 
 impl Freshness {
+    /// What a consumer can be given: every existing partition, and where missing ones are allowed, every
+    /// one that can be had. If this set moves, what maps onto the difference has to be looked at.
+    pub fn available(&self, missing: Missing) -> PartitionSet {
+        match missing {
+            Missing::Error => self.domain.all().clone(),
+            Missing::Allow => self.domain.all() - &self.blocked,
+        }
+    }
+
     /// Partitions shown as fresh.
     pub fn fresh(&self) -> PartitionSet {
         &self.kept | &self.verify_set
@@ -243,8 +252,8 @@ impl View<'_> {
         let mut suspects = all - &self.row.fresh;
         for up in self.upstream {
             let mut moved = match self.row.seen.get(up.place) {
-                Some(seen) => up.state.domain.all() ^ seen,
-                None => up.state.domain.all().clone(),
+                Some(seen) => up.state.available(up.edge.missing) ^ seen,
+                None => up.state.available(up.edge.missing),
             };
             if up.row.max_changed > self.row.verified_rev {
                 moved |= self.db.records().changed_since(&up.edge.upstream, self.row.verified_rev);

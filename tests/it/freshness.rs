@@ -132,7 +132,7 @@ fn project(world: &World) -> Project {
     });
     let asset = |key: AssetKey, partitions, body, deps, output| Asset {
         origin: Origin { file: "giornata.toml".into(), line: 1 },
-        key: key.clone(),
+        key,
         partitions,
         body,
         deps,
@@ -685,6 +685,7 @@ fn edits() -> impl Strategy<Value = Edit> {
     ]
 }
 
+#[expect(clippy::disallowed_methods, reason = "the person who runs the test says how long")]
 fn cases() -> u32 {
     // A long search is for the night: SLOW=1 cargo test freshness.
     if std::env::var_os("SLOW").is_some() { 20_000 } else { 150 }

@@ -1,0 +1,132 @@
+//! `giornata materialize`: brings assets up to date, and says what happened.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+
+use super::error::CliError;
+use super::plan::{self, WantedArgs};
+use super::progress::{Form, Reporter};
+use super::session::{Session, Workspace};
+use super::{Done, text, values};
+use crate::engine::{Access, Engine, RunOptions, Summary};
+use crate::exec::Control;
+use crate::plan::Request;
+
+/// More steps than these are confirmed first, on a terminal, if no partitions were named.
+const UNASKED_MAX: u64 = 1000;
+
+/// Bring assets up to date, and what they read
+#[derive(Debug, Args)]
+pub(super) struct MaterializeArgs {
+    #[command(flatten)]
+    wanted: WantedArgs,
+    /// Say what would be done, and do nothing.
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Run at most N steps at once; as many as there are cores if not given.
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Start nothing more after the first failure.
+    #[arg(long)]
+    fail_fast: bool,
+    /// Do not ask before many steps.
+    #[arg(short, long)]
+    yes: bool,
+    /// Label the run.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = values::tag)]
+    tag: Vec<(String, String)>,
+    /// Write each event as a line of JSON.
+    #[arg(long)]
+    jsonl: bool,
+    /// With `--dry-run`: write one JSON document.
+    #[arg(long, requires = "dry_run", conflicts_with = "jsonl")]
+    json: bool,
+}
+
+pub(super) fn run(args: &MaterializeArgs, session: Session<'_>) -> Result<Done, CliError> {
+    if args.wanted.selection.is_empty() && !args.wanted.all {
+        let error = CliError::user("what is to be made fresh is missing");
+        return Err(error.hint("name assets, or give `--all`; `giornata list` names them"));
+    }
+    let mut workspace = session.workspace()?;
+    let access = if args.dry_run { Access::Read } else { Access::Write };
+    let (mut engine, request) = args.wanted.open(&mut workspace, access)?;
+    if args.dry_run {
+        plan::show(&mut workspace, &engine.plan(&request)?, args.json);
+        return Ok(Done::Fine);
+    }
+    if !is_confirmed(args, &mut workspace, &engine, &request)? {
+        workspace.term.tell("nothing was run\n");
+        return Ok(Done::Interrupted);
+    }
+    let options = RunOptions {
+        jobs: args.jobs.map(NonZeroUsize::get),
+        fail_fast: args.fail_fast,
+        command: workspace.command_line.clone(),
+        tags: args.tag.iter().cloned().collect(),
+    };
+    let control = Control::new();
+    let interrupted = cancel_on_signal(&control);
+    let form = if args.jsonl { Form::JsonLines } else { Form::Text };
+    let mut reporter = Reporter::new(form, workspace.term);
+    let result = engine.materialize(&request, &options, &control, &mut |engine, event| {
+        reporter.handle(engine, event);
+    });
+    reporter.finish(result.as_ref().ok());
+    let summary = result?;
+    Ok(done(&summary, interrupted.load(Ordering::Relaxed)))
+}
+
+fn done(summary: &Summary, interrupted: bool) -> Done {
+    if interrupted && summary.cancelled > 0 {
+        Done::Interrupted
+    } else if summary.is_success() {
+        Done::Fine
+    } else {
+        Done::Failed
+    }
+}
+
+fn is_confirmed(
+    args: &MaterializeArgs,
+    workspace: &mut Workspace<'_>,
+    engine: &Engine,
+    request: &Request,
+) -> Result<bool, CliError> {
+    let named =
+        args.wanted.partition.is_some() || args.wanted.selection.iter().any(|s| s.contains('@'));
+    if args.yes || named || !workspace.term.is_interactive {
+        return Ok(true);
+    }
+    let plan = engine.plan(request)?;
+    let steps = plan.certain() + plan.possible();
+    if steps <= UNASKED_MAX {
+        return Ok(true);
+    }
+    let steps = text::count(steps, "step");
+    let question = format!("this may run {steps} (`-p` names partitions); go on?");
+    Ok(workspace.term.confirm(&question))
+}
+
+/// The first signal cancels: running steps are stopped and what is finished is kept. The second ends
+/// the process at once; its commands end with it.
+fn cancel_on_signal(control: &Control) -> Arc<AtomicBool> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let (control, seen) = (control.clone(), Arc::clone(&interrupted));
+    let handler = move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the user wants it to end, not to tidy up"
+            )]
+            std::process::exit(130);
+        }
+        control.cancel();
+    };
+    // It fails only where a handler is set already; then the signal ends the process as ever.
+    let _ = ctrlc::set_handler(handler);
+    interrupted
+}

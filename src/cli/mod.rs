@@ -1,0 +1,135 @@
+//! The command line: arguments to one library call to text and an exit code.
+//!
+//! Each verb is a file with its arguments and a `run`. Results go to stdout, everything else to
+//! stderr. Here the real clock and the process environment come in; nothing below reads either.
+
+mod args;
+mod cat;
+mod check;
+mod clock;
+mod diagnostics;
+mod doctor;
+mod environment;
+mod error;
+mod init;
+mod json;
+mod list;
+mod materialize;
+mod partitions;
+mod path;
+mod plan;
+mod progress;
+mod session;
+mod show;
+mod status;
+mod table;
+mod targets;
+mod term;
+mod text;
+mod values;
+mod why;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+
+use crate::defs::Project;
+use crate::exec::Functions;
+use args::{Cli, Command};
+pub use error::{CliError, Kind};
+use session::Session;
+use term::Term;
+
+/// Where a project's declarations come from.
+pub enum Source {
+    /// The files of the directory that holds `giornata.toml`.
+    Files,
+    /// A program that declares its project in Rust.
+    Declared(Box<Declared>),
+}
+
+/// A project that a program declares, and the functions that compute its assets.
+pub struct Declared {
+    pub project: Project,
+    pub functions: Arc<dyn Functions>,
+    /// Where the store is and what paths are relative to; `None`: the working directory or `-C`.
+    pub root: Option<PathBuf>,
+}
+
+/// How a command ended, if not with an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Fine,
+    /// Something failed, or a check found what it looks for.
+    Failed,
+    /// The project has errors, and they are on the screen.
+    Invalid,
+    Interrupted,
+}
+
+/// Runs the command line of this process for a project of files.
+pub fn main() -> ExitCode {
+    run(std::env::args_os(), Source::Files)
+}
+
+/// Runs the command line of this process for a project that the program declares: every verb works,
+/// as far as it makes sense without files.
+pub fn main_with(project: Project, functions: Arc<dyn Functions>) -> ExitCode {
+    let declared = Declared { project, functions, root: None };
+    run(std::env::args_os(), Source::Declared(Box::new(declared)))
+}
+
+/// Runs a command line, the name of the program first.
+pub fn run(args: impl IntoIterator<Item = OsString>, source: Source) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing can be said where even this cannot be printed.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let mut term = Term::new(&cli.global);
+    let command_line = text::command_line(&args);
+    let code = match dispatch(cli, source, &mut term, command_line) {
+        Ok(Done::Fine) => 0,
+        Ok(Done::Failed) => 1,
+        Ok(Done::Invalid) => 2,
+        Ok(Done::Interrupted) => 130,
+        Err(error) => {
+            term.error(&error);
+            error.kind.exit_code()
+        }
+    };
+    match term.finish() {
+        Ok(()) => ExitCode::from(code),
+        Err(_) => ExitCode::from(2),
+    }
+}
+
+fn dispatch(
+    cli: Cli,
+    source: Source,
+    term: &mut Term,
+    command_line: String,
+) -> Result<Done, CliError> {
+    let session = Session::new(cli.global, source, term, command_line);
+    match cli.command {
+        Command::Init(args) => init::run(&args, session),
+        Command::Check(args) => check::run(&args, session),
+        Command::List(args) => list::run(&args, session),
+        Command::Show(args) => show::run(&args, session),
+        Command::Status(args) => status::run(&args, session),
+        Command::Why(args) => why::run(&args, session),
+        Command::Plan(args) => plan::run(&args, session),
+        Command::Materialize(args) => materialize::run(&args, session),
+        Command::Partitions(args) => partitions::run(&args, session),
+        Command::Cat(args) => cat::run(&args, session),
+        Command::Path(args) => path::run(&args, session),
+        Command::Doctor(args) => doctor::run(&args, session),
+    }
+}

@@ -1,0 +1,338 @@
+//! Renders the events of a run: a bar on a terminal, plain lines elsewhere, JSON lines on demand.
+//!
+//! In plain text a step that succeeds is silent unless `-v` is given; failures, warnings and the
+//! summary are always told. The bar is the one of n2: what is fresh, what runs, what waits.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::builder::styling::AnsiColor;
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+
+use super::json;
+use super::term::{Term, bold};
+use super::text::{self, Length};
+use crate::base::{AssetKey, PartitionSet};
+use crate::engine::{Engine, RunEvent, Summary};
+use crate::plan::ReasonCode;
+
+/// Failures that are told with their log; of further ones there is a line each.
+const LOGS_MAX: usize = 10;
+
+/// Running steps below the bar.
+const RUNNING_MAX: usize = 6;
+
+/// What is written to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    JsonLines,
+}
+
+/// Hears events and renders them.
+pub(super) struct Reporter<'t> {
+    term: &'t mut Term,
+    form: Form,
+    bar: Option<(ProgressBar, Arc<Mutex<Tally>>)>,
+    failures: usize,
+    blocked: BTreeMap<(AssetKey, ReasonCode), PartitionSet>,
+    blocked_lines: Vec<String>,
+}
+
+/// What the bar shows.
+#[derive(Debug, Default, Clone)]
+struct Tally {
+    fresh: u64,
+    /// Steps and restores that are settled, in whatever way.
+    settled: u64,
+    total: u64,
+    failed: u64,
+    /// When each running step began, counted from the start of the run.
+    running: BTreeMap<String, Duration>,
+}
+
+impl<'t> Reporter<'t> {
+    pub fn new(form: Form, term: &'t mut Term) -> Reporter<'t> {
+        Reporter {
+            term,
+            form,
+            bar: None,
+            failures: 0,
+            blocked: BTreeMap::new(),
+            blocked_lines: Vec::new(),
+        }
+    }
+
+    pub fn handle(&mut self, engine: &Engine, event: RunEvent) {
+        self.advance(&event);
+        if self.form == Form::JsonLines {
+            self.term.print(&json::event_line(engine, &event));
+            self.term.flush();
+            return;
+        }
+        match event {
+            RunEvent::Started { certain, possible, restores, fresh, .. } => {
+                self.start_bar(certain + possible + restores, fresh);
+            }
+            RunEvent::StepStarted { .. } | RunEvent::Finished { .. } => {}
+            RunEvent::StepSucceeded { asset, partition, duration, changed, reasons } => {
+                let unchanged = if changed { "" } else { ", unchanged" };
+                let why: Vec<&str> = reasons.iter().map(|code| code.as_str()).collect();
+                let address = text::address(&asset, &partition);
+                let took = text::duration(duration);
+                self.verbose(&format!("ran {address} in {took}{unchanged} ({})", why.join(", ")));
+            }
+            RunEvent::StepFailed { asset, partition, reason, log, log_tail, .. } => {
+                let address = text::address(&asset, &partition);
+                let log = log.map(|path| path.display().to_string());
+                self.failures += 1;
+                let tail = if self.failures <= LOGS_MAX { log_tail.as_str() } else { "" };
+                self.line(&failure(&address, &reason, log.as_deref(), tail));
+            }
+            RunEvent::CutOff { asset, parts } => self.sets(engine, "cut off", &asset, &parts),
+            RunEvent::Restored { asset, parts } => self.sets(engine, "restored", &asset, &parts),
+            RunEvent::Blocked { asset, parts, reason } => {
+                *self.blocked.entry((asset, reason)).or_default() |= parts;
+                self.blocked_lines = blocked_lines(engine, &self.blocked);
+            }
+            RunEvent::Exported { asset, partition, path } => {
+                let address = text::address(&asset, &partition);
+                self.verbose(&format!("exported {address} to {}", path.display()));
+            }
+            RunEvent::Warning { message } => {
+                let style = bold(AnsiColor::Yellow);
+                if !self.term.is_quiet {
+                    self.line(&format!("{style}warning{style:#}: {message}"));
+                }
+            }
+        }
+    }
+
+    /// Ends the bar, and says how the run went.
+    pub fn finish(&mut self, summary: Option<&Summary>) {
+        if let Some((bar, _)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        for line in std::mem::take(&mut self.blocked_lines) {
+            self.line(&line);
+        }
+        let Some(summary) = summary else { return };
+        if self.form == Form::Text && !(self.term.is_quiet && summary.is_success()) {
+            let line = render_summary(summary, self.term.elapsed());
+            self.term.print(&line);
+            self.term.print("\n");
+            self.term.flush();
+        }
+        if self.form == Form::Text && self.failures > 0 {
+            self.term.hint("the same command tries again what failed, and keeps what succeeded");
+        }
+    }
+
+    fn sets(&mut self, engine: &Engine, what: &str, asset: &AssetKey, parts: &PartitionSet) {
+        if self.term.is_verbose {
+            let domain = engine.planner().domain(asset);
+            let ranges = text::ranges(domain, parts, Length::Full);
+            self.verbose(&format!("{what} {asset} {ranges}"));
+        }
+    }
+
+    fn verbose(&mut self, line: &str) {
+        if self.term.is_verbose {
+            self.line(line);
+        }
+    }
+
+    /// A line on stderr, above the bar if there is one.
+    fn line(&mut self, line: &str) {
+        let term = &mut *self.term;
+        match &self.bar {
+            Some((bar, _)) => bar.suspend(|| term.tell(&format!("{}\n", line.trim_end()))),
+            None => term.tell(&format!("{}\n", line.trim_end())),
+        }
+    }
+
+    fn start_bar(&mut self, total: u64, fresh: u64) {
+        if !self.term.shows_progress || total == 0 {
+            return;
+        }
+        let tally = Arc::new(Mutex::new(Tally { fresh, total, ..Tally::default() }));
+        let shown = Arc::clone(&tally);
+        let draw = move |state: &ProgressState, out: &mut dyn Write| {
+            let tally = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            // Writing to memory does not fail.
+            let _ = out.write_str(&view(&tally, state.elapsed()));
+        };
+        let style = ProgressStyle::with_template("{view}").expect("the template is fixed");
+        let bar = ProgressBar::new(total).with_style(style.with_key("view", draw));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        self.bar = Some((bar, tally));
+    }
+
+    fn advance(&mut self, event: &RunEvent) {
+        if let Some((bar, tally)) = &self.bar {
+            tally.lock().unwrap_or_else(PoisonError::into_inner).count(event, bar.elapsed());
+        }
+    }
+}
+
+impl Tally {
+    fn count(&mut self, event: &RunEvent, now: Duration) {
+        match event {
+            RunEvent::StepStarted { asset, partition, .. } => {
+                self.running.insert(text::address(asset, partition), now);
+            }
+            RunEvent::StepSucceeded { asset, partition, .. } => {
+                self.running.remove(&text::address(asset, partition));
+                self.settled += 1;
+                self.fresh += 1;
+            }
+            RunEvent::StepFailed { asset, partition, .. } => {
+                self.running.remove(&text::address(asset, partition));
+                self.settled += 1;
+                self.failed += 1;
+            }
+            RunEvent::CutOff { parts, .. } | RunEvent::Restored { parts, .. } => {
+                self.settled += parts.len();
+                self.fresh += parts.len();
+            }
+            RunEvent::Blocked { parts, .. } => self.settled += parts.len(),
+            RunEvent::Started { .. }
+            | RunEvent::Exported { .. }
+            | RunEvent::Warning { .. }
+            | RunEvent::Finished { .. } => {}
+        }
+    }
+}
+
+/// The bar with what is fresh, what runs and what waits, and the running steps below it.
+fn view(tally: &Tally, elapsed: Duration) -> String {
+    const WIDTH: u64 = 40;
+    let running = tally.running.len() as u64;
+    let waiting = tally.total.saturating_sub(tally.settled + running);
+    let all = (tally.settled + running + waiting).max(1);
+    let cells = |n: u64| usize::try_from(n * WIDTH / all).unwrap_or(0);
+    let (done, runs) = (cells(tally.settled), cells(running).max(usize::from(running > 0)));
+    let rest = usize::try_from(WIDTH).unwrap_or(0).saturating_sub(done + runs);
+    let mut text = format!("[{}{}{}]", "=".repeat(done), "-".repeat(runs), " ".repeat(rest));
+    let _ = write!(text, " {} fresh, {running} running, {waiting} waiting", tally.fresh);
+    if tally.failed > 0 {
+        let _ = write!(text, ", {} failed", tally.failed);
+    }
+    let _ = write!(text, ", {}", text::duration(elapsed));
+    // What has been running longest is what one waits for.
+    let mut steps: Vec<_> = tally.running.iter().collect();
+    steps.sort_by_key(|(name, began)| (**began, *name));
+    for (name, began) in steps.iter().take(RUNNING_MAX) {
+        let _ = write!(text, "\n  {name} {}", text::duration(elapsed.saturating_sub(**began)));
+    }
+    text
+}
+
+/// A failed step: what, why, where the log is and how it ends.
+fn failure(address: &str, reason: &str, log: Option<&str>, tail: &str) -> String {
+    let style = bold(AnsiColor::Red);
+    let mut text = format!("{style}error{style:#}: `{address}` failed: {reason}\n");
+    for line in tail.lines() {
+        text += &format!("  | {line}\n");
+    }
+    if let Some(log) = log {
+        text += &format!("  log: {log}\n");
+    }
+    text
+}
+
+fn blocked_lines(
+    engine: &Engine,
+    blocked: &BTreeMap<(AssetKey, ReasonCode), PartitionSet>,
+) -> Vec<String> {
+    let style = bold(AnsiColor::Yellow);
+    let line = |((asset, reason), set): (&(AssetKey, ReasonCode), &PartitionSet)| {
+        let ranges = text::ranges(engine.planner().domain(asset), set, Length::Short);
+        let ranges = if ranges.is_empty() { ranges } else { format!(": {ranges}") };
+        let parts = text::count(set.len(), "partition");
+        format!("{style}blocked{style:#}: {parts} of `{asset}` ({reason}){ranges}")
+    };
+    blocked.iter().map(line).collect()
+}
+
+/// One line: what ran, what was spared, what failed.
+pub(super) fn render_summary(summary: &Summary, elapsed: Duration) -> String {
+    let took = text::duration(elapsed);
+    if summary.is_idle() {
+        let fresh = text::count(summary.fresh, "partition");
+        return format!("everything up to date: {fresh} in {took}");
+    }
+    let Summary { ran, unchanged, failed, restored, cut_off, blocked, fresh, cancelled } = *summary;
+    let mut line = format!("ran {ran}");
+    if ran > 0 {
+        line += &format!(" ({unchanged} unchanged)");
+    }
+    line += &format!(", {cut_off} cut off, {restored} restored, {fresh} fresh; {failed} failed");
+    if blocked > 0 {
+        line += &format!(", {blocked} blocked");
+    }
+    if cancelled > 0 {
+        line += &format!(", {cancelled} cancelled");
+    }
+    format!("{line} in {took}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::PartitionKey;
+    use expect_test::expect;
+
+    #[test]
+    fn the_summary_says_what_ran_and_what_was_spared() {
+        let check = |summary: Summary, text: &str| {
+            assert_eq!(render_summary(&summary, Duration::from_millis(12)), text);
+        };
+        check(
+            Summary { fresh: 2968, ..Summary::default() },
+            "everything up to date: 2968 partitions in 12 ms",
+        );
+        let summary =
+            Summary { ran: 3, unchanged: 1, cut_off: 2, fresh: 2960, ..Summary::default() };
+        check(summary, "ran 3 (1 unchanged), 2 cut off, 0 restored, 2960 fresh; 0 failed in 12 ms");
+        let summary =
+            Summary { failed: 1, blocked: 4, cancelled: 2, restored: 1, ..Summary::default() };
+        check(
+            summary,
+            "ran 0, 0 cut off, 1 restored, 0 fresh; 1 failed, 4 blocked, 2 cancelled in 12 ms",
+        );
+    }
+
+    #[test]
+    fn the_bar_shows_fresh_running_and_waiting() {
+        let mut tally = Tally { fresh: 10, total: 4, ..Tally::default() };
+        let asset = AssetKey::parse("a").unwrap();
+        for (n, at) in [("1", 0), ("2", 500)] {
+            let partition = PartitionKey::new(n);
+            let event = RunEvent::StepStarted { asset: asset.clone(), partition, attempt: 1 };
+            tally.count(&event, Duration::from_millis(at));
+        }
+        let set: PartitionSet = [7].into_iter().collect();
+        tally.count(&RunEvent::CutOff { asset, parts: set }, Duration::from_secs(1));
+        expect![[r#"
+            [==========--------------------          ] 11 fresh, 2 running, 1 waiting, 1.0 s
+              a@1 1.0 s
+              a@2 500 ms"#]]
+        .assert_eq(&view(&tally, Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_failure_says_why_and_where_the_log_is() {
+        let text = failure("a@1", "exit status 3", Some(".giornata/log/1"), "x\nboo\n");
+        let text = anstream::adapter::strip_str(&text).to_string();
+        expect![[r#"
+            error: `a@1` failed: exit status 3
+              | x
+              | boo
+              log: .giornata/log/1
+        "#]]
+        .assert_eq(&text);
+    }
+}

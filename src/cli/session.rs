@@ -1,0 +1,258 @@
+//! From the arguments to a loaded project, and from there to an open engine.
+//!
+//! A broken file stops a command only where the command's targets need what it declares; otherwise
+//! it is mentioned in one line and the command goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::args::Global;
+use super::clock::SystemClock;
+use super::error::CliError;
+use super::targets::Spec;
+use super::term::Term;
+use super::{Source, diagnostics, environment};
+use crate::base::{AssetKey, Clock, FixedClock};
+use crate::defs::{Project, SelectionErrorKind};
+use crate::engine::{Access, Engine, Options, SetValue};
+use crate::exec::{Functions, NoFunctions};
+use crate::load::{self, Diagnostic, PROJECT_FILE};
+
+/// A command that has not looked at any project yet.
+pub(super) struct Session<'t> {
+    pub term: &'t mut Term,
+    pub global: Global,
+    source: Source,
+    command_line: String,
+}
+
+/// A loaded project.
+pub(super) struct Workspace<'t> {
+    pub term: &'t mut Term,
+    pub root: PathBuf,
+    pub project: Project,
+    pub diagnostics: Vec<Diagnostic>,
+    /// Definition files, relative to the root.
+    pub files: Vec<PathBuf>,
+    pub command_line: String,
+    clock: Arc<dyn Clock>,
+    functions: Arc<dyn Functions>,
+}
+
+impl<'t> Session<'t> {
+    pub fn new(global: Global, source: Source, term: &'t mut Term, command_line: String) -> Self {
+        Session { term, global, source, command_line }
+    }
+
+    /// The directory in which the command works: `-C`, else the working directory.
+    pub fn directory(&self) -> Result<PathBuf, CliError> {
+        let directory = self.global.work_in.as_deref().unwrap_or(Path::new("."));
+        std::path::absolute(directory)
+            .and_then(std::fs::canonicalize)
+            .map_err(|error| CliError::user(format!("`{}`: {error}", directory.display())))
+    }
+
+    /// Loads the project that the working directory lies in.
+    pub fn workspace(self) -> Result<Workspace<'t>, CliError> {
+        let directory = self.directory()?;
+        let clock: Arc<dyn Clock> = match self.global.now {
+            Some(now) => Arc::new(FixedClock(now)),
+            None => Arc::new(SystemClock),
+        };
+        let workspace = Workspace {
+            term: self.term,
+            root: directory.clone(),
+            project: Project {
+                name: String::new(),
+                timezone: chrono_tz::UTC,
+                assets: Default::default(),
+                partition_sets: Default::default(),
+                broken: BTreeSet::new(),
+                settings: Default::default(),
+            },
+            diagnostics: Vec::new(),
+            files: Vec::new(),
+            command_line: self.command_line,
+            clock,
+            functions: Arc::new(NoFunctions),
+        };
+        match self.source {
+            Source::Declared(declared) => Ok(Workspace {
+                root: declared.root.unwrap_or(directory),
+                project: declared.project,
+                functions: declared.functions,
+                ..workspace
+            }),
+            Source::Files => {
+                let root = load::find_root(&directory).ok_or_else(|| no_project(&directory))?;
+                let loaded = load::project(&root)?;
+                Ok(Workspace {
+                    root,
+                    project: loaded.project,
+                    diagnostics: loaded.diagnostics,
+                    files: loaded.files,
+                    ..workspace
+                })
+            }
+        }
+    }
+}
+
+fn no_project(directory: &Path) -> CliError {
+    let message = format!("there is no `{PROJECT_FILE}` in `{}` or above", directory.display());
+    CliError::user(message).hint("`giornata init` makes a project here, with an example in it")
+}
+
+impl Workspace<'_> {
+    /// Mentions broken files in one line.
+    pub fn mention_broken(&mut self) {
+        let errors: Vec<_> = self.diagnostics.iter().filter(|d| d.is_error()).collect();
+        if errors.is_empty() {
+            return;
+        }
+        let files: BTreeSet<String> =
+            errors.iter().map(|error| format!("`{}`", error.file.display())).collect();
+        let files = files.into_iter().collect::<Vec<_>>().join(", ");
+        let count = diagnostics::count(errors.iter().copied());
+        let message = format!("{count} in {files}; `giornata check` shows what and where");
+        self.term.warning(&message);
+    }
+
+    /// Opens the engine and looks at what the assets that `specs` select depend on. The sets are
+    /// those of the specs, in their order.
+    pub fn open(
+        &mut self,
+        specs: &[Spec],
+        access: Access,
+        set: &[SetValue],
+    ) -> Result<(Engine, Vec<BTreeSet<AssetKey>>), CliError> {
+        self.refuse_broken_project_file()?;
+        let by_status = specs.iter().any(|spec| spec.selection.asks_for_status());
+        let early = if by_status { None } else { Some(self.select(specs, None)?) };
+        self.mention_broken();
+        let mut engine = self.engine(access, set)?;
+        let targets: BTreeSet<AssetKey> = match &early {
+            Some(sets) => sets.iter().flatten().cloned().collect(),
+            None => self.project.assets.keys().cloned().collect(),
+        };
+        self.refresh(&mut engine, targets)?;
+        let sets = match early {
+            Some(sets) => sets,
+            None => self.select(specs, Some(&engine))?,
+        };
+        Ok((engine, sets))
+    }
+
+    pub fn refresh(
+        &mut self,
+        engine: &mut Engine,
+        targets: BTreeSet<AssetKey>,
+    ) -> Result<(), CliError> {
+        let targets: Vec<AssetKey> = targets.into_iter().collect();
+        for warning in engine.refresh(&targets)? {
+            self.term.warning(&warning);
+        }
+        Ok(())
+    }
+
+    /// The engine as it is, without a look at anything.
+    pub fn engine(&mut self, access: Access, set: &[SetValue]) -> Result<Engine, CliError> {
+        let (env, warnings) = environment::environment(&self.root);
+        for warning in warnings {
+            self.term.warning(&warning);
+        }
+        let options = Options {
+            root: self.root.clone(),
+            access,
+            clock: Arc::clone(&self.clock),
+            env,
+            set: set.to_vec(),
+            functions: Arc::clone(&self.functions),
+        };
+        Ok(Engine::open(self.project.clone(), options)?)
+    }
+
+    /// What each of `specs` selects.
+    pub fn select(
+        &mut self,
+        specs: &[Spec],
+        engine: Option<&Engine>,
+    ) -> Result<Vec<BTreeSet<AssetKey>>, CliError> {
+        let project = &self.project;
+        let mut in_state: BTreeMap<&str, BTreeSet<AssetKey>> = BTreeMap::new();
+        if let Some(engine) = engine {
+            for key in project.assets.keys() {
+                let sets = engine.status(key)?.sets;
+                for (state, _) in sets.iter().filter(|(_, set)| !set.is_empty()) {
+                    in_state.entry(state.as_str()).or_default().insert(key.clone());
+                }
+            }
+        }
+        let status = |state: &str| in_state.get(state).cloned().unwrap_or_default();
+        let mut sets = Vec::new();
+        for spec in specs {
+            match spec.selection.select(project, &status) {
+                Ok(set) => sets.push(set),
+                Err(error) => {
+                    let broken = match &error.kind {
+                        SelectionErrorKind::Broken(key) => Some(key.clone()),
+                        SelectionErrorKind::Syntax
+                        | SelectionErrorKind::Unknown
+                        | SelectionErrorKind::Empty => None,
+                    };
+                    let unknown = error.kind == SelectionErrorKind::Unknown;
+                    let mut error = CliError::selection(error, &spec.text);
+                    if let Some(key) = broken {
+                        self.show_errors_of(&key);
+                    } else if unknown && self.diagnostics.iter().any(Diagnostic::is_error) {
+                        error = error.hint("some files have errors: `giornata check` shows them");
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(sets)
+    }
+
+    /// Ends a command that is about everything if anything is broken.
+    pub fn refuse_broken(&mut self) -> Result<(), CliError> {
+        if !self.diagnostics.iter().any(Diagnostic::is_error) {
+            return Ok(());
+        }
+        self.term.tell(&diagnostics::render_all(&self.diagnostics));
+        let error = CliError::user("everything was asked for, but the project has errors");
+        Err(error.hint("name the assets that you need: those that are sound can be used"))
+    }
+
+    /// Without a sound project file, time zones and environments of all assets are uncertain.
+    fn refuse_broken_project_file(&mut self) -> Result<(), CliError> {
+        let concerns = |d: &&Diagnostic| {
+            d.is_error() && d.file == Path::new(PROJECT_FILE) && d.disables.is_empty()
+        };
+        let errors: Vec<_> = self.diagnostics.iter().filter(concerns).collect();
+        if errors.is_empty() {
+            return Ok(());
+        }
+        self.term.tell(&diagnostics::render_all(errors));
+        Err(CliError::user(format!("`{PROJECT_FILE}` has errors, which concern every asset")))
+    }
+
+    /// Draws the errors because of which an asset cannot be used: its own, else all there are.
+    fn show_errors_of(&mut self, key: &AssetKey) {
+        let errors = || self.diagnostics.iter().filter(|d| d.is_error());
+        let own: Vec<_> = errors().filter(|d| d.disables.contains(key)).collect();
+        let shown = if own.is_empty() { errors().collect() } else { own };
+        self.term.tell(&diagnostics::render_all(shown));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::State;
+
+    #[test]
+    fn states_have_the_names_that_selections_know() {
+        assert_eq!(State::ALL.map(State::as_str), crate::defs::selection::STATES);
+    }
+}

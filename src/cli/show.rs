@@ -1,0 +1,173 @@
+//! `giornata show`: one asset as declared, its partitions by state, and the result of one of them.
+
+use chrono::SecondsFormat;
+use clap::Args;
+
+use super::Done;
+use super::error::CliError;
+use super::json::{Definition, Document, ResultEntry, ShowDocument, StatusEntry};
+use super::session::Session;
+use super::targets::{Spec, one_partition, only};
+use super::text::{self, Length};
+use crate::base::{AssetKey, PartitionIdx};
+use crate::defs::{Asset, Body, Check, Comparison, Missing};
+use crate::engine::{Access, AssetStatus, Engine, ResultInfo, State};
+
+/// Show an asset, or the result of one of its partitions
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// `ASSET` or `ASSET@PARTITION`.
+    #[arg(value_name = "ASSET[@PARTITION]")]
+    asset: String,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &ShowArgs, session: Session<'_>) -> Result<Done, CliError> {
+    let mut workspace = session.workspace()?;
+    let spec = [Spec::parse(&args.asset)?];
+    let (engine, sets) = workspace.open(&spec, Access::Read, &[])?;
+    let key = only(&spec[0], &sets[0])?;
+    let part = one_partition(&engine, &key, spec[0].partitions.as_ref())?;
+    let asset = &engine.project().assets[&key];
+    let status = engine.status(&key)?;
+    let domain = engine.planner().domain(&key);
+    let result = part.map(|part| engine.result(&key, part)).transpose()?;
+    if args.json {
+        let document = ShowDocument {
+            definition: Definition::new(asset),
+            status: StatusEntry::new(domain, &status),
+            read_by: readers(&engine, &key),
+            partition: part.and_then(|part| domain.key(part)).map(|key| key.to_string()),
+            result: result.as_ref().map(ResultEntry::new),
+        };
+        workspace.term.print(&Document::text(document));
+        return Ok(Done::Fine);
+    }
+    let length = Length::of(workspace.term.is_verbose);
+    let mut lines = definition(asset);
+    let names: Vec<String> = readers(&engine, &key).iter().map(AssetKey::to_string).collect();
+    if !names.is_empty() {
+        lines.push(("read by", names.join(", ")));
+    }
+    match (part, result) {
+        (Some(part), Some(result)) => lines.extend(partition(&engine, &status, part, &result)),
+        (_, _) => {
+            for state in State::ALL {
+                if let Some(set) = status.sets.get(&state).filter(|set| !set.is_empty()) {
+                    let ranges = text::ranges(domain, set, length);
+                    lines.push((state.as_str(), format!("{}: {ranges}", set.len())));
+                }
+            }
+        }
+    }
+    workspace.term.print(&render(asset, &lines));
+    Ok(Done::Fine)
+}
+
+fn readers(engine: &Engine, key: &AssetKey) -> Vec<AssetKey> {
+    let reads = |asset: &&std::sync::Arc<Asset>| asset.deps.iter().any(|dep| dep.upstream == *key);
+    engine.project().assets.values().filter(reads).map(|asset| asset.key.clone()).collect()
+}
+
+type Line = (&'static str, String);
+
+fn definition(asset: &Asset) -> Vec<Line> {
+    let file = format!("{}:{}", asset.origin.file.display(), asset.origin.line);
+    let mut lines = match &asset.body {
+        Body::Source(source) => vec![("source", text::source(source))],
+        Body::Sql(_) | Body::Command(_) | Body::Function(_) => {
+            vec![
+                ("made by", text::body(&asset.body).to_owned()),
+                ("result", text::output(&asset.output)),
+            ]
+        }
+    };
+    lines.push(("declared in", file));
+    lines.push(("partitions", text::partitions(asset)));
+    for dep in &asset.deps {
+        let missing = match dep.missing {
+            Missing::Error => "",
+            Missing::Allow => ", missing ones allowed",
+        };
+        lines.push(("reads", format!("{} ({}{missing})", dep.upstream, dep.mapping)));
+    }
+    let mut add = |name, values: Vec<String>| {
+        if !values.is_empty() {
+            lines.push((name, values.join(", ")));
+        }
+    };
+    add("inputs", asset.inputs.clone());
+    add("config", asset.config.iter().map(|(name, value)| format!("{name} = {value}")).collect());
+    add("environment", asset.env.iter().cloned().collect());
+    add("checks", asset.checks.iter().map(check).collect());
+    add("export", asset.export.iter().cloned().collect());
+    add("group", asset.group.iter().cloned().collect());
+    add("owners", asset.owners.clone());
+    add("tags", asset.tags.iter().map(|(name, value)| format!("{name}={value}")).collect());
+    lines
+}
+
+fn check(check: &Check) -> String {
+    match check {
+        Check::NotNull { column } => format!("not_null({column})"),
+        Check::Unique { column } => format!("unique({column})"),
+        Check::Rows { comparison, count } => {
+            let sign = match comparison {
+                Comparison::Equal => "=",
+                Comparison::NotEqual => "!=",
+                Comparison::Less => "<",
+                Comparison::LessOrEqual => "<=",
+                Comparison::Greater => ">",
+                Comparison::GreaterOrEqual => ">=",
+            };
+            format!("rows {sign} {count}")
+        }
+    }
+}
+
+fn partition(
+    engine: &Engine,
+    status: &AssetStatus,
+    part: PartitionIdx,
+    result: &ResultInfo,
+) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let domain = engine.planner().domain(&status.asset);
+    if let Some(key) = domain.key(part).filter(|key| !key.is_unpartitioned()) {
+        lines.push(("partition", key.to_string()));
+    }
+    if let Some(window) = domain.window(part) {
+        let time =
+            |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        lines.push(("window", format!("{} to {}", time(window.start), time(window.end))));
+    }
+    let state = status.sets.iter().find(|(_, set)| set.contains(part));
+    lines.extend(state.map(|(state, _)| ("state", state.as_str().to_owned())));
+    lines.extend(result.failure.iter().map(|reason| ("failure", reason.clone())));
+    if let Some(output) = &result.output {
+        lines.push(("size", text::size(output.size)));
+        lines.push(("digest", output.digest.to_string()));
+    }
+    let time = |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    lines.extend(result.run.map(|run| ("run", run.to_string())));
+    lines.extend(result.made_at.iter().map(|at| ("made at", time(at))));
+    let took = result.duration_ms.map(std::time::Duration::from_millis);
+    lines.extend(took.map(|took| ("took", text::duration(took))));
+    lines.extend(result.log.iter().map(|path| ("log", path.display().to_string())));
+    lines
+}
+
+fn render(asset: &Asset, lines: &[Line]) -> String {
+    let mut text = format!("{}\n", asset.key);
+    if let Some(description) = &asset.description {
+        text += &format!("  {description}\n");
+    }
+    text.push('\n');
+    for (name, value) in lines {
+        text += format!("{name:<12} {value}").trim_end();
+        text.push('\n');
+    }
+    text
+}

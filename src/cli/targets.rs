@@ -1,0 +1,194 @@
+//! What the user points at: selections, `asset@partition`, and the partitions that are meant.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::error::{CliError, Excerpt, Kind};
+use super::text;
+use crate::base::{AssetKey, PartitionIdx, PartitionSet};
+use crate::defs::Selection;
+use crate::defs::partition::{PartitionExpr, PartitionTextError};
+use crate::engine::Engine;
+
+/// One argument: which assets, and which of their partitions if that was said.
+#[derive(Debug)]
+pub(super) struct Spec {
+    /// The argument without the partitions.
+    pub text: String,
+    pub selection: Selection,
+    pub partitions: Option<Expression>,
+}
+
+/// A partition expression within the text in which it was typed.
+#[derive(Debug, Clone)]
+pub(super) struct Expression {
+    expr: PartitionExpr,
+    text: String,
+    offset: usize,
+}
+
+impl Expression {
+    pub fn parse(text: &str, offset: usize) -> Result<Expression, CliError> {
+        match PartitionExpr::parse(&text[offset..]) {
+            Ok(expr) => Ok(Expression { expr, text: text.to_owned(), offset }),
+            Err(error) => Err(CliError::partition(&error, text, offset)),
+        }
+    }
+
+    /// The partitions of `asset` that are meant.
+    pub fn select(&self, engine: &Engine, asset: &AssetKey) -> Result<PartitionSet, CliError> {
+        engine.select(asset, &self.expr).map_err(|error| self.unreadable(asset, &error))
+    }
+
+    fn unreadable(&self, asset: &AssetKey, error: &PartitionTextError) -> CliError {
+        let span: Range<usize> = error.at.start + self.offset..error.at.end + self.offset;
+        let excerpt = Excerpt { text: self.text.clone(), span, label: String::new() };
+        let hints = error.help.iter().cloned().collect();
+        let message = format!("`{asset}`: {}", error.message);
+        CliError { kind: Kind::User, error: message.into(), hints, excerpt: Some(excerpt) }
+    }
+}
+
+impl Spec {
+    pub fn parse(argument: &str) -> Result<Spec, CliError> {
+        let at = find_at(argument);
+        let text = &argument[..at.unwrap_or(argument.len())];
+        let selection = Selection::parse(text).map_err(|error| CliError::selection(error, text))?;
+        let partitions = at.map(|at| Expression::parse(argument, at + 1)).transpose()?;
+        Ok(Spec { text: text.to_owned(), selection, partitions })
+    }
+
+    pub fn parse_all(arguments: &[String]) -> Result<Vec<Spec>, CliError> {
+        arguments.iter().map(|argument| Spec::parse(argument)).collect()
+    }
+
+    /// As `parse_all`; no argument means everything.
+    pub fn parse_or_all(arguments: &[String]) -> Result<Vec<Spec>, CliError> {
+        if arguments.is_empty() { Ok(vec![Spec::parse("*")?]) } else { Spec::parse_all(arguments) }
+    }
+}
+
+/// The first `@` that is not in quotes.
+fn find_at(argument: &str) -> Option<usize> {
+    let mut quote = None;
+    for (at, c) in argument.char_indices() {
+        match (c, quote) {
+            ('@', None) => return Some(at),
+            ('"' | '\'', None) => quote = Some(c),
+            (c, Some(open)) if c == open => quote = None,
+            (_, _) => {}
+        }
+    }
+    None
+}
+
+/// What several verbs say of specs that take no partitions.
+pub(super) fn without_partitions(specs: &[Spec]) -> Result<(), CliError> {
+    match specs.iter().find_map(|spec| spec.partitions.as_ref()) {
+        Some(expression) => {
+            let excerpt = Excerpt {
+                text: expression.text.clone(),
+                span: expression.offset - 1..expression.text.len(),
+                label: "these are the partitions".to_owned(),
+            };
+            let error = CliError::user("this command is about whole assets");
+            Err(CliError { excerpt: Some(excerpt), ..error })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The one asset that is meant.
+pub(super) fn only(spec: &Spec, set: &BTreeSet<AssetKey>) -> Result<AssetKey, CliError> {
+    let mut keys = set.iter();
+    match (keys.next(), keys.next()) {
+        (Some(key), None) => Ok(key.clone()),
+        (_, _) => {
+            let message = format!("`{}` names {} assets, and one is needed", spec.text, set.len());
+            Err(CliError::user(message))
+        }
+    }
+}
+
+/// The one partition that is meant: as said, or the only one there is.
+pub(super) fn one_partition(
+    engine: &Engine,
+    asset: &AssetKey,
+    expression: Option<&Expression>,
+) -> Result<Option<PartitionIdx>, CliError> {
+    let all = engine.planner().domain(asset).all();
+    let set = match expression {
+        Some(expression) => expression.select(engine, asset)?,
+        None if all.len() == 1 => all.clone(),
+        None => return Ok(None),
+    };
+    match (set.len(), set.min()) {
+        (1, Some(part)) => Ok(Some(part)),
+        (0, _) | (_, None) => Err(nothing(asset, expression)),
+        (n, Some(_)) => {
+            let message = format!("{n} partitions of `{asset}` are meant, and one is needed");
+            Err(CliError::user(message))
+        }
+    }
+}
+
+/// The partitions that are meant, at least one.
+pub(super) fn some_partitions(
+    engine: &Engine,
+    asset: &AssetKey,
+    expression: Option<&Expression>,
+) -> Result<PartitionSet, CliError> {
+    let set = match expression {
+        Some(expression) => expression.select(engine, asset)?,
+        None => engine.planner().domain(asset).all().clone(),
+    };
+    if set.is_empty() { Err(nothing(asset, expression)) } else { Ok(set) }
+}
+
+fn nothing(asset: &AssetKey, expression: Option<&Expression>) -> CliError {
+    let named = expression.map(|e| format!(" in `{}`", &e.text[e.offset..])).unwrap_or_default();
+    CliError::user(format!("there is no partition of `{asset}`{named}"))
+}
+
+/// The partitions that a run is to make fresh. `partition` goes with every asset that says none
+/// itself.
+pub(super) fn requested(
+    engine: &Engine,
+    specs: &[Spec],
+    sets: &[BTreeSet<AssetKey>],
+    partition: Option<&Expression>,
+) -> Result<BTreeMap<AssetKey, PartitionSet>, CliError> {
+    let mut targets: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
+    for (spec, set) in specs.iter().zip(sets) {
+        let is_source = |key: &AssetKey| engine.project().assets[key].is_source();
+        // Sources are looked at in any case; they are targets only if nothing else is meant.
+        let only_sources = set.iter().all(is_source);
+        let expression = spec.partitions.as_ref().or(partition);
+        for key in set.iter().filter(|key| only_sources || !is_source(key)) {
+            let wanted = match expression {
+                Some(expression) => expression.select(engine, key)?,
+                None => engine.planner().domain(key).all().clone(),
+            };
+            *targets.entry(key.clone()).or_default() |= wanted;
+        }
+    }
+    let is_empty = targets.values().all(PartitionSet::is_empty);
+    if let (true, Some(expression)) = (is_empty, partition) {
+        let names = text::count(targets.len() as u64, "asset");
+        let named = &expression.text[expression.offset..];
+        return Err(CliError::user(format!("`{named}` names no partition of {names}")));
+    }
+    Ok(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_at_sign_in_quotes_is_part_of_the_selection() {
+        assert_eq!(find_at("a@2014"), Some(1));
+        assert_eq!(find_at("owner:\"a@b\""), None);
+        assert_eq!(find_at("owner:\"a@b\"@x@y"), Some(11));
+    }
+}
