@@ -146,8 +146,11 @@ fn with_earlier(planner: &Planner, key: &AssetKey, set: &PartitionSet) -> Partit
     let edges = planner.edges(key);
     for edge in edges.iter().filter(|edge| edge.upstream == *key) {
         let state = planner.freshness(key);
-        let stale = state.domain.all() - &state.kept;
-        let mut front = set & &stale;
+        let mut stale = state.domain.all() - &state.kept;
+        if !edge.must_exist() {
+            stale -= &state.blocked;
+        }
+        let mut front = &(set & state.domain.all()) - &state.kept;
         while !front.is_empty() {
             front = &(edge.mapping.upstream_of(&front) & &stale) - &wanted;
             wanted |= &front;

@@ -6,5 +6,7 @@ mod docs;
 mod examples;
 mod first_hour;
 mod freshness;
+mod freshness_cases;
+mod freshness_rig;
 mod tidy;
 mod weather;
