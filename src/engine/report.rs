@@ -219,6 +219,13 @@ impl Engine {
         self.part_value(part)
     }
 
+    /// The value of a partition as a step that reads it is given it: one part, several for a source of
+    /// several files, none if there is no data.
+    pub fn parts(&self, asset: &AssetKey, part: PartitionIdx) -> Result<Vec<Part>, Error> {
+        let key = partition_of(self, asset, part);
+        self.parts_of(&self.project.assets[asset], part, &key)
+    }
+
     fn part_value(&self, part: Part) -> Result<Value, Error> {
         let Part { content, format, schema, .. } = part;
         let read =

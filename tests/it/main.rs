@@ -3,6 +3,7 @@
 
 mod cli_arguments;
 mod docs;
+mod examples;
 mod first_hour;
 mod freshness;
 mod freshness_cases;
