@@ -357,6 +357,15 @@ fn named_files(root: &Path, asset: &Asset) -> Result<Vec<String>, Error> {
 }
 
 impl Seen {
+    /// Takes into the digest which partitions are declared to exist: a file may lie there before its
+    /// day is one of them. Where the files themselves say it, they have said it all.
+    pub fn within(&mut self, domain: &Domain) {
+        if self.dynamic_table().is_none() {
+            let mut builder = Digest::builder("giornata 2026 observation of a domain");
+            self.shape = builder.digest(&self.shape).digest(&domain.extent()).finish();
+        }
+    }
+
     /// The one file of a split source, if it is there.
     fn split_source(&self) -> Option<SplitSource> {
         let Body::Source(SourceDef::Files { split_by: Some(by), .. }) = &self.asset.body else {

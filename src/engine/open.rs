@@ -135,11 +135,11 @@ impl Engine {
                 slack
             }
         };
-        self.settle_index_spaces()?;
         self.number_static_keys()?;
         self.planner.set_project(&self.project);
         self.planner.set_env(self.env_digests()?);
-        self.load_tables()
+        self.load_tables()?;
+        self.settle_index_spaces(|_| true)
     }
 
     /// How much work was done so far.
@@ -183,6 +183,9 @@ impl Engine {
             };
             let look = observe::look(&eyes, &assets)?;
             if let Some(warnings) = self.take_in(look)? {
+                // New keys of one dimension may move the indexes of the whole.
+                let is_multi = |asset: &Asset| matches!(asset.partitions, PartitionsDef::Multi(_));
+                self.settle_index_spaces(is_multi)?;
                 return Ok(warnings);
             }
         }
@@ -215,8 +218,16 @@ impl Engine {
 
     /// Records what a look saw; `None` if another process has written meanwhile.
     fn take_in(&mut self, look: Look) -> Result<Option<Vec<String>>, Error> {
+<<<<<<< HEAD
         let Look { sources, stats, files, hashed, mut warnings } = look;
         self.files_hashed += hashed;
+=======
+        let Look { mut sources, stats, files, mut warnings } = look;
+        for seen in &mut sources {
+            seen.within(self.planner.domain(&seen.asset.key));
+        }
+        self.files_hashed += stats.len() as u64;
+>>>>>>> hunt
         let changed: Vec<_> = sources
             .iter()
             .filter(|seen| self.ledger.row(&seen.asset.key).shape != Some(seen.memory.shape))
@@ -303,11 +314,16 @@ impl Engine {
 
     /// Where the indexes of an asset's partitions mean something else than when its records were made,
     /// the records are forgotten. Traces stay, so that results are restored, not made again.
-    fn settle_index_spaces(&self) -> Result<(), Error> {
+    fn settle_index_spaces(&mut self, counts: impl Fn(&Asset) -> bool) -> Result<(), Error> {
+        let assets: Vec<&AssetKey> =
+            self.project.assets.values().filter(|asset| counts(asset)).map(|it| &it.key).collect();
+        if assets.is_empty() {
+            return Ok(());
+        }
         let spaces = self.ledger.ask(Store::index_spaces)?;
         let mut moved = Vec::new();
-        for (key, asset) in &self.project.assets {
-            let space = asset.partitions.index_space();
+        for key in assets {
+            let space = self.planner.domain(key).index_space();
             if spaces.get(key) != Some(&space) {
                 moved.push((key, space));
             }
@@ -320,7 +336,8 @@ impl Engine {
                 batch.tx().set_index_space(key, space)?;
             }
             Ok::<_, Error>(())
-        })
+        })?;
+        self.catch_up()
     }
 
     /// Declared environment variables as keyed digests: a value is never stored, and nothing that is

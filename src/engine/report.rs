@@ -12,7 +12,7 @@ use super::names::file_name;
 use super::open::Engine;
 use super::run::partition_of;
 use crate::base::{AssetKey, Output, OutputKind, PartitionIdx, PartitionSet, RunId};
-use crate::cas::stat::StatKey;
+use crate::cas::stat::StatEntry;
 use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
 use crate::defs::{Body, OutputDef, TableFormat};
 use crate::exec::{Content, Part, Step};
@@ -308,8 +308,9 @@ impl Engine {
     }
 
     /// The files that a step reads in their place, as they were when they were looked at.
-    pub(super) fn guards(&self, step: &Step) -> Vec<(PathBuf, StatKey)> {
+    pub(super) fn guards(&self, step: &Step) -> Vec<(PathBuf, StatEntry)> {
         let mut guards = Vec::new();
+<<<<<<< HEAD
         for input in &step.inputs {
             let Some(files) = self.sources.get(&input.name) else { continue };
             for part in &input.parts {
@@ -325,6 +326,18 @@ impl Engine {
             let script = super::observe::script(&step.asset).map(PathBuf::from);
             for path in command.named_files.iter().chain(&script) {
                 guards.extend(self.stats.get(path).map(|entry| (self.root.join(path), entry.stat)));
+=======
+        let inputs = step.inputs.iter().flat_map(|input| &input.parts);
+        let read = inputs.filter_map(|part| match &part.content {
+            // A file outside of the project goes by its whole path.
+            Content::File(path) => Some(path.strip_prefix(&self.root).unwrap_or(path).to_owned()),
+            Content::Inline(_) | Content::Blob(_) | Content::Tree { .. } => None,
+        });
+        let named = self.planner.files(&step.asset.key).iter().map(|(path, _)| path.into());
+        for path in read.chain(named) {
+            if let Some(entry) = self.stats.get(&path) {
+                guards.push((self.root.join(&path), *entry));
+>>>>>>> hunt
             }
         }
         guards

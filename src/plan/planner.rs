@@ -87,6 +87,11 @@ impl Planner {
         }
     }
 
+    /// What `set_files` said of an asset.
+    pub fn files(&self, asset: &AssetKey) -> &[(String, Digest)] {
+        self.input(asset).files(&self.db)
+    }
+
     /// The keys of a dynamic or static set.
     pub fn set_table(&mut self, name: &str, table: Arc<KeyTable>) {
         match self.tables.get(name) {

@@ -75,6 +75,18 @@ impl PlanAsset {
         codes
     }
 
+    /// Takes `parts` out of what runs whatever its state: their state decides again.
+    pub fn release(&mut self, parts: &PartitionSet) {
+        let released = &self.forced & parts;
+        self.forced -= &released;
+        let state = &self.state;
+        self.fresh |= &released & &state.fresh();
+        self.verify |= &released & state.verify_set();
+        self.restore |= &released & state.restore_set();
+        self.run |= &released & &state.run;
+        self.pending |= &released & &state.pending;
+    }
+
     /// An upper bound of the steps that will run.
     pub fn may_run(&self) -> u64 {
         (&(&self.run | &self.forced) | &self.pending).len()

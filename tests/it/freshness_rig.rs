@@ -333,6 +333,13 @@ impl Shelf {
         Done { summary, ran }
     }
 
+    /// Carries out a request while inputs change: what runs may have to run again.
+    pub fn race(&self, process: &mut Process, request: &Request) {
+        let engine = process.engine.as_mut().unwrap();
+        let control = Control::new();
+        engine.materialize(request, &RunOptions::default(), &control, &mut |_, _| {}).unwrap();
+    }
+
     /// The process dies when so many results are recorded: nothing more happens, nothing is tidied up.
     pub fn die(&self, process: &mut Process, request: &Request, after: usize) {
         let mut engine = process.engine.take().unwrap();
