@@ -86,7 +86,7 @@ fn started(run: Option<RunId>, plan: &Plan, fresh: u64) -> RunEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Drive {
     Finished,
-    /// Another process has written: the rest has to be planned again.
+    /// Another process has written, or content is gone: the rest has to be planned again.
     Overtaken,
 }
 
@@ -129,6 +129,8 @@ pub(super) struct Run {
     /// Told to lack an input.
     blocked: BTreeMap<AssetKey, PartitionSet>,
     stopped: bool,
+    /// The content of an input was found to be gone: the rest has to be planned again.
+    lost: bool,
 }
 
 impl Run {
@@ -173,6 +175,7 @@ impl Run {
             given_up: BTreeMap::new(),
             blocked: BTreeMap::new(),
             stopped: false,
+            lost: false,
         })
     }
 
@@ -194,6 +197,7 @@ impl Run {
             self.stopped |= self.control.is_cancelled();
             if !overtaken && !self.stopped {
                 self.start_ready(engine, &parts, &mut schedule, summary, events)?;
+                overtaken |= std::mem::take(&mut self.lost);
             }
             if self.flights.is_empty() {
                 let finished = !overtaken || self.stopped || schedule.is_done();
@@ -261,7 +265,7 @@ impl Run {
         let mut settled = Settled::default();
         loop {
             // Twice as many as can run, so that no worker waits for the recording of results.
-            while self.flights.len() < self.jobs * 2 && settled.len() < BATCH_MAX {
+            while self.flights.len() < self.jobs * 2 && settled.len() < BATCH_MAX && !self.lost {
                 let Some((place, part)) = schedule.next() else { break };
                 let asset = schedule.asset(place).clone();
                 let plan = parts[&asset];
@@ -339,6 +343,12 @@ impl Run {
         let def = engine.planner.def(&plan.asset).clone();
         let step = match engine.step(&def, part, self.id, &self.staging) {
             Ok(step) => step,
+            Err(Error::Lost { digest, .. }) => {
+                // What another process has written meanwhile is a reason to plan anew as well.
+                engine.mark_lost(digest)?;
+                self.lost = true;
+                return Ok(());
+            }
             Err(error) => {
                 // What it reads cannot be had: its own failure, not the run's.
                 let reason = work::error_text(&error);
