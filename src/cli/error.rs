@@ -108,6 +108,7 @@ fn kind(error: &engine::Error) -> Kind {
     match error {
         engine::Error::Source { .. }
         | engine::Error::NoResult { .. }
+        | engine::Error::Lost { .. }
         | engine::Error::UnknownConfig { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }

@@ -33,6 +33,8 @@ pub enum Error {
     UnknownConfig { name: String },
     #[error("`{asset}` has no result for {partition}; `giornata materialize` makes it")]
     NoResult { asset: AssetKey, partition: String },
+    #[error("the content {} of a result of `{asset}` is gone from the store; `giornata doctor` takes note of it, `giornata materialize {asset}` makes it again", digest.short())]
+    Lost { asset: AssetKey, digest: crate::base::Digest },
     #[error("`{asset}` is not an asset of this project")]
     UnknownAsset { asset: String },
     #[error("the store cannot be written to, so nothing can be run")]

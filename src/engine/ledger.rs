@@ -274,10 +274,9 @@ impl Ledger {
         self.lock().store.key_table(name)
     }
 
-    /// Whether the content of an output is there, as far as can be told without reading it.
-    pub fn has_content(&self, output: &Output) -> bool {
-        self.cas.contains(&output.digest, output.size)
-            || matches!(self.small(&output.digest), Ok(Some(_)))
+    /// The first content that is missing of what an output consists of.
+    pub fn lost(&self, output: &Output) -> Option<Digest> {
+        super::blobs::lost(&self.cas, self, output)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -419,7 +418,7 @@ impl Records for Ledger {
     fn trace(&self, key: &Digest) -> Option<Trace> {
         let trace = self.lock().answer(|inner| inner.store.trace(key))?;
         let found = Trace { version: trace.version, output: trace.output };
-        self.has_content(&found.output).then_some(found)
+        self.lost(&found.output).is_none().then_some(found)
     }
 
     fn step_parts(&self, step: StepId) -> Option<Arc<StepParts>> {

@@ -47,12 +47,12 @@ pub struct Files {
     seen: Seen,
     domain: Domain,
     files: OnceLock<(SourceFiles, Vec<String>)>,
-    stats: OnceLock<HashMap<String, StatKey>>,
+    entries: OnceLock<HashMap<String, StatEntry>>,
 }
 
 impl Files {
     pub fn new(seen: Seen, domain: Domain) -> Files {
-        Files { seen, domain, files: OnceLock::new(), stats: OnceLock::new() }
+        Files { seen, domain, files: OnceLock::new(), entries: OnceLock::new() }
     }
 
     pub fn get(&self) -> &SourceFiles {
@@ -60,12 +60,17 @@ impl Files {
     }
 
     /// A file as it was when it was looked at.
-    pub fn stat(&self, path: &str) -> Option<StatKey> {
-        let stats = self.stats.get_or_init(|| {
+    pub fn entry(&self, path: &str) -> Option<StatEntry> {
+        let entries = self.entries.get_or_init(|| {
             let files = self.seen.memory.files.iter();
-            files.map(|file| (file.path.clone(), file.entry.stat)).collect()
+            files.map(|file| (file.path.clone(), file.entry)).collect()
         });
-        stats.get(path).copied()
+        entries.get(path).copied()
+    }
+
+    /// Whether the files were put in their places in this very domain.
+    pub fn is_within(&self, domain: &Domain) -> bool {
+        self.domain == *domain
     }
 
     /// Files that belong to no partition. Asked for only where that is possible.
@@ -128,6 +133,8 @@ pub struct Look {
 pub struct Seen {
     pub asset: Arc<Asset>,
     pub memory: Arc<Memory>,
+    /// Digest of all that decides which partitions have which version.
+    pub shape: Digest,
     /// The memory is not the one that was remembered.
     pub is_new: bool,
 }
@@ -224,7 +231,8 @@ impl Look {
             Some(known) if **known == memory => (known.clone(), false),
             Some(_) | None => (Arc::new(memory), true),
         };
-        self.sources.push(Seen { asset: asset.clone(), memory, is_new });
+        let shape = memory.shape;
+        self.sources.push(Seen { asset: asset.clone(), memory, shape, is_new });
         Ok(())
     }
 }
@@ -517,7 +525,7 @@ pub fn record(
     }
     let row = AssetRow {
         verified_rev: next,
-        shape: Some(seen.memory.shape),
+        shape: Some(seen.shape),
         fresh,
         ..AssetRow::clone(&known.row)
     };

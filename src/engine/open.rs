@@ -218,19 +218,14 @@ impl Engine {
 
     /// Records what a look saw; `None` if another process has written meanwhile.
     fn take_in(&mut self, look: Look) -> Result<Option<Vec<String>>, Error> {
-<<<<<<< HEAD
-        let Look { sources, stats, files, hashed, mut warnings } = look;
-        self.files_hashed += hashed;
-=======
-        let Look { mut sources, stats, files, mut warnings } = look;
+        let Look { mut sources, stats, files, hashed, mut warnings } = look;
         for seen in &mut sources {
             seen.within(self.planner.domain(&seen.asset.key));
         }
-        self.files_hashed += stats.len() as u64;
->>>>>>> hunt
+        self.files_hashed += hashed;
         let changed: Vec<_> = sources
             .iter()
-            .filter(|seen| self.ledger.row(&seen.asset.key).shape != Some(seen.memory.shape))
+            .filter(|seen| self.ledger.row(&seen.asset.key).shape != Some(seen.shape))
             .collect();
         let news: Vec<_> = sources.iter().filter(|seen| seen.is_new).collect();
         if !changed.is_empty() || !news.is_empty() || !stats.is_empty() {
@@ -266,9 +261,11 @@ impl Engine {
         }
         for seen in sources {
             let key = seen.asset.key.clone();
-            if seen.is_new || !self.sources.contains_key(&key) {
+            let domain = self.planner.domain(&key);
+            let known = self.sources.get(&key).filter(|known| known.is_within(domain));
+            if seen.is_new || known.is_none() {
                 self.memories.insert(key.clone(), seen.memory.clone());
-                let files = Files::new(seen, self.planner.domain(&key).clone());
+                let files = Files::new(seen, domain.clone());
                 self.sources.insert(key.clone(), Arc::new(files));
             }
             warnings.extend(self.sources[&key].warnings());

@@ -1,7 +1,7 @@
 //! What the engine tells about assets and results: states, values, paths.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -310,34 +310,21 @@ impl Engine {
     /// The files that a step reads in their place, as they were when they were looked at.
     pub(super) fn guards(&self, step: &Step) -> Vec<(PathBuf, StatEntry)> {
         let mut guards = Vec::new();
-<<<<<<< HEAD
         for input in &step.inputs {
             let Some(files) = self.sources.get(&input.name) else { continue };
             for part in &input.parts {
-                if let Content::File(path) = &part.content
-                    && let Ok(below) = path.strip_prefix(&self.root)
-                    && let Some(stat) = below.to_str().and_then(|below| files.stat(below))
-                {
-                    guards.push((path.clone(), stat));
+                if let Content::File(path) = &part.content {
+                    // A file outside of the project goes by its whole path.
+                    let name = path.strip_prefix(&self.root).unwrap_or(path).to_str();
+                    let entry = name.and_then(|name| files.entry(name));
+                    guards.extend(entry.map(|entry| (path.clone(), entry)));
                 }
             }
         }
-        if let Body::Command(command) = &step.asset.body {
-            let script = super::observe::script(&step.asset).map(PathBuf::from);
-            for path in command.named_files.iter().chain(&script) {
-                guards.extend(self.stats.get(path).map(|entry| (self.root.join(path), entry.stat)));
-=======
-        let inputs = step.inputs.iter().flat_map(|input| &input.parts);
-        let read = inputs.filter_map(|part| match &part.content {
-            // A file outside of the project goes by its whole path.
-            Content::File(path) => Some(path.strip_prefix(&self.root).unwrap_or(path).to_owned()),
-            Content::Inline(_) | Content::Blob(_) | Content::Tree { .. } => None,
-        });
-        let named = self.planner.files(&step.asset.key).iter().map(|(path, _)| path.into());
-        for path in read.chain(named) {
-            if let Some(entry) = self.stats.get(&path) {
+        let named = self.planner.files(&step.asset.key).iter().map(|(path, _)| path.clone());
+        for path in named.chain(super::observe::script(&step.asset)) {
+            if let Some(entry) = self.stats.get(Path::new(&path)) {
                 guards.push((self.root.join(&path), *entry));
->>>>>>> hunt
             }
         }
         guards

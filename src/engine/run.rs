@@ -91,7 +91,7 @@ fn started(run: Option<RunId>, plan: &Plan, fresh: u64) -> RunEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Drive {
     Finished,
-    /// Another process has written: the rest has to be planned again.
+    /// Another process has written, or content is gone: the rest has to be planned again.
     Overtaken,
 }
 
@@ -136,6 +136,8 @@ pub(super) struct Run {
     /// Told to lack an input.
     blocked: BTreeMap<AssetKey, PartitionSet>,
     stopped: bool,
+    /// The content of an input was found to be gone: the rest has to be planned again.
+    lost: bool,
 }
 
 impl Run {
@@ -181,6 +183,7 @@ impl Run {
             forced: BTreeMap::new(),
             blocked: BTreeMap::new(),
             stopped: false,
+            lost: false,
         })
     }
 
@@ -202,7 +205,7 @@ impl Run {
             self.stopped |= self.control.is_cancelled();
             if !overtaken && !self.stopped {
                 let started = self.start_ready(engine, &parts, &mut schedule, summary, events)?;
-                overtaken = started == Drive::Overtaken;
+                overtaken = started == Drive::Overtaken || std::mem::take(&mut self.lost);
             }
             if self.flights.is_empty() {
                 let finished = !overtaken || self.stopped || schedule.is_done();
@@ -270,7 +273,7 @@ impl Run {
         let mut settled = Settled::default();
         loop {
             // Twice as many as can run, so that no worker waits for the recording of results.
-            while self.flights.len() < self.jobs * 2 && settled.len() < BATCH_MAX {
+            while self.flights.len() < self.jobs * 2 && settled.len() < BATCH_MAX && !self.lost {
                 let Some((place, part)) = schedule.next() else { break };
                 let asset = schedule.asset(place).clone();
                 let plan = parts[&asset];
@@ -361,6 +364,12 @@ impl Run {
         }
         let step = match step {
             Ok(step) => step,
+            Err(Error::Lost { digest, .. }) => {
+                // What another process has written meanwhile is a reason to plan anew as well.
+                engine.mark_lost(digest)?;
+                self.lost = true;
+                return Ok(Drive::Overtaken);
+            }
             Err(error) => {
                 // What it reads cannot be had: its own failure, not the run's.
                 let reason = work::error_text(&error);

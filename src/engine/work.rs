@@ -254,6 +254,9 @@ impl Engine {
             }
             (_, OutputKind::Tree) => (None, String::new()),
         };
+        if let Some(digest) = self.ledger.lost(&output) {
+            return Err(Error::Lost { asset: upstream.key.clone(), digest });
+        }
         let content = match (output.kind, self.ledger.small(&output.digest)?) {
             (OutputKind::Tree, _) => {
                 let blobs =
