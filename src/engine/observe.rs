@@ -68,9 +68,10 @@ impl Files {
         entries.get(path).copied()
     }
 
-    /// Whether the files were put in their places in this very domain.
-    pub fn is_within(&self, domain: &Domain) -> bool {
-        self.domain == *domain
+    /// Whether these are the files that were seen, in their places in this very domain.
+    pub fn is_of(&self, seen: &Seen, domain: &Domain) -> bool {
+        let same = Arc::ptr_eq(&self.seen.memory, &seen.memory);
+        (same || self.seen.memory == seen.memory) && self.domain == *domain
     }
 
     /// Files that belong to no partition. Asked for only where that is possible.

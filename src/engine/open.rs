@@ -262,8 +262,8 @@ impl Engine {
         for seen in sources {
             let key = seen.asset.key.clone();
             let domain = self.planner.domain(&key);
-            let known = self.sources.get(&key).filter(|known| known.is_within(domain));
-            if seen.is_new || known.is_none() {
+            let known = self.sources.get(&key);
+            if known.is_none_or(|known| !known.is_of(&seen, domain)) {
                 self.memories.insert(key.clone(), seen.memory.clone());
                 let files = Files::new(seen, domain.clone());
                 self.sources.insert(key.clone(), Arc::new(files));
