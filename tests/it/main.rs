@@ -5,5 +5,6 @@
 mod freshness;
 mod freshness_cases;
 mod freshness_rig;
+mod freshness_wide;
 mod tidy;
 mod weather;
