@@ -172,6 +172,8 @@ impl Engine {
         for _ in 0..LOOKS_MAX {
             if self.ledger.is_behind()? {
                 self.catch_up()?;
+                // The other process may have been started with other definitions.
+                self.settle_index_spaces(|_| true)?;
             }
             self.remember(&assets)?;
             let eyes = Eyes {

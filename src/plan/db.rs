@@ -104,13 +104,18 @@ impl Edge {
         }
     }
 
-    /// The upstream partitions that a step may be given, apart from their values: those that exist. Where
-    /// inputs may be missing, one that cannot be had is none.
+    /// The upstream partitions that a step may be given, apart from their values: those that exist, and
+    /// where all steps read the same ones, these. Where inputs may be missing, one that cannot be had
+    /// is none.
     pub fn readable(&self, upstream: &Freshness) -> PartitionSet {
-        match self.missing {
-            Missing::Error => upstream.domain.all().clone(),
-            Missing::Allow => upstream.domain.all() - &upstream.blocked,
+        let mut readable = upstream.domain.all().clone();
+        if self.mapping.is_constant() {
+            readable &= self.mapping.upstream_of_one(0);
         }
+        if !self.must_exist() {
+            readable -= &upstream.blocked;
+        }
+        readable
     }
 }
 

@@ -241,14 +241,15 @@ impl View<'_> {
         let mut suspects = all - &self.row.fresh;
         for up in self.upstream {
             let mut moved = self.came_or_went(up.place, &up.edge.readable(up.state));
+            if up.edge.mapping.is_constant() && !moved.is_empty() {
+                // Everyone reads the same, and it is not the same any more. The mapping could not tell:
+                // what has gone is none of the last ones now.
+                return all.clone();
+            }
             if up.row.max_changed > self.row.verified_rev {
                 moved |= self.db.records().changed_since(&up.edge.upstream, self.row.verified_rev);
             }
             moved |= &up.state.shifted;
-            if up.edge.mapping.is_constant() && !moved.is_subset(up.state.domain.all()) {
-                // The mapping knows no more that what has gone was among the last ones.
-                return all.clone();
-            }
             suspects |= up.edge.mapping.downstream_of(&moved) & all;
         }
         for (_, edge) in self.own {

@@ -165,6 +165,11 @@ pub struct Bodies {
 }
 
 impl Bodies {
+    fn fails(&self, ran: &Ran) -> bool {
+        let asset = ran.id.split('@').next().unwrap();
+        self.failing.lock().unwrap().contains(asset)
+    }
+
     fn hook(&self, id: &str, before: bool, step: &Step) {
         let hook = self.hooks.lock().unwrap().remove(&(id.to_owned(), before));
         if let Some(hook) = hook {
@@ -287,6 +292,11 @@ impl Shelf {
         self.bodies.hooks.lock().unwrap().insert((id.to_owned(), false), Box::new(hook));
     }
 
+    /// Hooks whose step did not run are not called later.
+    pub fn forget_hooks(&self) {
+        self.bodies.hooks.lock().unwrap().clear();
+    }
+
     pub fn open(&self, project: &Project, access: Access) -> Engine {
         open(self.dir.path(), &self.clock, &self.bodies, project, access)
     }
@@ -326,10 +336,8 @@ impl Shelf {
             assert!(seen.insert(&ran.given), "ran twice in one run: {ran:?}");
             assert!(request.force || !self.known.contains(&ran.given), "ran again: {ran:?}");
         }
-        let failing = self.bodies.failing.lock().unwrap();
-        let fails = |ran: &&Ran| failing.contains(ran.id.split('@').next().unwrap());
-        self.known.extend(ran.iter().filter(|ran| !fails(ran)).map(|ran| ran.given.clone()));
-        drop(failing);
+        let made = ran.iter().filter(|ran| !self.bodies.fails(ran));
+        self.known.extend(made.map(|ran| ran.given.clone()));
         Done { summary, ran }
     }
 
@@ -398,7 +406,9 @@ impl Shelf {
         let done = self.make_all(process);
         let request = all(self.refreshed(process), false);
         self.check(process, &request);
-        let again = self.make_all(process);
+        let mut again = self.make_all(process);
+        // What fails is tried again.
+        again.ran.retain(|ran| !self.bodies.fails(ran));
         assert_eq!(again.ran, [], "ran although nothing has changed");
         done
     }

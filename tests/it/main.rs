@@ -9,5 +9,6 @@ mod first_hour;
 mod freshness;
 mod freshness_cases;
 mod freshness_rig;
+mod freshness_wide;
 mod tidy;
 mod weather;
