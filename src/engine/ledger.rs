@@ -199,8 +199,14 @@ impl Ledger {
 
     /// Whether another process has committed since.
     pub fn is_behind(&self) -> Result<bool, Error> {
-        let inner = self.lock();
-        Ok(inner.overtaken || inner.store.data_version()? != inner.data_version)
+        let mut inner = self.lock();
+        let data_version = inner.store.data_version()?;
+        if !inner.overtaken && data_version != inner.data_version {
+            // Others also write what is no record: claims, attempts, stats.
+            inner.overtaken = inner.store.rev()? != inner.rev;
+            inner.data_version = data_version;
+        }
+        Ok(inner.overtaken)
     }
 
     /// Moves to the newest state. Everything that was read before may be different now.

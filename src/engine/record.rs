@@ -130,6 +130,7 @@ fn one(
         log: log.as_deref(),
     };
     batch.tx().finish_attempt(run.id, asset, *part, 1, &end)?;
+    batch.tx().release(asset, *part, run.owner())?;
     Ok(changed)
 }
 

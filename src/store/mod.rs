@@ -8,6 +8,7 @@
 //! Several processes may have the store open. Writers take turns (`BEGIN IMMEDIATE`), readers see the
 //! last commit; [`Store::read`] gives one reader one state for several questions.
 
+mod claim;
 mod error;
 mod health;
 mod open;

@@ -153,6 +153,14 @@ CREATE TABLE run (
 ) STRICT;
 CREATE INDEX run_running ON run (id) WHERE state = 'running';
 
+-- Who is making a partition. An owner is alive as long as its lock is held; see owner.rs.
+CREATE TABLE claim (
+    asset INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    PRIMARY KEY (asset, part)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE run_target (
     run INTEGER NOT NULL,
     asset INTEGER NOT NULL,

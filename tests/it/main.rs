@@ -10,5 +10,6 @@ mod freshness;
 mod freshness_cases;
 mod freshness_rig;
 mod freshness_wide;
+mod processes;
 mod tidy;
 mod weather;
