@@ -68,12 +68,19 @@ impl Engine {
                 break;
             }
             self.catch_up()?;
+            run.replanned = true;
             // What was forced and has run is not forced again.
             request.force = false;
             plan = self.plan(&request)?;
         }
         run.finish(self, &plan, &mut summary, events)?;
         Ok(summary)
+    }
+
+    /// How many partitions a plan is about; sources are not made, so they are not counted.
+    fn wanted(&self, plan: &Plan) -> u64 {
+        let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
+        made.map(|part| part.wanted.len()).sum()
     }
 }
 
@@ -131,6 +138,9 @@ pub(super) struct Run {
     stopped: bool,
     /// The content of an input was found to be gone: the rest has to be planned again.
     lost: bool,
+    /// How many partitions the first plan was about.
+    wanted: u64,
+    replanned: bool,
 }
 
 impl Run {
@@ -176,6 +186,8 @@ impl Run {
             blocked: BTreeMap::new(),
             stopped: false,
             lost: false,
+            wanted: engine.wanted(plan),
+            replanned: false,
         })
     }
 
@@ -440,6 +452,11 @@ impl Run {
         let handled = summary.ran + summary.failed + summary.restored + summary.cut_off;
         if self.stopped {
             summary.cancelled = wanted.saturating_sub(handled + summary.blocked);
+        }
+        if self.replanned {
+            // What other processes have made meanwhile is fresh as well.
+            let others = handled + summary.blocked + summary.cancelled;
+            summary.fresh = self.wanted.saturating_sub(others);
         }
         for asset in &plan.assets {
             engine.planner.touch(&asset.asset);
