@@ -7,4 +7,5 @@ mod docs;
 mod first_hour;
 mod freshness;
 mod tidy;
+mod told;
 mod weather;
