@@ -58,7 +58,8 @@ pub struct AssetRow {
     pub fresh: PartitionSet,
     /// Partitions whose last attempt failed.
     pub failed: PartitionSet,
-    /// Which partitions of each upstream could be had as of `verified_rev`, in the order of the deps.
+    /// Which partitions of each upstream existed as of `verified_rev`, in the order of the deps; where
+    /// inputs may be missing, without those that could not be had.
     pub seen: Vec<PartitionSet>,
 }
 

@@ -28,6 +28,9 @@ const KINDS_MAX: usize = 20;
 /// Reasons of further failures that are told apart.
 const REASONS_MAX: usize = 10;
 
+/// Lines of a log that are shown with a failure; the log has them all.
+const TAIL_LINES: usize = 20;
+
 /// Running steps below the bar.
 const RUNNING_MAX: usize = 6;
 
@@ -266,7 +269,8 @@ fn view(tally: &Tally, elapsed: Duration) -> String {
 fn failure(address: &str, reason: &str, log: Option<&str>, tail: &str) -> String {
     let style = bold(AnsiColor::Red);
     let mut text = format!("{style}error{style:#}: `{address}` failed: {reason}\n");
-    for line in tail.lines() {
+    let lines: Vec<&str> = tail.lines().collect();
+    for line in &lines[lines.len().saturating_sub(TAIL_LINES)..] {
         text += &format!("  | {}\n", text::harmless(line));
     }
     if let Some(log) = log {
@@ -373,6 +377,14 @@ mod tests {
               a@1 1.0 s
               a@2 500 ms"#]]
         .assert_eq(&view(&tally, Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_failure_shows_the_last_lines() {
+        let log: String = (0..1000).map(|n| format!("{n}\n")).collect();
+        let text = failure("a", "exit status 1", Some("log"), &log);
+        assert_eq!(text.lines().count(), TAIL_LINES + 2);
+        assert!(text.contains("| 999\n") && !text.contains("| 979\n"), "{text}");
     }
 
     #[test]

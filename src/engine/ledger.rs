@@ -68,6 +68,7 @@ enum Move {
     Put { asset: AssetKey, row: MatRow },
     Removed { asset: AssetKey, parts: PartitionSet, rev: Rev },
     Row { asset: AssetKey, row: AssetRow },
+    Unfresh { asset: AssetKey, part: PartitionIdx },
     Failed { asset: AssetKey, failure: FailureRow },
     Recovered { asset: AssetKey, part: PartitionIdx },
 }
@@ -97,6 +98,13 @@ impl<'a> Batch<'a> {
         let parts = self.tx.remove_mat(asset, parts)?;
         let rev = self.tx.next_rev();
         self.moves.push(Move::Removed { asset: asset.clone(), parts, rev });
+        Ok(())
+    }
+
+    /// Takes a partition's fresh bit away, whatever set it.
+    pub fn clear_fresh(&mut self, asset: &AssetKey, part: PartitionIdx) -> Result<(), Error> {
+        self.tx.clear_fresh(asset, &PartitionSet::from_iter([part]))?;
+        self.moves.push(Move::Unfresh { asset: asset.clone(), part });
         Ok(())
     }
 
@@ -335,6 +343,9 @@ impl Inner {
                 let known = self.row_mut(&asset);
                 let (max_changed, failed) = (known.max_changed, std::mem::take(&mut known.failed));
                 *known = AssetRow { failed, max_changed: row.max_changed.max(max_changed), ..row };
+            }
+            Move::Unfresh { asset, part } => {
+                self.row_mut(&asset).fresh.remove(part);
             }
             Move::Failed { asset, failure } => {
                 self.row_mut(&asset).failed.insert(failure.part);

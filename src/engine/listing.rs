@@ -12,6 +12,7 @@ use regex::Regex;
 
 use crate::base::PartitionKey;
 use crate::base::time::parse_date;
+use crate::cas::stat::StatKey;
 use crate::defs::{PartitionsDef, PathPattern, PatternPiece};
 
 /// The form of dates in keys where no windows are declared.
@@ -29,6 +30,9 @@ pub struct Listed {
 #[derive(Debug, Default)]
 pub struct Listing {
     pub files: Vec<Listed>,
+    /// Every directory that was read, as it was just before: while none of them changes, no file
+    /// comes or goes.
+    pub dirs: Vec<(String, StatKey)>,
     pub warnings: Vec<String>,
 }
 
@@ -57,8 +61,14 @@ fn walk(
     matcher: &Matcher,
     listing: &mut Listing,
 ) -> io::Result<()> {
-    let entries = match std::fs::read_dir(root.join(dir)) {
-        Ok(entries) => entries,
+    let full = root.join(dir);
+    let entries = match std::fs::metadata(&full)
+        .and_then(|meta| Ok((StatKey::of(&meta), std::fs::read_dir(&full)?)))
+    {
+        Ok((stat, entries)) => {
+            listing.dirs.push((dir.to_string_lossy().into_owned(), stat));
+            entries
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::Error;
 use super::ledger::Ledger;
-use super::observe::{self, Eyes, Known, Look, SourceFiles};
+use super::observe::{self, Eyes, Files, Known, Look, Memory};
 use crate::base::{AssetKey, Clock, Digest, PartitionKey};
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
@@ -61,7 +61,9 @@ pub struct Engine {
     pub(super) slack: Slack,
     pub(super) stats: HashMap<PathBuf, StatEntry>,
     /// The files of sources as of the last look.
-    pub(super) sources: HashMap<AssetKey, Arc<SourceFiles>>,
+    pub(super) sources: HashMap<AssetKey, Arc<Files>>,
+    /// What is remembered of sources.
+    memories: HashMap<AssetKey, Arc<Memory>>,
     /// Split files by the digest of the whole.
     pub(super) splits: Mutex<HashMap<Digest, Arc<SplitFile>>>,
     pub(super) files_hashed: u64,
@@ -104,6 +106,7 @@ impl Engine {
             cas,
             ledger,
             sources: HashMap::new(),
+            memories: HashMap::new(),
             splits: Mutex::default(),
             files_hashed: 0,
         };
@@ -132,11 +135,11 @@ impl Engine {
                 slack
             }
         };
-        self.settle_index_spaces()?;
         self.number_static_keys()?;
         self.planner.set_project(&self.project);
         self.planner.set_env(self.env_digests()?);
-        self.load_tables()
+        self.load_tables()?;
+        self.settle_index_spaces(|_| true)
     }
 
     /// How much work was done so far.
@@ -169,15 +172,22 @@ impl Engine {
         for _ in 0..LOOKS_MAX {
             if self.ledger.is_behind()? {
                 self.catch_up()?;
+                // The other process may have been started with other definitions.
+                self.settle_index_spaces(|_| true)?;
             }
+            self.remember(&assets)?;
             let eyes = Eyes {
                 root: &self.root,
                 stats: &self.stats,
+                memories: &self.memories,
                 taken_ns: self.fs_clock.now_ns(),
                 slack: self.slack,
             };
             let look = observe::look(&eyes, &assets)?;
             if let Some(warnings) = self.take_in(look)? {
+                // New keys of one dimension may move the indexes of the whole.
+                let is_multi = |asset: &Asset| matches!(asset.partitions, PartitionsDef::Multi(_));
+                self.settle_index_spaces(is_multi)?;
                 return Ok(warnings);
             }
         }
@@ -188,21 +198,39 @@ impl Engine {
     pub(super) fn catch_up(&mut self) -> Result<(), Error> {
         self.ledger.catch_up()?;
         self.stats = self.ledger.ask(Store::stats)?;
+        self.memories.clear();
         for key in self.project.assets.keys() {
             self.planner.touch(key);
         }
         self.load_tables()
     }
 
+    /// Fetches what was remembered of sources that were not looked at yet.
+    fn remember(&mut self, assets: &[Arc<Asset>]) -> Result<(), Error> {
+        for asset in assets.iter().filter(|asset| asset.is_source()) {
+            if !self.memories.contains_key(&asset.key) {
+                let bytes = self.ledger.ask(|store| store.memory(&asset.key))?;
+                if let Some(memory) = bytes.and_then(|bytes| Memory::from_bytes(&bytes)) {
+                    self.memories.insert(asset.key.clone(), Arc::new(memory));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Records what a look saw; `None` if another process has written meanwhile.
     fn take_in(&mut self, look: Look) -> Result<Option<Vec<String>>, Error> {
-        let Look { sources, stats, files, mut warnings } = look;
-        self.files_hashed += stats.len() as u64;
+        let Look { mut sources, stats, files, hashed, mut warnings } = look;
+        for seen in &mut sources {
+            seen.within(self.planner.domain(&seen.asset.key));
+        }
+        self.files_hashed += hashed;
         let changed: Vec<_> = sources
             .iter()
             .filter(|seen| self.ledger.row(&seen.asset.key).shape != Some(seen.shape))
             .collect();
-        if !changed.is_empty() || !stats.is_empty() {
+        let news: Vec<_> = sources.iter().filter(|seen| seen.is_new).collect();
+        if !changed.is_empty() || !news.is_empty() || !stats.is_empty() {
             let mut found = Vec::new();
             for seen in &changed {
                 let key = &seen.asset.key;
@@ -211,6 +239,9 @@ impl Engine {
             }
             let written = self.ledger.write_if_current(|batch| {
                 batch.tx().put_stats(&stats)?;
+                for seen in &news {
+                    batch.tx().put_memory(&seen.asset.key, &seen.memory.to_bytes())?;
+                }
                 for (seen, known, versions) in &found {
                     let domain = self.planner.domain(&seen.asset.key);
                     observe::record(batch, known, seen, domain, versions)?;
@@ -230,9 +261,16 @@ impl Engine {
         for key in moved {
             self.planner.touch(&key);
         }
-        for seen in &sources {
-            let files = seen.source_files(self.planner.domain(&seen.asset.key), &mut warnings);
-            self.sources.insert(seen.asset.key.clone(), Arc::new(files));
+        for seen in sources {
+            let key = seen.asset.key.clone();
+            let domain = self.planner.domain(&key);
+            let known = self.sources.get(&key);
+            if known.is_none_or(|known| !known.is_of(&seen, domain)) {
+                self.memories.insert(key.clone(), seen.memory.clone());
+                let files = Files::new(seen, domain.clone());
+                self.sources.insert(key.clone(), Arc::new(files));
+            }
+            warnings.extend(self.sources[&key].warnings());
         }
         for (key, files) in files {
             self.planner.set_files(&key, files);
@@ -275,11 +313,16 @@ impl Engine {
 
     /// Where the indexes of an asset's partitions mean something else than when its records were made,
     /// the records are forgotten. Traces stay, so that results are restored, not made again.
-    fn settle_index_spaces(&self) -> Result<(), Error> {
+    fn settle_index_spaces(&mut self, counts: impl Fn(&Asset) -> bool) -> Result<(), Error> {
+        let assets: Vec<&AssetKey> =
+            self.project.assets.values().filter(|asset| counts(asset)).map(|it| &it.key).collect();
+        if assets.is_empty() {
+            return Ok(());
+        }
         let spaces = self.ledger.ask(Store::index_spaces)?;
         let mut moved = Vec::new();
-        for (key, asset) in &self.project.assets {
-            let space = asset.partitions.index_space();
+        for key in assets {
+            let space = self.planner.domain(key).index_space();
             if spaces.get(key) != Some(&space) {
                 moved.push((key, space));
             }
@@ -292,7 +335,8 @@ impl Engine {
                 batch.tx().set_index_space(key, space)?;
             }
             Ok::<_, Error>(())
-        })
+        })?;
+        self.catch_up()
     }
 
     /// Declared environment variables as keyed digests: a value is never stored, and nothing that is

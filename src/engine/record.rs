@@ -106,9 +106,10 @@ fn one(
     let (ended, detail) = match result {
         Ok(stored) => {
             changed = put_result(batch, run, landed, stored, steps[asset])?;
-            // Others have written since: no bit may stay for what was made from an older state.
-            if batch.tx().rev() != known {
-                batch.tx().clear_fresh(asset, &PartitionSet::from_iter([*part]))?;
+            // No bit may stay for what was made from an older state: others have written since, or
+            // an input has changed, and may be what it was before anybody looks again.
+            if landed.raced || batch.tx().rev() != known {
+                batch.clear_fresh(asset, *part)?;
             }
             (Ended::Success, String::new())
         }
@@ -307,6 +308,9 @@ pub(super) fn settle(
                 };
                 batch.put(asset, row)?;
                 batch.clear_failure(asset, *part)?;
+                if batch.tx().rev() != snapshot {
+                    batch.clear_fresh(asset, *part)?;
+                }
             }
             Ok::<_, Error>(())
         })?;

@@ -1,7 +1,7 @@
 //! What the engine tells about assets and results: states, values, paths.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::names::file_name;
 use super::open::Engine;
 use super::run::partition_of;
 use crate::base::{AssetKey, Output, OutputKind, PartitionIdx, PartitionSet, RunId};
-use crate::cas::stat::StatKey;
+use crate::cas::stat::StatEntry;
 use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
 use crate::defs::{Body, OutputDef, TableFormat};
 use crate::exec::{Content, Part, Step};
@@ -229,6 +229,13 @@ impl Engine {
         self.part_value(part)
     }
 
+    /// The value of a partition as a step that reads it is given it: one part, several for a source of
+    /// several files, none if there is no data.
+    pub fn parts(&self, asset: &AssetKey, part: PartitionIdx) -> Result<Vec<Part>, Error> {
+        let key = partition_of(self, asset, part);
+        self.parts_of(&self.project.assets[asset], part, &key)
+    }
+
     fn part_value(&self, part: Part) -> Result<Value, Error> {
         let Part { content, format, schema, .. } = part;
         let read =
@@ -268,7 +275,7 @@ impl Engine {
         }
         if let Body::Source(_) = &def.body
             && let Some(files) = self.sources.get(asset)
-            && let Some([file]) = files.by_part.get(&part).map(Vec::as_slice)
+            && let Some([file]) = files.get().by_part.get(&part).map(Vec::as_slice)
         {
             return Ok(self.root.join(&file.path));
         }
@@ -311,20 +318,23 @@ impl Engine {
     }
 
     /// The files that a step reads in their place, as they were when they were looked at.
-    pub(super) fn guards(&self, step: &Step) -> Vec<(PathBuf, StatKey)> {
+    pub(super) fn guards(&self, step: &Step) -> Vec<(PathBuf, StatEntry)> {
         let mut guards = Vec::new();
-        let inputs = step.inputs.iter().flat_map(|input| &input.parts);
-        let read = inputs.filter_map(|part| match &part.content {
-            Content::File(path) => path.strip_prefix(&self.root).ok().map(ToOwned::to_owned),
-            Content::Inline(_) | Content::Blob(_) | Content::Tree { .. } => None,
-        });
-        let named = match &step.asset.body {
-            Body::Command(command) => command.named_files.clone(),
-            Body::Source(_) | Body::Sql(_) | Body::Function(_) => Vec::new(),
-        };
-        for path in read.chain(named) {
-            if let Some(entry) = self.stats.get(&path) {
-                guards.push((self.root.join(&path), entry.stat));
+        for input in &step.inputs {
+            let Some(files) = self.sources.get(&input.name) else { continue };
+            for part in &input.parts {
+                if let Content::File(path) = &part.content {
+                    // A file outside of the project goes by its whole path.
+                    let name = path.strip_prefix(&self.root).unwrap_or(path).to_str();
+                    let entry = name.and_then(|name| files.entry(name));
+                    guards.extend(entry.map(|entry| (path.clone(), entry)));
+                }
+            }
+        }
+        let named = self.planner.files(&step.asset.key).iter().map(|(path, _)| path.clone());
+        for path in named.chain(super::observe::script(&step.asset)) {
+            if let Some(entry) = self.stats.get(Path::new(&path)) {
+                guards.push((self.root.join(&path), *entry));
             }
         }
         guards

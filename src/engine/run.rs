@@ -17,7 +17,7 @@ use super::report::RunOptions;
 use super::schedule::{Job, Link, Place, Schedule};
 use super::work::{self, Done, Order};
 use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
-use crate::cas::stat::StatKey;
+use crate::cas::stat::{self, Slack, StatEntry, StatKey};
 use crate::exec::{Control, Lifeline, Retrying, Worker};
 use crate::plan::{Decision, Plan, PlanAsset, ReasonCode, Request, Trace};
 use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
@@ -44,8 +44,7 @@ impl Engine {
             Access::Write => {}
             Access::Read => return Err(Error::ReadOnly),
         }
-        let mut request = request.clone();
-        let plan = self.plan(&request)?;
+        let plan = self.plan(request)?;
         // A source is not made, so it is not counted.
         let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
         let fresh = made.map(|part| part.fresh.len()).sum();
@@ -62,16 +61,22 @@ impl Engine {
         events(self, started(Some(run.id), &plan, summary.fresh));
         self.export_again(&exports, &mut summary, events)?;
         let mut plan = plan;
+        let targets: Vec<AssetKey> = request.targets.keys().cloned().collect();
         for _ in 0..REPLANS_MAX {
             let opened = self.settle_opening(&plan)?;
             if opened && run.drive(self, &plan, &mut summary, events)? == Drive::Finished {
                 break;
             }
-            self.catch_up()?;
             run.replanned = true;
+            // Another process may have recorded files of sources that this one has not seen.
+            self.refresh(&targets)?;
+            plan = self.plan(request)?;
             // What was forced and has run is not forced again.
-            request.force = false;
-            plan = self.plan(&request)?;
+            for part in &mut plan.assets {
+                if let Some(ran) = run.forced.get(&part.asset) {
+                    part.release(ran);
+                }
+            }
         }
         run.finish(self, &plan, &mut summary, events)?;
         Ok(summary)
@@ -89,7 +94,7 @@ fn started(run: Option<RunId>, plan: &Plan, fresh: u64) -> RunEvent {
     RunEvent::Started { run, certain, possible, restores, fresh }
 }
 
-/// How one pass over a plan ended.
+/// How one pass over a plan, or a part of it, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Drive {
     Finished,
@@ -103,7 +108,7 @@ struct Flight {
     targets: Vec<Target>,
     snapshot: Rev,
     /// Files that the step reads in their place, as they were.
-    guards: Vec<(PathBuf, StatKey)>,
+    guards: Vec<(PathBuf, StatEntry)>,
 }
 
 /// One (asset, partition) that a step makes.
@@ -133,6 +138,8 @@ pub(super) struct Run {
     starts: Vec<(AssetKey, PartitionIdx, i64)>,
     /// Failed in this run, or waiting for such: not tried again when the rest is planned anew.
     given_up: BTreeMap<AssetKey, PartitionSet>,
+    /// Started because that was asked for, whatever their state.
+    forced: BTreeMap<AssetKey, PartitionSet>,
     /// Told to lack an input.
     blocked: BTreeMap<AssetKey, PartitionSet>,
     stopped: bool,
@@ -183,6 +190,7 @@ impl Run {
             flights_started: 0,
             starts: Vec::new(),
             given_up: BTreeMap::new(),
+            forced: BTreeMap::new(),
             blocked: BTreeMap::new(),
             stopped: false,
             lost: false,
@@ -208,8 +216,8 @@ impl Run {
             overtaken |= engine.ledger.is_behind()?;
             self.stopped |= self.control.is_cancelled();
             if !overtaken && !self.stopped {
-                self.start_ready(engine, &parts, &mut schedule, summary, events)?;
-                overtaken |= std::mem::take(&mut self.lost);
+                let started = self.start_ready(engine, &parts, &mut schedule, summary, events)?;
+                overtaken = started == Drive::Overtaken || std::mem::take(&mut self.lost);
             }
             if self.flights.is_empty() {
                 let finished = !overtaken || self.stopped || schedule.is_done();
@@ -273,7 +281,7 @@ impl Run {
         schedule: &mut Schedule,
         summary: &mut Summary,
         events: OnEvent<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Drive, Error> {
         let mut settled = Settled::default();
         loop {
             // Twice as many as can run, so that no worker waits for the recording of results.
@@ -290,13 +298,20 @@ impl Run {
                     Decision::Verify { key }
                     | Decision::Restore { key, .. }
                     | Decision::Run { key } => {
-                        self.start(engine, plan, place, part, key, schedule, summary, events)?;
+                        let started =
+                            self.start(engine, plan, place, part, key, schedule, summary, events)?;
+                        if started == Drive::Overtaken {
+                            return Ok(Drive::Overtaken);
+                        }
                     }
                     Decision::Lost => self.give_up(engine, schedule, place, part, summary, events),
                 }
             }
+            if engine.ledger.is_behind()? {
+                return Ok(Drive::Overtaken);
+            }
             if settled.len() == 0 {
-                return Ok(());
+                return Ok(Drive::Finished);
             }
             let settled = std::mem::take(&mut settled);
             super::record::settle(engine, self, parts, schedule, settled, summary, events)?;
@@ -340,6 +355,8 @@ impl Run {
         }
     }
 
+    /// Starts a step, unless its inputs may be of two states: some of memory, some that another
+    /// process has recorded since.
     #[expect(clippy::too_many_arguments, reason = "one flat step of the loop above")]
     fn start(
         &mut self,
@@ -351,23 +368,32 @@ impl Run {
         schedule: &mut Schedule,
         summary: &mut Summary,
         events: OnEvent<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Drive, Error> {
         let def = engine.planner.def(&plan.asset).clone();
-        let step = match engine.step(&def, part, self.id, &self.staging) {
+        let step = engine.step(&def, part, self.id, &self.staging);
+        if engine.ledger.is_behind()? {
+            return Ok(Drive::Overtaken);
+        }
+        let step = match step {
             Ok(step) => step,
             Err(Error::Lost { digest, .. }) => {
                 // What another process has written meanwhile is a reason to plan anew as well.
                 engine.mark_lost(digest)?;
                 self.lost = true;
-                return Ok(());
+                return Ok(Drive::Overtaken);
             }
             Err(error) => {
                 // What it reads cannot be had: its own failure, not the run's.
                 let reason = work::error_text(&error);
                 let failure = super::record::Unstarted { place, part, key, reason };
-                return super::record::unstarted(engine, self, schedule, failure, summary, events);
+                super::record::unstarted(engine, self, schedule, failure, summary, events)?;
+                return Ok(Drive::Finished);
             }
         };
+        let forced = plan.forced.contains(part);
+        if forced {
+            self.forced.entry(plan.asset.clone()).or_default().insert(part);
+        }
         let guards = engine.guards(&step);
         let partition = step.partition.clone();
         let target = Target {
@@ -375,7 +401,7 @@ impl Run {
             asset: plan.asset.clone(),
             part,
             key,
-            forced: plan.forced.contains(part),
+            forced,
             reasons: plan.reasons(part),
         };
         self.flights_started += 1;
@@ -388,7 +414,7 @@ impl Run {
         orders
             .send(Order { flight, makes: 1, step })
             .expect("workers live until the run is finished");
-        Ok(())
+        Ok(Drive::Finished)
     }
 
     /// Says in the store which attempts have started, before anything waits for them.
@@ -423,7 +449,8 @@ impl Run {
         let mut landed = Vec::with_capacity(done.len());
         for Done { flight, outcome, results } in done {
             let flight = self.flights.remove(&flight).expect("only what was started comes back");
-            let raced = flight.guards.iter().any(|(path, stat)| !is_same(path, stat));
+            let slack = engine.slack;
+            let raced = flight.guards.iter().any(|(path, entry)| !is_same(path, entry, slack));
             let outcome = Arc::new(outcome);
             for (target, result) in flight.targets.into_iter().zip(results) {
                 let (outcome, snapshot) = (outcome.clone(), flight.snapshot);
@@ -529,8 +556,12 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-fn is_same(path: &std::path::Path, stat: &StatKey) -> bool {
-    std::fs::metadata(path).is_ok_and(|now| StatKey::of(&now) == *stat)
+/// Whether a file is what it was. A stamp as young as the look does not tell: then its content does.
+fn is_same(path: &std::path::Path, entry: &StatEntry, slack: Slack) -> bool {
+    let Ok(now) = std::fs::metadata(path).map(|now| StatKey::of(&now)) else { return false };
+    now == entry.stat
+        && (stat::trusted(entry, &now, slack)
+            || crate::cas::hash_file(path).is_ok_and(|(digest, _)| digest == entry.digest))
 }
 
 /// The key of a partition for messages.

@@ -9,7 +9,7 @@
 use super::Error;
 use super::open::Engine;
 use crate::base::{AssetKey, AssetRow, PartitionSet};
-use crate::plan::{Edge, Plan, Records};
+use crate::plan::{Plan, Records};
 
 /// How often the closing settle is tried again while other processes write. Giving up is sound: a
 /// missing bit costs the computation of one key.
@@ -33,7 +33,7 @@ impl Engine {
                 shape,
                 verified_rev: self.ledger.rev(),
                 fresh: PartitionSet::new(),
-                seen: self.seen(&part.asset),
+                seen: self.planner.readable(&part.asset),
                 ..AssetRow::clone(&row)
             };
             rows.push((part.asset.clone(), row));
@@ -73,24 +73,13 @@ impl Engine {
         let row = AssetRow {
             shape: Some(self.planner.shape(asset)),
             fresh: state.bits(),
-            seen: self.seen(asset),
+            seen: self.planner.readable(asset),
             verified_rev: if moved { self.ledger.rev() } else { known.verified_rev },
             ..AssetRow::clone(&known)
         };
         // Without a bit there is nothing to account for.
         let idle = known.shape.is_none() && row.fresh.is_empty();
         (row != *known && !idle).then(|| AssetRow { verified_rev: self.ledger.rev(), ..row })
-    }
-
-    fn seen(&self, asset: &AssetKey) -> Vec<PartitionSet> {
-        let edges = self.planner.edges(asset);
-        let available = |edge: &Edge| {
-            if edge.upstream == *asset {
-                return self.planner.domain(asset).all().clone();
-            }
-            self.planner.freshness(&edge.upstream).available(edge.missing)
-        };
-        edges.iter().map(available).collect()
     }
 
     fn write_rows(&mut self, rows: &[(AssetKey, AssetRow)]) -> Result<bool, Error> {

@@ -289,6 +289,7 @@ impl Engine {
         let SourceDef::Files { columns, .. } = source;
         let columns = Arc::new(columns.clone());
         let Some(files) = self.sources.get(&upstream.key) else { return Ok(Vec::new()) };
+        let files = files.get();
         if let Some(split) = &files.split {
             let cut = self.split_file(&upstream.key, split)?;
             let Some(bytes) = cut.part(key.as_str()) else { return Ok(Vec::new()) };

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use super::freshness::{Freshness, compute};
 use super::manifest;
 use super::records::Records;
-use crate::base::{AssetKey, Digest, StepParts};
+use crate::base::{AssetKey, Digest, PartitionSet, StepParts};
 use crate::defs::{Asset, Domain, KeyTable, Mapping, Missing};
 
 /// One declared asset or source.
@@ -95,6 +95,30 @@ pub struct Edge {
     pub missing: Missing,
 }
 
+impl Edge {
+    /// Whether each partition that the mapping names has to have a value.
+    pub fn must_exist(&self) -> bool {
+        match self.missing {
+            Missing::Error => true,
+            Missing::Allow => false,
+        }
+    }
+
+    /// The upstream partitions that a step may be given, apart from their values: those that exist, and
+    /// where all steps read the same ones, these. Where inputs may be missing, one that cannot be had
+    /// is none.
+    pub fn readable(&self, upstream: &Freshness) -> PartitionSet {
+        let mut readable = upstream.domain.all().clone();
+        if self.mapping.is_constant() {
+            readable &= self.mapping.upstream_of_one(0);
+        }
+        if !self.must_exist() {
+            readable -= &upstream.blocked;
+        }
+        readable
+    }
+}
+
 /// What decides the results of an asset apart from inputs and partition.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepVersion {
@@ -149,11 +173,11 @@ pub fn step(db: &dyn Db, asset: AssetInput) -> Arc<StepVersion> {
 pub fn shape(db: &dyn Db, asset: AssetInput) -> Digest {
     let def = asset.def(db);
     let assets = World::get(db).assets(db);
-    let upstream = |dep: &crate::defs::Dep| {
+    let mut upstream = Vec::with_capacity(def.deps.len());
+    for dep in &def.deps {
         let input = assets.get(&dep.upstream).expect("a project names only assets that exist");
-        &input.def(db).partitions
-    };
-    let upstream: Vec<_> = def.deps.iter().map(upstream).collect();
+        upstream.push((dep.upstream.as_str(), &input.def(db).partitions));
+    }
     manifest::shape(&step(db, asset).digest, &def.partitions, &upstream)
 }
 

@@ -74,15 +74,6 @@ pub struct Freshness {
 }
 
 impl Freshness {
-    /// What a consumer can be given: every existing partition, and where missing ones are allowed, every
-    /// one that can be had. If this set moves, what maps onto the difference has to be looked at.
-    pub fn available(&self, missing: Missing) -> PartitionSet {
-        match missing {
-            Missing::Error => self.domain.all().clone(),
-            Missing::Allow => self.domain.all() - &self.blocked,
-        }
-    }
-
     /// Partitions shown as fresh.
     pub fn fresh(&self) -> PartitionSet {
         &self.kept | &self.verify_set
@@ -94,7 +85,7 @@ impl Freshness {
         &self.standing | &self.verify_set
     }
 
-    /// Partitions that consumers may count on once verified and restored ones are recorded.
+    /// Partitions on which consumers cannot count even when verified and restored ones are recorded.
     fn unsettled(&self) -> PartitionSet {
         &(&self.run | &self.pending) | &self.blocked
     }
@@ -175,8 +166,9 @@ pub fn compute(db: &dyn Db, asset: AssetInput) -> Freshness {
 
     let same_shape = row.shape == Some(db::shape(db, asset));
     let mut suspects = view.suspects(same_shape);
-    fresh.standing = domain.all() - &suspects;
     view.wait(&mut fresh, &suspects);
+    suspects |= view.suspects_of_itself(same_shape, &fresh.blocked);
+    fresh.standing = domain.all() - &suspects;
     suspects -= &fresh.pending;
     suspects -= &fresh.blocked;
     fresh.kept = &(&(domain.all() - &suspects) - &fresh.pending) - &fresh.blocked;
@@ -218,10 +210,7 @@ impl<'a> Upstream<'a> {
     }
 
     fn must_exist(&self) -> bool {
-        match self.edge.missing {
-            Missing::Error => true,
-            Missing::Allow => false,
-        }
+        self.edge.must_exist()
     }
 
     /// Upstream partitions for which a consumer has to wait.
@@ -251,21 +240,39 @@ impl View<'_> {
         }
         let mut suspects = all - &self.row.fresh;
         for up in self.upstream {
-            let mut moved = match self.row.seen.get(up.place) {
-                Some(seen) => up.state.available(up.edge.missing) ^ seen,
-                None => up.state.available(up.edge.missing),
-            };
+            let mut moved = self.came_or_went(up.place, &up.edge.readable(up.state));
+            if up.edge.mapping.is_constant() && !moved.is_empty() {
+                // Everyone reads the same, and it is not the same any more. The mapping could not tell:
+                // what has gone is none of the last ones now.
+                return all.clone();
+            }
             if up.row.max_changed > self.row.verified_rev {
                 moved |= self.db.records().changed_since(&up.edge.upstream, self.row.verified_rev);
             }
             moved |= &up.state.shifted;
-            if !moved.is_empty() {
-                suspects |= up.edge.mapping.downstream_of(&moved) & all;
-            }
+            suspects |= up.edge.mapping.downstream_of(&moved) & all;
         }
         for (_, edge) in self.own {
             let moved = self.db.records().changed_since(&self.def.key, self.row.verified_rev);
             suspects |= edge.mapping.downstream_of(&moved) & all;
+        }
+        suspects
+    }
+
+    /// Upstream partitions that can be read now and could not when the row was written, or the reverse.
+    fn came_or_went(&self, place: usize, readable: &PartitionSet) -> PartitionSet {
+        match self.row.seen.get(place) {
+            Some(seen) => readable ^ seen,
+            None => readable.clone(),
+        }
+    }
+
+    /// Partitions that read earlier ones of which some may be missing, and are now, or no longer are.
+    fn suspects_of_itself(&self, same_shape: bool, blocked: &PartitionSet) -> PartitionSet {
+        let mut suspects = PartitionSet::new();
+        for (place, edge) in self.own.iter().filter(|(_, edge)| same_shape && !edge.must_exist()) {
+            let moved = self.came_or_went(*place, &(self.domain.all() - blocked));
+            suspects |= edge.mapping.downstream_of(&moved) & self.domain.all();
         }
         suspects
     }
@@ -292,16 +299,16 @@ impl View<'_> {
             let lacks = |part: &PartitionIdx| !up.edge.mapping.absent(*part).is_empty();
             fresh.blocked.extend(candidates.iter().filter(lacks));
         }
-        self.spread(&mut fresh.blocked);
+        self.spread(&mut fresh.blocked, Edge::must_exist);
         fresh.pending -= &fresh.blocked;
-        self.spread(&mut fresh.pending);
+        self.spread(&mut fresh.pending, |_| true);
         fresh.pending -= &fresh.blocked;
         fresh.upstream_failed &= &fresh.pending;
     }
 
-    /// Adds to `set` what reads it along the edges of the asset to itself.
-    fn spread(&self, set: &mut PartitionSet) {
-        for (_, edge) in self.own {
+    /// Adds to `set` what reads it along those edges of the asset to itself that `counts` takes.
+    fn spread(&self, set: &mut PartitionSet, counts: impl Fn(&Edge) -> bool) {
+        for (_, edge) in self.own.iter().filter(|(_, edge)| counts(edge)) {
             let mut front = set.clone();
             while !front.is_empty() {
                 front = &(edge.mapping.downstream_of(&front) & self.domain.all()) - &*set;
@@ -329,6 +336,7 @@ impl View<'_> {
         let records = self.db.records();
         let own = self.column();
         let restored: RefCell<BTreeMap<PartitionIdx, Digest>> = RefCell::default();
+        let blocked = fresh.blocked.clone();
         let columns: Vec<Arc<Column>> =
             self.edges.iter().map(|edge| records.column(&edge.upstream)).collect();
         let version = |place: usize, part: PartitionIdx| match self
@@ -337,6 +345,7 @@ impl View<'_> {
             .find(|up| up.place == place)
         {
             Some(up) => up.state.version(&columns[place], part),
+            None if blocked.contains(part) => None,
             None => restored.borrow().get(&part).copied().or_else(|| value(&own, part)),
         };
         let domains = self.edges.iter().map(|edge| (edge, db::domain(self.db, edge.input)));
@@ -386,8 +395,9 @@ impl View<'_> {
     fn waits_for_itself(&self, fresh: &Freshness, part: PartitionIdx) -> bool {
         self.own.iter().any(|(_, edge)| {
             let mapped = edge.mapping.upstream_of_one(part);
-            let sets = [&fresh.run, &fresh.pending, &fresh.blocked];
-            sets.iter().any(|set| !set.is_disjoint(&mapped))
+            let waits = |set: &PartitionSet| !set.is_disjoint(&mapped);
+            let in_vain = edge.must_exist() && waits(&fresh.blocked);
+            waits(&fresh.run) || waits(&fresh.pending) || in_vain
         })
     }
 

@@ -102,11 +102,12 @@ fn output_text(output: &OutputDef) -> String {
 }
 
 /// Digest of all that is the same for every partition: if it differs from the row's, no fresh bit counts.
-pub fn shape(step: &Digest, own: &PartitionsDef, upstream: &[&PartitionsDef]) -> Digest {
+/// `upstream` comes in the order in which the content key covers the inputs.
+pub fn shape(step: &Digest, own: &PartitionsDef, upstream: &[(&str, &PartitionsDef)]) -> Digest {
     let mut builder = Digest::builder("giornata 2026 shape");
     builder.digest(step).part(own.spec()).number(upstream.len() as u64);
-    for def in upstream {
-        builder.part(def.spec());
+    for (name, def) in upstream {
+        builder.part(name).part(def.spec());
     }
     builder.finish()
 }

@@ -11,7 +11,7 @@ use super::db::{self, AssetInput, Edge, PlanDb, StepVersion, TableInput, World};
 use super::freshness::{self, Freshness, InputView, Judgement, KeyMaker};
 use super::records::{Records, Trace};
 use super::request::{Plan, Request};
-use crate::base::{AssetKey, Digest, Mark, PartitionIdx};
+use crate::base::{AssetKey, Digest, Mark, PartitionIdx, PartitionSet};
 use crate::defs::{Asset, Domain, KeyTable, Project};
 
 /// Holds the declarations and answers what is fresh and what to do.
@@ -87,6 +87,11 @@ impl Planner {
         }
     }
 
+    /// What `set_files` said of an asset.
+    pub fn files(&self, asset: &AssetKey) -> &[(String, Digest)] {
+        self.input(asset).files(&self.db)
+    }
+
     /// The keys of a dynamic or static set.
     pub fn set_table(&mut self, name: &str, table: Arc<KeyTable>) {
         match self.tables.get(name) {
@@ -155,6 +160,12 @@ impl Planner {
     pub fn freshness(&self, asset: &AssetKey) -> &Arc<Freshness> {
         self.warm(asset);
         db::freshness(&self.db, self.input(asset))
+    }
+
+    /// The upstream partitions that a step of the asset may be given now, in the order of its deps.
+    pub fn readable(&self, asset: &AssetKey) -> Vec<PartitionSet> {
+        let readable = |edge: &Edge| edge.readable(self.freshness(&edge.upstream));
+        self.edges(asset).iter().map(readable).collect()
     }
 
     /// What a request needs done.

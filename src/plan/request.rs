@@ -75,6 +75,18 @@ impl PlanAsset {
         codes
     }
 
+    /// Takes `parts` out of what runs whatever its state: their state decides again.
+    pub fn release(&mut self, parts: &PartitionSet) {
+        let released = &self.forced & parts;
+        self.forced -= &released;
+        let state = &self.state;
+        self.fresh |= &released & &state.fresh();
+        self.verify |= &released & state.verify_set();
+        self.restore |= &released & state.restore_set();
+        self.run |= &released & &state.run;
+        self.pending |= &released & &state.pending;
+    }
+
     /// An upper bound of the steps that will run.
     pub fn may_run(&self) -> u64 {
         (&(&self.run | &self.forced) | &self.pending).len()
@@ -146,8 +158,11 @@ fn with_earlier(planner: &Planner, key: &AssetKey, set: &PartitionSet) -> Partit
     let edges = planner.edges(key);
     for edge in edges.iter().filter(|edge| edge.upstream == *key) {
         let state = planner.freshness(key);
-        let stale = state.domain.all() - &state.kept;
-        let mut front = set & &stale;
+        let mut stale = state.domain.all() - &state.kept;
+        if !edge.must_exist() {
+            stale -= &state.blocked;
+        }
+        let mut front = &(set & state.domain.all()) - &state.kept;
         while !front.is_empty() {
             front = &(edge.mapping.upstream_of(&front) & &stale) - &wanted;
             wanted |= &front;

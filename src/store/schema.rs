@@ -136,6 +136,12 @@ CREATE TABLE stat (
     taken_ns INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What the engine remembers of a source from look to look, in a form of its own.
+CREATE TABLE memory (
+    asset TEXT NOT NULL PRIMARY KEY,
+    data BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE run (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     started_ms INTEGER NOT NULL,

@@ -367,8 +367,12 @@ impl Model<'_> {
         let node = &self.world.assets[asset];
         for (upstream, wire) in &node.deps {
             if let Upstream::Asset(i) = upstream {
+                let allow = matches!(wire, Wire::Week { allow: true });
                 for part in self.mapped(node, *upstream, *wire, part).0 {
-                    self.cone(*i, &part, into);
+                    // For what cannot be had and need not be had nothing is made.
+                    if !(allow && self.is_blocked(*upstream, &part)) {
+                        self.cone(*i, &part, into);
+                    }
                 }
             }
         }

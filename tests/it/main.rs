@@ -4,8 +4,12 @@
 mod cli_arguments;
 mod damage;
 mod docs;
+mod examples;
 mod first_hour;
 mod freshness;
+mod freshness_cases;
+mod freshness_rig;
+mod freshness_wide;
 mod tidy;
 mod told;
 mod weather;

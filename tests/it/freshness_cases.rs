@@ -1,0 +1,305 @@
+//! Single ways in which something stale could be called fresh, or run again.
+
+use giornata::defs::PartitionsDef;
+use giornata::engine::{Engine, RunEvent};
+use giornata::plan::Reach;
+
+use super::freshness_rig::{Shelf, all, asset, daily, files_of, fixed, key, some, source, split};
+
+#[test]
+fn an_earlier_last_file_is_another_input() {
+    // A user would have seen the report of the newest file go on showing a file that was deleted.
+    let mut shelf = Shelf::new(false);
+    shelf.write("data/s/a.csv", "1");
+    shelf.write("data/s/b.csv", "2");
+    let unpartitioned = || PartitionsDef::Unpartitioned;
+    let mut process = shelf.process(vec![
+        source("s", "data/s/{key}.csv", files_of("s")),
+        asset("newest", unpartitioned(), 1, &[("s", "last(1)")]),
+    ]);
+    assert_eq!(shelf.settle(&mut process).names(), ["newest@"]);
+    shelf.remove("data/s/b.csv");
+    assert_eq!(shelf.settle(&mut process).names(), ["newest@"]);
+    shelf.write("data/s/b.csv", "2");
+    assert_eq!(shelf.settle(&mut process).names(), [""; 0]);
+}
+
+#[test]
+fn what_is_allowed_to_be_missing_and_goes_is_no_input_any_more() {
+    // A user would have seen a sum go on containing the day whose file was deleted.
+    let mut shelf = Shelf::new(false);
+    for day in ["2020-01-01", "2020-01-02", "2020-01-03"] {
+        shelf.write(&format!("data/s/{day}.csv"), day);
+    }
+    let mut process = shelf.process(vec![
+        source("s", "data/s/{key}.csv", files_of("s")),
+        asset("u", daily(0, Some(3)), 1, &[("s", "")]),
+        asset("c", daily(0, Some(3)), 1, &[("u?", "window(-2d, 0d)")]),
+        asset("d", daily(0, Some(3)), 1, &[("c", "")]),
+    ]);
+    shelf.settle(&mut process);
+    shelf.remove("data/s/2020-01-01.csv");
+    shelf.settle(&mut process);
+    shelf.write("data/s/2020-01-01.csv", "2020-01-01");
+    assert_eq!(shelf.settle(&mut process).names(), [""; 0]);
+}
+
+#[test]
+fn a_file_that_is_early_is_seen_when_its_day_is_there() {
+    // A user would have seen a day blocked for ever, because its file came before the day was over.
+    let mut shelf = Shelf::new(false);
+    shelf.clock.set(2);
+    for day in ["2020-01-01", "2020-01-02", "2020-01-03"] {
+        shelf.write(&format!("data/s/{day}.csv"), day);
+    }
+    let mut process = shelf.process(vec![
+        source("s", "data/s/{date}.csv", daily(0, None)),
+        asset("u", daily(0, None), 1, &[("s", "")]),
+        asset("c", daily(0, None), 1, &[("u?", "window(-1d, 1d)")]),
+    ]);
+    assert_eq!(shelf.settle(&mut process).ran.len(), 4);
+    shelf.clock.set(3);
+    let done = shelf.settle(&mut process);
+    assert_eq!(done.names(), ["c@2020-01-02", "c@2020-01-03", "u@2020-01-03"]);
+    shelf.clock.set(1);
+    shelf.settle(&mut process);
+    shelf.clock.set(3);
+    assert_eq!(shelf.settle(&mut process).names(), [""; 0]);
+}
+
+#[test]
+fn a_step_that_rewrites_its_input_is_not_fresh() {
+    let mut shelf = Shelf::new(false);
+    shelf.write("data/s/a.csv", "1");
+    let mut process = shelf.process(vec![
+        source("s", "data/s/{key}.csv", files_of("s")),
+        asset("u", fixed(&["a"]), 1, &[("s", "")]),
+    ]);
+    let path = shelf.path("data/s/a.csv");
+    shelf.before("u@a", move |_| std::fs::write(path, "2").unwrap());
+    let request = all(shelf.refreshed(&mut process), false);
+    shelf.race(&mut process, &request);
+    assert!(!shelf.refreshed(&mut process).planner().freshness(&key("u")).fresh().contains(0));
+    shelf.settle(&mut process);
+    shelf.write("data/s/a.csv", "1");
+    shelf.settle(&mut process);
+}
+
+#[test]
+fn an_input_that_changes_to_and_fro_under_a_forced_step_is_not_fresh() {
+    // A user would have seen a forced result, made from the state between, called fresh.
+    let mut shelf = Shelf::new(false);
+    shelf.write("data/s/a.csv", "one");
+    let mut process = shelf.process(vec![
+        source("s", "data/s/{key}.csv", files_of("s")),
+        asset("u", fixed(&["a"]), 1, &[("s", "")]),
+    ]);
+    shelf.settle(&mut process);
+    let path = shelf.path("data/s/a.csv");
+    let back = path.clone();
+    shelf.before("u@a", move |_| std::fs::write(path, "another").unwrap());
+    shelf.after("u@a", move |_| std::fs::write(back, "one").unwrap());
+    let request = all(shelf.refreshed(&mut process), true);
+    shelf.race(&mut process, &request);
+    shelf.settle(&mut process);
+}
+
+#[test]
+fn a_file_outside_of_the_project_is_watched_while_a_step_runs() {
+    // A user would have seen the result of the new file called that of the old one, for ever.
+    let mut shelf = Shelf::new(false);
+    let outside = tempfile::tempdir().unwrap();
+    let file = outside.path().join("a.csv");
+    std::fs::write(&file, "one").unwrap();
+    let pattern = format!("{}/{{key}}.csv", outside.path().display());
+    let mut process = shelf.process(vec![
+        source("s", &pattern, files_of("s")),
+        asset("u", fixed(&["a"]), 1, &[("s", "")]),
+    ]);
+    let path = file.clone();
+    shelf.before("u@a", move |_| std::fs::write(path, "another").unwrap());
+    let request = all(shelf.refreshed(&mut process), false);
+    shelf.race(&mut process, &request);
+    shelf.settle(&mut process);
+    std::fs::write(&file, "one").unwrap();
+    shelf.settle(&mut process);
+}
+
+#[test]
+fn a_split_file_that_another_process_saw_first_is_read_anew() {
+    // A user would have seen the rows of the old file recorded as the result of the new one.
+    let mut shelf = Shelf::new(false);
+    shelf.write("rows.csv", "day,n\na,1\nb,1\n");
+    let assets = || {
+        vec![
+            split("s", "rows.csv", files_of("s")),
+            asset("u", fixed(&["a", "b"]), 1, &[("s", "")]),
+            asset("v", fixed(&["a", "b"]), 1, &[("s?", "")]),
+        ]
+    };
+    let (mut first, mut second) = (shelf.process(assets()), shelf.process(assets()));
+    let request = some(shelf.refreshed(&mut first), "v", &["a", "b"], Reach::Upstream, false);
+    shelf.make(&mut first, &request);
+    let request = all(shelf.refreshed(&mut first), false);
+    shelf.write("rows.csv", "day,n\na,2\nb,1\n");
+    shelf.refreshed(&mut second);
+    shelf.make(&mut first, &request);
+    shelf.check(&mut first, &request);
+}
+
+#[test]
+fn a_file_that_another_process_saw_first_is_read() {
+    // A user would have seen a step without an input that its key has.
+    let mut shelf = Shelf::new(false);
+    shelf.write("data/s/a.csv", "1");
+    let assets = || {
+        vec![
+            source("s", "data/s/{key}.csv", files_of("s")),
+            asset("u", fixed(&["a", "b"]), 1, &[("s?", "all")]),
+        ]
+    };
+    let (mut first, mut second) = (shelf.process(assets()), shelf.process(assets()));
+    let request = all(shelf.refreshed(&mut first), false);
+    shelf.write("data/s/b.csv", "2");
+    shelf.refreshed(&mut second);
+    shelf.make(&mut first, &request);
+    shelf.check(&mut first, &request);
+}
+
+#[test]
+fn forced_steps_run_though_another_process_writes() {
+    // A user would have seen `--force` end well without having run everything, or anything.
+    let mut shelf = Shelf::new(false);
+    shelf.write("data/s/a.csv", "1");
+    let assets = || {
+        vec![
+            source("s", "data/s/{key}.csv", files_of("s")),
+            asset("u", fixed(&["a", "b", "c", "d", "e", "f"]), 1, &[("s", "all")]),
+        ]
+    };
+    let (mut first, mut second) = (shelf.process(assets()), shelf.process(assets()));
+    shelf.settle(&mut first);
+    let request = all(shelf.refreshed(&mut first), true);
+    shelf.write("data/s/b.csv", "1");
+    shelf.refreshed(&mut second);
+    shelf.remove("data/s/b.csv");
+    shelf.refreshed(&mut second);
+    assert_eq!(shelf.make(&mut first, &request).ran.len(), 6);
+}
+
+#[test]
+fn the_order_of_inputs_counts_as_it_is_given() {
+    // The key covers the order of the inputs; bits that ignore it would call both orders fresh.
+    let mut shelf = Shelf::new(false);
+    let unpartitioned = || PartitionsDef::Unpartitioned;
+    let assets = |deps: &[(&str, &str)]| {
+        vec![
+            asset("a", unpartitioned(), 1, &[]),
+            asset("b", unpartitioned(), 1, &[]),
+            asset("c", unpartitioned(), 1, deps),
+        ]
+    };
+    let mut process = shelf.process(assets(&[("a", ""), ("b", "")]));
+    shelf.settle(&mut process);
+    let mut process = shelf.process(assets(&[("b", ""), ("a", "")]));
+    shelf.settle(&mut process);
+}
+
+#[test]
+fn a_day_that_may_lack_the_day_before_does_without() {
+    let mut shelf = Shelf::new(false);
+    for day in ["2020-01-01", "2020-01-02", "2020-01-03"] {
+        shelf.write(&format!("data/s/{day}.csv"), day);
+    }
+    let mut process = shelf.process(vec![
+        source("s", "data/s/{key}.csv", files_of("s")),
+        asset("u", daily(0, Some(4)), 1, &[("s", ""), ("u?", "window(-1d, -1d)")]),
+    ]);
+    shelf.settle(&mut process);
+    shelf.remove("data/s/2020-01-02.csv");
+    shelf.settle(&mut process);
+    shelf.write("data/s/2020-01-02.csv", "x");
+    shelf.settle(&mut process);
+}
+
+#[test]
+fn two_definitions_take_turns() {
+    let mut shelf = Shelf::new(false);
+    shelf.write("data/s/a.csv", "1");
+    let assets = |code| {
+        vec![
+            source("s", "data/s/{key}.csv", files_of("s")),
+            asset("u", fixed(&["a"]), code, &[("s", "")]),
+            asset("v", fixed(&["a"]), 1, &[("u", "")]),
+        ]
+    };
+    let (mut first, mut second) = (shelf.process(assets(1)), shelf.process(assets(2)));
+    for _ in 0..3 {
+        shelf.settle(&mut first);
+        shelf.settle(&mut second);
+    }
+    shelf.write("data/s/a.csv", "2");
+    let request = some(shelf.refreshed(&mut first), "u", &["a"], Reach::Upstream, false);
+    shelf.make(&mut first, &request);
+    shelf.settle(&mut second);
+    shelf.settle(&mut first);
+}
+
+#[test]
+fn a_step_reads_one_state_though_another_process_writes() {
+    // A user would have seen the result of one definition recorded as that of another, for ever.
+    let mut shelf = Shelf::new(false);
+    let keys = || fixed(&["a", "b", "c"]);
+    let assets = |u, c| vec![asset("u", keys(), u, &[]), asset("c", keys(), c, &[("u", "")])];
+    let mut old = shelf.process(assets(1, 1));
+    shelf.settle(&mut old);
+    drop(old);
+    let (mut first, mut second) = (shelf.process(assets(1, 2)), shelf.process(assets(2, 2)));
+    let request = all(shelf.refreshed(&mut first), false);
+    let mut engine = first.engine.take().unwrap();
+    let (control, mut once) = (giornata::exec::Control::new(), true);
+    let mut listen = |_: &Engine, event: RunEvent| {
+        if matches!(event, RunEvent::StepStarted { .. }) && std::mem::take(&mut once) {
+            let request = all(shelf.refreshed(&mut second), false);
+            shelf.race(&mut second, &request);
+        }
+    };
+    engine.materialize(&request, &Default::default(), &control, &mut listen).unwrap();
+    first.engine = Some(engine);
+    shelf.check(&mut first, &request);
+    let request = all(shelf.refreshed(&mut second), false);
+    shelf.race(&mut second, &request);
+    shelf.check(&mut second, &request);
+    let request = all(shelf.refreshed(&mut first), false);
+    shelf.race(&mut first, &request);
+    shelf.check(&mut first, &request);
+}
+
+#[test]
+fn many_new_keys_of_one_dimension_move_no_result_to_another() {
+    // A user would have seen the result of one file under the name of another.
+    let mut shelf = Shelf::new(true);
+    let dimensions = || {
+        let kind = ("a".to_owned(), fixed(&["a", "c"]));
+        PartitionsDef::Multi([kind, ("file".to_owned(), files_of("s"))].into())
+    };
+    let assets = || {
+        vec![
+            source("s", "data/s/{key}.csv", files_of("s")),
+            asset("u", dimensions(), 1, &[("s", "dimension(file)")]),
+            asset("v", dimensions(), 1, &[("u", "")]),
+        ]
+    };
+    let mut process = shelf.process(assets());
+    for i in 0..60 {
+        shelf.write(&format!("data/s/{i:02}.csv"), "1");
+        if [7, 23, 59].contains(&i) {
+            let mut request = all(shelf.refreshed(&mut process), false);
+            request.targets.remove(&key("v"));
+            shelf.make(&mut process, &request);
+            shelf.settle(&mut process);
+            process = shelf.process(assets());
+            shelf.settle(&mut process);
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Everything at once: two processes with definitions of their own on one store, a clock that goes
+//! to and fro, domains that move and change their kind, files that change under a step.
+//!
+//! After each request, what was asked for is what an empty store would have made, an engine that is
+//! opened anew agrees, and nothing has run that was recorded before.
+
+use std::collections::BTreeMap;
+
+use giornata::defs::{Asset, MappingDef, PartitionsDef};
+use giornata::engine::{Engine, RunEvent, RunOptions};
+use giornata::exec::Control;
+use giornata::plan::{Reach, Request};
+use proptest::prelude::*;
+
+use super::freshness_rig::{
+    Process, Shelf, all, asset, daily, day_key, files_of, fixed, key, source, split,
+};
+
+const DAYS: u32 = 6;
+const KEYS: [&str; 3] = ["a", "b", "c"];
+const MAPPINGS: [&str; 7] =
+    ["", "", "all", "last(1)", "last(2)", "window(-1d, 0d)", "window(-2d, 1d)"];
+
+#[derive(Debug, Clone)]
+struct Node {
+    kind: Kind,
+    code: u8,
+    /// What it reads, as a number among the sources and the earlier assets; the mapping; whether
+    /// something may be missing.
+    deps: Vec<(usize, usize, bool)>,
+    reads_itself: bool,
+    is_removed: bool,
+    is_renamed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    One,
+    Days(u32, u32),
+    Open(u32),
+    Keys(u8),
+}
+
+#[derive(Debug, Clone)]
+struct World {
+    nodes: Vec<Node>,
+    /// Whether the rows of the split file have days that are declared.
+    is_split_daily: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Edit {
+    /// Of one of the sources of files; no content: the file is deleted.
+    File(usize, u32, Option<u8>),
+    /// Deleted and made again with the same bytes.
+    Again(usize, u32),
+    Rows(Vec<(u32, u8)>),
+    Code(usize, u8),
+    Dep(usize, usize, usize, bool),
+    Order(usize),
+    Kind(usize, Kind),
+    Itself(usize),
+    Rename(usize),
+    Remove(usize),
+    SplitKind,
+    Fail(usize, bool),
+    Now(u32),
+    Reopen(usize),
+    Die(usize, usize),
+    Make {
+        process: usize,
+        asset: usize,
+        parts: u8,
+        reach: u8,
+        force: bool,
+    },
+    MakeAll(usize),
+    /// A file changes while a step of an asset runs, and perhaps changes back.
+    Race {
+        process: usize,
+        asset: usize,
+        source: usize,
+        day: u32,
+        back: bool,
+    },
+    /// The other process makes everything while this one has begun.
+    Between {
+        process: usize,
+        after: usize,
+        rows: Vec<(u32, u8)>,
+    },
+}
+
+/// Three sources of files and one that is split; see [`sources`].
+const SOURCES: usize = 4;
+
+fn file(source: usize, part: u32) -> String {
+    let key = match source % 3 {
+        2 => KEYS[part as usize % 3].to_owned(),
+        _ => day_key(part),
+    };
+    format!("data/s{}/{key}.csv", source % 3)
+}
+
+fn rows(rows: &[(u32, u8)]) -> String {
+    let lines = rows.iter().map(|(day, n)| format!("{},{n}\n", day_key(*day)));
+    format!("day,n\n{}", lines.collect::<String>())
+}
+
+fn sources(world: &World) -> Vec<Asset> {
+    let split_by = if world.is_split_daily { daily(1, None) } else { files_of("s3") };
+    vec![
+        source("s0", "data/s0/{key}.csv", files_of("s0")),
+        source("s1", "data/s1/{key}.csv", daily(0, None)),
+        source("s2", "data/s2/{key}.csv", files_of("s2")),
+        split("s3", "rows.csv", split_by),
+    ]
+}
+
+fn partitions(kind: Kind) -> PartitionsDef {
+    match kind {
+        Kind::One => PartitionsDef::Unpartitioned,
+        Kind::Days(a, b) => daily(a.min(b), Some(a.max(b) + 1)),
+        Kind::Open(start) => daily(start, None),
+        Kind::Keys(mask) => {
+            let chosen = KEYS.iter().enumerate().filter(|(i, _)| mask & (1 << i) != 0);
+            let chosen: Vec<&str> = chosen.map(|(_, key)| *key).collect();
+            if chosen.is_empty() { fixed(&KEYS) } else { fixed(&chosen) }
+        }
+    }
+}
+
+fn name(world: &World, node: usize) -> String {
+    format!("{}{node}", if world.nodes[node].is_renamed { "b" } else { "a" })
+}
+
+fn assets(world: &World) -> Vec<Asset> {
+    let mut assets = sources(world);
+    let mut known: BTreeMap<usize, Asset> = assets.iter().cloned().enumerate().collect();
+    for (i, node) in world.nodes.iter().enumerate().filter(|(_, node)| !node.is_removed) {
+        let own = partitions(node.kind);
+        let mut deps: Vec<(String, &str)> = Vec::new();
+        for (pick, mapping, allow) in &node.deps {
+            let Some(up) = known.get(&(pick % (SOURCES + i))) else { continue };
+            let name = format!("{}{}", up.key, if *allow { "?" } else { "" });
+            let known = |dep: &(String, &str)| dep.0.trim_end_matches('?') == up.key.as_str();
+            if !deps.iter().any(known) {
+                deps.push((name, mapping_between(&up.partitions, &own, MAPPINGS[*mapping])));
+            }
+        }
+        let name = name(world, i);
+        if node.reads_itself && matches!(node.kind, Kind::Days(..) | Kind::Open(_)) {
+            deps.push((format!("{name}?"), "window(-1d, -1d)"));
+        }
+        let deps: Vec<(&str, &str)> = deps.iter().map(|(name, text)| (&**name, *text)).collect();
+        let made = asset(&name, own, node.code, &deps);
+        known.insert(SOURCES + i, made.clone());
+        assets.push(made);
+    }
+    assets
+}
+
+fn mapping_between(up: &PartitionsDef, own: &PartitionsDef, wanted: &'static str) -> &'static str {
+    let fits = |text: &str| {
+        let mapping = match text {
+            "" => MappingDef::Default,
+            text => MappingDef::parse(text).unwrap(),
+        };
+        mapping.validate(up, own).is_ok()
+    };
+    [wanted, ""].into_iter().find(|text| fits(text)).unwrap_or("all")
+}
+
+struct Rig {
+    shelf: Shelf,
+    world: World,
+    processes: Vec<Process>,
+    /// Something ran of which nobody knows whether it was recorded: then nothing may fail any more.
+    is_vague: bool,
+}
+
+impl Rig {
+    fn new(world: World, coarse: bool) -> Rig {
+        let shelf = Shelf::new(coarse);
+        shelf.clock.set(4);
+        for source in 0..3 {
+            (0..4).for_each(|part| shelf.write(&file(source, part), "0"));
+        }
+        shelf.write("rows.csv", &rows(&[(0, 0), (1, 0), (2, 0)]));
+        let processes = (0..2).map(|_| shelf.process(assets(&world))).collect();
+        Rig { shelf, world, processes, is_vague: false }
+    }
+
+    fn reopen(&mut self, process: usize) {
+        self.processes[process].engine = None;
+        self.processes[process] = self.shelf.process(assets(&self.world));
+    }
+
+    fn vague(&mut self) {
+        self.is_vague = true;
+        self.shelf.bodies.failing.lock().unwrap().clear();
+    }
+
+    fn apply(&mut self, edit: &Edit) {
+        let count = self.world.nodes.len();
+        match edit.clone() {
+            Edit::File(source, part, Some(content)) => {
+                self.shelf.write(&file(source, part), &content.to_string());
+            }
+            Edit::File(source, part, None) => {
+                let path = self.shelf.path(&file(source, part));
+                let _ = std::fs::remove_file(path);
+            }
+            Edit::Again(source, part) => {
+                let path = self.shelf.path(&file(source, part));
+                if let Ok(content) = std::fs::read(&path) {
+                    std::fs::remove_file(&path).unwrap();
+                    std::fs::write(&path, content).unwrap();
+                }
+            }
+            Edit::Rows(lines) => self.shelf.write("rows.csv", &rows(&lines)),
+            Edit::Code(i, code) => self.world.nodes[i % count].code = code,
+            Edit::Dep(i, dep, mapping, allow) => {
+                let deps = &mut self.world.nodes[i % count].deps;
+                let place = dep % deps.len();
+                deps[place] = (deps[place].0, mapping, allow);
+            }
+            Edit::Order(i) => self.world.nodes[i % count].deps.reverse(),
+            Edit::Kind(i, kind) => self.world.nodes[i % count].kind = kind,
+            Edit::Itself(i) => self.world.nodes[i % count].reads_itself ^= true,
+            Edit::Rename(i) => self.world.nodes[i % count].is_renamed ^= true,
+            Edit::Remove(i) => self.world.nodes[i % count].is_removed ^= true,
+            Edit::SplitKind => self.world.is_split_daily ^= true,
+            Edit::Fail(i, fails) => self.fail(i % count, fails),
+            Edit::Now(day) => self.shelf.clock.set(day),
+            Edit::Reopen(process) => self.reopen(process),
+            Edit::Die(process, after) => {
+                self.vague();
+                let process = &mut self.processes[process];
+                let request = all(self.shelf.refreshed(process), false);
+                self.shelf.die(process, &request, after);
+            }
+            Edit::Make { process, asset, parts, reach, force } => {
+                self.make(process, asset % count, parts, reach, force);
+            }
+            Edit::MakeAll(process) => {
+                self.shelf.settle(&mut self.processes[process]);
+            }
+            Edit::Race { process, asset, source, day, back } => {
+                self.race(process, asset % count, &file(source, day), back);
+            }
+            Edit::Between { process, after, rows: lines } => {
+                self.between(process, after, &rows(&lines));
+            }
+        }
+    }
+
+    fn fail(&mut self, node: usize, fails: bool) {
+        let mut failing = self.shelf.bodies.failing.lock().unwrap();
+        let name = name(&self.world, node);
+        if fails && !self.is_vague {
+            failing.insert(name);
+        } else {
+            failing.remove(&name);
+        }
+    }
+
+    fn make(&mut self, process: usize, node: usize, parts: u8, reach: u8, force: bool) {
+        let process = &mut self.processes[process];
+        let engine = self.shelf.refreshed(process);
+        let target = key(&name(&self.world, node));
+        if !engine.project().assets.contains_key(&target) {
+            return;
+        }
+        let all = engine.planner().domain(&target).all();
+        let chosen = all.iter().enumerate().filter(|(i, _)| parts & (1 << (i % 8)) != 0);
+        let targets = BTreeMap::from([(target, chosen.map(|(_, part)| part).collect())]);
+        let reach = match reach {
+            0 => Reach::Only,
+            1 => Reach::UpstreamAndDownstream,
+            _ => Reach::Upstream,
+        };
+        let request = Request { targets, reach, force };
+        self.shelf.make(process, &request);
+        if reach != Reach::Only {
+            self.shelf.check(process, &request);
+        }
+    }
+
+    fn race(&mut self, process: usize, node: usize, path: &str, back: bool) {
+        self.vague();
+        let process = &mut self.processes[process];
+        let engine = self.shelf.refreshed(process);
+        let request = all(engine, false);
+        let target = key(&name(&self.world, node));
+        let Some(set) = request.targets.get(&target) else { return };
+        let Some(part) = set.max() else { return };
+        let id = format!("{target}@{}", engine.planner().domain(&target).key(part).unwrap());
+        let path = self.shelf.path(path);
+        let Ok(before) = std::fs::read(&path) else { return };
+        let (again, mut request) = (path.clone(), request.clone());
+        // Another length: two writes within one tick of the clock cannot be told apart otherwise.
+        self.shelf.before(&id, move |_| std::fs::write(path, "12345\n").unwrap());
+        if back {
+            self.shelf.after(&id, move |_| std::fs::write(again, before).unwrap());
+        }
+        request.force = true;
+        self.shelf.race(process, &request);
+        self.shelf.forget_hooks();
+    }
+
+    fn between(&mut self, process: usize, after: usize, lines: &str) {
+        self.vague();
+        let (first, second) = self.processes.split_at_mut(1);
+        let (this, other) = match process {
+            0 => (&mut first[0], &mut second[0]),
+            _ => (&mut second[0], &mut first[0]),
+        };
+        let shelf = &self.shelf;
+        let request = all(shelf.refreshed(this), false);
+        let mut engine = this.engine.take().unwrap();
+        let mut left = Some(after);
+        let mut listen = |_: &Engine, event: RunEvent| {
+            let counts = matches!(
+                event,
+                RunEvent::StepStarted { .. }
+                    | RunEvent::StepSucceeded { .. }
+                    | RunEvent::Restored { .. }
+            );
+            left = match left {
+                Some(0) if counts => {
+                    shelf.write("rows.csv", lines);
+                    let request = all(shelf.refreshed(other), false);
+                    shelf.race(other, &request);
+                    None
+                }
+                Some(more) if counts => Some(more - 1),
+                left => left,
+            };
+        };
+        let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
+        engine.materialize(&request, &options, &Control::new(), &mut listen).unwrap();
+        this.engine = Some(engine);
+    }
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        2 => Just(Kind::One),
+        3 => (0..DAYS, 0..DAYS).prop_map(|(a, b)| Kind::Days(a, b)),
+        3 => (0..3u32).prop_map(Kind::Open),
+        2 => any::<u8>().prop_map(Kind::Keys),
+    ]
+}
+
+fn worlds() -> impl Strategy<Value = World> {
+    let dep = (0usize..64, 0..MAPPINGS.len(), any::<bool>());
+    let node = (kinds(), 0u8..3, proptest::collection::vec(dep, 1..3), any::<bool>());
+    let node = node.prop_map(|(kind, code, deps, reads_itself)| Node {
+        kind,
+        code,
+        deps,
+        reads_itself,
+        is_removed: false,
+        is_renamed: false,
+    });
+    (proptest::collection::vec(node, 2..6), any::<bool>())
+        .prop_map(|(nodes, is_split_daily)| World { nodes, is_split_daily })
+}
+
+fn edits() -> impl Strategy<Value = Edit> {
+    let node = || 0usize..8;
+    let lines = || proptest::collection::vec((0..DAYS, 0u8..2), 0..5);
+    prop_oneof![
+        6 => (0usize..3, 0..DAYS, proptest::option::weighted(0.7, 0u8..3))
+            .prop_map(|(source, part, content)| Edit::File(source, part, content)),
+        1 => (0usize..3, 0..DAYS).prop_map(|(source, part)| Edit::Again(source, part)),
+        2 => lines().prop_map(Edit::Rows),
+        2 => (node(), 0u8..3).prop_map(|(i, code)| Edit::Code(i, code)),
+        2 => (node(), 0usize..3, 0..MAPPINGS.len(), any::<bool>())
+            .prop_map(|(i, dep, mapping, allow)| Edit::Dep(i, dep, mapping, allow)),
+        1 => node().prop_map(Edit::Order),
+        3 => (node(), kinds()).prop_map(|(i, kind)| Edit::Kind(i, kind)),
+        1 => node().prop_map(Edit::Itself),
+        1 => node().prop_map(Edit::Rename),
+        1 => node().prop_map(Edit::Remove),
+        1 => Just(Edit::SplitKind),
+        1 => (node(), any::<bool>()).prop_map(|(i, fails)| Edit::Fail(i, fails)),
+        2 => (1..DAYS + 2).prop_map(Edit::Now),
+        5 => (0usize..2).prop_map(Edit::Reopen),
+        1 => (0usize..2, 0usize..6).prop_map(|(process, after)| Edit::Die(process, after)),
+        6 => (0usize..2, node(), any::<u8>(), 0u8..6, proptest::bool::weighted(0.2))
+            .prop_map(|(process, asset, parts, reach, force)| Edit::Make {
+                process, asset, parts, reach, force
+            }),
+        3 => (0usize..2).prop_map(Edit::MakeAll),
+        1 => (0usize..2, node(), 0usize..3, 0..DAYS, any::<bool>())
+            .prop_map(|(process, asset, source, day, back)| Edit::Race {
+                process, asset, source, day, back
+            }),
+        1 => (0usize..2, 0usize..6, lines())
+            .prop_map(|(process, after, rows)| Edit::Between { process, after, rows }),
+    ]
+}
+
+#[expect(clippy::disallowed_methods, reason = "the person who runs the test says how long")]
+fn cases() -> u32 {
+    // A long search is for the night: SLOW=1 cargo test freshness.
+    if std::env::var_os("SLOW").is_some() { 5_000 } else { 60 }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(), failure_persistence: None, max_shrink_iters: 2_000, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn what_is_fresh_is_what_an_empty_store_would_make(
+        world in worlds(),
+        coarse in any::<bool>(),
+        edits in proptest::collection::vec(edits(), 1..20),
+    ) {
+        let mut rig = Rig::new(world, coarse);
+        let last = [Edit::MakeAll(0), Edit::MakeAll(1), Edit::Reopen(0), Edit::MakeAll(0)];
+        for edit in edits.iter().chain(&last) {
+            rig.apply(edit);
+        }
+    }
+}
