@@ -112,6 +112,7 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::UnknownConfig { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
+        | engine::Error::Write { .. }
         | engine::Error::Look { .. }
         | engine::Error::Store(_)
         | engine::Error::Cas(_)

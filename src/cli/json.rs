@@ -192,6 +192,7 @@ pub(super) struct ResultEntry {
     digest: Option<String>,
     log: Option<String>,
     failure: Option<String>,
+    failed_at: Option<String>,
 }
 
 impl ResultEntry {
@@ -204,6 +205,7 @@ impl ResultEntry {
             digest: result.output.as_ref().map(|output| output.digest.to_string()),
             log: result.log.as_ref().map(|path| path.display().to_string()),
             failure: result.failure.clone(),
+            failed_at: result.failed_at.map(|at| at.to_rfc3339()),
         }
     }
 }

@@ -72,6 +72,21 @@ pub(super) fn ranges(domain: &Domain, set: &PartitionSet, length: Length) -> Str
     if more == 0 { text } else { format!("{text}, and {more} more") }
 }
 
+/// A line of somebody's output without what would steer a terminal: sequences are left out, other
+/// control characters are shown as escapes.
+pub(super) fn harmless(line: &str) -> String {
+    let plain = anstream::adapter::strip_str(line).to_string();
+    let mut shown = String::with_capacity(plain.len());
+    for c in plain.trim_end_matches('\r').chars() {
+        if c.is_control() && c != '\t' {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// How an asset is made: `sql`, `command`, `function`, `source`.
 pub(super) fn body(body: &Body) -> &'static str {
     match body {
@@ -165,6 +180,12 @@ pub(super) fn command_line(args: &[OsString]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_step_printed_cannot_steer_the_terminal() {
+        assert_eq!(harmless("\x1b[31mred\x1b[0m, tab\there\r"), "red, tab\there");
+        assert_eq!(harmless("\x1b]0;title\x07a\rb\0\u{9b}c"), "a\\rb\\u{9b}c");
+    }
 
     #[test]
     fn durations_and_sizes_have_one_unit_that_fits() {

@@ -17,6 +17,7 @@ use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
 use crate::defs::{Body, OutputDef, TableFormat};
 use crate::exec::{Content, Part, Step};
 use crate::plan::{Plan, ReasonCode, Records, Request, Why};
+use crate::store::Attempt;
 
 /// The states in which a partition can be, in the order in which they win: each partition is in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -85,12 +86,16 @@ pub struct RunOptions {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultInfo {
     pub output: Option<Output>,
+    /// The run that made or restored it.
     pub run: Option<RunId>,
+    /// When it was made; `None` if it was restored.
     pub made_at: Option<DateTime<Utc>>,
     pub duration_ms: Option<u64>,
+    /// Of the failed attempt, else of the one that made the result.
     pub log: Option<PathBuf>,
     /// Why the last attempt failed, if it did.
     pub failure: Option<String>,
+    pub failed_at: Option<DateTime<Utc>>,
 }
 
 /// The value of a partition.
@@ -188,16 +193,23 @@ impl Engine {
     pub fn result(&self, asset: &AssetKey, part: PartitionIdx) -> Result<ResultInfo, Error> {
         let output = self.ledger.output(asset, part)?;
         let row = self.ledger.ask(|store| store.row(asset, part))?;
-        let attempt = self.ledger.ask(|store| store.last_attempt(asset, part))?;
+        let run = row.and_then(|row| row.run).filter(|_| output.is_some());
         let failure = self.ledger.failure(asset, part).map(|failure| failure.reason);
         self.ledger.check()?;
-        let time = |ms: i64| DateTime::from_timestamp_millis(ms);
+        let last = self.ledger.ask(|store| store.last_attempt(asset, part))?;
+        let failed = last.filter(|_| failure.is_some());
+        let made = match run {
+            Some(run) => self.ledger.ask(|store| store.attempt_of(run, asset, part))?,
+            None => None,
+        };
+        let time = |attempt: &Attempt| DateTime::from_timestamp_millis(attempt.started_ms);
         Ok(ResultInfo {
             output,
-            run: row.and_then(|row| row.run),
-            made_at: attempt.as_ref().and_then(|attempt| time(attempt.started_ms)),
-            duration_ms: attempt.as_ref().and_then(|attempt| attempt.duration_ms),
-            log: attempt.and_then(|attempt| attempt.log).map(PathBuf::from),
+            run,
+            made_at: made.as_ref().and_then(time),
+            duration_ms: made.as_ref().and_then(|made| made.duration_ms),
+            failed_at: failed.as_ref().and_then(time),
+            log: failed.or(made).and_then(|attempt| attempt.log).map(PathBuf::from),
             failure,
         })
     }
@@ -212,10 +224,8 @@ impl Engine {
             // A source of several files: the directory in which they all are.
             return Ok(Value::Directory(self.root.clone()));
         }
-        let part = parts.pop().ok_or_else(|| Error::NoResult {
-            asset: asset.clone(),
-            partition: if key.is_unpartitioned() { "it".into() } else { format!("`{key}`") },
-        })?;
+        let part =
+            parts.pop().ok_or_else(|| Error::NoResult { asset: asset.clone(), partition: key })?;
         self.part_value(part)
     }
 

@@ -75,6 +75,7 @@ impl Engine {
             if opened && run.drive(self, &plan, &mut summary, events)? == Drive::Finished {
                 break;
             }
+            run.replanned = true;
             // Another process may have recorded files of sources that this one has not seen.
             self.refresh(&targets)?;
             plan = self.plan(request)?;
@@ -87,6 +88,12 @@ impl Engine {
         }
         run.finish(self, &plan, &mut summary, events)?;
         Ok(summary)
+    }
+
+    /// How many partitions a plan is about; sources are not made, so they are not counted.
+    fn wanted(&self, plan: &Plan) -> u64 {
+        let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
+        made.map(|part| part.wanted.len()).sum()
     }
 }
 
@@ -155,6 +162,9 @@ pub(super) struct Run {
     second_looks: u32,
     /// The content of an input was found to be gone: the rest has to be planned again.
     lost: bool,
+    /// How many partitions the first plan was about.
+    wanted: u64,
+    replanned: bool,
 }
 
 impl Run {
@@ -203,6 +213,8 @@ impl Run {
             stopped: false,
             second_looks: 0,
             lost: false,
+            wanted: engine.wanted(plan),
+            replanned: false,
         })
     }
 
@@ -550,6 +562,11 @@ impl Run {
         let handled = summary.ran + summary.failed + summary.restored + summary.cut_off;
         if self.stopped {
             summary.cancelled = wanted.saturating_sub(handled + summary.blocked);
+        }
+        if self.replanned {
+            // What other processes have made meanwhile is fresh as well.
+            let others = handled + summary.blocked + summary.cancelled;
+            summary.fresh = self.wanted.saturating_sub(others);
         }
         for asset in &plan.assets {
             engine.planner.touch(&asset.asset);

@@ -210,8 +210,8 @@ impl Engine {
             let found = if usable { self.parts_of(upstream, member, &key)? } else { Vec::new() };
             match (found.is_empty(), edge.missing) {
                 (true, Missing::Error) => {
-                    let partition = format!("`{key}`");
-                    return Err(Error::NoResult { asset: edge.upstream.clone(), partition });
+                    let asset = edge.upstream.clone();
+                    return Err(Error::NoResult { asset, partition: key });
                 }
                 (true, Missing::Allow) | (false, _) => parts.extend(found),
             }

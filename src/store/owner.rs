@@ -74,6 +74,13 @@ pub fn staging_dir(dir: &Path, run: RunId) -> PathBuf {
     dir.join("staging").join(run.to_string())
 }
 
+/// Whether an owner lives. One that cannot be asked about is taken to.
+pub(super) fn is_alive(database: &Path, owner: &str) -> bool {
+    let dir = database.parent().expect("the database is in a directory");
+    let path = owners_dir(dir).join(format!("{owner}.lock"));
+    LockFile::is_held(&path).unwrap_or(true)
+}
+
 /// Closes runs whose owners have died. Writes nothing if there are none.
 pub fn recover(store: &mut Store) -> Result<Recovered, Error> {
     let dir = store.path.parent().expect("the database is in a directory").to_owned();

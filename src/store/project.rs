@@ -17,9 +17,13 @@ impl Store {
             return Store::open_copy(dir);
         }
         match Store::open(dir, durability) {
-            Err(Error::ReadOnly { .. } | Error::Io { .. } | Error::Busy { .. }) => {
-                Store::open_copy(dir)
-            }
+            // What cannot be opened for writing may be on a disk that is mounted read-only.
+            Err(
+                Error::ReadOnly { .. }
+                | Error::NotOpened { .. }
+                | Error::Io { .. }
+                | Error::Busy { .. },
+            ) => Store::open_copy(dir),
             other => other,
         }
     }

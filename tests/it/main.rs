@@ -12,4 +12,5 @@ mod freshness_rig;
 mod freshness_wide;
 mod processes;
 mod tidy;
+mod told;
 mod weather;
