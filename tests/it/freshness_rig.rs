@@ -301,6 +301,11 @@ impl Shelf {
         open(self.dir.path(), &self.clock, &self.bodies, project, access)
     }
 
+    /// Opens a project that lies somewhere else.
+    pub fn open_at(&self, root: &Path, project: &Project) -> Engine {
+        open(root, &self.clock, &self.bodies, project, Access::Write)
+    }
+
     pub fn process(&self, assets: Vec<Asset>) -> Process {
         let project = project(assets);
         let engine = Some(self.open(&project, Access::Write));
