@@ -424,7 +424,7 @@ impl Seen {
 
     /// The version of each key that was seen. Reads a split file.
     pub fn versions(&self, root: &Path) -> Result<BTreeMap<PartitionKey, Digest>, Error> {
-        let Body::Source(SourceDef::Files { split_by, columns, pattern }) = &self.asset.body else {
+        let Body::Source(SourceDef::Files { split_by, columns, .. }) = &self.asset.body else {
             return Ok(BTreeMap::new());
         };
         if split_by.is_some() {
@@ -432,18 +432,22 @@ impl Seen {
             let cut = split.read(root, &self.asset.key)?;
             let version = |key: &PartitionKey| {
                 let digest = cut.digest(key.as_str()).expect("the key is one of the file's");
-                (key.clone(), version(&[digest], split.format.extension(), columns))
+                (key.clone(), version(&[(split.format.extension(), digest)], columns))
             };
             return Ok(cut.keys().map(version).collect());
         }
-        let mut digests: BTreeMap<PartitionKey, Vec<Digest>> = BTreeMap::new();
-        for file in &self.memory.files {
-            digests.entry(file.key.clone()).or_default().push(file.entry.digest);
+        let mut by_key: BTreeMap<PartitionKey, Vec<(&str, Digest)>> = BTreeMap::new();
+        for SeenFile { key, path, entry } in &self.memory.files {
+            by_key.entry(key.clone()).or_default().push((path, entry.digest));
         }
-        let extension = extension(&pattern.text);
-        let version =
-            |(key, files): (PartitionKey, Vec<Digest>)| (key, version(&files, extension, columns));
-        Ok(digests.into_iter().map(version).collect())
+        let version = |(key, mut files): (PartitionKey, Vec<(&str, Digest)>)| {
+            if let [(name, _)] = &mut files[..] {
+                // A step is told what kind of file it is; of several files it sees the names too.
+                *name = extension(name);
+            }
+            (key, version(&files, columns))
+        };
+        Ok(by_key.into_iter().map(version).collect())
     }
 }
 
@@ -452,16 +456,13 @@ pub fn extension(path: &str) -> &str {
     Path::new(path).extension().and_then(|extension| extension.to_str()).unwrap_or("")
 }
 
-/// The version of a source's partition: its content, and how it is declared to be read.
-pub fn version(
-    files: &[Digest],
-    extension: &str,
-    columns: &BTreeMap<String, ColumnType>,
-) -> Digest {
+/// The version of a source's partition: its content, and how it is declared to be read. `files` are
+/// digests with what a step sees of the name.
+pub fn version(files: &[(&str, Digest)], columns: &BTreeMap<String, ColumnType>) -> Digest {
     let mut builder = Digest::builder("giornata 2026 source version");
-    builder.part(extension).number(files.len() as u64);
-    for digest in files {
-        builder.digest(digest);
+    builder.number(files.len() as u64);
+    for (name, digest) in files {
+        builder.part(name).digest(digest);
     }
     for (name, kind) in columns {
         builder.part(name).part(format!("{kind:?}"));

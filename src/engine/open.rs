@@ -139,7 +139,7 @@ impl Engine {
         self.planner.set_project(&self.project);
         self.planner.set_env(self.env_digests()?);
         self.load_tables()?;
-        self.settle_index_spaces(|_| true)
+        self.claim_index_spaces(|_| true)
     }
 
     /// How much work was done so far.
@@ -172,8 +172,6 @@ impl Engine {
         for _ in 0..LOOKS_MAX {
             if self.ledger.is_behind()? {
                 self.catch_up()?;
-                // The other process may have been started with other definitions.
-                self.settle_index_spaces(|_| true)?;
             }
             self.remember(&assets)?;
             let eyes = Eyes {
@@ -187,15 +185,20 @@ impl Engine {
             if let Some(warnings) = self.take_in(look)? {
                 // New keys of one dimension may move the indexes of the whole.
                 let is_multi = |asset: &Asset| matches!(asset.partitions, PartitionsDef::Multi(_));
-                self.settle_index_spaces(is_multi)?;
+                self.claim_index_spaces(is_multi)?;
                 return Ok(warnings);
             }
         }
         Err(Error::Restless)
     }
 
-    /// Everything that was recorded may have moved.
+    /// Everything that was recorded may have moved, and by a process with other definitions.
     pub(super) fn catch_up(&mut self) -> Result<(), Error> {
+        self.reload()?;
+        self.claim_index_spaces(|_| true)
+    }
+
+    fn reload(&mut self) -> Result<(), Error> {
         self.ledger.catch_up()?;
         self.stats = self.ledger.ask(Store::stats)?;
         self.memories.clear();
@@ -313,7 +316,7 @@ impl Engine {
 
     /// Where the indexes of an asset's partitions mean something else than when its records were made,
     /// the records are forgotten. Traces stay, so that results are restored, not made again.
-    fn settle_index_spaces(&mut self, counts: impl Fn(&Asset) -> bool) -> Result<(), Error> {
+    fn claim_index_spaces(&mut self, counts: impl Fn(&Asset) -> bool) -> Result<(), Error> {
         let assets: Vec<&AssetKey> =
             self.project.assets.values().filter(|asset| counts(asset)).map(|it| &it.key).collect();
         if assets.is_empty() {
@@ -336,7 +339,7 @@ impl Engine {
             }
             Ok::<_, Error>(())
         })?;
-        self.catch_up()
+        self.reload()
     }
 
     /// Declared environment variables as keyed digests: a value is never stored, and nothing that is

@@ -14,7 +14,7 @@ use super::run::partition_of;
 use crate::base::{AssetKey, Output, OutputKind, PartitionIdx, PartitionSet, RunId};
 use crate::cas::stat::StatEntry;
 use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
-use crate::defs::{Body, OutputDef, TableFormat};
+use crate::defs::{Body, CommandLine, OutputDef, TableFormat};
 use crate::exec::{Content, Part, Step};
 use crate::plan::{Plan, ReasonCode, Records, Request, Why};
 use crate::store::Attempt;
@@ -315,6 +315,16 @@ impl Engine {
             (None, Value::File(path) | Value::Directory(path)) => return Ok(path),
         }
         Ok(to)
+    }
+
+    /// Whether the script of an asset is no longer the one that was loaded.
+    pub(super) fn has_other_script(&self, asset: &AssetKey) -> bool {
+        let Body::Command(command) = &self.planner.def(asset).body else { return false };
+        let (CommandLine::Script { path, .. }, Some(code)) = (&command.line, command.code) else {
+            return false;
+        };
+        let text = std::fs::read_to_string(self.root.join(path)).ok();
+        text.and_then(|text| crate::load::code_digest(path, &text)) != Some(code)
     }
 
     /// The files that a step reads in their place, as they were when they were looked at.

@@ -76,8 +76,7 @@ impl Engine {
                 break;
             }
             run.replanned = true;
-            // Another process may have recorded files of sources that this one has not seen.
-            self.refresh(&targets)?;
+            self.look_again(&targets)?;
             plan = self.plan(request)?;
             // What was forced and has run is not forced again.
             for part in &mut plan.assets {
@@ -94,6 +93,20 @@ impl Engine {
     fn wanted(&self, plan: &Plan) -> u64 {
         let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
         made.map(|part| part.wanted.len()).sum()
+    }
+}
+
+impl Engine {
+    /// Another process may have recorded files of sources that this one has not seen. While many
+    /// write, a look may be in vain for long.
+    fn look_again(&mut self, targets: &[AssetKey]) -> Result<(), Error> {
+        for _ in 0..REPLANS_MAX {
+            match self.refresh(targets) {
+                Err(Error::Restless) => {}
+                other => return other.map(|_| ()),
+            }
+        }
+        Err(Error::Restless)
     }
 }
 
@@ -533,7 +546,8 @@ impl Run {
         for Done { flight, outcome, results } in done {
             let flight = self.flights.remove(&flight).expect("only what was started comes back");
             let slack = engine.slack;
-            let raced = flight.guards.iter().any(|(path, entry)| !is_same(path, entry, slack));
+            let raced = flight.guards.iter().any(|(path, entry)| !is_same(path, entry, slack))
+                || flight.targets.iter().any(|target| engine.has_other_script(&target.asset));
             let outcome = Arc::new(outcome);
             for (target, result) in flight.targets.into_iter().zip(results) {
                 let (outcome, snapshot) = (outcome.clone(), flight.snapshot);

@@ -297,7 +297,7 @@ impl Engine {
             let extension = split.format.extension();
             return Ok(vec![Part {
                 key: key.clone(),
-                version: version(&[digest], extension, &columns),
+                version: version(&[(extension, digest)], &columns),
                 content_digest: digest,
                 content: Content::Inline(bytes.into()),
                 extension: extension.to_owned(),
@@ -312,7 +312,7 @@ impl Engine {
             let extension = extension(&file.path);
             Part {
                 key: if several { PartitionKey::new(file.path.as_str()) } else { key.clone() },
-                version: version(&[file.digest], extension, &columns),
+                version: version(&[(extension, file.digest)], &columns),
                 content_digest: file.digest,
                 content: Content::File(self.root.join(&file.path)),
                 extension: extension.to_owned(),

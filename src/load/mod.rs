@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Severity};
 
+use crate::base::Digest;
 use crate::defs::Project;
 
 /// The file that marks the root of a project.
@@ -68,6 +69,15 @@ pub fn find_root(start: &Path) -> Option<PathBuf> {
 /// Loads the project whose `giornata.toml` is in `root`.
 pub fn project(root: &Path) -> Result<Loaded, Error> {
     loader::load(&files::Disk { root: root.to_path_buf() })
+}
+
+/// The digest of a script's code, as [`project`] takes it; `None` if the text declares no script.
+pub fn code_digest(path: &Path, text: &str) -> Option<Digest> {
+    let file = diagnostic::SourceText::new(path.to_path_buf(), text);
+    match script::read(&file)?.code {
+        asset::Code::Script { digest, .. } => Some(digest),
+        asset::Code::SqlFile { .. } | asset::Code::Keys => None,
+    }
 }
 
 /// Loads a project from texts instead of a disk: for tests and for embedded examples.

@@ -1,7 +1,7 @@
 //! Single ways in which something stale could be called fresh, or run again.
 
 use giornata::defs::PartitionsDef;
-use giornata::engine::{Engine, RunEvent};
+use giornata::engine::{Engine, RunEvent, Value};
 use giornata::plan::Reach;
 
 use super::freshness_rig::{Shelf, all, asset, daily, files_of, fixed, key, some, source, split};
@@ -202,7 +202,86 @@ fn the_order_of_inputs_counts_as_it_is_given() {
     let mut process = shelf.process(assets(&[("a", ""), ("b", "")]));
     shelf.settle(&mut process);
     let mut process = shelf.process(assets(&[("b", ""), ("a", "")]));
+    assert_eq!(shelf.settle(&mut process).names(), ["c@"]);
+}
+
+#[test]
+fn the_order_of_equal_inputs_counts() {
+    let mut shelf = Shelf::new(false);
+    shelf.write("one.csv", "1");
+    shelf.write("two.csv", "1");
+    let assets = |deps: &[(&str, &str)]| {
+        vec![
+            source("a", "one.csv", PartitionsDef::Unpartitioned),
+            source("b", "two.csv", PartitionsDef::Unpartitioned),
+            asset("c", PartitionsDef::Unpartitioned, 1, deps),
+        ]
+    };
+    let mut process = shelf.process(assets(&[("a", ""), ("b", "")]));
+    assert_eq!(shelf.make_all(&mut process).names(), ["c@"]);
+    let mut process = shelf.process(assets(&[("b", ""), ("a", "")]));
+    assert_eq!(shelf.make_all(&mut process).names(), ["c@"]);
+}
+
+#[test]
+fn what_a_dead_process_made_of_another_definition_is_not_fresh() {
+    // A user would have seen the result of an edit that was taken back, after a crash.
+    let mut shelf = Shelf::new(false);
+    let assets = |code| vec![asset("u", fixed(&["a", "b", "c"]), code, &[])];
+    let mut process = shelf.process(assets(1));
     shelf.settle(&mut process);
+    let mut process = shelf.process(assets(2));
+    let request = all(shelf.refreshed(&mut process), false);
+    shelf.die(&mut process, &request, 1);
+    let mut process = shelf.process(assets(1));
+    shelf.refreshed(&mut process);
+    let state = process.engine.as_ref().unwrap().planner().freshness(&key("u")).clone();
+    assert!(state.fresh().len() < 3, "what the dead process has made is not fresh");
+    shelf.settle(&mut process);
+}
+
+#[test]
+fn the_day_after_is_stale_when_only_the_day_before_is_made() {
+    // A user would have seen a running total that skipped a correction.
+    let mut shelf = Shelf::new(false);
+    for day in ["2020-01-01", "2020-01-02", "2020-01-03"] {
+        shelf.write(&format!("data/s/{day}.csv"), day);
+    }
+    let mut process = shelf.process(vec![
+        source("s", "data/s/{key}.csv", files_of("s")),
+        asset("u", daily(0, Some(3)), 1, &[("s", ""), ("u?", "window(-1d, -1d)")]),
+    ]);
+    shelf.settle(&mut process);
+    shelf.write("data/s/2020-01-01.csv", "corrected");
+    let request = some(shelf.refreshed(&mut process), "u", &["2020-01-01"], Reach::Upstream, false);
+    assert_eq!(shelf.make(&mut process, &request).names(), ["u@2020-01-01"]);
+    assert_eq!(shelf.settle(&mut process).names(), ["u@2020-01-02", "u@2020-01-03"]);
+    // Taken back, all three can be restored, and until then none is fresh.
+    shelf.write("data/s/2020-01-01.csv", "2020-01-01");
+    let state = shelf.refreshed(&mut process).planner().freshness(&key("u")).clone();
+    assert_eq!((state.fresh().len(), state.restore_set().len()), (0, 3));
+    assert_eq!(shelf.settle(&mut process).names(), [""; 0]);
+}
+
+#[test]
+fn the_name_and_the_span_of_a_window_count() {
+    // A user would have seen days of one time zone, or under other names, taken for those of another.
+    let mut shelf = Shelf::new(false);
+    let days = |format: &str, zone: chrono_tz::Tz| {
+        let mut days = daily(0, Some(2));
+        let PartitionsDef::TimeWindow(def) = &mut days else { unreachable!() };
+        (def.format, def.timezone) = (format.to_owned(), zone);
+        vec![asset("u", days, 1, &[])]
+    };
+    let (utc, berlin) = (chrono_tz::Tz::UTC, chrono_tz::Tz::Europe__Berlin);
+    let mut process = shelf.process(days("%Y-%m-%d", utc));
+    assert_eq!(shelf.settle(&mut process).ran.len(), 2);
+    let mut process = shelf.process(days("%d.%m.%Y", utc));
+    assert_eq!(shelf.settle(&mut process).ran.len(), 2);
+    // To the function it is the same, as it does not look at the instants; others do.
+    shelf.known.clear();
+    let mut process = shelf.process(days("%Y-%m-%d", berlin));
+    assert_eq!(shelf.settle(&mut process).ran.len(), 2);
 }
 
 #[test]
@@ -302,4 +381,52 @@ fn many_new_keys_of_one_dimension_move_no_result_to_another() {
             shelf.settle(&mut process);
         }
     }
+}
+
+#[test]
+fn the_names_of_several_files_count_as_steps_see_them() {
+    // A user would have seen a listing of file names go on naming a file that was renamed.
+    let mut shelf = Shelf::new(false);
+    shelf.write("data/s/a.csv", "1");
+    shelf.write("data/s/b.csv", "2");
+    let mut process = shelf.process(vec![
+        source("s", "data/s/*.csv", PartitionsDef::Unpartitioned),
+        asset("u", PartitionsDef::Unpartitioned, 1, &[("s", "")]),
+    ]);
+    assert_eq!(shelf.make_all(&mut process).names(), ["u@"]);
+    std::fs::rename(shelf.path("data/s/b.csv"), shelf.path("data/s/c.csv")).unwrap();
+    assert_eq!(shelf.make_all(&mut process).names(), ["u@"]);
+    assert_eq!(shelf.make_all(&mut process).names(), [""; 0]);
+}
+
+#[test]
+fn a_script_that_is_edited_while_it_runs_has_no_lasting_result() {
+    // A user would have seen what the edited script made restored when the edit was taken back.
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().to_owned();
+    let script =
+        |text: &str| format!("#!/bin/sh\n# /// asset\n# output = \"csv\"\n# ///\n{text}\n");
+    std::fs::create_dir(root.join("assets")).unwrap();
+    std::fs::write(root.join("giornata.toml"), "").unwrap();
+    let path = root.join("assets/u.sh");
+    std::fs::write(&path, script("printf 'n\\n1\\n' > \"$output\"")).unwrap();
+    let make = |during: Option<&str>| {
+        let loaded = giornata::load::project(&root).unwrap();
+        assert_eq!(loaded.diagnostics, []);
+        let mut engine = Shelf::new(false).open_at(&root, &loaded.project);
+        engine.refresh(&[key("u")]).unwrap();
+        if let Some(text) = during {
+            std::fs::write(&path, script(text)).unwrap();
+        }
+        let (request, control) = (all(&engine, false), giornata::exec::Control::new());
+        let mut quiet = |_: &Engine, _: RunEvent| {};
+        engine.materialize(&request, &Default::default(), &control, &mut quiet).unwrap();
+        match engine.value(&key("u"), 0).unwrap() {
+            Value::Table { bytes, .. } | Value::Bytes(bytes) => String::from_utf8(bytes).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(make(Some("printf 'n\\n2\\n' > \"$output\"")), "n\n2\n");
+    std::fs::write(&path, script("printf 'n\\n1\\n' > \"$output\"")).unwrap();
+    assert_eq!(make(None), "n\n1\n");
 }

@@ -247,7 +247,6 @@ pub struct Shelf {
 /// What a request came to.
 #[derive(Debug)]
 pub struct Done {
-    pub summary: Summary,
     pub ran: Vec<Ran>,
 }
 
@@ -301,6 +300,11 @@ impl Shelf {
         open(self.dir.path(), &self.clock, &self.bodies, project, access)
     }
 
+    /// Opens a project that lies somewhere else.
+    pub fn open_at(&self, root: &Path, project: &Project) -> Engine {
+        open(root, &self.clock, &self.bodies, project, Access::Write)
+    }
+
     pub fn process(&self, assets: Vec<Asset>) -> Process {
         let project = project(assets);
         let engine = Some(self.open(&project, Access::Write));
@@ -328,7 +332,7 @@ impl Shelf {
         self.bodies.ran.lock().unwrap().clear();
         let engine = process.engine.as_mut().unwrap();
         let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
-        let summary =
+        let _summary =
             engine.materialize(request, &options, &Control::new(), &mut |_, _| {}).unwrap();
         let ran = std::mem::take(&mut *self.bodies.ran.lock().unwrap());
         let mut seen = BTreeSet::new();
@@ -338,7 +342,7 @@ impl Shelf {
         }
         let made = ran.iter().filter(|ran| !self.bodies.fails(ran));
         self.known.extend(made.map(|ran| ran.given.clone()));
-        Done { summary, ran }
+        Done { ran }
     }
 
     /// Carries out a request while inputs change: what runs may have to run again.
