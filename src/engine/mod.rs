@@ -24,5 +24,6 @@ mod work;
 pub use doctor::Depth;
 pub use error::Error;
 pub use event::{RunEvent, Summary};
+pub use export::export_path;
 pub use open::{Access, Engine, Options, SetValue, Work};
 pub use report::{AssetStatus, Problem, ResultInfo, RunOptions, State, Value};
