@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    cat, check, doctor, init, list, materialize, partitions, path, plan, show, status, why,
+    cat, check, complete, completions, doctor, export, graph, init, list, man, materialize, new,
+    partitions, path, plan, schema, show, status, why,
 };
 
 /// Keeps data assets up to date: runs what a change concerns, and says why.
@@ -52,10 +53,12 @@ pub(super) enum Color {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Init(init::InitArgs),
+    New(new::NewArgs),
     Check(check::CheckArgs),
     #[command(visible_alias = "ls")]
     List(list::ListArgs),
     Show(show::ShowArgs),
+    Graph(graph::GraphArgs),
     #[command(visible_alias = "st")]
     Status(status::StatusArgs),
     Why(why::WhyArgs),
@@ -65,7 +68,14 @@ pub(super) enum Command {
     Partitions(partitions::PartitionsArgs),
     Cat(cat::CatArgs),
     Path(path::PathArgs),
+    Export(export::ExportArgs),
     Doctor(doctor::DoctorArgs),
+    Schema(schema::SchemaArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+    /// What the scripts of `completions` call.
+    #[command(name = "__complete", hide = true)]
+    Complete(complete::CompleteArgs),
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::session::Session;
-use super::{Done, text};
+use super::{Done, schema, text};
 
 /// Make a project with an example in it
 ///
@@ -57,6 +57,7 @@ pub(super) fn run(args: &InitArgs, session: Session<'_>) -> Result<Done, CliErro
         std::fs::create_dir_all(parent).map_err(|error| problem(parent, error))?;
         std::fs::write(&path, text).map_err(|error| problem(&path, error))?;
     }
+    schema::write_all(&root)?;
     let ignore = root.join(".gitignore");
     if ignore.exists() {
         let lines = IGNORE.lines().collect::<Vec<_>>().join("`, `");

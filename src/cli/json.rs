@@ -210,6 +210,18 @@ impl ResultEntry {
     }
 }
 
+#[derive(Serialize)]
+pub(super) struct ExportDocument {
+    pub exported: Vec<ExportEntry>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ExportEntry {
+    pub asset: AssetKey,
+    pub partition: String,
+    pub path: String,
+}
+
 /// One state of one partition with its causes.
 #[derive(Serialize)]
 pub(super) struct WhyEntry {

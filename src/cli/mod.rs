@@ -7,18 +7,25 @@ mod args;
 mod cat;
 mod check;
 mod clock;
+mod complete;
+mod completions;
 mod diagnostics;
 mod doctor;
 mod environment;
 mod error;
+mod export;
+mod graph;
 mod init;
 mod json;
 mod list;
+mod man;
 mod materialize;
+mod new;
 mod partitions;
 mod path;
 mod plan;
 mod progress;
+mod schema;
 mod session;
 mod show;
 mod status;
@@ -120,9 +127,11 @@ fn dispatch(
     let session = Session::new(cli.global, source, term, command_line);
     match cli.command {
         Command::Init(args) => init::run(&args, session),
+        Command::New(args) => new::run(&args, session),
         Command::Check(args) => check::run(&args, session),
         Command::List(args) => list::run(&args, session),
         Command::Show(args) => show::run(&args, session),
+        Command::Graph(args) => graph::run(&args, session),
         Command::Status(args) => status::run(&args, session),
         Command::Why(args) => why::run(&args, session),
         Command::Plan(args) => plan::run(&args, session),
@@ -130,6 +139,11 @@ fn dispatch(
         Command::Partitions(args) => partitions::run(&args, session),
         Command::Cat(args) => cat::run(&args, session),
         Command::Path(args) => path::run(&args, session),
+        Command::Export(args) => export::run(&args, session),
         Command::Doctor(args) => doctor::run(&args, session),
+        Command::Schema(args) => schema::run(&args, session),
+        Command::Completions(args) => completions::run(&args, session),
+        Command::Man(args) => man::run(&args, session),
+        Command::Complete(args) => complete::run(&args, session),
     }
 }

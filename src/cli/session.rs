@@ -35,6 +35,8 @@ pub(super) struct Workspace<'t> {
     pub diagnostics: Vec<Diagnostic>,
     /// Definition files, relative to the root.
     pub files: Vec<PathBuf>,
+    /// Where definitions are, relative to the root; a program that declares its project has none.
+    pub assets_dir: Option<PathBuf>,
     pub command_line: String,
     clock: Arc<dyn Clock>,
     functions: Arc<dyn Functions>,
@@ -51,6 +53,18 @@ impl<'t> Session<'t> {
         std::path::absolute(directory)
             .and_then(std::fs::canonicalize)
             .map_err(|error| CliError::user(format!("`{}`: {error}", directory.display())))
+    }
+
+    /// Hands the project over, if there is one that can be loaded; the terminal is there afterwards
+    /// all the same.
+    pub fn with_workspace<T>(
+        self,
+        work: impl FnOnce(&mut Workspace<'_>) -> T,
+    ) -> (&'t mut Term, Option<T>) {
+        let Session { term, global, source, command_line } = self;
+        let session = Session { term: &mut *term, global, source, command_line };
+        let result = session.workspace().ok().map(|mut workspace| work(&mut workspace));
+        (term, result)
     }
 
     /// Loads the project that the working directory lies in.
@@ -73,6 +87,7 @@ impl<'t> Session<'t> {
             },
             diagnostics: Vec::new(),
             files: Vec::new(),
+            assets_dir: None,
             command_line: self.command_line,
             clock,
             functions: Arc::new(NoFunctions),
@@ -92,6 +107,7 @@ impl<'t> Session<'t> {
                     project: loaded.project,
                     diagnostics: loaded.diagnostics,
                     files: loaded.files,
+                    assets_dir: Some(loaded.assets_dir),
                     ..workspace
                 })
             }

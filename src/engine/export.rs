@@ -29,9 +29,12 @@ enum Found {
     Modified,
 }
 
-/// The path of an export below `root`.
+/// The path of an export below `root`. Any key has a file name of its own; the one partition of an
+/// asset without partitions is `all`.
 pub fn export_path(template: &str, partition: &PartitionKey) -> PathBuf {
-    PathBuf::from(template.replace("{partition}", &file_name(partition.as_str())))
+    let name =
+        if partition.is_unpartitioned() { "all".into() } else { file_name(partition.as_str()) };
+    PathBuf::from(template.replace("{partition}", &name))
 }
 
 impl Engine {
@@ -153,6 +156,20 @@ impl Engine {
         let text = "something is there that giornata did not put there, or that was changed since; \
                     move it away, or export to another path";
         Err(io(std::io::Error::new(std::io::ErrorKind::AlreadyExists, text)))
+    }
+
+    /// Writes the recorded result of a partition to `to`, an absolute path, whole or not at all.
+    pub fn export_to(&self, asset: &AssetKey, part: PartitionIdx, to: &Path) -> Result<(), Error> {
+        let output = self.ledger.output(asset, part)?;
+        self.ledger.check()?;
+        let output = output.ok_or_else(|| {
+            let partition = partition_of(self, asset, part);
+            Error::NoResult { asset: asset.clone(), partition }
+        })?;
+        match output.kind {
+            OutputKind::Tree => self.write_tree(&output, to),
+            OutputKind::File | OutputKind::Table => self.write_file(&output, to),
+        }
     }
 
     /// Writes one result to `path`; gives what the stat cache is to remember of it.

@@ -24,6 +24,7 @@ mod work;
 pub use doctor::Depth;
 pub use error::Error;
 pub use event::{RunEvent, Summary};
+pub use export::export_path;
 pub use open::{Access, Engine, Options, SetValue, Work};
 pub use report::{AssetStatus, Problem, ResultInfo, RunOptions, State, Value};
 pub use work::error_text;

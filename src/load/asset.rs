@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::command::{self, RunError};
 use super::deps::{self, DepDraft};
 use super::diagnostic::{Place, did_you_mean};
+use super::form::{Form, Key, TEXTS, key};
 use super::node::{Kind, Sink, Table, Value};
 use super::output::{self, Maker};
 use super::partitions::{self, Sets};
@@ -16,32 +17,47 @@ use crate::defs::{
     Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, Policy, SqlBody,
 };
 
-/// Keys of an asset wherever it is declared.
-pub(super) const COMMON_KEYS: &[&str] = &[
-    "description",
-    "group",
-    "owners",
-    "tags",
-    "kinds",
-    "partitions",
-    "deps",
-    "inputs",
-    "env",
-    "config",
-    "output",
-    "outputs",
-    "output_dir",
-    "format",
-    "export",
-    "retries",
-    "timeout",
-    "ttl",
-    "volatile",
-    "version",
-    "checks",
+/// What is said about an asset or source for people only.
+pub(super) static DESCRIBE_KEYS: &[Key] = &[
+    key("description", "What this is, in a sentence.", &Form::Text),
+    key("group", "The group under which it is listed.", &Form::Text),
+    key("owners", "Who is asked about it.", &TEXTS),
+    key("tags", "Words to select it by: `tag:mart`.", &TAGS),
+    key("kinds", "Further kinds to select it by: `kind:model`.", &TEXTS),
+];
+/// Keys of an asset wherever it is declared, beside those that describe it.
+pub(super) static COMMON_KEYS: &[Key] = &[
+    key("partitions", "The pieces of which it is made.", &partitions::PARTITIONS),
+    key("deps", "What it reads: names, or names with mappings of partitions.", &deps::DEPS),
+    key("inputs", "Globs of further files of the project that its result depends on.", &TEXTS),
+    key("env", "Names of environment variables that its result depends on.", &TEXTS),
+    key("config", "Values for the step, or names of values of the project's `[config]`.", &CONFIG),
+    key("output", "The name of the file that the step makes at `$output`.", &Form::Text),
+    key("outputs", "The pattern of the files that the step makes, one a partition.", &Form::Any),
+    key("output_dir", "Whether the step makes a directory at `$output_dir`.", &Form::Bool),
+    key("format", "The result is a table, kept in this form.", &Form::Word(output::FORMATS)),
+    key("export", "A path at which results are also put: `{partition}`, `{asset}`.", &Form::Text),
+    key("retries", "How often a failed step is tried again.", &policy::RETRIES),
+    key("timeout", "How long a step may take: `10m`.", &Form::Duration),
+    key("ttl", "How long a result stays good: `1h 30m`.", &Form::Duration),
+    key("volatile", "Whether each run makes it again, whatever has changed.", &Form::Bool),
+    key(
+        "version",
+        "The version of the code; with another one everything is stale.",
+        &Form::Written,
+    ),
+    key("checks", "What must hold of a table: `rows > 0`, `not_null(a)`, `unique(a)`.", &TEXTS),
 ];
 /// Keys that hold the code of an asset without a file of its own.
-pub(super) const CODE_KEYS: &[&str] = &["run", "sql"];
+pub(super) static CODE_KEYS: &[Key] = &[
+    key("run", "The command line that makes it.", &Form::Text),
+    key("sql", "The SQL that makes it.", &Form::Text),
+];
+/// Everything that can stand in an asset.
+pub(super) static ASSET: Form =
+    Form::Named("asset", &Form::Table(&[DESCRIBE_KEYS, COMMON_KEYS, CODE_KEYS]));
+static TAGS: Form = Form::Either(&[&TEXTS, &Form::Map(&Form::Written)]);
+static CONFIG: Form = Form::Either(&[&TEXTS, &Form::Map(&Form::Any)]);
 
 /// What reading an asset may look at.
 pub(super) struct Context<'a> {
@@ -123,7 +139,7 @@ pub(super) fn read(
 ) -> Draft {
     let (mut draft, sound) = sink.about(key, |sink| {
         let known = allow_keys(key, fields, &code, sink);
-        let has_code = CODE_KEYS.iter().any(|it| fields.own(it).is_some());
+        let has_code = CODE_KEYS.iter().any(|it| fields.own(it.name).is_some());
         if matches!(code, Code::Keys) && known && !has_code {
             let message = format!("asset `{key}` does not say how it is made");
             sink.push(place.error(message).label("neither `run` nor `sql`"));
@@ -135,23 +151,23 @@ pub(super) fn read(
 }
 
 fn allow_keys(key: &AssetKey, fields: &Fields<'_>, code: &Code, sink: &mut Sink) -> bool {
-    let owner = format!("asset `{key}`");
     match code {
-        Code::Keys => fields.own.allow(&[COMMON_KEYS, CODE_KEYS].concat(), &owner, sink),
+        Code::Keys => {}
         Code::SqlFile { .. } | Code::Script { .. } => {
             for code_key in CODE_KEYS {
-                if let Some(value) = fields.own(code_key) {
+                if let Some(value) = fields.own(code_key.name) {
                     sink.push(
                         value
                             .place()
-                            .error(format!("`{code_key}` has no place in a header"))
+                            .error(format!("`{}` has no place in a header", code_key.name))
                             .label("the code is the file itself"),
                     );
                 }
             }
-            fields.own.allow(&[COMMON_KEYS, CODE_KEYS].concat(), &owner, sink)
         }
     }
+    let known = [DESCRIBE_KEYS, COMMON_KEYS, CODE_KEYS];
+    fields.own.allow(&known, &format!("asset `{key}`"), sink)
 }
 
 fn read_fields(

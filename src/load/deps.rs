@@ -2,9 +2,22 @@
 
 use super::asset::Fields;
 use super::diagnostic::Place;
+use super::form::{Form, Key, TEXTS, key};
 use super::node::{Kind, Sink, Value};
 use crate::base::{AssetKey, PartitionKey};
 use crate::defs::{MappingDef, Missing};
+
+const MISSING: &[&str] = &["allow", "error"];
+static DEP_KEYS: &[Key] = &[
+    key("map", "Which partitions are read: `all`, `window(-6d, 0d)`, `last(7)`.", &MAPPING),
+    key("missing", "Whether a partition that is not there is an error.", &Form::Word(MISSING)),
+];
+static STATIC_MAPPING: Form =
+    Form::Map(&Form::Either(&[&Form::Written, &Form::List(&Form::Written)]));
+static MAPPING: Form = Form::Either(&[&Form::Text, &STATIC_MAPPING]);
+static DEP: Form = Form::Either(&[&Form::Text, &Form::Table(&[DEP_KEYS])]);
+/// The value of `deps`.
+pub(super) static DEPS: Form = Form::Either(&[&TEXTS, &Form::Map(&DEP)]);
 
 /// One declared dependency whose name is not looked up yet.
 #[derive(Debug, Clone)]
@@ -77,13 +90,13 @@ fn with_mapping(mut dep: DepDraft, value: Value<'_>, sink: &mut Sink) -> Option<
         dep.mapping_place = value.place();
         return Some(dep);
     };
-    table.allow(&["map", "missing"], &format!("the dependency `{}`", dep.upstream), sink);
+    table.allow(&[DEP_KEYS], &format!("the dependency `{}`", dep.upstream), sink);
     if let Some(map) = table.get("map") {
         dep.mapping = mapping(map, sink)?;
         dep.mapping_place = map.place();
     }
     if let Some(missing) = table.get("missing") {
-        dep.missing = match missing.word("missing", &["allow", "error"], sink)? {
+        dep.missing = match missing.word("missing", MISSING, sink)? {
             "allow" => Missing::Allow,
             _ => Missing::Error,
         };

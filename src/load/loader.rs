@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::asset::{self, Code, Context, Draft, Fields};
 use super::diagnostic::{Diagnostic, Place, SourceText, did_you_mean};
 use super::files::{Tree, Walked};
+use super::form::{Form, Key, key};
 use super::header::{self, HEAD_BYTES};
 use super::manifest::{self, Manifest};
 use super::node::{Entry, Kind, Node, Sink, Table, Value};
@@ -14,8 +15,23 @@ use super::{Error, Loaded, PROJECT_FILE, graph, script, source, toml, yaml};
 use crate::base::AssetKey;
 use crate::defs::Project;
 
+/// What a file of definitions may declare.
+static KINDS: &[Key] = &[
+    key("sources", "Data from outside: observed, never computed.", &SOURCES),
+    key("assets", "Data that steps make.", &ASSETS),
+];
 /// Kinds of definitions that later versions read.
-const LATER: &[&str] = &["jobs", "schedules", "sensors", "resources", "io"];
+static LATER: &[Key] = &[
+    key("jobs", "Not read yet.", &Form::Any),
+    key("schedules", "Not read yet.", &Form::Any),
+    key("sensors", "Not read yet.", &Form::Any),
+    key("resources", "Not read yet.", &Form::Any),
+    key("io", "Not read yet.", &Form::Any),
+];
+static SOURCES: Form = Form::Optional(&Form::Map(&source::SOURCE));
+static ASSETS: Form = Form::Optional(&Form::Map(&asset::ASSET));
+/// Everything that can stand in a YAML file.
+pub(super) static DEFINITIONS: Form = Form::Optional(&Form::Hiding(&[KINDS, LATER]));
 
 /// The YAML reader recurses, and a file nested as deep as is allowed needs more stack than a test or
 /// a worker thread has: about 5 MB measured in a debug build. Memory is taken only as it is used.
@@ -69,7 +85,8 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         broken: resolved.broken,
         settings: manifest.settings.clone(),
     };
-    Ok(Loaded { project, diagnostics: sorted(sink.diagnostics), files })
+    let assets_dir = manifest.assets_dir.clone();
+    Ok(Loaded { project, diagnostics: sorted(sink.diagnostics), files, assets_dir })
 }
 
 /// With defaults, exclusions or the time zone unknown, what an asset is to be is unknown as well.
@@ -195,12 +212,12 @@ impl Loader<'_> {
                     let assets = value.table("assets", &mut self.sink);
                     self.tables(None, assets);
                 }
-                key if LATER.contains(&key) => {
+                key if LATER.iter().any(|later| later.name == key) => {
                     let message = format!("`{key}` is not supported yet by this version");
                     self.sink.push(table.key_place(entry).warning(message).label("left out"));
                 }
                 key => {
-                    let known = ["sources", "assets"].into_iter().chain(LATER.iter().copied());
+                    let known = KINDS.iter().chain(LATER).map(|kind| kind.name);
                     let help = did_you_mean(key, known).unwrap_or_else(|| {
                         "known are `sources` and `assets`; a key that begins with a dot is left out".to_owned()
                     });

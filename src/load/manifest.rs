@@ -6,25 +6,47 @@ use std::path::PathBuf;
 use chrono_tz::Tz;
 use globset::{Glob, GlobMatcher, GlobSet, GlobSetBuilder};
 
-use super::asset::COMMON_KEYS;
+use super::asset::{ASSET, COMMON_KEYS, DESCRIBE_KEYS};
 use super::command::inside;
+use super::form::{Form, Key, TEXTS, key};
 use super::node::{Sink, Table, Value};
 use super::partitions::{self, Sets};
-use super::policy;
+use super::{policy, source};
 use crate::defs::{Durability, Settings};
 
-const KEYS: &[&str] = &[
-    "name",
-    "timezone",
-    "exclude",
-    "assets",
-    "sources",
-    "settings",
-    "partitions",
-    "config",
-    "defaults",
+static KEYS: &[Key] = &[
+    key("name", "What the project is called; without it, as its directory.", &Form::Text),
+    key("timezone", "Where days begin: `UTC`, `Europe/Berlin`.", &Form::Text),
+    key("exclude", "Globs of files that hold no definitions.", &TEXTS),
+    key("assets", "The directory of definitions (`assets`), or assets declared here.", &ASSETS),
+    key("sources", "Sources declared here.", &SOURCES),
+    key("settings", "How the store and the runs work.", &SETTINGS),
+    key(
+        "partitions",
+        "Partition sets, to be named by `partitions: NAME`.",
+        &partitions::NAMED_SETS,
+    ),
+    key("config", "Values that assets name in their `config`.", &Form::Map(&Form::Any)),
+    key("defaults", "Keys for all assets whose file or name a glob matches.", &DEFAULTS),
 ];
-const SETTINGS: &[&str] = &["jobs", "inline_max", "durability", "log_max"];
+static SETTING_KEYS: &[Key] = &[
+    key("jobs", "How many steps run at once.", &Form::Integer(1, JOBS_MAX)),
+    key("inline_max", "The largest result that is kept inside the database.", &Form::Size),
+    key("durability", "How sure it is that a power cut loses nothing.", &Form::Word(DURABILITIES)),
+    key("log_max", "How much of the log of a step is kept.", &Form::Size),
+];
+static DEFAULT_KEYS: &[Key] =
+    &[key("path", "A glob of files or names of assets: `mart/**`.", &Form::Text)];
+static ASSETS: Form = Form::Either(&[&Form::Text, &Form::Map(&ASSET)]);
+static SOURCES: Form = Form::Map(&source::SOURCE);
+static SETTINGS: Form = Form::Table(&[SETTING_KEYS]);
+static DEFAULTS: Form = Form::List(&Form::Table(&[DEFAULT_KEYS, DESCRIBE_KEYS, COMMON_KEYS]));
+/// Everything that can stand in `giornata.toml`.
+pub(super) static PROJECT: Form = Form::Table(&[KEYS]);
+
+const DURABILITIES: &[&str] = &["batch", "safe", "fast"];
+/// The most steps that may run at once.
+const JOBS_MAX: i64 = 100_000;
 /// The largest output that may live inside the database.
 const INLINE_LIMIT: u64 = 16 << 10;
 
@@ -53,7 +75,7 @@ pub(super) struct Defaults<'a> {
 pub(super) fn read<'a>(root: Value<'a>, sink: &mut Sink) -> Option<Manifest<'a>> {
     let table = root.as_table()?;
     let errors = sink.errors();
-    table.allow(KEYS, "giornata.toml", sink);
+    table.allow(&[KEYS], "giornata.toml", sink);
     let timezone = table.get("timezone").and_then(|value| partitions::read_timezone(value, sink));
     let assets = table.get("assets");
     let assets_dir = assets.filter(|value| value.as_table().is_none());
@@ -123,9 +145,9 @@ fn settings(table: Table<'_>, sink: &mut Sink) -> Settings {
     let Some(table) = table.get("settings").and_then(|value| value.table("settings", sink)) else {
         return settings;
     };
-    table.allow(SETTINGS, "`settings`", sink);
+    table.allow(&[SETTING_KEYS], "`settings`", sink);
     if let Some(value) = table.get("jobs") {
-        let jobs = value.integer("jobs", 1..100_001, sink);
+        let jobs = value.integer("jobs", 1..JOBS_MAX + 1, sink);
         settings.jobs = jobs.and_then(|jobs| usize::try_from(jobs).ok());
     }
     if let Some(value) = table.get("inline_max")
@@ -139,7 +161,7 @@ fn settings(table: Table<'_>, sink: &mut Sink) -> Settings {
         }
     }
     if let Some(value) = table.get("durability") {
-        settings.durability = match value.word("durability", &["batch", "safe", "fast"], sink) {
+        settings.durability = match value.word("durability", DURABILITIES, sink) {
             Some("safe") => Durability::Safe,
             Some("fast") => Durability::Fast,
             Some(_) | None => Durability::Batch,
@@ -178,7 +200,7 @@ fn defaults<'a>(table: Table<'a>, sink: &mut Sink) -> Vec<Defaults<'a>> {
     let mut defaults = Vec::new();
     for item in items {
         let Some(table) = item.table("defaults", sink) else { continue };
-        let known = table.allow(&[COMMON_KEYS, &["path"]].concat(), "`defaults`", sink);
+        let known = table.allow(&[DEFAULT_KEYS, DESCRIBE_KEYS, COMMON_KEYS], "`defaults`", sink);
         let Some(path) = table.get("path") else {
             if !known {
                 continue;

@@ -10,6 +10,7 @@ mod deps;
 mod diagnostic;
 mod exports;
 mod files;
+mod form;
 mod graph;
 mod header;
 mod loader;
@@ -19,6 +20,7 @@ mod output;
 mod overlap;
 mod partitions;
 mod policy;
+mod schema;
 mod script;
 mod source;
 mod sql;
@@ -30,6 +32,7 @@ mod yaml;
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use schema::{Schema, schema};
 
 use crate::base::Digest;
 use crate::defs::Project;
@@ -46,6 +49,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// Every definition file that was read, relative to the root.
     pub files: Vec<PathBuf>,
+    /// Where definitions are looked for, relative to the root.
+    pub assets_dir: PathBuf,
 }
 
 /// Why there is no project at all.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::Number;
 
 use super::diagnostic::{Diagnostic, Place, SourceText, did_you_mean};
+use super::form::Key;
 use crate::base::AssetKey;
 
 /// A value at a place of a file.
@@ -266,10 +267,11 @@ impl<'a> Table<'a> {
         self.entries.iter().map(move |entry| (entry, Value { file: self.file, node: &entry.value }))
     }
 
-    /// Reports every key that is not among `known`; `owner` says whose keys these are.
+    /// Reports every key that is in none of the tables `known`; `owner` says whose keys these are.
     ///
     /// Gives whether there was none: a key that is missed may be one that is misspelt.
-    pub fn allow(self, known: &[&str], owner: &str, sink: &mut Sink) -> bool {
+    pub fn allow(self, known: &[&'static [Key]], owner: &str, sink: &mut Sink) -> bool {
+        let known: Vec<&str> = known.iter().copied().flatten().map(|key| key.name).collect();
         let mut all_known = true;
         for entry in self.entries {
             if known.contains(&entry.key.as_str()) {

@@ -8,6 +8,9 @@ use super::node::{Sink, Value};
 use crate::base::AssetKey;
 use crate::defs::{Check, OutputDef, PartitionsDef, TableFormat};
 
+/// In which forms a table is kept.
+pub(super) const FORMATS: &[&str] = &["csv", "jsonl"];
+
 /// What makes the result, as far as its form depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Maker {
@@ -77,7 +80,7 @@ fn file_name(value: Value<'_>, sink: &mut Sink) -> Option<String> {
 }
 
 fn table_format(value: Value<'_>, sink: &mut Sink) -> Option<TableFormat> {
-    Some(match value.word("format", &["csv", "jsonl"], sink)? {
+    Some(match value.word("format", FORMATS, sink)? {
         "jsonl" => TableFormat::JsonLines,
         _ => TableFormat::Csv,
     })

@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 
 use super::diagnostic::{Place, did_you_mean};
+use super::form::{Form, Key, key};
 use super::node::{Kind, Sink, Table, Value, list_of};
 use crate::base::{AssetKey, PartitionKey};
 use crate::defs::partition::{Cadence, TimeWindowDef};
@@ -29,9 +30,82 @@ pub(super) struct PartitionsDraft {
     pub each: Vec<(AssetKey, Place)>,
 }
 
-const KINDS: &[&str] =
-    &["hourly", "daily", "weekly", "monthly", "cron", "static", "dynamic", "multi"];
-const CADENCES: &[&str] = &["hourly", "daily", "weekly", "monthly"];
+static CADENCES: &[Key] = &[
+    key("hourly", "One partition an hour.", &Form::Table(&[WINDOW_KEYS, HOURLY_KEYS])),
+    key("daily", "One partition a day.", &Form::Table(&[WINDOW_KEYS, DAILY_KEYS])),
+    key("weekly", "One partition a week.", &Form::Table(&[WINDOW_KEYS, WEEKLY_KEYS])),
+    key("monthly", "One partition a month.", &Form::Table(&[WINDOW_KEYS, MONTHLY_KEYS])),
+];
+static KINDS: &[Key] = &[
+    key("cron", "Windows between the ticks of a cron line.", &CRON),
+    key("static", "These keys, in this order.", &KEY_LIST),
+    key("dynamic", "The keys of a named set, added by hand or by a run.", &Form::Text),
+    key("multi", "Several dimensions, each with a definition of its own.", &DIMENSIONS),
+];
+/// Keys of every kind of time window.
+static WINDOW_KEYS: &[Key] = &[
+    key("start", "When the first window begins: `2024-01-31`, `2024-01-31 06:00`.", &Form::Written),
+    key("end", "No window begins then or later; without it they go on to now.", &Form::Written),
+    key("timezone", "Where the days begin: `Europe/Berlin`.", &Form::Text),
+    key("format", "How a key is written: `%Y-%m-%d`.", &Form::Text),
+    key("end_offset", "How many windows more (or fewer) than have ended.", &END_OFFSET),
+    key("exclusions", "Starts of windows that are left out.", &Form::List(&Form::Written)),
+];
+static HOURLY_KEYS: &[Key] = &[key("minute", "At which minute it begins.", &MINUTE)];
+static DAILY_KEYS: &[Key] = &[
+    key("hour", "At which hour it begins.", &HOUR),
+    key("minute", "At which minute it begins.", &MINUTE),
+];
+static WEEKLY_KEYS: &[Key] = &[
+    key("day", "On which day it begins: `monday`, or 0 for Sunday to 6.", &WEEK_DAY),
+    key("hour", "At which hour it begins.", &HOUR),
+    key("minute", "At which minute it begins.", &MINUTE),
+];
+static MONTHLY_KEYS: &[Key] = &[
+    key("day", "On which day of the month it begins.", &Form::Integer(1, 31)),
+    key("hour", "At which hour it begins.", &HOUR),
+    key("minute", "At which minute it begins.", &MINUTE),
+];
+static CRON_KEYS: &[Key] = &[
+    key("expression", "When windows begin: `0 0 1 1 *`.", &Form::Text),
+    key("cron", "The same as `expression`.", &Form::Text),
+];
+static CRON: Form = Form::Table(&[WINDOW_KEYS, CRON_KEYS]);
+static KEY_LIST: Form = Form::List(&Form::Written);
+static DIMENSIONS: Form = Form::Map(&PARTITIONS);
+static MINUTE: Form = Form::Integer(0, 59);
+static HOUR: Form = Form::Integer(0, 23);
+static END_OFFSET: Form = Form::Integer(-1_000_000, 1_000_000);
+static WEEK_DAY: Form = Form::Either(&[&Form::Word(DAYS), &Form::Integer(0, 6)]);
+const DAYS: &[&str] =
+    &["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
+/// The value of `partitions` of an asset or source.
+pub(super) static PARTITIONS: Form = Form::Named(
+    "partitions",
+    &Form::Either(&[&Form::Text, &KEY_LIST, &Form::Table(&[CADENCES, KINDS])]),
+);
+/// The `partitions` of a project. A set that is named like a cadence may leave the cadence out.
+pub(super) static NAMED_SETS: Form = Form::Open(
+    &[
+        key("hourly", "The set `hourly`.", &HOURLY_SET),
+        key("daily", "The set `daily`.", &DAILY_SET),
+        key("weekly", "The set `weekly`.", &WEEKLY_SET),
+        key("monthly", "The set `monthly`.", &MONTHLY_SET),
+    ],
+    &PARTITIONS,
+);
+static HOURLY_SET: Form = Form::Either(&[&PARTITIONS, &Form::Table(&[WINDOW_KEYS, HOURLY_KEYS])]);
+static DAILY_SET: Form = Form::Either(&[&PARTITIONS, &Form::Table(&[WINDOW_KEYS, DAILY_KEYS])]);
+static WEEKLY_SET: Form = Form::Either(&[&PARTITIONS, &Form::Table(&[WINDOW_KEYS, WEEKLY_KEYS])]);
+static MONTHLY_SET: Form = Form::Either(&[&PARTITIONS, &Form::Table(&[WINDOW_KEYS, MONTHLY_KEYS])]);
+
+fn is_cadence(name: &str) -> bool {
+    CADENCES.iter().any(|cadence| cadence.name == name)
+}
+
+fn is_kind(name: &str) -> bool {
+    is_cadence(name) || KINDS.iter().any(|kind| kind.name == name)
+}
 
 /// Reads the value of `partitions`.
 pub(super) fn read(value: Value<'_>, sets: &Sets, sink: &mut Sink) -> Option<PartitionsDraft> {
@@ -50,9 +124,9 @@ pub(super) fn read_named(
     let mut each = Vec::new();
     let mut reader = Reader { sets, each: &mut each };
     let errors = sink.errors();
-    let def = match (CADENCES.iter().find(|it| **it == name), value.as_table()) {
-        (Some(cadence), Some(table)) if table.get(cadence).is_none() => {
-            PartitionsDef::TimeWindow(reader.time_window(cadence, table, sink)?)
+    let def = match value.as_table() {
+        Some(table) if is_cadence(name) && table.get(name).is_none() => {
+            PartitionsDef::TimeWindow(reader.time_window(name, table, sink)?)
         }
         _ => reader.definition(value, sink)?,
     };
@@ -94,7 +168,7 @@ impl Reader<'_> {
         if let Some(def) = self.sets.named.get(text) {
             return Some(def.clone());
         }
-        let help = if CADENCES.contains(&text) {
+        let help = if is_cadence(text) {
             format!(
                 "give it a start: `{{{text}: {{start: 2024-01-01}}}}`, or declare `[partitions.{text}]` in giornata.toml"
             )
@@ -135,8 +209,8 @@ impl Reader<'_> {
     }
 
     fn kind(&mut self, table: Table<'_>, sink: &mut Sink) -> Option<PartitionsDef> {
-        table.allow(KINDS, "`partitions`", sink);
-        let mut kinds = table.iter().filter(|(entry, _)| KINDS.contains(&entry.key.as_str()));
+        table.allow(&[CADENCES, KINDS], "`partitions`", sink);
+        let mut kinds = table.iter().filter(|(entry, _)| is_kind(&entry.key));
         let Some((entry, value)) = kinds.next() else {
             if table.entries.is_empty() {
                 sink.push(table.place().error("`partitions` names no kind").help(one_of_kinds()));
@@ -208,14 +282,14 @@ impl Reader<'_> {
         table: Table<'_>,
         sink: &mut Sink,
     ) -> Option<TimeWindowDef> {
-        let common = ["start", "end", "timezone", "format", "end_offset", "exclusions"];
-        let own: &[&str] = match cadence {
-            "hourly" => &["minute"],
-            "daily" => &["hour", "minute"],
-            "weekly" | "monthly" => &["day", "hour", "minute"],
-            _ => &["expression", "cron"],
+        let own = match cadence {
+            "hourly" => HOURLY_KEYS,
+            "daily" => DAILY_KEYS,
+            "weekly" => WEEKLY_KEYS,
+            "monthly" => MONTHLY_KEYS,
+            _ => CRON_KEYS,
         };
-        let known = table.allow(&[&common, own].concat(), &format!("`{cadence}`"), sink);
+        let known = table.allow(&[WINDOW_KEYS, own], &format!("`{cadence}`"), sink);
         let timezone = match table.get("timezone") {
             None => self.sets.timezone,
             Some(value) => read_timezone(value, sink)?,
@@ -296,7 +370,8 @@ fn valid(def: TimeWindowDef, table: Table<'_>, sink: &mut Sink) -> Option<TimeWi
 }
 
 fn one_of_kinds() -> String {
-    format!("known are {}", list_of(KINDS))
+    let kinds: Vec<&str> = CADENCES.iter().chain(KINDS).map(|kind| kind.name).collect();
+    format!("known are {}", list_of(&kinds))
 }
 
 fn is_dimension(name: &str) -> bool {
@@ -359,12 +434,10 @@ fn read_cadence(cadence: &str, table: Table<'_>, sink: &mut Sink) -> Option<Cade
 }
 
 fn week_day(table: Table<'_>, sink: &mut Sink) -> Option<u32> {
-    const DAYS: [&str; 7] =
-        ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
     match table.get("day") {
         None => Some(0),
         Some(value) if value.as_text().is_some() => {
-            let word = value.word("day", &DAYS, sink)?;
+            let word = value.word("day", DAYS, sink)?;
             DAYS.iter().position(|day| *day == word).and_then(|day| u32::try_from(day).ok())
         }
         Some(value) => value.integer("day", 0..7, sink).and_then(|day| u32::try_from(day).ok()),

@@ -4,8 +4,21 @@
 use std::time::Duration;
 
 use super::asset::Fields;
+use super::form::{Form, Key, key};
 use super::node::{Kind, Sink, Value};
 use crate::defs::{Backoff, Policy, Retries};
+
+/// How often at most a step is tried again.
+const RETRIES_MAX: i64 = 1000;
+const BACKOFFS: &[&str] = &["constant", "linear", "exponential"];
+static RETRY_KEYS: &[Key] = &[
+    key("max", "How often.", &COUNT),
+    key("delay", "How long to wait before: `30s`.", &Form::Duration),
+    key("backoff", "How the delay grows from one to the next.", &Form::Word(BACKOFFS)),
+];
+static COUNT: Form = Form::Integer(0, RETRIES_MAX);
+/// The value of `retries`.
+pub(super) static RETRIES: Form = Form::Either(&[&COUNT, &Form::Table(&[RETRY_KEYS])]);
 
 pub(super) fn read(fields: &Fields<'_>, sink: &mut Sink) -> Policy {
     let timeout = fields.get("timeout").and_then(|value| duration(value, "timeout", sink));
@@ -17,7 +30,7 @@ pub(super) fn read(fields: &Fields<'_>, sink: &mut Sink) -> Policy {
 
 fn retries(value: Value<'_>, sink: &mut Sink) -> Retries {
     let count = |value: Value<'_>, sink: &mut Sink| {
-        let max = value.integer("retries", 0..1001, sink);
+        let max = value.integer("retries", 0..RETRIES_MAX + 1, sink);
         max.and_then(|max| u32::try_from(max).ok()).unwrap_or(0)
     };
     if matches!(value.node.kind, Kind::Number(_)) {
@@ -33,7 +46,7 @@ fn retries(value: Value<'_>, sink: &mut Sink) -> Retries {
         );
         return Retries::default();
     };
-    let known = table.allow(&["max", "delay", "backoff"], "`retries`", sink);
+    let known = table.allow(&[RETRY_KEYS], "`retries`", sink);
     let max = match table.get("max") {
         Some(max) => count(max, sink),
         None if !known => 0,
@@ -45,9 +58,7 @@ fn retries(value: Value<'_>, sink: &mut Sink) -> Retries {
         }
     };
     let delay = table.get("delay").and_then(|value| duration(value, "delay", sink));
-    let backoff = table
-        .get("backoff")
-        .and_then(|value| value.word("backoff", &["constant", "linear", "exponential"], sink));
+    let backoff = table.get("backoff").and_then(|value| value.word("backoff", BACKOFFS, sink));
     let backoff = match backoff {
         Some("linear") => Backoff::Linear,
         Some("exponential") => Backoff::Exponential,

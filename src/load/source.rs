@@ -2,28 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use super::asset::{Draft, Fields, unreadable};
+use super::asset::{DESCRIBE_KEYS, Draft, Fields, unreadable};
 use super::command::inside;
 use super::diagnostic::Place;
+use super::form::{Form, Key, key};
 use super::node::{Sink, Table, Value};
 use super::partitions::{self, Sets};
 use crate::base::AssetKey;
 use crate::defs::source::is_date_format;
 use crate::defs::{Body, ColumnType, DynamicDef, PartitionsDef, PathPattern, SourceDef, SplitBy};
 
-const KEYS: &[&str] = &[
-    "files",
-    "dir",
-    "observe",
-    "split_by",
-    "columns",
-    "partitions",
-    "description",
-    "group",
-    "owners",
-    "tags",
-    "kinds",
+/// Keys of a source, beside those that describe it.
+static KEYS: &[Key] = &[
+    key("files", "A path or pattern: `data/{date:%Y-%m-%d}.csv`, `inbox/{name}.csv`.", &Form::Text),
+    key("dir", "A directory, taken as one value.", &Form::Text),
+    key("observe", "A command that prints the version of the data.", &Form::Text),
+    key(
+        "split_by",
+        "The column whose values are partitions: `date`, `date:%d/%m/%Y`.",
+        &Form::Text,
+    ),
+    key("columns", "Types of columns, where the text does not tell.", &COLUMNS),
+    key("partitions", "The partitions that there should be.", &partitions::PARTITIONS),
 ];
+static COLUMNS: Form = Form::Map(&Form::Word(COLUMN_TYPES));
+const COLUMN_TYPES: &[&str] = &["text", "integer", "real"];
+/// Everything that can stand in a source.
+pub(super) static SOURCE: Form = Form::Named("source", &Form::Table(&[KEYS, DESCRIBE_KEYS]));
 
 pub(super) fn read(
     key: &AssetKey,
@@ -34,7 +39,7 @@ pub(super) fn read(
 ) -> Draft {
     let mut draft = unreadable(key.clone(), place);
     let ((), sound) = sink.about(key, |sink| {
-        let known = table.allow(KEYS, &format!("source `{key}`"), sink);
+        let known = table.allow(&[KEYS, DESCRIBE_KEYS], &format!("source `{key}`"), sink);
         read_fields(&mut draft, table, sets, sink);
         let has_place = ["files", "dir", "observe"].iter().any(|it| table.get(it).is_some());
         if known && !has_place {
@@ -149,7 +154,7 @@ fn columns(value: Value<'_>, sink: &mut Sink) -> BTreeMap<String, ColumnType> {
     let entries = value.table("columns", sink).into_iter().flat_map(Table::iter);
     entries
         .filter_map(|(entry, value)| {
-            let column_type = match value.word("columns", &["text", "integer", "real"], sink)? {
+            let column_type = match value.word("columns", COLUMN_TYPES, sink)? {
                 "integer" => ColumnType::Integer,
                 "real" => ColumnType::Real,
                 _ => ColumnType::Text,

@@ -18,7 +18,7 @@ use giornata::defs::{
     Asset, Body, Dep, FunctionBody, MappingDef, Missing, Origin, OutputDef, PartitionsDef,
     PathPattern, Policy, Project, Settings, SourceDef, SplitBy, TableFormat,
 };
-use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions, Summary, Value};
+use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions, Value};
 use giornata::exec::{Content, Control, Failure, Functions, Part, Produced, Step};
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
@@ -332,8 +332,7 @@ impl Shelf {
         self.bodies.ran.lock().unwrap().clear();
         let engine = process.engine.as_mut().unwrap();
         let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
-        let _summary =
-            engine.materialize(request, &options, &Control::new(), &mut |_, _| {}).unwrap();
+        engine.materialize(request, &options, &Control::new(), &mut |_, _| {}).unwrap();
         let ran = std::mem::take(&mut *self.bodies.ran.lock().unwrap());
         let mut seen = BTreeSet::new();
         for ran in &ran {
