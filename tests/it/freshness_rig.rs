@@ -18,7 +18,7 @@ use giornata::defs::{
     Asset, Body, Dep, FunctionBody, MappingDef, Missing, Origin, OutputDef, PartitionsDef,
     PathPattern, Policy, Project, Settings, SourceDef, SplitBy, TableFormat,
 };
-use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions, Summary, Value};
+use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions, Value};
 use giornata::exec::{Content, Control, Failure, Functions, Part, Produced, Step};
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
@@ -247,7 +247,6 @@ pub struct Shelf {
 /// What a request came to.
 #[derive(Debug)]
 pub struct Done {
-    pub summary: Summary,
     pub ran: Vec<Ran>,
 }
 
@@ -333,8 +332,7 @@ impl Shelf {
         self.bodies.ran.lock().unwrap().clear();
         let engine = process.engine.as_mut().unwrap();
         let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
-        let summary =
-            engine.materialize(request, &options, &Control::new(), &mut |_, _| {}).unwrap();
+        engine.materialize(request, &options, &Control::new(), &mut |_, _| {}).unwrap();
         let ran = std::mem::take(&mut *self.bodies.ran.lock().unwrap());
         let mut seen = BTreeSet::new();
         for ran in &ran {
@@ -343,7 +341,7 @@ impl Shelf {
         }
         let made = ran.iter().filter(|ran| !self.bodies.fails(ran));
         self.known.extend(made.map(|ran| ran.given.clone()));
-        Done { summary, ran }
+        Done { ran }
     }
 
     /// Carries out a request while inputs change: what runs may have to run again.
