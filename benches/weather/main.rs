@@ -54,3 +54,12 @@ fn code_came_back(bencher: Bencher) {
             weather
         });
 }
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn same_rows_written_again(bencher: Bencher) {
+    let weather = Weather::new();
+    weather.materialize();
+    bencher
+        .with_inputs(|| weather.rewrite())
+        .bench_local_values(|()| assert!(weather.materialize().0.is_idle()));
+}

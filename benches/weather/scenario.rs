@@ -69,7 +69,7 @@ impl Weather {
         std::fs::write(self.csv(), text).expect("the data can be written");
     }
 
-    /// Writes the data as it is.
+    /// Puts all rows in their place again, in a file that was written anew.
     pub fn rewrite(&self) {
         std::fs::write(self.csv(), self.text()).expect("the data can be written");
     }

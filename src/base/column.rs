@@ -34,17 +34,10 @@ impl Mark {
 }
 
 impl Column {
-    /// Takes over vectors of one length, ordered by partition.
-    pub fn from_vectors(
-        parts: Vec<PartitionIdx>,
-        changed_at: Vec<Rev>,
-        verified_at: Vec<Rev>,
-        steps: Vec<Option<StepId>>,
-        keys: Vec<Digest>,
-        versions: Vec<Digest>,
-        flags: Vec<Flags>,
-    ) -> Column {
-        Column { parts, changed_at, verified_at, steps, keys, versions, flags }
+    /// Adds an entry behind all others.
+    pub fn push(&mut self, mark: Mark) {
+        debug_assert!(self.parts.last().is_none_or(|last| *last < mark.part));
+        self.insert(self.parts.len(), mark);
     }
 
     pub fn len(&self) -> usize {
@@ -72,16 +65,18 @@ impl Column {
                 self.versions[i] = mark.version;
                 self.flags[i] = mark.flags;
             }
-            Err(i) => {
-                self.parts.insert(i, mark.part);
-                self.changed_at.insert(i, mark.changed_at);
-                self.verified_at.insert(i, mark.verified_at);
-                self.steps.insert(i, mark.step);
-                self.keys.insert(i, mark.key);
-                self.versions.insert(i, mark.version);
-                self.flags.insert(i, mark.flags);
-            }
+            Err(i) => self.insert(i, mark),
         }
+    }
+
+    fn insert(&mut self, i: usize, mark: Mark) {
+        self.parts.insert(i, mark.part);
+        self.changed_at.insert(i, mark.changed_at);
+        self.verified_at.insert(i, mark.verified_at);
+        self.steps.insert(i, mark.step);
+        self.keys.insert(i, mark.key);
+        self.versions.insert(i, mark.version);
+        self.flags.insert(i, mark.flags);
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Mark> + '_ {

@@ -21,7 +21,7 @@ pub enum Error {
     NotAFile { path: PathBuf },
     #[error("cannot sweep {}: a run is using it; try again when it has ended", dir.display())]
     InUse { dir: PathBuf },
-    #[error("cannot {action} {}: the disk is full; free some space (`giornata gc` removes old results) and run again", path.display())]
+    #[error("cannot {action} {}: the disk is full; free some space and run again", path.display())]
     Full { action: &'static str, path: PathBuf },
     #[error("cannot {action} {}", path.display())]
     Io {

@@ -47,6 +47,20 @@ impl LockFile {
         }
     }
 
+    /// Whether the maker of a lock file lives. The file is left as it is.
+    pub fn is_held(path: &Path) -> io::Result<bool> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// The file's name without `.lock`.
     pub fn id(&self) -> &str {
         self.path
@@ -95,10 +109,13 @@ mod tests {
         let (id, path) = list(dir.path()).unwrap().remove(0);
         assert_eq!(id, lock.id());
         assert!(LockFile::take_over(&path).unwrap().is_none());
+        assert!(LockFile::is_held(&path).unwrap());
         // As after a kill: the lock is gone, the file is not.
         lock.file.unlock().unwrap();
+        assert!(!LockFile::is_held(&path).unwrap());
         assert!(LockFile::take_over(&path).unwrap().is_some());
         assert!(list(dir.path()).unwrap().is_empty());
+        assert!(!LockFile::is_held(&path).unwrap());
     }
 
     #[test]

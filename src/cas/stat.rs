@@ -22,6 +22,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::hash::hash_stable;
@@ -31,7 +32,7 @@ use crate::base::Digest;
 pub const SLACK_UNKNOWN_NS: i64 = 2_000_000_000;
 
 /// What a file's stat says that can tell two contents apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StatKey {
     pub dev: u64,
     pub ino: u64,
@@ -42,7 +43,7 @@ pub struct StatKey {
 }
 
 /// A digest with the state in which the file had it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatEntry {
     pub stat: StatKey,
     pub digest: Digest,

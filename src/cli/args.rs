@@ -24,7 +24,7 @@ pub(super) struct Cli {
 pub(super) struct Global {
     /// Work as if started in this directory.
     #[arg(short = 'C', value_name = "DIR", global = true)]
-    pub directory: Option<PathBuf>,
+    pub work_in: Option<PathBuf>,
     /// Say nothing but results and errors.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,

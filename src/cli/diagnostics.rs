@@ -126,13 +126,35 @@ mod tests {
 
     #[test]
     fn a_diagnostic_has_place_label_and_help() {
-        check(&render_all([&diagnostic()]), expect![""]);
+        check(
+            &render_all([&diagnostic()]),
+            expect![[r#"
+            error: asset `orders` reads `raw_order`, which does not exist
+             --> assets/orders.yaml:3:12
+              |
+            3 |     deps: [raw_order]
+              |            ^^^^^^^^^ no asset has this name
+              |
+            help: did you mean `raw_orders`?
+
+            1 error
+        "#]],
+        );
     }
 
     #[test]
     fn a_file_that_is_no_text_has_no_excerpt() {
         let diagnostic = Diagnostic { text: Arc::from(""), span: 0..0, ..diagnostic() };
-        check(&render(&diagnostic), expect![""]);
+        check(
+            &render(&diagnostic),
+            expect![[r#"
+            error: asset `orders` reads `raw_order`, which does not exist
+            --> assets/orders.yaml
+             |
+            help: did you mean `raw_orders`?
+
+        "#]],
+        );
     }
 
     #[test]
@@ -147,7 +169,16 @@ mod tests {
                 label: "nothing has this name".into(),
             }),
         };
-        check(&render_error(&error), expect![""]);
+        check(
+            &render_error(&error),
+            expect![[r#"
+            error: there is no asset `foo`
+             |
+             | foo+ bar
+             | ^^^ nothing has this name
+            hint: did you mean `fo`?
+        "#]],
+        );
     }
 
     #[test]

@@ -108,9 +108,11 @@ fn kind(error: &engine::Error) -> Kind {
     match error {
         engine::Error::Source { .. }
         | engine::Error::NoResult { .. }
+        | engine::Error::Lost { .. }
         | engine::Error::UnknownConfig { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
+        | engine::Error::Write { .. }
         | engine::Error::Look { .. }
         | engine::Error::Store(_)
         | engine::Error::Cas(_)

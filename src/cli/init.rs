@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Done;
 use super::error::CliError;
 use super::session::Session;
+use super::{Done, text};
 
 /// Make a project with an example in it
 ///
@@ -16,7 +16,7 @@ use super::session::Session;
 pub(super) struct InitArgs {
     /// Where to make it; the directory is made if there is none.
     #[arg(default_value = ".", value_name = "DIR")]
-    directory: PathBuf,
+    target: PathBuf,
 }
 
 const FILES: [(&str, &str); 8] = [
@@ -35,14 +35,20 @@ const IGNORE: &str = ".giornata/\n.env\nout/\n";
 
 pub(super) fn run(args: &InitArgs, session: Session<'_>) -> Result<Done, CliError> {
     let base = session.directory()?;
-    let root = base.join(&args.directory);
+    let root = base.join(&args.target);
     let problem = |path: &Path, error: std::io::Error| {
         CliError::user(format!("write `{}`: {error}", path.display()))
     };
     let present: Vec<&str> =
         FILES.iter().map(|(name, _)| *name).filter(|name| root.join(name).exists()).collect();
     if !present.is_empty() {
-        let message = format!("`{}` has `{}` already", root.display(), present.join("`, `"));
+        let message = match present.as_slice() {
+            [first, rest @ ..] if !rest.is_empty() => {
+                let more = text::count(rest.len() as u64, "more file");
+                format!("`{first}` and {more} of the example are there already")
+            }
+            _ => format!("`{}` is there already", present.join("`, `")),
+        };
         return Err(CliError::user(message).hint("nothing was written; name another directory"));
     }
     for (name, text) in FILES {
@@ -58,7 +64,7 @@ pub(super) fn run(args: &InitArgs, session: Session<'_>) -> Result<Done, CliErro
     } else {
         std::fs::write(&ignore, IGNORE).map_err(|error| problem(&ignore, error))?;
     }
-    session.term.print(&next_steps(&args.directory));
+    session.term.print(&next_steps(&args.target));
     Ok(Done::Fine)
 }
 

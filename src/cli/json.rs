@@ -133,7 +133,7 @@ impl<'a> Definition<'a> {
             group: asset.group.as_ref(),
             owners: &asset.owners,
             tags: &asset.tags,
-            partitions: text::partitions(&asset.partitions),
+            partitions: text::partitions(asset),
             file: &asset.origin.file,
             line: asset.origin.line,
             deps: asset.deps.iter().map(dep).collect(),
@@ -192,6 +192,7 @@ pub(super) struct ResultEntry {
     digest: Option<String>,
     log: Option<String>,
     failure: Option<String>,
+    failed_at: Option<String>,
 }
 
 impl ResultEntry {
@@ -204,6 +205,7 @@ impl ResultEntry {
             digest: result.output.as_ref().map(|output| output.digest.to_string()),
             log: result.log.as_ref().map(|path| path.display().to_string()),
             failure: result.failure.clone(),
+            failed_at: result.failed_at.map(|at| at.to_rfc3339()),
         }
     }
 }
@@ -575,6 +577,16 @@ mod tests {
             ranges: vec!["1..2".into()],
         };
         let text: String = events.iter().map(|event| line(event, &parts)).collect();
-        expect![""].assert_eq(&text);
+        expect![[r#"
+            {"event":"started","run":3,"certain":1,"possible":2,"restores":0,"fresh":4}
+            {"event":"step-started","asset":"a","partition":"2014-07-04","attempt":1}
+            {"event":"step-succeeded","asset":"a","partition":"2014-07-04","duration_ms":5,"changed":false,"reasons":["code-changed"]}
+            {"event":"step-failed","asset":"a","partition":"2014-07-04","duration_ms":5,"reason":"exit status 3","log":"x.log","log_tail":"boo\n"}
+            {"event":"cut-off","asset":"a","count":2,"ranges":["1..2"]}
+            {"event":"restored","asset":"a","count":2,"ranges":["1..2"]}
+            {"event":"blocked","asset":"a","count":2,"ranges":["1..2"],"reason":"upstream-failed"}
+            {"event":"warning","message":"w"}
+            {"event":"finished","success":true,"ran":1,"unchanged":0,"failed":0,"restored":0,"cut_off":0,"blocked":0,"fresh":0,"cancelled":0}
+        "#]].assert_eq(&text);
     }
 }

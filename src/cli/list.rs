@@ -61,7 +61,7 @@ fn render(assets: &[&Asset]) -> String {
         vec![
             asset.key.to_string(),
             text::body(&asset.body).to_owned(),
-            text::partitions(&asset.partitions),
+            text::partitions(asset),
             asset.description.clone().unwrap_or_default(),
         ]
     };

@@ -184,7 +184,8 @@ fn reasons(asset: &PlanAsset) -> String {
 pub(super) fn summary(plan: &Plan) -> String {
     let mut parts = vec![format!("{} to run", text::count(plan.certain(), "step"))];
     if plan.possible() > 0 {
-        parts.push(format!("up to {} more depend on them", plan.possible()));
+        let verb = if plan.possible() == 1 { "depends" } else { "depend" };
+        parts.push(format!("up to {} more {verb} on them", plan.possible()));
     }
     parts.push(format!("{} to restore", plan.restores()));
     let blocked: u64 = plan.assets.iter().map(|asset| asset.blocked.len()).sum();

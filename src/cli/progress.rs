@@ -3,7 +3,7 @@
 //! In plain text a step that succeeds is silent unless `-v` is given; failures, warnings and the
 //! summary are always told. The bar is the one of n2: what is fresh, what runs, what waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,8 +18,18 @@ use crate::base::{AssetKey, PartitionSet};
 use crate::engine::{Engine, RunEvent, Summary};
 use crate::plan::ReasonCode;
 
-/// Failures that are told with their log; of further ones there is a line each.
-const LOGS_MAX: usize = 10;
+/// Failures that are told one by one, with their logs, unless `-v` is given. Of the others each asset
+/// and reason is told once, and the rest is counted.
+const FAILURES_MAX: usize = 10;
+
+/// Assets and reasons that are told once.
+const KINDS_MAX: usize = 20;
+
+/// Reasons of further failures that are told apart.
+const REASONS_MAX: usize = 10;
+
+/// Lines of a log that are shown with a failure; the log has them all.
+const TAIL_LINES: usize = 20;
 
 /// Running steps below the bar.
 const RUNNING_MAX: usize = 6;
@@ -37,8 +47,13 @@ pub(super) struct Reporter<'t> {
     form: Form,
     bar: Option<(ProgressBar, Arc<Mutex<Tally>>)>,
     failures: usize,
+    /// Of what has failed for which reasons, as far as they are told apart.
+    kinds: BTreeSet<(AssetKey, String)>,
+    /// Failures beyond those that were told, by asset and reason.
+    further: BTreeMap<(AssetKey, String), PartitionSet>,
     blocked: BTreeMap<(AssetKey, ReasonCode), PartitionSet>,
-    blocked_lines: Vec<String>,
+    /// What is said of both before the summary.
+    closing: Vec<String>,
 }
 
 /// What the bar shows.
@@ -60,8 +75,10 @@ impl<'t> Reporter<'t> {
             form,
             bar: None,
             failures: 0,
+            kinds: BTreeSet::new(),
+            further: BTreeMap::new(),
             blocked: BTreeMap::new(),
-            blocked_lines: Vec::new(),
+            closing: Vec::new(),
         }
     }
 
@@ -76,7 +93,12 @@ impl<'t> Reporter<'t> {
             RunEvent::Started { certain, possible, restores, fresh, .. } => {
                 self.start_bar(certain + possible + restores, fresh);
             }
-            RunEvent::StepStarted { .. } | RunEvent::Finished { .. } => {}
+            RunEvent::StepStarted { .. } => {}
+            // Once, at the end: there may be very many of both.
+            RunEvent::Finished { .. } => {
+                self.closing = further_lines(engine, &self.further);
+                self.closing.extend(blocked_lines(engine, &self.blocked));
+            }
             RunEvent::StepSucceeded { asset, partition, duration, changed, reasons } => {
                 let unchanged = if changed { "" } else { ", unchanged" };
                 let why: Vec<&str> = reasons.iter().map(|code| code.as_str()).collect();
@@ -85,17 +107,22 @@ impl<'t> Reporter<'t> {
                 self.verbose(&format!("ran {address} in {took}{unchanged} ({})", why.join(", ")));
             }
             RunEvent::StepFailed { asset, partition, reason, log, log_tail, .. } => {
-                let address = text::address(&asset, &partition);
-                let log = log.map(|path| path.display().to_string());
-                self.failures += 1;
-                let tail = if self.failures <= LOGS_MAX { log_tail.as_str() } else { "" };
-                self.line(&failure(&address, &reason, log.as_deref(), tail));
+                let part = engine.planner().domain(&asset).index(partition.as_str());
+                match part.filter(|_| !self.is_told(&asset, &reason)) {
+                    Some(part) => {
+                        self.further.entry((asset, reason)).or_default().insert(part);
+                    }
+                    None => {
+                        let address = text::address(&asset, &partition);
+                        let log = log.map(|path| path.display().to_string());
+                        self.line(&failure(&address, &reason, log.as_deref(), &log_tail));
+                    }
+                }
             }
             RunEvent::CutOff { asset, parts } => self.sets(engine, "cut off", &asset, &parts),
             RunEvent::Restored { asset, parts } => self.sets(engine, "restored", &asset, &parts),
             RunEvent::Blocked { asset, parts, reason } => {
                 *self.blocked.entry((asset, reason)).or_default() |= parts;
-                self.blocked_lines = blocked_lines(engine, &self.blocked);
             }
             RunEvent::Exported { asset, partition, path } => {
                 let address = text::address(&asset, &partition);
@@ -115,7 +142,7 @@ impl<'t> Reporter<'t> {
         if let Some((bar, _)) = self.bar.take() {
             bar.finish_and_clear();
         }
-        for line in std::mem::take(&mut self.blocked_lines) {
+        for line in std::mem::take(&mut self.closing) {
             self.line(&line);
         }
         let Some(summary) = summary else { return };
@@ -128,6 +155,14 @@ impl<'t> Reporter<'t> {
         if self.form == Form::Text && self.failures > 0 {
             self.term.hint("the same command tries again what failed, and keeps what succeeded");
         }
+    }
+
+    /// Whether one more failure is told by itself.
+    fn is_told(&mut self, asset: &AssetKey, reason: &str) -> bool {
+        self.failures += 1;
+        let is_new =
+            self.kinds.len() < KINDS_MAX && self.kinds.insert((asset.clone(), reason.to_owned()));
+        is_new || self.failures <= FAILURES_MAX || self.term.is_verbose
     }
 
     fn sets(&mut self, engine: &Engine, what: &str, asset: &AssetKey, parts: &PartitionSet) {
@@ -234,13 +269,34 @@ fn view(tally: &Tally, elapsed: Duration) -> String {
 fn failure(address: &str, reason: &str, log: Option<&str>, tail: &str) -> String {
     let style = bold(AnsiColor::Red);
     let mut text = format!("{style}error{style:#}: `{address}` failed: {reason}\n");
-    for line in tail.lines() {
-        text += &format!("  | {line}\n");
+    let lines: Vec<&str> = tail.lines().collect();
+    for line in &lines[lines.len().saturating_sub(TAIL_LINES)..] {
+        text += &format!("  | {}\n", text::harmless(line));
     }
     if let Some(log) = log {
         text += &format!("  log: {log}\n");
     }
     text
+}
+
+fn further_lines(
+    engine: &Engine,
+    further: &BTreeMap<(AssetKey, String), PartitionSet>,
+) -> Vec<String> {
+    let style = bold(AnsiColor::Red);
+    let line = |((asset, reason), set): (&(AssetKey, String), &PartitionSet)| {
+        let ranges = text::ranges(engine.planner().domain(asset), set, Length::Short);
+        let ranges = if ranges.is_empty() { ranges } else { format!(": {ranges}") };
+        let parts = text::count(set.len(), "more partition");
+        format!("{style}error{style:#}: {parts} of `{asset}` failed: {reason}{ranges}")
+    };
+    let mut lines: Vec<String> = further.iter().take(REASONS_MAX).map(line).collect();
+    let rest: u64 = further.values().skip(REASONS_MAX).map(PartitionSet::len).sum();
+    if rest > 0 {
+        let parts = text::count(rest, "more partition");
+        lines.push(format!("{style}error{style:#}: {parts} failed for other reasons (`-v` tells)"));
+    }
+    lines
 }
 
 fn blocked_lines(
@@ -316,13 +372,31 @@ mod tests {
         }
         let set: PartitionSet = [7].into_iter().collect();
         tally.count(&RunEvent::CutOff { asset, parts: set }, Duration::from_secs(1));
-        expect![""].assert_eq(&view(&tally, Duration::from_secs(1)));
+        expect![[r#"
+            [==========--------------------          ] 11 fresh, 2 running, 1 waiting, 1.0 s
+              a@1 1.0 s
+              a@2 500 ms"#]]
+        .assert_eq(&view(&tally, Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_failure_shows_the_last_lines() {
+        let log: String = (0..1000).map(|n| format!("{n}\n")).collect();
+        let text = failure("a", "exit status 1", Some("log"), &log);
+        assert_eq!(text.lines().count(), TAIL_LINES + 2);
+        assert!(text.contains("| 999\n") && !text.contains("| 979\n"), "{text}");
     }
 
     #[test]
     fn a_failure_says_why_and_where_the_log_is() {
         let text = failure("a@1", "exit status 3", Some(".giornata/log/1"), "x\nboo\n");
         let text = anstream::adapter::strip_str(&text).to_string();
-        expect![""].assert_eq(&text);
+        expect![[r#"
+            error: `a@1` failed: exit status 3
+              | x
+              | boo
+              log: .giornata/log/1
+        "#]]
+        .assert_eq(&text);
     }
 }

@@ -47,7 +47,7 @@ impl<'t> Session<'t> {
 
     /// The directory in which the command works: `-C`, else the working directory.
     pub fn directory(&self) -> Result<PathBuf, CliError> {
-        let directory = self.global.directory.as_deref().unwrap_or(Path::new("."));
+        let directory = self.global.work_in.as_deref().unwrap_or(Path::new("."));
         std::path::absolute(directory)
             .and_then(std::fs::canonicalize)
             .map_err(|error| CliError::user(format!("`{}`: {error}", directory.display())))

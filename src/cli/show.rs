@@ -85,7 +85,7 @@ fn definition(asset: &Asset) -> Vec<Line> {
         }
     };
     lines.push(("declared in", file));
-    lines.push(("partitions", text::partitions(&asset.partitions)));
+    lines.push(("partitions", text::partitions(asset)));
     for dep in &asset.deps {
         let missing = match dep.missing {
             Missing::Error => "",
@@ -145,13 +145,15 @@ fn partition(
     }
     let state = status.sets.iter().find(|(_, set)| set.contains(part));
     lines.extend(state.map(|(state, _)| ("state", state.as_str().to_owned())));
+    let time = |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     lines.extend(result.failure.iter().map(|reason| ("failure", reason.clone())));
+    lines.extend(result.failed_at.iter().map(|at| ("failed at", time(at))));
     if let Some(output) = &result.output {
         lines.push(("size", text::size(output.size)));
         lines.push(("digest", output.digest.to_string()));
     }
-    let time = |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    lines.extend(result.run.map(|run| ("run", run.to_string())));
+    let how = if result.made_at.is_none() { " (restored)" } else { "" };
+    lines.extend(result.run.map(|run| ("run", format!("{run}{how}"))));
     lines.extend(result.made_at.iter().map(|at| ("made at", time(at))));
     let took = result.duration_ms.map(std::time::Duration::from_millis);
     lines.extend(took.map(|took| ("took", text::duration(took))));

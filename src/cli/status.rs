@@ -80,8 +80,7 @@ fn render(assets: &[(&Domain, AssetStatus)], length: Length) -> String {
     let is_shown =
         |state: &State| always.contains(state) || assets.iter().any(|(_, s)| count(s, *state) > 0);
     let columns: Vec<State> = columns.into_iter().filter(is_shown).collect();
-    let names: Vec<String> =
-        columns.iter().map(|state| state.as_str().to_uppercase().replace('_', " ")).collect();
+    let names: Vec<String> = columns.iter().map(|state| state.as_str().to_uppercase()).collect();
     let mut heading = vec![("ASSET", Align::Left)];
     heading.extend(names.iter().map(|name| (name.as_str(), Align::Right)));
     let row = |(_, status): &(&Domain, AssetStatus)| {
@@ -138,6 +137,14 @@ mod tests {
         };
         assert!(needs_attention(&status));
         let text = render(&[(&domain, status)], Length::Short);
-        expect![""].assert_eq(&text);
+        expect![[r#"
+            ASSET  FRESH  STALE  MISSING  FAILED
+            sales      1      1        1       0
+
+            ASSET  STATE    PARTITIONS
+            sales  missing  jp
+            sales  stale    us
+        "#]]
+        .assert_eq(&text);
     }
 }

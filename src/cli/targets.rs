@@ -29,6 +29,10 @@ pub(super) struct Expression {
 
 impl Expression {
     pub fn parse(text: &str, offset: usize) -> Result<Expression, CliError> {
+        if text[offset..].trim().is_empty() {
+            let error = CliError::user("no partitions are named here");
+            return Err(error.hint("`all` names all of them; without `@` and `-p` all are meant"));
+        }
         match PartitionExpr::parse(&text[offset..]) {
             Ok(expr) => Ok(Expression { expr, text: text.to_owned(), offset }),
             Err(error) => Err(CliError::partition(&error, text, offset)),
@@ -53,7 +57,8 @@ impl Spec {
     pub fn parse(argument: &str) -> Result<Spec, CliError> {
         let at = find_at(argument);
         let text = &argument[..at.unwrap_or(argument.len())];
-        let selection = Selection::parse(text).map_err(|error| CliError::selection(error, text))?;
+        let selection =
+            Selection::parse(text).map_err(|error| CliError::selection(error, argument))?;
         let partitions = at.map(|at| Expression::parse(argument, at + 1)).transpose()?;
         Ok(Spec { text: text.to_owned(), selection, partitions })
     }
@@ -173,8 +178,14 @@ pub(super) fn requested(
         }
     }
     let is_empty = targets.values().all(PartitionSet::is_empty);
-    if let (true, Some(expression)) = (is_empty, partition) {
-        let names = text::count(targets.len() as u64, "asset");
+    if let (true, Some(expression)) = (is_empty, partition)
+        // Where nothing is missing or has failed there is nothing to do, which is no error.
+        && !expression.expr.asks_for_states()
+    {
+        let names = match targets.len() {
+            1 => targets.keys().map(|key| format!("`{key}`")).collect(),
+            n => text::count(n as u64, "asset"),
+        };
         let named = &expression.text[expression.offset..];
         return Err(CliError::user(format!("`{named}` names no partition of {names}")));
     }

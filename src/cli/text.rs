@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 use crate::base::{AssetKey, PartitionKey, PartitionSet};
 use crate::defs::partition::{Cadence, TimeWindowDef};
-use crate::defs::{Body, Domain, DynamicDef, OutputDef, PartitionsDef, SourceDef};
+use crate::defs::{Asset, Body, Domain, DynamicDef, OutputDef, PartitionsDef, SourceDef};
 
 /// More ranges than these are counted, not listed, unless `-v` is given.
 const RANGES_MAX: usize = 4;
@@ -72,6 +72,21 @@ pub(super) fn ranges(domain: &Domain, set: &PartitionSet, length: Length) -> Str
     if more == 0 { text } else { format!("{text}, and {more} more") }
 }
 
+/// A line of somebody's output without what would steer a terminal: sequences are left out, other
+/// control characters are shown as escapes.
+pub(super) fn harmless(line: &str) -> String {
+    let plain = anstream::adapter::strip_str(line).to_string();
+    let mut shown = String::with_capacity(plain.len());
+    for c in plain.trim_end_matches('\r').chars() {
+        if c.is_control() && c != '\t' {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// How an asset is made: `sql`, `command`, `function`, `source`.
 pub(super) fn body(body: &Body) -> &'static str {
     match body {
@@ -103,7 +118,23 @@ pub(super) fn source(source: &SourceDef) -> String {
 }
 
 /// How an asset is partitioned, in a few words.
-pub(super) fn partitions(def: &PartitionsDef) -> String {
+pub(super) fn partitions(asset: &Asset) -> String {
+    match (&asset.body, &asset.partitions) {
+        (Body::Source(source), PartitionsDef::Dynamic(DynamicDef::Source(key)))
+            if *key == asset.key =>
+        {
+            match source {
+                SourceDef::Files { split_by: Some(split), .. } => {
+                    format!("the values of column `{}`", split.column)
+                }
+                SourceDef::Files { split_by: None, .. } => "one for each file".to_owned(),
+            }
+        }
+        (_, def) => keys(def),
+    }
+}
+
+fn keys(def: &PartitionsDef) -> String {
     match def {
         PartitionsDef::Unpartitioned => "one".to_owned(),
         PartitionsDef::TimeWindow(def) => windows(def),
@@ -116,7 +147,7 @@ pub(super) fn partitions(def: &PartitionsDef) -> String {
         PartitionsDef::Dynamic(DynamicDef::Pieces(key)) => format!("the pieces of `{key}`"),
         PartitionsDef::Dynamic(DynamicDef::Named(name)) => format!("the set `{name}`"),
         PartitionsDef::Multi(dimensions) => {
-            let of = dimensions.iter().map(|(name, def)| format!("{name}: {}", partitions(def)));
+            let of = dimensions.iter().map(|(name, def)| format!("{name}: {}", keys(def)));
             of.collect::<Vec<_>>().join("; ")
         }
     }
@@ -149,6 +180,12 @@ pub(super) fn command_line(args: &[OsString]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_step_printed_cannot_steer_the_terminal() {
+        assert_eq!(harmless("\x1b[31mred\x1b[0m, tab\there\r"), "red, tab\there");
+        assert_eq!(harmless("\x1b]0;title\x07a\rb\0\u{9b}c"), "a\\rb\\u{9b}c");
+    }
 
     #[test]
     fn durations_and_sizes_have_one_unit_that_fits() {

@@ -10,7 +10,7 @@ use super::targets::{Spec, one_partition, only};
 use super::text::{self, Length};
 use crate::defs::Domain;
 use crate::engine::{Access, AssetStatus, State};
-use crate::plan::{Cause, Why};
+use crate::plan::{Cause, ReasonCode, Why};
 
 /// Explain why a partition is in the state in which it is
 ///
@@ -44,7 +44,11 @@ pub(super) fn run(args: &WhyArgs, session: Session<'_>) -> Result<Done, CliError
             }
         }
         None => {
-            let status = engine.status(&key)?;
+            let mut status = engine.status(&key)?;
+            let pending = engine.planner().freshness(&key).pending.clone();
+            if !pending.is_empty() {
+                status.reasons.push((ReasonCode::UpstreamStale, pending));
+            }
             let domain = engine.planner().domain(&key);
             if args.json {
                 Document::text(WhyGroups {
@@ -162,7 +166,6 @@ fn values(text: &mut String, cause: &Cause, indent: &str) {
 mod tests {
     use super::*;
     use crate::base::{AssetKey, PartitionKey};
-    use crate::plan::ReasonCode;
     use expect_test::{Expect, expect};
 
     fn why(asset: &str, part: &str, causes: Vec<Cause>) -> Why {
@@ -205,11 +208,35 @@ mod tests {
 
     #[test]
     fn causes_are_told_to_the_root() {
-        check(&chain(), u32::MAX, expect![""]);
+        check(
+            &chain(),
+            u32::MAX,
+            expect![[r#"
+            `daily@2014-07-04` is stale
+            ├─ code-changed: the SQL differs
+            │     - SELECT 1
+            │     + SELECT 2
+            └─ upstream-stale: `raw` is not fresh
+               └─ `raw@2014-07-04` is stale
+                  └─ input-changed: rows differ
+                        aa → ab
+                  and 6 more
+        "#]],
+        );
     }
 
     #[test]
     fn depth_cuts_the_tree() {
-        check(&chain(), 0, expect![""]);
+        check(
+            &chain(),
+            0,
+            expect![[r#"
+            `daily@2014-07-04` is stale
+            ├─ code-changed: the SQL differs
+            │     - SELECT 1
+            │     + SELECT 2
+            └─ upstream-stale: `raw` is not fresh
+        "#]],
+        );
     }
 }

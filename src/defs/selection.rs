@@ -77,7 +77,7 @@ enum Kind {
     },
     Owner(Value),
     Group(Value),
-    AssetKind(Value),
+    OfSort(Value),
     Status(String),
     Source,
     NoSource,
@@ -140,7 +140,7 @@ impl Node {
             | Kind::Tag { .. }
             | Kind::Owner(_)
             | Kind::Group(_)
-            | Kind::AssetKind(_)
+            | Kind::OfSort(_)
             | Kind::Status(_)
             | Kind::Source
             | Kind::NoSource => false,

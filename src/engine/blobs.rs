@@ -1,11 +1,13 @@
-//! Trees over the two places where content can be: the content store, and the database.
+//! Trees over the two places where content can be, the content store and the database; and whether
+//! what an output consists of is still there.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ledger::Ledger;
-use crate::base::Digest;
+use crate::base::{Digest, Output, OutputKind};
 use crate::cas::Cas;
+use crate::io::tree::{self, EntryKind};
 use crate::io::{BlobSink, BlobSource};
 
 /// Puts the files and objects of a tree into the content store, and remembers which they were.
@@ -39,6 +41,20 @@ impl BlobSink for Sink<'_> {
     }
 }
 
+/// Only says under which digests a tree would be stored.
+pub struct Digester;
+
+impl BlobSink for Digester {
+    fn put_file(&mut self, path: &Path) -> std::io::Result<Digest> {
+        let (digest, _) = crate::cas::hash_file(path).map_err(std::io::Error::other)?;
+        Ok(digest)
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) -> std::io::Result<Digest> {
+        Ok(Digest::of_blob(bytes))
+    }
+}
+
 /// Reads blobs wherever they are.
 pub struct Source {
     cas: Arc<Cas>,
@@ -63,4 +79,34 @@ impl BlobSource for Source {
         let path = self.cas.path(digest);
         path.exists().then_some(path)
     }
+}
+
+/// The first of the contents that an output consists of that cannot be had, as far as can be told
+/// without reading files: sizes are compared, objects of directories are read.
+pub fn lost(cas: &Cas, ledger: &Ledger, output: &Output) -> Option<Digest> {
+    match output.kind {
+        OutputKind::File | OutputKind::Table => lost_blob(cas, ledger, &output.digest, output.size),
+        OutputKind::Tree => lost_in_tree(cas, ledger, &output.digest),
+    }
+}
+
+fn lost_blob(cas: &Cas, ledger: &Ledger, digest: &Digest, size: u64) -> Option<Digest> {
+    let found = cas.contains(digest, size) || matches!(ledger.small(digest), Ok(Some(_)));
+    (!found).then_some(*digest)
+}
+
+fn lost_in_tree(cas: &Cas, ledger: &Ledger, object: &Digest) -> Option<Digest> {
+    let bytes = match ledger.small(object) {
+        Ok(Some(bytes)) => bytes.to_vec(),
+        Ok(None) | Err(_) => match cas.read(object) {
+            Ok(bytes) => bytes,
+            Err(_) => return Some(*object),
+        },
+    };
+    let Ok(entries) = tree::decode(object, &bytes) else { return Some(*object) };
+    entries.iter().find_map(|entry| match &entry.kind {
+        EntryKind::File { digest, size, .. } => lost_blob(cas, ledger, digest, *size),
+        EntryKind::Dir { digest } => lost_in_tree(cas, ledger, digest),
+        EntryKind::Symlink { .. } => None,
+    })
 }

@@ -1,10 +1,17 @@
 //! Looks for damage, and after a power cut for content that did not reach the disk.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::Error;
 use super::open::Engine;
 use super::report::Problem;
+use crate::base::{AssetKey, AssetRow, Digest, Output, OutputKind, PartitionSet};
 use crate::cas::State;
+use crate::plan::Records;
 use crate::store::{BlobState, Store};
+
+/// How often a mark is tried again while other processes write.
+const TRIES_MAX: u32 = 8;
 
 /// How thoroughly `doctor` looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,47 +31,98 @@ impl Engine {
             .into_iter()
             .map(|problem| Problem { what: problem.to_string(), help: help.clone() })
             .collect();
-        let mut bad = Vec::new();
+        let mut found = Vec::new();
         for (digest, size, state) in self.ledger.ask(Store::blobs)? {
             let now = match depth {
                 Depth::Records if self.cas.contains(&digest, size) => BlobState::Sound,
                 Depth::Records => BlobState::Missing,
                 Depth::Contents => state_of(self.cas.verify(&digest)?),
             };
-            if now != BlobState::Sound {
+            // What is marked already is no result's any more.
+            if now != state && now != BlobState::Sound {
                 let what =
                     format!("blob {} is {} in the content store", digest.short(), now.as_str());
                 problems.push(Problem { what, help: help.clone() });
             }
             if now != state {
-                bad.push((digest, now));
+                found.push((digest, now));
             }
         }
-        self.mark_blobs(&bad)?;
+        self.mark_all(&found)?;
         Ok(problems)
     }
 
-    fn mark_blobs(&mut self, found: &[(crate::base::Digest, BlobState)]) -> Result<(), Error> {
+    fn mark_all(&mut self, found: &[(Digest, BlobState)]) -> Result<(), Error> {
+        for _ in 0..TRIES_MAX {
+            if self.mark_blobs(found)? {
+                return Ok(());
+            }
+            self.catch_up()?;
+        }
+        Err(Error::Restless)
+    }
+
+    /// Says that a content is gone, so that what needs it is made again. False if another process has
+    /// written meanwhile; nothing is said then.
+    pub(super) fn mark_lost(&mut self, digest: Digest) -> Result<bool, Error> {
+        self.mark_blobs(&[(digest, BlobState::Missing)])
+    }
+
+    fn mark_blobs(&mut self, found: &[(Digest, BlobState)]) -> Result<bool, Error> {
+        if found.is_empty() {
+            return Ok(true);
+        }
         for (digest, state) in found {
             if *state == BlobState::Corrupt {
-                self.cas.quarantine(digest)?;
+                match self.cas.quarantine(digest) {
+                    // An earlier try has put it aside.
+                    Ok(()) | Err(crate::cas::Error::Missing { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
-        if found.is_empty() {
-            return Ok(());
-        }
-        self.ledger.write(|batch| {
+        let lost = self.results_without(found)?;
+        let known: Vec<_> = lost.keys().map(|asset| self.ledger.row(asset)).collect();
+        let written = self.ledger.write_if_current(|batch| {
             for (digest, state) in found {
                 batch.tx().mark_blob(digest, *state)?;
-                if *state == BlobState::Sound {
-                    continue;
-                }
-                for (asset, parts) in batch.tx().results_with(digest)? {
-                    batch.remove(&asset, &parts)?;
-                }
+            }
+            for ((asset, parts), row) in lost.iter().zip(&known) {
+                batch.remove(asset, parts)?;
+                let row = AssetRow { fresh: &row.fresh - parts, ..AssetRow::clone(row) };
+                batch.set_row(asset, row)?;
             }
             Ok::<_, Error>(())
-        })
+        })?;
+        for asset in lost.keys() {
+            self.planner.touch(asset);
+        }
+        Ok(written.is_some())
+    }
+
+    /// The results that cannot be had without these contents: their own, and trees that name them.
+    fn results_without(
+        &self,
+        found: &[(Digest, BlobState)],
+    ) -> Result<BTreeMap<AssetKey, PartitionSet>, Error> {
+        let bad = found.iter().filter(|(_, state)| *state != BlobState::Sound);
+        let mut outputs: BTreeSet<Digest> = bad.map(|(digest, _)| *digest).collect();
+        if outputs.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        for digest in self.ledger.ask(Store::trees)? {
+            let tree = Output { kind: OutputKind::Tree, digest, size: 0, schema: None };
+            if self.ledger.lost(&tree).is_some() {
+                outputs.insert(digest);
+            }
+        }
+        let mut lost: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
+        for digest in outputs {
+            for (asset, parts) in self.ledger.ask(|store| store.results_with(&digest))? {
+                *lost.entry(asset).or_default() |= parts;
+            }
+        }
+        Ok(lost)
     }
 }
 
@@ -89,7 +147,7 @@ pub(super) fn check_after_power_cut(engine: &mut Engine) -> Result<(), Error> {
             found.push((digest, state));
         }
     }
-    engine.mark_blobs(&found)?;
+    engine.mark_all(&found)?;
     engine.ledger.store_mut(Store::mark_synced)?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::AssetKey;
+use crate::base::{AssetKey, PartitionKey};
 
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,12 @@ pub enum Error {
     Source { asset: AssetKey, problem: String },
     #[error("read `{}`", path.display())]
     Io {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("write `{}`", path.display())]
+    Write {
         path: PathBuf,
         #[source]
         source: std::io::Error,
@@ -31,10 +37,16 @@ pub enum Error {
     WorkerDied,
     #[error("no asset has a configured value `{name}`; `giornata show ASSET` lists them")]
     UnknownConfig { name: String },
-    #[error("`{asset}` has no result for {partition}; `giornata materialize` makes it")]
-    NoResult { asset: AssetKey, partition: String },
+    #[error("`{asset}` has no result{}; `giornata materialize` makes it", of(partition))]
+    NoResult { asset: AssetKey, partition: PartitionKey },
+    #[error("the content {} of a result of `{asset}` is gone from the store; `giornata doctor` takes note of it, `giornata materialize {asset}` makes it again", digest.short())]
+    Lost { asset: AssetKey, digest: crate::base::Digest },
     #[error("`{asset}` is not an asset of this project")]
     UnknownAsset { asset: String },
     #[error("the store cannot be written to, so nothing can be run")]
     ReadOnly,
+}
+
+fn of(partition: &PartitionKey) -> String {
+    if partition.is_unpartitioned() { String::new() } else { format!(" for `{partition}`") }
 }

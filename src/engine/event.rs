@@ -82,7 +82,7 @@ pub struct Summary {
     pub restored: u64,
     pub cut_off: u64,
     pub blocked: u64,
-    /// Wanted and fresh from the start.
+    /// Wanted and fresh from the start, or made by another process meanwhile.
     pub fresh: u64,
     /// Left undone because the run was cancelled.
     pub cancelled: u64,

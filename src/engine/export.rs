@@ -13,6 +13,7 @@ use crate::base::{AssetKey, Output, OutputKind, PartitionIdx, PartitionKey, Part
 use crate::cas::stat::{self, StatEntry, StatKey};
 use crate::io::tree;
 use crate::plan::Plan;
+use crate::store::Store;
 
 /// An export that is not what the store has.
 pub(super) struct StaleExport {
@@ -131,10 +132,34 @@ impl Engine {
         Ok(())
     }
 
+    /// Refuses to replace a directory of the user's: one that is not empty and holds something else
+    /// than a tree of this store.
+    fn spare(&self, to: &Path) -> Result<(), Error> {
+        let io = |source| Error::Write { path: to.to_owned(), source };
+        let Ok(found) = std::fs::symlink_metadata(to) else { return Ok(()) };
+        let is_empty = || std::fs::read_dir(to).is_ok_and(|mut names| names.next().is_none());
+        if found.is_symlink() || found.is_dir() && is_empty() {
+            return Ok(());
+        }
+        // What cannot be a tree, such as a socket in it, is not ours either.
+        let tree = found.is_dir().then(|| tree::store(to, &mut super::blobs::Digester).ok());
+        let ours = match tree.flatten() {
+            Some(tree) => self.ledger.ask(Store::trees)?.contains(&tree.digest),
+            None => false,
+        };
+        if ours {
+            return Ok(());
+        }
+        let text = "something is there that giornata did not put there, or that was changed since; \
+                    move it away, or export to another path";
+        Err(io(std::io::Error::new(std::io::ErrorKind::AlreadyExists, text)))
+    }
+
     /// Writes one result to `path`; gives what the stat cache is to remember of it.
     fn export(&self, output: &Output, path: &Path) -> Result<Option<StatEntry>, Error> {
         let full = self.root.join(path);
         if output.kind == OutputKind::Tree {
+            self.spare(&full)?;
             self.write_tree(output, &full)?;
             return Ok(None);
         }
@@ -149,7 +174,7 @@ impl Engine {
 
     /// Writes the content of a file or table to `to`, whole or not at all.
     pub(super) fn write_file(&self, output: &Output, to: &Path) -> Result<(), Error> {
-        let io = |source| Error::Io { path: to.to_owned(), source };
+        let io = |source| Error::Write { path: to.to_owned(), source };
         let dir = to.parent().unwrap_or(&self.root);
         std::fs::create_dir_all(dir).map_err(io)?;
         match self.ledger.small(&output.digest)? {
@@ -168,7 +193,7 @@ impl Engine {
 
     /// Writes a directory to `to`, in place of what is there.
     pub(super) fn write_tree(&self, output: &Output, to: &Path) -> Result<(), Error> {
-        let io = |source| Error::Io { path: to.to_owned(), source };
+        let io = |source| Error::Write { path: to.to_owned(), source };
         let dir = to.parent().unwrap_or(&self.root);
         std::fs::create_dir_all(dir).map_err(io)?;
         let blobs = super::blobs::Source::new(self.cas.clone(), self.ledger.clone());

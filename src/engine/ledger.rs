@@ -199,8 +199,14 @@ impl Ledger {
 
     /// Whether another process has committed since.
     pub fn is_behind(&self) -> Result<bool, Error> {
-        let inner = self.lock();
-        Ok(inner.overtaken || inner.store.data_version()? != inner.data_version)
+        let mut inner = self.lock();
+        let data_version = inner.store.data_version()?;
+        if !inner.overtaken && data_version != inner.data_version {
+            // Others also write what is no record: claims, attempts, stats.
+            inner.overtaken = inner.store.rev()? != inner.rev;
+            inner.data_version = data_version;
+        }
+        Ok(inner.overtaken)
     }
 
     /// Moves to the newest state. Everything that was read before may be different now.
@@ -274,10 +280,9 @@ impl Ledger {
         self.lock().store.key_table(name)
     }
 
-    /// Whether the content of an output is there, as far as can be told without reading it.
-    pub fn has_content(&self, output: &Output) -> bool {
-        self.cas.contains(&output.digest, output.size)
-            || matches!(self.small(&output.digest), Ok(Some(_)))
+    /// The first content that is missing of what an output consists of.
+    pub fn lost(&self, output: &Output) -> Option<Digest> {
+        super::blobs::lost(&self.cas, self, output)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -367,16 +372,7 @@ impl Inner {
         if let Some(column) = self.columns.get(asset) {
             return Ok(column.clone());
         }
-        let rows = self.store.column(asset)?;
-        let column = Arc::new(Column::from_vectors(
-            rows.parts,
-            rows.changed_at,
-            rows.verified_at,
-            rows.step,
-            rows.key,
-            rows.version,
-            rows.flags,
-        ));
+        let column = Arc::new(self.store.column(asset)?);
         self.columns.insert(asset.clone(), column.clone());
         Ok(column)
     }
@@ -428,7 +424,7 @@ impl Records for Ledger {
     fn trace(&self, key: &Digest) -> Option<Trace> {
         let trace = self.lock().answer(|inner| inner.store.trace(key))?;
         let found = Trace { version: trace.version, output: trace.output };
-        self.has_content(&found.output).then_some(found)
+        self.lost(&found.output).is_none().then_some(found)
     }
 
     fn step_parts(&self, step: StepId) -> Option<Arc<StepParts>> {

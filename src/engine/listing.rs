@@ -12,6 +12,7 @@ use regex::Regex;
 
 use crate::base::PartitionKey;
 use crate::base::time::parse_date;
+use crate::cas::stat::StatKey;
 use crate::defs::{PartitionsDef, PathPattern, PatternPiece};
 
 /// The form of dates in keys where no windows are declared.
@@ -29,6 +30,9 @@ pub struct Listed {
 #[derive(Debug, Default)]
 pub struct Listing {
     pub files: Vec<Listed>,
+    /// Every directory that was read, as it was just before: while none of them changes, no file
+    /// comes or goes.
+    pub dirs: Vec<(String, StatKey)>,
     pub warnings: Vec<String>,
 }
 
@@ -57,8 +61,14 @@ fn walk(
     matcher: &Matcher,
     listing: &mut Listing,
 ) -> io::Result<()> {
-    let entries = match std::fs::read_dir(root.join(dir)) {
-        Ok(entries) => entries,
+    let full = root.join(dir);
+    let entries = match std::fs::metadata(&full)
+        .and_then(|meta| Ok((StatKey::of(&meta), std::fs::read_dir(&full)?)))
+    {
+        Ok((stat, entries)) => {
+            listing.dirs.push((dir.to_string_lossy().into_owned(), stat));
+            entries
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
@@ -234,7 +244,7 @@ mod tests {
         let pattern = PathPattern { text: text.collect(), pieces: pieces.to_vec() };
         let listing = list(dir.path(), &pattern, &PartitionsDef::Unpartitioned).unwrap();
         let lines: Vec<String> =
-            listing.files.iter().map(|f| format!("{} {}", f.key, f.path)).collect();
+            listing.files.iter().map(|f| format!("{:?} {}", f.key, f.path)).collect();
         expect.assert_eq(&lines.join("\n"));
     }
 
@@ -252,8 +262,8 @@ mod tests {
             &["in/20140704.csv", "in/20140701.csv", "in/notes.csv", "in/20140704.csv.tmp"],
             &[literal("in/"), capture("date", Some("%Y%m%d")), literal(".csv")],
             expect![[r#"
-                2014-07-01 in/20140701.csv
-                2014-07-04 in/20140704.csv"#]],
+                "2014-07-01" in/20140701.csv
+                "2014-07-04" in/20140704.csv"#]],
         );
     }
 
@@ -269,8 +279,8 @@ mod tests {
                 literal(".csv"),
             ],
             expect![[r#"
-                name=a|region=eu d/eu/a.csv
-                name=b|region=us d/us/b.csv"#]],
+                "name=a|region=eu" d/eu/a.csv
+                "name=b|region=us" d/us/b.csv"#]],
         );
     }
 
@@ -280,8 +290,8 @@ mod tests {
             &["d/a1.csv", "d/a2.csv", "d/b1.csv", "d/x/a1.csv"],
             &[literal("d/"), PatternPiece::Glob("a[12].csv".to_owned())],
             expect![[r#"
-                 d/a1.csv
-                 d/a2.csv"#]],
+                "" d/a1.csv
+                "" d/a2.csv"#]],
         );
     }
 
@@ -291,9 +301,9 @@ mod tests {
             &["d/x.csv", "d/a/x.csv", "d/a/b/x.csv", "e/x.csv"],
             &[literal("d/"), PatternPiece::Glob("**".to_owned()), literal("/x.csv")],
             expect![[r#"
-                 d/a/b/x.csv
-                 d/a/x.csv
-                 d/x.csv"#]],
+                "" d/a/b/x.csv
+                "" d/a/x.csv
+                "" d/x.csv"#]],
         );
     }
 

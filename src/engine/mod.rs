@@ -26,3 +26,4 @@ pub use error::Error;
 pub use event::{RunEvent, Summary};
 pub use open::{Access, Engine, Options, SetValue, Work};
 pub use report::{AssetStatus, Problem, ResultInfo, RunOptions, State, Value};
+pub use work::error_text;

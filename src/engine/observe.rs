@@ -7,19 +7,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Error;
 use super::ledger::Batch;
 use super::listing::{self, Listed};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
 use crate::base::{
     AssetKey, AssetRow, Column, Digest, Flags, Mark, MatRow, PartitionIdx, PartitionKey,
     PartitionSet, Rev,
 };
-use crate::cas::stat::{self, Observed, Slack, StatEntry};
+use crate::cas::stat::{self, Observed, Slack, StatEntry, StatKey};
 use crate::defs::{
-    Asset, Body, ColumnType, Domain, DynamicDef, PartitionsDef, PathPattern, SourceDef, SplitBy,
-    TableFormat,
+    Asset, Body, ColumnType, CommandBody, CommandLine, Domain, DynamicDef, PartitionsDef,
+    PathPattern, SourceDef, SplitBy, TableFormat,
 };
 use crate::io::{SplitFile, format_of};
 
@@ -36,6 +39,57 @@ pub struct SourceFile {
 pub struct SourceFiles {
     pub by_part: BTreeMap<PartitionIdx, Vec<SourceFile>>,
     pub split: Option<Arc<SplitSource>>,
+}
+
+/// The files of a source as of the last look; which partition each belongs to is found out when it is
+/// asked for the first time, since most looks find nothing changed.
+pub struct Files {
+    seen: Seen,
+    domain: Domain,
+    files: OnceLock<(SourceFiles, Vec<String>)>,
+    entries: OnceLock<HashMap<String, StatEntry>>,
+}
+
+impl Files {
+    pub fn new(seen: Seen, domain: Domain) -> Files {
+        Files { seen, domain, files: OnceLock::new(), entries: OnceLock::new() }
+    }
+
+    pub fn get(&self) -> &SourceFiles {
+        &self.found().0
+    }
+
+    /// A file as it was when it was looked at.
+    pub fn entry(&self, path: &str) -> Option<StatEntry> {
+        let entries = self.entries.get_or_init(|| {
+            let files = self.seen.memory.files.iter();
+            files.map(|file| (file.path.clone(), file.entry)).collect()
+        });
+        entries.get(path).copied()
+    }
+
+    /// Whether these are the files that were seen, in their places in this very domain.
+    pub fn is_of(&self, seen: &Seen, domain: &Domain) -> bool {
+        let same = Arc::ptr_eq(&self.seen.memory, &seen.memory);
+        (same || self.seen.memory == seen.memory) && self.domain == *domain
+    }
+
+    /// Files that belong to no partition. Asked for only where that is possible.
+    pub fn warnings(&self) -> Vec<String> {
+        match &self.seen.asset.partitions {
+            PartitionsDef::Dynamic(_) | PartitionsDef::Unpartitioned => Vec::new(),
+            PartitionsDef::TimeWindow(_) | PartitionsDef::Static(_) | PartitionsDef::Multi(_) => {
+                self.found().1.clone()
+            }
+        }
+    }
+
+    fn found(&self) -> &(SourceFiles, Vec<String>) {
+        self.files.get_or_init(|| {
+            let mut warnings = Vec::new();
+            (self.seen.source_files(&self.domain, &mut warnings), warnings)
+        })
+    }
 }
 
 /// The one file of a split source.
@@ -67,72 +121,236 @@ impl SplitSource {
 /// Everything that one look saw.
 pub struct Look {
     pub sources: Vec<Seen>,
-    /// Stats that are new.
+    /// Stats that are new, of files that steps name.
     pub stats: Vec<(PathBuf, StatEntry)>,
     /// Further files of assets.
     pub files: Vec<(AssetKey, Vec<(String, Digest)>)>,
+    /// How many files had to be read in order to know their digest.
+    pub hashed: u64,
     pub warnings: Vec<String>,
 }
 
 /// What was seen of one source.
 pub struct Seen {
     pub asset: Arc<Asset>,
-    /// Digest of the observation together with the declaration.
+    pub memory: Arc<Memory>,
+    /// Digest of all that decides which partitions have which version.
     pub shape: Digest,
-    files: Vec<(PartitionKey, SourceFile)>,
+    /// The memory is not the one that was remembered.
+    pub is_new: bool,
 }
 
 /// What [`look`] needs.
 pub struct Eyes<'a> {
     pub root: &'a Path,
     pub stats: &'a HashMap<PathBuf, StatEntry>,
+    /// What was remembered of each source.
+    pub memories: &'a HashMap<AssetKey, Arc<Memory>>,
     pub taken_ns: i64,
     pub slack: Slack,
 }
 
 /// Looks at the files of `assets`: of sources by their patterns, of others by what they name.
 pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
-    let mut warnings = Vec::new();
-    let mut wanted: Vec<(Arc<Asset>, Vec<Listed>)> = Vec::new();
+    let (sources, stats, files, warnings) = Default::default();
+    let mut look = Look { sources, stats, files, hashed: 0, warnings };
     for asset in assets {
-        let listed = match &asset.body {
+        match &asset.body {
             Body::Source(SourceDef::Files { pattern, .. }) => {
-                let found = listing::list(eyes.root, pattern, &asset.partitions);
-                let found = found
-                    .map_err(|source| Error::Io { path: eyes.root.join(&pattern.text), source })?;
-                warnings.extend(found.warnings);
-                found.files
+                look.source(eyes, asset, pattern)?;
             }
-            Body::Sql(_) | Body::Command(_) | Body::Function(_) => named_files(eyes.root, asset)?,
-        };
-        wanted.push((asset.clone(), listed));
-    }
-    let paths: BTreeSet<&str> = wanted
-        .iter()
-        .flat_map(|(_, listed)| listed.iter().map(|file| file.path.as_str()))
-        .collect();
-    let (digests, stats) = hash(eyes, &paths)?;
-    let mut look = Look { sources: Vec::new(), stats, files: Vec::new(), warnings };
-    for (asset, listed) in &wanted {
-        let asset = asset.clone();
-        let files = listed.iter().filter_map(|file| {
-            // A file that vanished between the listing and the look was not there.
-            let digest = *digests.get(file.path.as_str())?;
-            Some((file.key.clone(), SourceFile { path: file.path.clone(), digest }))
-        });
-        let files: Vec<_> = files.collect();
-        if asset.is_source() {
-            look.sources.push(Seen { shape: source_shape(&asset, &files), asset, files });
-        } else {
-            let named = files.into_iter().map(|(_, file)| (file.path, file.digest)).collect();
-            look.files.push((asset.key.clone(), named));
+            Body::Sql(_) | Body::Command(_) | Body::Function(_) => {
+                let mut paths = named_files(eyes.root, asset)?;
+                let named_count = paths.len();
+                // The script is code, whose digest is known; only its state is looked at here.
+                paths.extend(script(asset));
+                let known = |path: &String| eyes.stats.get(Path::new(path)).copied();
+                let seen = observe(eyes, &paths, |path| (path, known(path)))?;
+                look.hashed += seen.hashed;
+                let mut named = Vec::new();
+                for (i, (path, entry)) in paths.iter().zip(seen.entries).enumerate() {
+                    let Some(entry) = entry else { continue };
+                    if i < named_count {
+                        named.push((path.clone(), entry.digest));
+                    }
+                    if known(path) != Some(entry) {
+                        look.stats.push((PathBuf::from(path), entry));
+                    }
+                }
+                look.files.push((asset.key.clone(), named));
+            }
         }
     }
     Ok(look)
 }
 
+impl Look {
+    fn source(
+        &mut self,
+        eyes: &Eyes<'_>,
+        asset: &Arc<Asset>,
+        pattern: &PathPattern,
+    ) -> Result<(), Error> {
+        let about = Memory::about(asset);
+        let known = eyes.memories.get(&asset.key).filter(|memory| memory.about == about);
+        let (listed, dirs, warnings) = match known.filter(|memory| memory.dirs_stand(eyes)) {
+            Some(memory) => {
+                let listed =
+                    memory.files.iter().map(|f| (f.key.clone(), f.path.clone(), Some(f.entry)));
+                (listed.collect::<Vec<_>>(), memory.dirs.clone(), memory.warnings.clone())
+            }
+            None => {
+                let found = listing::list(eyes.root, pattern, &asset.partitions);
+                let found = found
+                    .map_err(|source| Error::Io { path: eyes.root.join(&pattern.text), source })?;
+                let before: HashMap<&str, StatEntry> = known
+                    .iter()
+                    .flat_map(|memory| memory.files.iter().map(|f| (f.path.as_str(), f.entry)))
+                    .collect();
+                let listed = found.files.into_iter().map(|Listed { key, path }| {
+                    let known = before.get(path.as_str()).copied();
+                    (key, path, known)
+                });
+                let dirs = found.dirs.into_iter().map(|(path, stat)| {
+                    // A directory has no digest; the rest of the entry says when it can be trusted.
+                    let entry = StatEntry { stat, digest: NO_DIGEST, taken_ns: eyes.taken_ns };
+                    (path, entry)
+                });
+                (listed.collect(), dirs.collect(), found.warnings)
+            }
+        };
+        self.warnings.extend(warnings.iter().cloned());
+        let seen = observe(eyes, &listed, |(_, path, known)| (path, *known))?;
+        self.hashed += seen.hashed;
+        let files = listed.into_iter().zip(seen.entries).filter_map(|((key, path, _), entry)| {
+            // What vanished between the listing and the look was not there.
+            Some(SeenFile { key, path, entry: entry? })
+        });
+        let files = files.collect();
+        let memory = Memory::new(about, dirs, files, warnings);
+        let (memory, is_new) = match known {
+            Some(known) if **known == memory => (known.clone(), false),
+            Some(_) | None => (Arc::new(memory), true),
+        };
+        let shape = memory.shape;
+        self.sources.push(Seen { asset: asset.clone(), memory, shape, is_new });
+        Ok(())
+    }
+}
+/// What stands in place of the digest of a directory.
+const NO_DIGEST: Digest = Digest::from_bytes([0; 32]);
+
+/// What is remembered of a source from look to look: its directories, its files, their digests.
+///
+/// It is stored as one value, so that looking at ten thousand files reads one row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Digest of the declaration that it is about.
+    about: Digest,
+    /// Digest of the declaration and of everything that was seen.
+    pub shape: Digest,
+    dirs: Vec<(String, StatEntry)>,
+    files: Vec<SeenFile>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SeenFile {
+    key: PartitionKey,
+    path: String,
+    entry: StatEntry,
+}
+
+impl SeenFile {
+    fn seen(&self) -> SourceFile {
+        let SeenFile { path, entry, .. } = self;
+        SourceFile { path: path.clone(), digest: entry.digest }
+    }
+}
+
+impl Memory {
+    /// Reads what `to_bytes` wrote; `None` if another version of the program wrote it.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Memory> {
+        postcard::from_bytes(bytes).ok()
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("there is nothing in it that cannot be written")
+    }
+
+    fn about(asset: &Asset) -> Digest {
+        let mut builder = Digest::builder("giornata 2026 source");
+        builder.part(asset.partitions.spec()).part(format!("{:?}", asset.body));
+        builder.finish()
+    }
+
+    fn new(
+        about: Digest,
+        dirs: Vec<(String, StatEntry)>,
+        files: Vec<SeenFile>,
+        warnings: Vec<String>,
+    ) -> Memory {
+        let mut builder = Digest::builder("giornata 2026 observation");
+        builder.digest(&about).number(files.len() as u64);
+        for file in &files {
+            builder.part(file.key.as_str()).part(&file.path).digest(&file.entry.digest);
+        }
+        Memory { about, shape: builder.finish(), dirs, files, warnings }
+    }
+
+    /// Whether no file can have come or gone: every directory is what it was, and was so for long
+    /// enough before it was read. A source without directories is one file.
+    fn dirs_stand(&self, eyes: &Eyes<'_>) -> bool {
+        !self.dirs.is_empty()
+            && self.dirs.iter().all(|(path, entry)| {
+                let now = std::fs::metadata(eyes.root.join(path));
+                now.is_ok_and(|now| stat::trusted(entry, &StatKey::of(&now), eyes.slack))
+            })
+    }
+}
+
+/// What [`observe`] saw.
+struct Observation {
+    /// In the order of the items; `None`: there is no such file.
+    entries: Vec<Option<StatEntry>>,
+    hashed: u64,
+}
+
+/// Says the digests of files. Those that the stat cache cannot vouch for are read, in parallel.
+fn observe<T: Sync>(
+    eyes: &Eyes<'_>,
+    items: &[T],
+    file: impl Fn(&T) -> (&String, Option<StatEntry>) + Sync,
+) -> Result<Observation, Error> {
+    let one = |item: &T| {
+        let (path, known) = file(item);
+        let full = eyes.root.join(path);
+        match stat::observe(&full, known.as_ref(), eyes.taken_ns, eyes.slack) {
+            Ok(seen) => Ok(Some(seen)),
+            Err(_) if !full.exists() => Ok(None),
+            Err(source) => Err(Error::Look { path: full, source }),
+        }
+    };
+    let seen: Vec<Option<Observed>> = items.par_iter().map(one).collect::<Result<_, _>>()?;
+    let was_hashed = |seen: &&Option<Observed>| matches!(seen, Some(Observed::Hashed(_)));
+    Ok(Observation {
+        hashed: seen.iter().filter(was_hashed).count() as u64,
+        entries: seen.into_iter().map(|seen| seen.map(|seen| *seen.entry())).collect(),
+    })
+}
+
+/// The file that a step executes.
+pub fn script(asset: &Asset) -> Option<String> {
+    match &asset.body {
+        Body::Command(CommandBody { line: CommandLine::Script { path, .. }, .. }) => {
+            path.to_str().map(str::to_owned)
+        }
+        Body::Command(_) | Body::Source(_) | Body::Sql(_) | Body::Function(_) => None,
+    }
+}
+
 /// Files that a step names: on its command line, and by its `inputs`.
-fn named_files(root: &Path, asset: &Asset) -> Result<Vec<Listed>, Error> {
+fn named_files(root: &Path, asset: &Asset) -> Result<Vec<String>, Error> {
     let mut paths = BTreeSet::new();
     if let Body::Command(command) = &asset.body {
         paths.extend(command.named_files.iter().filter_map(|p| p.to_str()).map(str::to_owned));
@@ -144,46 +362,7 @@ fn named_files(root: &Path, asset: &Asset) -> Result<Vec<Listed>, Error> {
         let found = found.map_err(|source| Error::Io { path: root.join(glob), source })?;
         paths.extend(found.files.into_iter().map(|file| file.path));
     }
-    let key = PartitionKey::unpartitioned();
-    Ok(paths.into_iter().map(|path| Listed { key: key.clone(), path }).collect())
-}
-
-type Digests<'a> = HashMap<&'a str, Digest>;
-
-fn hash<'a>(
-    eyes: &Eyes<'_>,
-    paths: &BTreeSet<&'a str>,
-) -> Result<(Digests<'a>, Vec<(PathBuf, StatEntry)>), Error> {
-    let files: Vec<(PathBuf, Option<StatEntry>)> = paths
-        .iter()
-        .map(|path| (eyes.root.join(path), eyes.stats.get(Path::new(path)).copied()))
-        .collect();
-    let observed = stat::observe_all(&files, eyes.taken_ns, eyes.slack);
-    let (mut digests, mut stats) = (HashMap::new(), Vec::new());
-    for ((path, observed), (full, _)) in paths.iter().zip(observed).zip(&files) {
-        match observed {
-            Ok(Observed::Unchanged(entry)) => {
-                digests.insert(*path, entry.digest);
-            }
-            Ok(Observed::Hashed(entry)) => {
-                digests.insert(*path, entry.digest);
-                stats.push((PathBuf::from(path), entry));
-            }
-            Err(_) if !full.exists() => {}
-            Err(error) => return Err(Error::Look { path: full.clone(), source: error }),
-        }
-    }
-    Ok((digests, stats))
-}
-
-fn source_shape(asset: &Asset, files: &[(PartitionKey, SourceFile)]) -> Digest {
-    let mut builder = Digest::builder("giornata 2026 observation");
-    builder.part(asset.partitions.spec()).part(format!("{:?}", asset.body));
-    builder.number(files.len() as u64);
-    for (key, file) in files {
-        builder.part(key.as_str()).part(&file.path).digest(&file.digest);
-    }
-    builder.finish()
+    Ok(paths.into_iter().collect())
 }
 
 impl Seen {
@@ -201,9 +380,9 @@ impl Seen {
         let Body::Source(SourceDef::Files { split_by: Some(by), .. }) = &self.asset.body else {
             return None;
         };
-        let (_, file) = self.files.first()?;
+        let file = self.memory.files.first()?;
         Some(SplitSource {
-            file: file.clone(),
+            file: file.seen(),
             format: format_of(Path::new(&file.path)).unwrap_or(TableFormat::Csv),
             by: by.clone(),
             key_format: listing::date_key(&self.asset.partitions).to_owned(),
@@ -217,9 +396,9 @@ impl Seen {
         }
         let mut by_part: BTreeMap<PartitionIdx, Vec<SourceFile>> = BTreeMap::new();
         let mut strangers = Vec::new();
-        for (key, file) in &self.files {
-            match domain.index(key.as_str()) {
-                Some(part) => by_part.entry(part).or_default().push(file.clone()),
+        for file in &self.memory.files {
+            match domain.index(file.key.as_str()) {
+                Some(part) => by_part.entry(part).or_default().push(file.seen()),
                 None => strangers.push(file.path.as_str()),
             }
         }
@@ -258,8 +437,8 @@ impl Seen {
             return Ok(cut.keys().map(version).collect());
         }
         let mut by_key: BTreeMap<PartitionKey, Vec<(&str, Digest)>> = BTreeMap::new();
-        for (key, file) in &self.files {
-            by_key.entry(key.clone()).or_default().push((&file.path, file.digest));
+        for SeenFile { key, path, entry } in &self.memory.files {
+            by_key.entry(key.clone()).or_default().push((path, entry.digest));
         }
         let version = |(key, mut files): (PartitionKey, Vec<(&str, Digest)>)| {
             if let [(name, _)] = &mut files[..] {
@@ -281,9 +460,13 @@ pub fn extension(path: &str) -> &str {
 /// digests with what a step sees of the name.
 pub fn version(files: &[(&str, Digest)], columns: &BTreeMap<String, ColumnType>) -> Digest {
     let mut builder = Digest::builder("giornata 2026 source version");
-    builder.number(files.len() as u64);
-    for (name, digest) in files {
-        builder.part(name).digest(digest);
+    if let [(name, digest)] = files {
+        builder.part(name).number(1).digest(digest);
+    } else {
+        builder.number(files.len() as u64);
+        for (name, digest) in files {
+            builder.part(name).digest(digest);
+        }
     }
     for (name, kind) in columns {
         builder.part(name).part(format!("{kind:?}"));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::Error;
 use super::ledger::Ledger;
-use super::observe::{self, Eyes, Known, Look, SourceFiles};
+use super::observe::{self, Eyes, Files, Known, Look, Memory};
 use crate::base::{AssetKey, Clock, Digest, PartitionKey};
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
@@ -61,7 +61,9 @@ pub struct Engine {
     pub(super) slack: Slack,
     pub(super) stats: HashMap<PathBuf, StatEntry>,
     /// The files of sources as of the last look.
-    pub(super) sources: HashMap<AssetKey, Arc<SourceFiles>>,
+    pub(super) sources: HashMap<AssetKey, Arc<Files>>,
+    /// What is remembered of sources.
+    memories: HashMap<AssetKey, Arc<Memory>>,
     /// Split files by the digest of the whole.
     pub(super) splits: Mutex<HashMap<Digest, Arc<SplitFile>>>,
     pub(super) files_hashed: u64,
@@ -104,6 +106,7 @@ impl Engine {
             cas,
             ledger,
             sources: HashMap::new(),
+            memories: HashMap::new(),
             splits: Mutex::default(),
             files_hashed: 0,
         };
@@ -170,9 +173,11 @@ impl Engine {
             if self.ledger.is_behind()? {
                 self.catch_up()?;
             }
+            self.remember(&assets)?;
             let eyes = Eyes {
                 root: &self.root,
                 stats: &self.stats,
+                memories: &self.memories,
                 taken_ns: self.fs_clock.now_ns(),
                 slack: self.slack,
             };
@@ -196,24 +201,39 @@ impl Engine {
     fn reload(&mut self) -> Result<(), Error> {
         self.ledger.catch_up()?;
         self.stats = self.ledger.ask(Store::stats)?;
+        self.memories.clear();
         for key in self.project.assets.keys() {
             self.planner.touch(key);
         }
         self.load_tables()
     }
 
+    /// Fetches what was remembered of sources that were not looked at yet.
+    fn remember(&mut self, assets: &[Arc<Asset>]) -> Result<(), Error> {
+        for asset in assets.iter().filter(|asset| asset.is_source()) {
+            if !self.memories.contains_key(&asset.key) {
+                let bytes = self.ledger.ask(|store| store.memory(&asset.key))?;
+                if let Some(memory) = bytes.and_then(|bytes| Memory::from_bytes(&bytes)) {
+                    self.memories.insert(asset.key.clone(), Arc::new(memory));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Records what a look saw; `None` if another process has written meanwhile.
     fn take_in(&mut self, look: Look) -> Result<Option<Vec<String>>, Error> {
-        let Look { mut sources, stats, files, mut warnings } = look;
+        let Look { mut sources, stats, files, hashed, mut warnings } = look;
         for seen in &mut sources {
             seen.within(self.planner.domain(&seen.asset.key));
         }
-        self.files_hashed += stats.len() as u64;
+        self.files_hashed += hashed;
         let changed: Vec<_> = sources
             .iter()
             .filter(|seen| self.ledger.row(&seen.asset.key).shape != Some(seen.shape))
             .collect();
-        if !changed.is_empty() || !stats.is_empty() {
+        let news: Vec<_> = sources.iter().filter(|seen| seen.is_new).collect();
+        if !changed.is_empty() || !news.is_empty() || !stats.is_empty() {
             let mut found = Vec::new();
             for seen in &changed {
                 let key = &seen.asset.key;
@@ -222,6 +242,9 @@ impl Engine {
             }
             let written = self.ledger.write_if_current(|batch| {
                 batch.tx().put_stats(&stats)?;
+                for seen in &news {
+                    batch.tx().put_memory(&seen.asset.key, &seen.memory.to_bytes())?;
+                }
                 for (seen, known, versions) in &found {
                     let domain = self.planner.domain(&seen.asset.key);
                     observe::record(batch, known, seen, domain, versions)?;
@@ -241,9 +264,16 @@ impl Engine {
         for key in moved {
             self.planner.touch(&key);
         }
-        for seen in &sources {
-            let files = seen.source_files(self.planner.domain(&seen.asset.key), &mut warnings);
-            self.sources.insert(seen.asset.key.clone(), Arc::new(files));
+        for seen in sources {
+            let key = seen.asset.key.clone();
+            let domain = self.planner.domain(&key);
+            let known = self.sources.get(&key);
+            if known.is_none_or(|known| !known.is_of(&seen, domain)) {
+                self.memories.insert(key.clone(), seen.memory.clone());
+                let files = Files::new(seen, domain.clone());
+                self.sources.insert(key.clone(), Arc::new(files));
+            }
+            warnings.extend(self.sources[&key].warnings());
         }
         for (key, files) in files {
             self.planner.set_files(&key, files);

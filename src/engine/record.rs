@@ -84,7 +84,7 @@ pub(super) fn results(
             Err(failure) => {
                 any_failed = true;
                 summary.failed += 1;
-                failed(engine, &landed, &failure.to_string(), events);
+                failed(engine, &landed, &reason(failure, &landed.outcome), events);
                 run.fail(engine, schedule, place, &parts, summary, events);
             }
         }
@@ -115,7 +115,7 @@ fn one(
         }
         Err(Failure::Cancelled) => (Ended::Cancelled, String::new()),
         Err(failure) => {
-            let reason = failure.to_string();
+            let reason = reason(failure, outcome);
             let (key, run) = (*key, run.id);
             let failure = FailureRow { part: *part, key, run, reason: reason.clone() };
             batch.put_failure(asset, failure)?;
@@ -130,6 +130,7 @@ fn one(
         log: log.as_deref(),
     };
     batch.tx().finish_attempt(run.id, asset, *part, 1, &end)?;
+    batch.tx().release(asset, *part, run.owner())?;
     Ok(changed)
 }
 
@@ -194,6 +195,14 @@ fn intern_steps<'a>(
         }
     }
     Ok(steps)
+}
+
+/// The sentence of a failure, and how often it was tried.
+fn reason(failure: &Failure, outcome: &Outcome) -> String {
+    match outcome.attempt {
+        0 | 1 => failure.to_string(),
+        attempts => format!("{failure} (the last of {attempts} attempts)"),
+    }
 }
 
 fn succeeded(engine: &Engine, landed: &Landed, changed: bool, events: OnEvent<'_>) {

@@ -1,7 +1,7 @@
 //! What the engine tells about assets and results: states, values, paths.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -17,6 +17,7 @@ use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
 use crate::defs::{Body, CommandLine, OutputDef, TableFormat};
 use crate::exec::{Content, Part, Step};
 use crate::plan::{Plan, ReasonCode, Records, Request, Why};
+use crate::store::Attempt;
 
 /// The states in which a partition can be, in the order in which they win: each partition is in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -85,12 +86,16 @@ pub struct RunOptions {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultInfo {
     pub output: Option<Output>,
+    /// The run that made or restored it.
     pub run: Option<RunId>,
+    /// When it was made; `None` if it was restored.
     pub made_at: Option<DateTime<Utc>>,
     pub duration_ms: Option<u64>,
+    /// Of the failed attempt, else of the one that made the result.
     pub log: Option<PathBuf>,
     /// Why the last attempt failed, if it did.
     pub failure: Option<String>,
+    pub failed_at: Option<DateTime<Utc>>,
 }
 
 /// The value of a partition.
@@ -188,16 +193,23 @@ impl Engine {
     pub fn result(&self, asset: &AssetKey, part: PartitionIdx) -> Result<ResultInfo, Error> {
         let output = self.ledger.output(asset, part)?;
         let row = self.ledger.ask(|store| store.row(asset, part))?;
-        let attempt = self.ledger.ask(|store| store.last_attempt(asset, part))?;
+        let run = row.and_then(|row| row.run).filter(|_| output.is_some());
         let failure = self.ledger.failure(asset, part).map(|failure| failure.reason);
         self.ledger.check()?;
-        let time = |ms: i64| DateTime::from_timestamp_millis(ms);
+        let last = self.ledger.ask(|store| store.last_attempt(asset, part))?;
+        let failed = last.filter(|_| failure.is_some());
+        let made = match run {
+            Some(run) => self.ledger.ask(|store| store.attempt_of(run, asset, part))?,
+            None => None,
+        };
+        let time = |attempt: &Attempt| DateTime::from_timestamp_millis(attempt.started_ms);
         Ok(ResultInfo {
             output,
-            run: row.and_then(|row| row.run),
-            made_at: attempt.as_ref().and_then(|attempt| time(attempt.started_ms)),
-            duration_ms: attempt.as_ref().and_then(|attempt| attempt.duration_ms),
-            log: attempt.and_then(|attempt| attempt.log).map(PathBuf::from),
+            run,
+            made_at: made.as_ref().and_then(time),
+            duration_ms: made.as_ref().and_then(|made| made.duration_ms),
+            failed_at: failed.as_ref().and_then(time),
+            log: failed.or(made).and_then(|attempt| attempt.log).map(PathBuf::from),
             failure,
         })
     }
@@ -212,11 +224,16 @@ impl Engine {
             // A source of several files: the directory in which they all are.
             return Ok(Value::Directory(self.root.clone()));
         }
-        let part = parts.pop().ok_or_else(|| Error::NoResult {
-            asset: asset.clone(),
-            partition: if key.is_unpartitioned() { "it".into() } else { format!("`{key}`") },
-        })?;
+        let part =
+            parts.pop().ok_or_else(|| Error::NoResult { asset: asset.clone(), partition: key })?;
         self.part_value(part)
+    }
+
+    /// The value of a partition as a step that reads it is given it: one part, several for a source of
+    /// several files, none if there is no data.
+    pub fn parts(&self, asset: &AssetKey, part: PartitionIdx) -> Result<Vec<Part>, Error> {
+        let key = partition_of(self, asset, part);
+        self.parts_of(&self.project.assets[asset], part, &key)
     }
 
     fn part_value(&self, part: Part) -> Result<Value, Error> {
@@ -258,7 +275,7 @@ impl Engine {
         }
         if let Body::Source(_) = &def.body
             && let Some(files) = self.sources.get(asset)
-            && let Some([file]) = files.by_part.get(&part).map(Vec::as_slice)
+            && let Some([file]) = files.get().by_part.get(&part).map(Vec::as_slice)
         {
             return Ok(self.root.join(&file.path));
         }
@@ -313,15 +330,20 @@ impl Engine {
     /// The files that a step reads in their place, as they were when they were looked at.
     pub(super) fn guards(&self, step: &Step) -> Vec<(PathBuf, StatEntry)> {
         let mut guards = Vec::new();
-        let inputs = step.inputs.iter().flat_map(|input| &input.parts);
-        let read = inputs.filter_map(|part| match &part.content {
-            // A file outside of the project goes by its whole path.
-            Content::File(path) => Some(path.strip_prefix(&self.root).unwrap_or(path).to_owned()),
-            Content::Inline(_) | Content::Blob(_) | Content::Tree { .. } => None,
-        });
-        let named = self.planner.files(&step.asset.key).iter().map(|(path, _)| path.into());
-        for path in read.chain(named) {
-            if let Some(entry) = self.stats.get(&path) {
+        for input in &step.inputs {
+            let Some(files) = self.sources.get(&input.name) else { continue };
+            for part in &input.parts {
+                if let Content::File(path) = &part.content {
+                    // A file outside of the project goes by its whole path.
+                    let name = path.strip_prefix(&self.root).unwrap_or(path).to_str();
+                    let entry = name.and_then(|name| files.entry(name));
+                    guards.extend(entry.map(|entry| (path.clone(), entry)));
+                }
+            }
+        }
+        let named = self.planner.files(&step.asset.key).iter().map(|(path, _)| path.clone());
+        for path in named.chain(super::observe::script(&step.asset)) {
+            if let Some(entry) = self.stats.get(Path::new(&path)) {
                 guards.push((self.root.join(&path), *entry));
             }
         }

@@ -5,25 +5,33 @@
 //! once. A step is started only while memory holds the newest revision; if another process has
 //! written, what runs is finished, everything is read anew, and the rest is planned again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::Error;
 use super::event::{RunEvent, Summary};
+use super::ledger::Batch;
 use super::open::{Access, Engine};
 use super::report::RunOptions;
 use super::schedule::{Job, Link, Place, Schedule};
 use super::work::{self, Done, Order};
 use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
 use crate::cas::stat::{self, Slack, StatEntry, StatKey};
-use crate::exec::{Control, Lifeline, Retrying, Worker};
+use crate::exec::{Control, Lifeline, Retrying, Step, Worker};
 use crate::plan::{Decision, Plan, PlanAsset, ReasonCode, Request, Trace};
 use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
-const REPLANS_MAX: u32 = 1_000;
+const REPLANS_MAX: u32 = 10_000_000;
+
+/// How often a run whose work is done looks again whether others have undone some of it.
+const SECOND_LOOKS_MAX: u32 = 2;
+
+/// How long to wait before looking again at what another process is making.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Verified and restored results that are recorded in one transaction at the most.
 const BATCH_MAX: usize = 1_000;
@@ -67,6 +75,7 @@ impl Engine {
             if opened && run.drive(self, &plan, &mut summary, events)? == Drive::Finished {
                 break;
             }
+            run.replanned = true;
             self.look_again(&targets)?;
             plan = self.plan(request)?;
             // What was forced and has run is not forced again.
@@ -78,6 +87,12 @@ impl Engine {
         }
         run.finish(self, &plan, &mut summary, events)?;
         Ok(summary)
+    }
+
+    /// How many partitions a plan is about; sources are not made, so they are not counted.
+    fn wanted(&self, plan: &Plan) -> u64 {
+        let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
+        made.map(|part| part.wanted.len()).sum()
     }
 }
 
@@ -104,7 +119,7 @@ fn started(run: Option<RunId>, plan: &Plan, fresh: u64) -> RunEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Drive {
     Finished,
-    /// Another process has written: the rest has to be planned again.
+    /// Another process has written, or content is gone: the rest has to be planned again.
     Overtaken,
 }
 
@@ -115,6 +130,12 @@ struct Flight {
     snapshot: Rev,
     /// Files that the step reads in their place, as they were.
     guards: Vec<(PathBuf, StatEntry)>,
+}
+
+/// A step that is ready to go.
+struct Launch {
+    flight: Flight,
+    step: Step,
 }
 
 /// One (asset, partition) that a step makes.
@@ -140,8 +161,10 @@ pub(super) struct Run {
     threads: Vec<std::thread::JoinHandle<()>>,
     flights: HashMap<u64, Flight>,
     flights_started: u64,
-    /// Attempts that were started and are not recorded yet.
-    starts: Vec<(AssetKey, PartitionIdx, i64)>,
+    /// Steps that are ready to go, as soon as they are claimed.
+    launches: Vec<Launch>,
+    /// Owners of partitions that this run needs and others are making.
+    awaited: BTreeSet<String>,
     /// Failed in this run, or waiting for such: not tried again when the rest is planned anew.
     given_up: BTreeMap<AssetKey, PartitionSet>,
     /// Started because that was asked for, whatever their state.
@@ -149,6 +172,12 @@ pub(super) struct Run {
     /// Told to lack an input.
     blocked: BTreeMap<AssetKey, PartitionSet>,
     stopped: bool,
+    second_looks: u32,
+    /// The content of an input was found to be gone: the rest has to be planned again.
+    lost: bool,
+    /// How many partitions the first plan was about.
+    wanted: u64,
+    replanned: bool,
 }
 
 impl Run {
@@ -189,12 +218,22 @@ impl Run {
             threads,
             flights: HashMap::new(),
             flights_started: 0,
-            starts: Vec::new(),
+            launches: Vec::new(),
+            awaited: BTreeSet::new(),
             given_up: BTreeMap::new(),
             forced: BTreeMap::new(),
             blocked: BTreeMap::new(),
             stopped: false,
+            second_looks: 0,
+            lost: false,
+            wanted: engine.wanted(plan),
+            replanned: false,
         })
+    }
+
+    /// Who makes this run's partitions.
+    pub fn owner(&self) -> &str {
+        self.owner.id()
     }
 
     /// Works until nothing is left to do or another process has written.
@@ -215,13 +254,20 @@ impl Run {
             self.stopped |= self.control.is_cancelled();
             if !overtaken && !self.stopped {
                 let started = self.start_ready(engine, &parts, &mut schedule, summary, events)?;
-                overtaken = started == Drive::Overtaken;
+                overtaken = started == Drive::Overtaken || std::mem::take(&mut self.lost);
             }
             if self.flights.is_empty() {
-                let finished = !overtaken || self.stopped || schedule.is_done();
+                if !overtaken && !self.stopped && !self.awaited.is_empty() {
+                    overtaken = self.await_others(engine)?;
+                    continue;
+                }
+                self.awaited.clear();
+                // Two processes with different definitions could go on for ever undoing each other's work.
+                let settled = schedule.is_done() && self.second_looks == SECOND_LOOKS_MAX;
+                self.second_looks += u32::from(schedule.is_done());
+                let finished = !overtaken || self.stopped || settled;
                 return Ok(if finished { Drive::Finished } else { Drive::Overtaken });
             }
-            self.record_starts(engine)?;
             let first = self.done.recv().expect("workers live as long as there are flights");
             let mut done = vec![first];
             done.extend(self.done.try_iter());
@@ -283,7 +329,10 @@ impl Run {
         let mut settled = Settled::default();
         loop {
             // Twice as many as can run, so that no worker waits for the recording of results.
-            while self.flights.len() < self.jobs * 2 && settled.len() < BATCH_MAX {
+            while self.flights.len() + self.launches.len() < self.jobs * 2
+                && settled.len() < BATCH_MAX
+                && !self.lost
+            {
                 let Some((place, part)) = schedule.next() else { break };
                 let asset = schedule.asset(place).clone();
                 let plan = parts[&asset];
@@ -299,13 +348,14 @@ impl Run {
                         let started =
                             self.start(engine, plan, place, part, key, schedule, summary, events)?;
                         if started == Drive::Overtaken {
+                            self.launches.clear();
                             return Ok(Drive::Overtaken);
                         }
                     }
                     Decision::Lost => self.give_up(engine, schedule, place, part, summary, events),
                 }
             }
-            if engine.ledger.is_behind()? {
+            if self.launch(engine, events)? == Drive::Overtaken || engine.ledger.is_behind()? {
                 return Ok(Drive::Overtaken);
             }
             if settled.len() == 0 {
@@ -369,11 +419,18 @@ impl Run {
     ) -> Result<Drive, Error> {
         let def = engine.planner.def(&plan.asset).clone();
         let step = engine.step(&def, part, self.id, &self.staging);
-        if engine.ledger.is_behind()? {
+        // Two states show at the launch, which is for the newest one only; as an error they show now.
+        if step.is_err() && engine.ledger.is_behind()? {
             return Ok(Drive::Overtaken);
         }
         let step = match step {
             Ok(step) => step,
+            Err(Error::Lost { digest, .. }) => {
+                // What another process has written meanwhile is a reason to plan anew as well.
+                engine.mark_lost(digest)?;
+                self.lost = true;
+                return Ok(Drive::Overtaken);
+            }
             Err(error) => {
                 // What it reads cannot be had: its own failure, not the run's.
                 let reason = work::error_text(&error);
@@ -383,11 +440,7 @@ impl Run {
             }
         };
         let forced = plan.forced.contains(part);
-        if forced {
-            self.forced.entry(plan.asset.clone()).or_default().insert(part);
-        }
         let guards = engine.guards(&step);
-        let partition = step.partition.clone();
         let target = Target {
             place,
             asset: plan.asset.clone(),
@@ -396,38 +449,90 @@ impl Run {
             forced,
             reasons: plan.reasons(part),
         };
-        self.flights_started += 1;
-        let flight = self.flights_started;
         let (targets, snapshot) = (vec![target], engine.ledger.rev());
-        self.flights.insert(flight, Flight { targets, snapshot, guards });
-        self.starts.push((plan.asset.clone(), part, engine.clock.now().timestamp_millis()));
-        events(engine, RunEvent::StepStarted { asset: plan.asset.clone(), partition, attempt: 1 });
-        let orders = self.orders.as_ref().expect("orders are taken until the run is finished");
-        orders
-            .send(Order { flight, makes: 1, step })
-            .expect("workers live until the run is finished");
+        self.launches.push(Launch { flight: Flight { targets, snapshot, guards }, step });
         Ok(Drive::Finished)
     }
 
-    /// Says in the store which attempts have started, before anything waits for them.
-    fn record_starts(&mut self, engine: &Engine) -> Result<(), Error> {
-        let starts = std::mem::take(&mut self.starts);
-        if starts.is_empty() {
-            return Ok(());
+    /// Claims what is ready to go, says in the store that it has started, and hands it to the workers.
+    /// What somebody else has claimed is left to them.
+    fn launch(&mut self, engine: &Engine, events: OnEvent<'_>) -> Result<Drive, Error> {
+        let launches = std::mem::take(&mut self.launches);
+        if launches.is_empty() {
+            return Ok(Drive::Finished);
         }
-        engine.ledger.write(|batch| {
-            for (asset, part, started_ms) in &starts {
-                let (part, started_ms) = (*part, *started_ms);
-                batch.tx().start_attempt(&NewAttempt {
-                    run: self.id,
-                    asset,
-                    part,
-                    attempt: 1,
-                    started_ms,
-                })?;
+        let started_ms = engine.clock.now().timestamp_millis();
+        let owners = engine.ledger.write_if_current(|batch| {
+            let mut owners = Vec::with_capacity(launches.len());
+            for launch in &launches {
+                owners.push(self.claim(batch, &launch.flight.targets, started_ms)?);
             }
-            Ok(())
-        })
+            Ok::<_, Error>(owners)
+        })?;
+        let Some(owners) = owners else { return Ok(Drive::Overtaken) };
+        for (Launch { flight, step }, owner) in launches.into_iter().zip(owners) {
+            match owner {
+                Some(owner) => {
+                    self.awaited.insert(owner);
+                }
+                None => self.send(engine, flight, step, events),
+            }
+        }
+        Ok(Drive::Finished)
+    }
+
+    /// Claims all targets of a step or none; gives the owner of one that somebody else is making.
+    fn claim(
+        &self,
+        batch: &mut Batch<'_>,
+        targets: &[Target],
+        started_ms: i64,
+    ) -> Result<Option<String>, Error> {
+        for (i, target) in targets.iter().enumerate() {
+            if let Some(other) = batch.tx().claim(&target.asset, target.part, self.owner.id())? {
+                for claimed in &targets[..i] {
+                    batch.tx().release(&claimed.asset, claimed.part, self.owner.id())?;
+                }
+                return Ok(Some(other));
+            }
+        }
+        for Target { asset, part, .. } in targets {
+            let attempt = NewAttempt { run: self.id, asset, part: *part, attempt: 1, started_ms };
+            batch.tx().start_attempt(&attempt)?;
+        }
+        Ok(None)
+    }
+
+    fn send(&mut self, engine: &Engine, flight: Flight, step: Step, events: OnEvent<'_>) {
+        for target in &flight.targets {
+            let (asset, partition) = (target.asset.clone(), step.partition.clone());
+            events(engine, RunEvent::StepStarted { asset, partition, attempt: 1 });
+            if target.forced {
+                self.forced.entry(target.asset.clone()).or_default().insert(target.part);
+            }
+        }
+        self.flights_started += 1;
+        let (number, makes) = (self.flights_started, flight.targets.len());
+        self.flights.insert(number, flight);
+        let orders = self.orders.as_ref().expect("orders are taken until the run is finished");
+        orders
+            .send(Order { flight: number, makes, step })
+            .expect("workers live until the run is finished");
+    }
+
+    /// Waits until another process has recorded something, or one that makes what is needed has died.
+    /// Says whether the rest has to be planned again.
+    fn await_others(&mut self, engine: &Engine) -> Result<bool, Error> {
+        self.control.wait(LOOK_AGAIN);
+        if engine.ledger.is_behind()? {
+            return Ok(true);
+        }
+        for owner in &self.awaited {
+            if !engine.ledger.ask(|store| store.is_alive_elsewhere(owner))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn record(
@@ -473,6 +578,11 @@ impl Run {
         if self.stopped {
             summary.cancelled = wanted.saturating_sub(handled + summary.blocked);
         }
+        if self.replanned {
+            // What other processes have made meanwhile is fresh as well.
+            let others = handled + summary.blocked + summary.cancelled;
+            summary.fresh = self.wanted.saturating_sub(others);
+        }
         for asset in &plan.assets {
             engine.planner.touch(&asset.asset);
         }
@@ -483,9 +593,10 @@ impl Run {
             (false, false) => RunState::Failure,
         };
         let now = engine.clock.now().timestamp_millis();
-        engine
-            .ledger
-            .store_mut(|store| store.finish_run(self.id, state, now, &summary.counts()))?;
+        engine.ledger.write(|batch| {
+            batch.tx().release_all(self.owner.id())?;
+            batch.tx().finish_run(self.id, state, now, &summary.counts())
+        })?;
         // What is left is empty or unwanted; the next recovery would remove it too.
         let _ = std::fs::remove_dir_all(&self.staging);
         drop(self.owner);

@@ -210,8 +210,8 @@ impl Engine {
             let found = if usable { self.parts_of(upstream, member, &key)? } else { Vec::new() };
             match (found.is_empty(), edge.missing) {
                 (true, Missing::Error) => {
-                    let partition = format!("`{key}`");
-                    return Err(Error::NoResult { asset: edge.upstream.clone(), partition });
+                    let asset = edge.upstream.clone();
+                    return Err(Error::NoResult { asset, partition: key });
                 }
                 (true, Missing::Allow) | (false, _) => parts.extend(found),
             }
@@ -254,6 +254,9 @@ impl Engine {
             }
             (_, OutputKind::Tree) => (None, String::new()),
         };
+        if let Some(digest) = self.ledger.lost(&output) {
+            return Err(Error::Lost { asset: upstream.key.clone(), digest });
+        }
         let content = match (output.kind, self.ledger.small(&output.digest)?) {
             (OutputKind::Tree, _) => {
                 let blobs =
@@ -286,6 +289,7 @@ impl Engine {
         let SourceDef::Files { columns, .. } = source;
         let columns = Arc::new(columns.clone());
         let Some(files) = self.sources.get(&upstream.key) else { return Ok(Vec::new()) };
+        let files = files.get();
         if let Some(split) = &files.split {
             let cut = self.split_file(&upstream.key, split)?;
             let Some(bytes) = cut.part(key.as_str()) else { return Ok(Vec::new()) };

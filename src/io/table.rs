@@ -46,6 +46,57 @@ pub enum Value {
     Blob(Vec<u8>),
 }
 
+impl Value {
+    /// The number, of an integer too.
+    pub fn as_real(&self) -> Option<f64> {
+        match self {
+            Value::Integer(integer) => Some(*integer as f64),
+            Value::Real(real) => Some(*real),
+            Value::Null | Value::Text(_) | Value::Blob(_) => None,
+        }
+    }
+
+    /// The number, if it is an integer.
+    pub fn as_integer(&self) -> Option<i64> {
+        match self {
+            Value::Integer(integer) => Some(*integer),
+            Value::Null | Value::Real(_) | Value::Text(_) | Value::Blob(_) => None,
+        }
+    }
+
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            Value::Null | Value::Integer(_) | Value::Real(_) | Value::Blob(_) => None,
+        }
+    }
+}
+
+impl From<i64> for Value {
+    fn from(integer: i64) -> Value {
+        Value::Integer(integer)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(real: f64) -> Value {
+        Value::Real(real)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value::Text(text)
+    }
+}
+
 impl Table {
     /// A table without rows.
     pub fn with_columns<'a>(names: impl IntoIterator<Item = &'a str>) -> Table {
@@ -56,6 +107,19 @@ impl Table {
     /// The place of a column.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The value in a row, counted from 0, under a column.
+    ///
+    /// ```
+    /// use giornata::io::Table;
+    /// let mut table = Table::with_columns(["day", "rain"]);
+    /// table.rows.push(vec!["2014-07-01".into(), 0.5.into()]);
+    /// assert_eq!(table.cell(0, "rain").and_then(|cell| cell.as_real()), Some(0.5));
+    /// assert_eq!(table.cell(0, "snow"), None);
+    /// ```
+    pub fn cell(&self, row: usize, column: &str) -> Option<&Value> {
+        self.rows.get(row)?.get(self.column(column)?)
     }
 
     /// The schema that a writer records: a column has the kind that all its values share.

@@ -2,6 +2,7 @@
 //! taken for input.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 
 use super::asset::Draft;
 use super::diagnostic::{Diagnostic, Place};
@@ -35,6 +36,15 @@ pub(super) fn check(
             report(export.key, export.place.error(message).label("also here"));
         }
     }
+    let files: BTreeSet<&Path> =
+        drafts.values().map(|draft| draft.asset.origin.file.as_path()).collect();
+    for export in &exports {
+        if let Some(kept) = overwritten(export.path, &files) {
+            let message = format!("the export of `{}` would overwrite `{kept}`", export.key);
+            let diagnostic = export.place.error(message).label("this path is not free");
+            report(export.key, diagnostic.help("export to a directory of its own, such as `out`"));
+        }
+    }
     let readers: Vec<Reader<'_>> = drafts.values().flat_map(readers).collect();
     let downstream = downstream(needs);
     for export in &exports {
@@ -45,6 +55,19 @@ pub(super) fn check(
         }
     }
     broken
+}
+
+/// What nobody wants to be replaced by a result, besides the files with definitions.
+const KEPT: &[&str] = &["giornata.toml", ".env", ".git", ".giornata"];
+
+/// What would be lost if a result were put at `path`: something there, below it, or that it is in.
+fn overwritten(path: &str, files: &BTreeSet<&Path>) -> Option<String> {
+    let path: PathBuf =
+        Path::new(path).components().skip_while(|c| *c == Component::CurDir).collect();
+    let kept = KEPT.iter().map(Path::new);
+    let within = kept.clone().find(|kept| path.starts_with(kept));
+    let around = kept.chain(files.iter().copied()).find(|kept| kept.starts_with(&path));
+    within.or(around).map(|kept| kept.display().to_string())
 }
 
 struct Export<'a> {

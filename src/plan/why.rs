@@ -9,7 +9,7 @@ use super::planner::Planner;
 use super::reason::{ReasonCode, step_changes};
 use super::{Edge, Freshness};
 use crate::base::{AssetKey, Flags, Mark, PartitionIdx, PartitionKey, PartitionSet};
-use crate::defs::Missing;
+use crate::defs::{Domain, Missing};
 
 /// How many causes of one kind are explained in full.
 const LISTED_MAX: usize = 5;
@@ -183,7 +183,7 @@ impl Explainer<'_> {
             (ReasonCode::UpstreamStale, rest, "made or checked first"),
         ] {
             if !set.is_empty() {
-                let names = upstream.domain.render(&set).join(", ");
+                let names = names(&upstream.domain, &set);
                 let text = match code {
                     ReasonCode::UpstreamStale => {
                         format!("{} has to be {verb}", place(&edge.upstream, &names))
@@ -281,6 +281,18 @@ impl Explainer<'_> {
         }
         proof
     }
+}
+
+/// The first ranges of a set; nothing where there are no partitions.
+fn names(domain: &Domain, set: &PartitionSet) -> String {
+    if domain.def().is_unpartitioned() {
+        return String::new();
+    }
+    let mut ranges = domain.render(set);
+    let more = ranges.len().saturating_sub(LISTED_MAX);
+    ranges.truncate(LISTED_MAX);
+    let names = ranges.join(", ");
+    if more == 0 { names } else { format!("{names}, and {more} more") }
 }
 
 fn place(asset: &AssetKey, partitions: &str) -> String {

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use expect_test::{Expect, expect};
 
 use super::snapshot::Snapshot;
-use super::tests::{digest, key, mat, set, tell_a_story};
+use super::tests::{digest, key, mat, tell_a_story};
 use super::*;
+use crate::base::Rev;
 
 const DB: &str = "giornata.db";
 
@@ -33,7 +34,7 @@ fn check(damage: impl FnOnce(&Path), expect: Expect) {
         }
     };
     let write = said(Store::open(dir.path(), Durability::Batch));
-    let read = said(Store::open_read_only(dir.path()));
+    let read = said(Store::open_copy(dir.path()));
     expect.assert_eq(&format!("write: {write}\nread: {read}\n"));
 }
 
@@ -90,7 +91,7 @@ fn a_creation_that_was_cut_short() {
     );
     let dir = tempfile::tempdir().unwrap();
     sql(dir.path(), "PRAGMA journal_mode = WAL");
-    let reader = Store::open_read_only(dir.path()).unwrap();
+    let reader = Store::open_copy(dir.path()).unwrap();
     assert_eq!(reader.assets().unwrap(), [], "brought to the current format in memory");
 }
 
@@ -246,21 +247,24 @@ fn a_full_disk() {
 }
 
 #[test]
-fn a_reader_writes_nothing() {
+fn what_is_written_to_a_copy_stays_there() {
     let dir = tempfile::tempdir().unwrap();
-    let mut absent = Store::open_read_only(&dir.path().join("none")).unwrap();
+    let mut absent = Store::open_copy(&dir.path().join("none")).unwrap();
     assert_eq!(absent.assets().unwrap(), []);
-    assert!(!dir.path().join("none").exists());
-    let refuse = |store: &mut Store| {
-        let written = store.begin().and_then(|mut tx| {
-            tx.put_mat(&key("a"), &mat(0, "k", "v"))?;
-            tx.clear_fresh(&key("a"), &set([0]))
-        });
-        assert!(matches!(written, Err(Error::ReadOnly { .. })), "{written:?}");
+    let write = |store: &mut Store| {
+        let mut tx = store.begin().unwrap();
+        tx.put_mat(&key("a"), &mat(0, "k", "v")).unwrap();
+        tx.commit().unwrap()
     };
-    refuse(&mut absent);
-    Store::open(dir.path(), Durability::Safe).unwrap();
-    refuse(&mut Store::open_read_only(dir.path()).unwrap());
+    assert_eq!(write(&mut absent), Rev(1));
+    assert!(!dir.path().join("none").exists());
+    let mut store = Store::open(dir.path(), Durability::Safe).unwrap();
+    tell_a_story(&mut store);
+    let before = Snapshot::render(&store).unwrap();
+    let mut copy = Store::open_copy(dir.path()).unwrap();
+    assert_eq!(Snapshot::render(&copy).unwrap(), before);
+    write(&mut copy);
+    assert_eq!(Snapshot::render(&store).unwrap(), before);
 }
 
 #[test]
@@ -275,7 +279,7 @@ fn a_directory_without_permission_to_write_can_be_read() {
     fs::set_permissions(dir.path().join(DB), fs::Permissions::from_mode(0o444)).unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o555)).unwrap();
     let refused = Store::open(dir.path(), Durability::Batch);
-    let read = Store::open_read_only(dir.path()).and_then(|store| store.rev());
+    let read = Store::open_copy(dir.path()).and_then(|store| store.rev());
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     assert!(matches!(refused, Err(Error::ReadOnly { .. })), "{refused:?}");
     assert_eq!(read.unwrap(), Rev(3));
@@ -294,7 +298,7 @@ fn a_writer_that_was_killed_leaves_only_what_it_committed() {
     for name in [DB, "giornata.db-wal"] {
         fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
     }
-    let read = Store::open_read_only(copy.path()).unwrap();
+    let read = Store::open_copy(copy.path()).unwrap();
     assert_eq!(Snapshot::render(&read).unwrap(), before);
     let store = Store::open(copy.path(), Durability::Batch).unwrap();
     assert_eq!(Snapshot::render(&store).unwrap(), before);

@@ -17,7 +17,7 @@ pub enum Error {
     ReadOnly { path: PathBuf },
     #[error("cannot open {}, or make files beside it; check the permissions of its directory", path.display())]
     NotOpened { path: PathBuf },
-    #[error("cannot write {}: the disk is full; free some space (`giornata gc` removes old results) and run again", path.display())]
+    #[error("cannot write {}: the disk is full; free some space and run again", path.display())]
     Full { path: PathBuf },
     #[error(
         "{} is damaged: {detail}; move it away to start anew (results are kept under `blobs`, but what they belong to is lost), or restore it from a backup",
@@ -29,7 +29,7 @@ pub enum Error {
         path.display()
     )]
     Network { path: PathBuf, kind: &'static str },
-    #[error("{} has been locked by another process for {} s; see what is running there (`giornata runs`) and try again", path.display(), super::BUSY_MS / 1000)]
+    #[error("{} has been locked by another process for {} s; see what is running there and try again", path.display(), super::BUSY_MS / 1000)]
     Busy { path: PathBuf },
     #[error("{} has used up its {} revisions; move it away to start anew", path.display(), u32::MAX)]
     RevisionsExhausted { path: PathBuf },

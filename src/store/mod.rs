@@ -8,6 +8,7 @@
 //! Several processes may have the store open. Writers take turns (`BEGIN IMMEDIATE`), readers see the
 //! last commit; [`Store::read`] gives one reader one state for several questions.
 
+mod claim;
 mod error;
 mod health;
 mod open;
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
-use crate::base::{AssetKey, Digest, Durability, Flags, PartitionIdx, Rev, RunId, StepId};
+use crate::base::{AssetKey, Digest, Durability, PartitionIdx};
 
 pub use error::Error;
 pub use health::{BlobState, Problem};
@@ -63,25 +64,6 @@ pub struct Store {
     rebooted: bool,
 }
 
-/// The row of an output in the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OutputId(pub i64);
-
-/// All rows of one asset, by partition: what is at one place of each vector belongs together.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Column {
-    /// Ascending.
-    pub parts: Vec<PartitionIdx>,
-    pub changed_at: Vec<Rev>,
-    pub verified_at: Vec<Rev>,
-    pub step: Vec<Option<StepId>>,
-    pub key: Vec<Digest>,
-    pub version: Vec<Digest>,
-    pub output: Vec<Option<OutputId>>,
-    pub run: Vec<Option<RunId>>,
-    pub flags: Vec<Flags>,
-}
-
 /// What a key has led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
@@ -89,21 +71,6 @@ pub struct Trace {
     pub part: PartitionIdx,
     pub output: crate::base::Output,
     pub version: Digest,
-}
-
-impl Column {
-    pub fn len(&self) -> usize {
-        self.parts.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
-    }
-
-    /// The place of a partition's row in the vectors.
-    pub fn find(&self, part: PartitionIdx) -> Option<usize> {
-        self.parts.binary_search(&part).ok()
-    }
 }
 
 impl Store {

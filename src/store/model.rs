@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::tests::{digest, key, mat, output, set};
 use super::*;
-use crate::base::{AssetRow, FailureRow, MatRow, PartitionKey, PartitionSet};
+use crate::base::{AssetRow, FailureRow, Flags, MatRow, PartitionKey, PartitionSet, Rev, RunId};
 
 const ASSETS: u8 = 3;
 const PARTS: u32 = 6;
@@ -15,7 +15,6 @@ const PARTS: u32 = 6;
 enum Op {
     Put { asset: u8, part: u32, from: u8, content: u8 },
     Remove { asset: u8, parts: Vec<u32> },
-    Verify { asset: u8, part: u32, from: u8, rev: u32 },
     Invalidate { asset: u8, parts: Vec<u32> },
     Fail { asset: u8, part: u32 },
     Mend { asset: u8, part: u32 },
@@ -130,16 +129,6 @@ impl Model {
                 self.record(*asset, mat(*part, &text("k", *from), &text("v", *content)));
             }
             Op::Remove { asset, parts } => self.remove(*asset, parts),
-            Op::Verify { asset, part, from, rev } => {
-                let bad = Flags::REMOVED.with(Flags::INVALIDATED);
-                if let Some(row) = self.mats.get_mut(&(*asset, *part))
-                    && row.key == digest(&text("k", *from))
-                    && !row.flags.has(bad)
-                {
-                    row.verified_at = row.verified_at.max(Rev(*rev));
-                    self.changed = true;
-                }
-            }
             Op::Invalidate { asset, parts } => {
                 self.asset(*asset);
                 for part in parts {
@@ -204,9 +193,6 @@ fn apply(tx: &mut Tx<'_>, op: &Op) -> Result<(), Error> {
         Op::Remove { asset, parts: which } => {
             tx.remove_mat(&name(*asset), &parts(which)).map(|_| ())
         }
-        Op::Verify { asset, part, from, rev } => {
-            tx.verify(&name(*asset), *part, &digest(&text("k", *from)), Rev(*rev)).map(|_| ())
-        }
         Op::Invalidate { asset, parts: which } => {
             tx.add_flags(&name(*asset), &parts(which), Flags::INVALIDATED).map(|_| ())
         }
@@ -254,7 +240,8 @@ fn compare(store: &Store, model: &Model) -> Result<(), Error> {
         let found = store.rows_in(&key, &set(0..PARTS))?;
         assert_eq!(found.iter().collect::<Vec<_>>(), rows);
         let column = store.column(&key)?;
-        assert_eq!(column.version, rows.iter().map(|row| row.version).collect::<Vec<_>>());
+        let versions: Vec<_> = column.iter().map(|mark| mark.version).collect();
+        assert_eq!(versions, rows.iter().map(|row| row.version).collect::<Vec<_>>());
         for rev in 0..=model.rev {
             let changed: PartitionSet =
                 rows.iter().filter(|row| row.changed_at > Rev(rev)).map(|row| row.part).collect();
@@ -296,8 +283,6 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (asset.clone(), part.clone(), small.clone(), small.clone())
             .prop_map(|(asset, part, from, content)| Op::Put { asset, part, from, content }),
         1 => (asset.clone(), parts()).prop_map(|(asset, parts)| Op::Remove { asset, parts }),
-        2 => (asset.clone(), part.clone(), small.clone(), 0..20_u32)
-            .prop_map(|(asset, part, from, rev)| Op::Verify { asset, part, from, rev }),
         1 => (asset.clone(), parts()).prop_map(|(asset, parts)| Op::Invalidate { asset, parts }),
         1 => (asset.clone(), part.clone()).prop_map(|(asset, part)| Op::Fail { asset, part }),
         1 => (asset.clone(), part).prop_map(|(asset, part)| Op::Mend { asset, part }),

@@ -54,25 +54,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the database without writing anything. If there is none yet, everything is empty.
-    pub fn open_read_only(dir: &Path) -> Result<Store, Error> {
-        let path = dir.join(FILE);
-        if !path.exists() {
-            return Store::in_memory(&path, None);
-        }
-        refuse_directory(&path)?;
-        let conn = open_unwritten(&path)?;
-        let found = format_of(&conn).map_err(|error| Error::sql(&path, error))?;
-        if found > schema::FORMAT {
-            return Err(Error::Newer { path, found, known: schema::FORMAT });
-        }
-        if found < schema::FORMAT {
-            return Store::in_memory(&path, Some(&conn));
-        }
-        Store::only_reading(conn, &path)
-    }
-
-    /// A copy in memory of the database in `dir`, which is gone when dropped. Empty if there is none.
+    /// A copy in memory of the database in `dir`: nothing on disk is written, and what is written to the
+    /// copy is gone when it is dropped. Empty if there is no database.
     pub fn open_copy(dir: &Path) -> Result<Store, Error> {
         let path = dir.join(FILE);
         if !path.exists() {
@@ -96,12 +79,6 @@ impl Store {
             backup.run_to_completion(1_000, Duration::ZERO, None).map_err(fail)?;
         }
         migrate(&mut conn, path)?;
-        Store::only_reading(conn, path)
-    }
-
-    /// Makes sure that a write is an error also where nothing would come of it.
-    fn only_reading(conn: Connection, path: &Path) -> Result<Store, Error> {
-        conn.pragma_update(None, "query_only", "ON").map_err(|error| Error::sql(path, error))?;
         Store::over(conn, path, Durability::Batch)
     }
 

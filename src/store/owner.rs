@@ -1,6 +1,8 @@
 //! Who carries out a run, and what is left to do when that process has died.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::params;
 
@@ -24,11 +26,27 @@ pub struct Recovered {
     pub staging: Vec<PathBuf>,
 }
 
+/// The owners of this process. One may have been called from a step of another, so none of them ever
+/// waits for another one.
+static OURS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+fn ours() -> MutexGuard<'static, BTreeSet<String>> {
+    OURS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        ours().remove(self.id());
+    }
+}
+
 impl Owner {
     /// Becomes an owner in the project whose store is in `dir`.
     pub fn acquire(dir: &Path) -> Result<Owner, Error> {
         let owners = owners_dir(dir);
-        LockFile::create(&owners).map(Owner).map_err(Error::io("write in", &owners))
+        let owner = LockFile::create(&owners).map(Owner).map_err(Error::io("write in", &owners))?;
+        ours().insert(owner.id().to_owned());
+        Ok(owner)
     }
 
     /// What [`super::NewRun::owner`] says.
@@ -37,9 +55,30 @@ impl Owner {
     }
 }
 
+/// Whether the owner with this id lives in another process: nobody can take its lock.
+pub(super) fn is_alive_elsewhere(database: &Path, id: &str) -> Result<bool, Error> {
+    if ours().contains(id) {
+        return Ok(false);
+    }
+    let dir = database.parent().expect("the database is in a directory");
+    let path = owners_dir(dir).join(format!("{id}.lock"));
+    match LockFile::take_over(&path) {
+        Ok(taken) => Ok(taken.is_none()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("open", &path)(error)),
+    }
+}
+
 /// Where a run prepares its results.
 pub fn staging_dir(dir: &Path, run: RunId) -> PathBuf {
     dir.join("staging").join(run.to_string())
+}
+
+/// Whether an owner lives. One that cannot be asked about is taken to.
+pub(super) fn is_alive(database: &Path, owner: &str) -> bool {
+    let dir = database.parent().expect("the database is in a directory");
+    let path = owners_dir(dir).join(format!("{owner}.lock"));
+    LockFile::is_held(&path).unwrap_or(true)
 }
 
 /// Closes runs whose owners have died. Writes nothing if there are none.
@@ -73,6 +112,7 @@ pub fn recover(store: &mut Store) -> Result<Recovered, Error> {
         }
         recovered.attempts += tx.ask(|sql| {
             sql.exec("UPDATE run SET state = 'interrupted' WHERE id = ?1", [run_number(run.id)])?;
+            sql.exec("DELETE FROM claim WHERE owner = ?1", [&run.owner])?;
             sql.exec(
                 "UPDATE attempt SET outcome = 'interrupted', detail = ?2
                  WHERE run = ?1 AND outcome = 'running'",

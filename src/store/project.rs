@@ -5,9 +5,9 @@ use std::path::Path;
 
 use rusqlite::params;
 
-use super::read::key_at;
+use super::read::{digest_at, key_at, output_kind_text};
 use super::{Error, Store, Tx};
-use crate::base::{AssetKey, Digest, Durability, PartitionIdx, PartitionSet};
+use crate::base::{AssetKey, Digest, Durability, OutputKind, PartitionIdx, PartitionSet};
 
 impl Store {
     /// Opens the database for a command that only looks: in place if it can be written to (what is
@@ -17,9 +17,13 @@ impl Store {
             return Store::open_copy(dir);
         }
         match Store::open(dir, durability) {
-            Err(Error::ReadOnly { .. } | Error::Io { .. } | Error::Busy { .. }) => {
-                Store::open_copy(dir)
-            }
+            // What cannot be opened for writing may be on a disk that is mounted read-only.
+            Err(
+                Error::ReadOnly { .. }
+                | Error::NotOpened { .. }
+                | Error::Io { .. }
+                | Error::Busy { .. },
+            ) => Store::open_copy(dir),
             other => other,
         }
     }
@@ -48,6 +52,17 @@ impl Store {
                 sets.entry(asset).or_default().insert(part);
             }
             Ok(sets.into_iter().collect())
+        })
+    }
+
+    /// The digests of all outputs that are trees.
+    pub fn trees(&self) -> Result<Vec<Digest>, Error> {
+        self.ask(|sql| {
+            sql.all(
+                "SELECT DISTINCT digest FROM output WHERE kind = ?1 ORDER BY digest",
+                [output_kind_text(OutputKind::Tree)],
+                |row| digest_at(row, 0),
+            )
         })
     }
 

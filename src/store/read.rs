@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rusqlite::{Row, params};
 
 use super::error::undecodable;
-use super::{Column, Error, OutputId, Store, Trace};
+use super::{Error, Store, Trace};
 use crate::base::{
-    AssetKey, AssetRow, Digest, FailureRow, Flags, MatRow, Output, OutputKind, PartitionIdx,
-    PartitionKey, PartitionSet, Rev, RunId, StepId, StepParts, ranges,
+    AssetKey, AssetRow, Column, Digest, FailureRow, Flags, Mark, MatRow, Output, OutputKind,
+    PartitionIdx, PartitionKey, PartitionSet, Rev, RunId, StepId, StepParts, ranges,
 };
 use crate::defs::KeyTable;
 
@@ -69,20 +69,20 @@ impl Store {
             let mut column = Column::default();
             let Some(id) = sql.asset_id(asset)? else { return Ok(column) };
             let mut rows = sql.stmt(
-                "SELECT part, changed_at, verified_at, step, key, version, output, run, flags
+                "SELECT part, changed_at, verified_at, step, key, version, flags
                  FROM mat WHERE asset = ?1 ORDER BY part",
             )?;
             let mut rows = rows.query([id])?;
             while let Some(row) = rows.next()? {
-                column.parts.push(row.get(0)?);
-                column.changed_at.push(Rev(row.get(1)?));
-                column.verified_at.push(Rev(row.get(2)?));
-                column.step.push(row.get::<_, Option<i64>>(3)?.map(StepId));
-                column.key.push(digest_at(row, 4)?);
-                column.version.push(digest_at(row, 5)?);
-                column.output.push(row.get::<_, Option<i64>>(6)?.map(OutputId));
-                column.run.push(run_at(row, 7)?);
-                column.flags.push(Flags(row.get(8)?));
+                column.push(Mark {
+                    part: row.get(0)?,
+                    changed_at: Rev(row.get(1)?),
+                    verified_at: Rev(row.get(2)?),
+                    step: row.get::<_, Option<i64>>(3)?.map(StepId),
+                    key: digest_at(row, 4)?,
+                    version: digest_at(row, 5)?,
+                    flags: Flags(row.get(6)?),
+                });
             }
             Ok(column)
         })
@@ -181,15 +181,11 @@ impl Store {
         })
     }
 
-    /// An output that a [`Column`] names.
-    pub fn output(&self, id: OutputId) -> Result<Option<Output>, Error> {
+    /// An output by its number.
+    pub(super) fn output(&self, id: i64) -> Result<Option<Output>, Error> {
         self.ask(|sql| {
-            let found = sql.maybe(
-                "SELECT kind, digest, size, schema FROM output WHERE id = ?1",
-                [id.0],
-                |row| output_at(row, 0),
-            )?;
-            Ok(found.flatten())
+            let query = "SELECT kind, digest, size, schema FROM output WHERE id = ?1";
+            Ok(sql.maybe(query, [id], |row| output_at(row, 0))?.flatten())
         })
     }
 

@@ -7,7 +7,7 @@ use rusqlite::{Row, params};
 use super::error::undecodable;
 use super::read::{key_at, numbers_at, run_at, run_number, set_at};
 use super::write::serialize;
-use super::{Error, Store, Tx};
+use super::{Error, Store, Tx, owner};
 use crate::base::{AssetKey, PartitionIdx, PartitionSet, RunId};
 
 /// How many partitions had which outcome, by the names that the engine gives.
@@ -212,14 +212,24 @@ impl Store {
         })
     }
 
-    /// Partitions of an asset that are being made, by runs that go on.
+    /// Partitions of an asset that are being made by processes that live. One that has died leaves its
+    /// run as it was until the next process that writes closes it.
     pub fn running_attempts(&self, asset: &AssetKey) -> Result<PartitionSet, Error> {
+        let mut running = PartitionSet::new();
+        for run in self.running()? {
+            if owner::is_alive(&self.path, &run.owner) {
+                running |= self.open_attempts(run.id, asset)?;
+            }
+        }
+        Ok(running)
+    }
+
+    fn open_attempts(&self, run: RunId, asset: &AssetKey) -> Result<PartitionSet, Error> {
         self.ask(|sql| {
             let Some(id) = sql.asset_id(asset)? else { return Ok(PartitionSet::new()) };
             let parts = sql.all(
-                "SELECT part FROM run JOIN attempt ON attempt.run = run.id
-                 WHERE run.state = 'running' AND attempt.asset = ?1 AND outcome = 'running'",
-                [id],
+                "SELECT part FROM attempt WHERE run = ?1 AND asset = ?2 AND outcome = 'running'",
+                params![run_number(run), id],
                 |row| row.get::<_, PartitionIdx>(0),
             )?;
             Ok(parts.into_iter().collect())
@@ -264,6 +274,27 @@ impl Store {
                  FROM attempt JOIN asset ON asset.id = attempt.asset
                  WHERE asset = ?1 AND part = ?2 ORDER BY run DESC, attempt DESC LIMIT 1",
                 params![id, part],
+                attempt_at,
+            )
+        })
+    }
+}
+
+impl Store {
+    /// The attempt of `run` that made a result. `None`: it was restored there, not made.
+    pub fn attempt_of(
+        &self,
+        run: RunId,
+        asset: &AssetKey,
+        part: PartitionIdx,
+    ) -> Result<Option<Attempt>, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(None) };
+            sql.maybe(
+                "SELECT name, part, run, attempt, started_ms, duration_ms, outcome, detail, log
+                 FROM attempt JOIN asset ON asset.id = attempt.asset
+                 WHERE asset = ?1 AND part = ?2 AND run = ?3 ORDER BY attempt DESC LIMIT 1",
+                params![id, part, run_number(run)],
                 attempt_at,
             )
         })

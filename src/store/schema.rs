@@ -136,6 +136,12 @@ CREATE TABLE stat (
     taken_ns INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What the engine remembers of a source from look to look, in a form of its own.
+CREATE TABLE memory (
+    asset TEXT NOT NULL PRIMARY KEY,
+    data BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE run (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     started_ms INTEGER NOT NULL,
@@ -146,6 +152,14 @@ CREATE TABLE run (
     counts TEXT NOT NULL DEFAULT '{}' -- JSON object
 ) STRICT;
 CREATE INDEX run_running ON run (id) WHERE state = 'running';
+
+-- Who is making a partition. An owner is alive as long as its lock is held; see owner.rs.
+CREATE TABLE claim (
+    asset INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    PRIMARY KEY (asset, part)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE run_target (
     run INTEGER NOT NULL,

@@ -7,6 +7,7 @@ use rusqlite::params;
 
 use super::read::digest_at;
 use super::{Error, Store, Tx};
+use crate::base::AssetKey;
 use crate::cas::stat::{Slack, StatEntry, StatKey};
 
 impl Store {
@@ -31,6 +32,14 @@ impl Store {
                 stats.insert(PathBuf::from(row.get_ref(0)?.as_str()?), entry);
             }
             Ok(stats)
+        })
+    }
+
+    /// What was remembered of a source.
+    pub fn memory(&self, asset: &AssetKey) -> Result<Option<Vec<u8>>, Error> {
+        self.ask(|sql| {
+            let query = "SELECT data FROM memory WHERE asset = ?1";
+            sql.maybe(query, [asset.as_str()], |row| row.get(0))
         })
     }
 
@@ -74,6 +83,17 @@ impl Tx<'_> {
                 )
             })?;
         }
+        Ok(())
+    }
+
+    /// Remembers something of a source. This is no change of records.
+    pub fn put_memory(&mut self, asset: &AssetKey, data: &[u8]) -> Result<(), Error> {
+        self.ask(|sql| {
+            sql.exec(
+                "INSERT OR REPLACE INTO memory (asset, data) VALUES (?1, ?2)",
+                params![asset.as_str(), data],
+            )
+        })?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use rusqlite::params;
 
 use super::read::{digest_at, output_kind_text, run_number, set_at};
-use super::{Error, OutputId, Store, Trace};
+use super::{Error, Store, Trace};
 use crate::base::{
     AssetKey, AssetRow, Digest, Durability, FailureRow, Flags, MatRow, Output, PartitionIdx,
     PartitionKey, PartitionSet, Rev, StepId, StepParts,
@@ -159,28 +159,6 @@ impl Tx<'_> {
             self.log_change(id, row.part, &row.version, row.run.map(run_number))?;
         }
         Ok(changed_at)
-    }
-
-    /// Says that a result corresponds to its inputs as of `verified_at`, if its key still is `key` and
-    /// nobody has invalidated or removed it meanwhile. Says whether that was so. Never moves back.
-    pub fn verify(
-        &mut self,
-        asset: &AssetKey,
-        part: PartitionIdx,
-        key: &Digest,
-        verified_at: Rev,
-    ) -> Result<bool, Error> {
-        let Some(id) = self.ask(|sql| sql.asset_id(asset))? else { return Ok(false) };
-        let gone = Flags::REMOVED.with(Flags::INVALIDATED);
-        let updated = self.ask(|sql| {
-            sql.exec(
-                "UPDATE mat SET verified_at = max(verified_at, ?4)
-                 WHERE asset = ?1 AND part = ?2 AND key = ?3 AND flags & ?5 = 0",
-                params![id, part, key.as_bytes(), verified_at.0, gone.0],
-            )
-        })?;
-        self.changed |= updated > 0;
-        Ok(updated > 0)
     }
 
     /// Adds marks to results, such as [`Flags::INVALIDATED`]; says which of `set` there are.
@@ -529,7 +507,7 @@ impl Tx<'_> {
                 )
             })?;
             // Two outputs with one number are possible, if only just: the second gets the next one.
-            if inserted > 0 || self.output(OutputId(id))?.as_ref() == Some(output) {
+            if inserted > 0 || self.output(id)?.as_ref() == Some(output) {
                 self.last_output = Some((output.clone(), id));
                 return Ok(id);
             }

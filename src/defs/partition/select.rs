@@ -266,7 +266,9 @@ fn nearest(text: &str, domain: &Domain) -> Option<String> {
             let keys = domain.all().iter().filter_map(|index| table.key(index));
             let score = |key: &str| strsim::damerau_levenshtein(text, key);
             let near = keys.take(10_000).map(|key| (score(key.as_str()), key)).min()?;
-            (near.0 * 3 <= text.chars().count().max(3)).then(|| near.1.to_string())
+            // Of a very short text something must be left.
+            let length = text.chars().count();
+            (near.0 < length && near.0 * 3 <= length.max(3)).then(|| near.1.to_string())
         }
         Shape::One | Shape::Time(_) | Shape::Multi(_) | Shape::Broken => None,
     }

@@ -87,6 +87,12 @@ impl PartitionExpr {
         Ok(PartitionExpr { text: text.to_owned(), items })
     }
 
+    /// Whether it names partitions by the state in which they are.
+    pub fn asks_for_states(&self) -> bool {
+        let terms = self.items.iter().flat_map(|item| &item.terms);
+        terms.into_iter().any(|term| matches!(term.body, Body::Word(_)))
+    }
+
     /// The text that was parsed.
     pub fn text(&self) -> &str {
         &self.text

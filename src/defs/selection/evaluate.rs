@@ -55,7 +55,7 @@ impl Graph<'_> {
             Kind::Tag { key, value } => self.filter(|asset| asset.tags.get(key) == Some(value)),
             Kind::Owner(value) => self.filter(|asset| has(asset.owners.iter(), value)),
             Kind::Group(value) => self.filter(|asset| has(asset.group.iter(), value)),
-            Kind::AssetKind(value) => self.filter(|asset| {
+            Kind::OfSort(value) => self.filter(|asset| {
                 has(asset.kinds.iter(), value) || *value == Value::Is(own_kind(asset).to_owned())
             }),
             Kind::Status(state) => (self.status)(state),

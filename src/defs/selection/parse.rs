@@ -317,7 +317,7 @@ impl Parser {
             }
             ("owner", value) => Kind::Owner(value),
             ("group", value) => Kind::Group(value),
-            ("kind", value) => Kind::AssetKind(value),
+            ("kind", value) => Kind::OfSort(value),
             ("status", Value::Is(text)) => status_kind(text, value_span.clone())?,
             ("is", Value::Is(text)) => is_kind(&text, value_span.clone())?,
             (_, Value::Null | Value::Is(_)) => {

@@ -162,6 +162,40 @@ assets:
 }
 
 #[test]
+fn exports_that_would_overwrite_the_project() {
+    check_yaml(
+        r#"
+assets:
+  a: {run: x, output_dir: true, export: ./assets}
+  b: {run: x, output: o, export: giornata.toml}
+  c: {run: x, output: o, export: .giornata/giornata.db}
+  d: {run: x, output: o, export: assets/a.yaml}
+  e: {run: x, output: o, export: assets/data/e.csv}
+"#,
+        expect![[r#"
+            error: the export of `a` would overwrite `assets/a.yaml`
+              assets/a.yaml:3:41 [./assets] this path is not free
+              help: export to a directory of its own, such as `out`
+              disables [a]
+            error: the export of `b` would overwrite `giornata.toml`
+              assets/a.yaml:4:34 [giornata.toml] this path is not free
+              help: export to a directory of its own, such as `out`
+              disables [b]
+            error: the export of `c` would overwrite `.giornata`
+              assets/a.yaml:5:34 [.giornata/giornata.db] this path is not free
+              help: export to a directory of its own, such as `out`
+              disables [c]
+            error: the export of `d` would overwrite `assets/a.yaml`
+              assets/a.yaml:6:34 [assets/a.yaml] this path is not free
+              help: export to a directory of its own, such as `out`
+              disables [d]
+            e (assets/a.yaml:7) x
+            broken: {a, b, c, d}
+        "#]],
+    );
+}
+
+#[test]
 fn merges_keep_places() {
     check_yaml(
         r#"

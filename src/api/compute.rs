@@ -1,0 +1,272 @@
+//! Functions of the user's: what they are given, and how they are called for a step.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::declare::Asset;
+use super::handle::{Handle, Parts};
+use super::value::{self, BoxError, Form, Stored, Unread, Value};
+use crate::base::{AssetKey, Digest, PartitionKey, TimeWindow};
+use crate::defs::TableFormat;
+use crate::engine::error_text;
+use crate::exec::{Failure, Functions, Input, Produced, Step};
+
+/// A function with its inputs, ready for any step of its asset.
+pub(super) type Call = Arc<dyn Fn(&Step) -> Result<Produced, Failure> + Send + Sync>;
+
+/// What a function is told about the partition that it makes.
+///
+/// ```
+/// use giornata::api::Project;
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("calendar", dir.path());
+/// let month = project.asset("month").monthly("2014-01").until("2015-01").compute(|ctx| {
+///     let (start, end) = ctx.dates().ok_or("a month is a span of time")?;
+///     Ok(format!("{} from {start} to before {end}", ctx.partition()))
+/// });
+/// assert_eq!(project.get(&month, "2014-02")?, "2014-02 from 2014-02-01 to before 2014-03-01");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug)]
+pub struct Context<'a> {
+    step: &'a Step,
+}
+
+impl Context<'_> {
+    /// The asset that is made.
+    pub fn asset(&self) -> &AssetKey {
+        &self.step.asset.key
+    }
+
+    /// The partition that is made.
+    pub fn partition(&self) -> &PartitionKey {
+        &self.step.partition
+    }
+
+    /// The span of time of the partition, if it has one.
+    pub fn window(&self) -> Option<TimeWindow> {
+        let (start, end) = self.step.window_rfc3339.as_ref()?;
+        let time = |text: &str| -> Option<DateTime<Utc>> {
+            Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
+        };
+        Some(TimeWindow { start: time(start)?, end: time(end)? })
+    }
+
+    /// Start and end of the partition as local dates (`2014-07-01`), with the time of day where windows
+    /// begin at other times than midnight.
+    pub fn dates(&self) -> Option<(&str, &str)> {
+        self.step.window.as_ref().map(|(start, end)| (start.as_str(), end.as_str()))
+    }
+
+    /// 1 at the first attempt.
+    pub fn attempt(&self) -> u32 {
+        self.step.attempt
+    }
+
+    /// The project's root. A file that is read from there is no input that anybody knows of.
+    pub fn root(&self) -> &Path {
+        &self.step.paths.root
+    }
+}
+
+/// How one input of a function is read; made by the methods of [`Asset`].
+pub struct Wire<A> {
+    name: Arc<str>,
+    load: fn(&Input) -> Result<A, Failure>,
+}
+
+impl<A> Wire<A> {
+    fn read(&self, step: &Step) -> Result<A, Failure> {
+        let input = step.inputs.iter().find(|input| input.name.as_str() == &*self.name);
+        (self.load)(input.ok_or_else(|| Failure::Input {
+            name: self.name.to_string(),
+            reason: "the step was made without it".to_owned(),
+        })?)
+    }
+}
+
+impl<T: Value> Wire<T> {
+    pub(super) fn one(name: Arc<str>) -> Wire<T> {
+        Wire {
+            name,
+            load: |input| match input.parts.as_slice() {
+                [] => Err(unread(input, None, &"it has no data")),
+                parts => value::read_joined(parts).map_err(|error| unreadable(input, None, &error)),
+            },
+        }
+    }
+}
+
+impl<T: Value> Wire<Option<T>> {
+    pub(super) fn optional(name: Arc<str>) -> Wire<Option<T>> {
+        Wire {
+            name,
+            load: |input| match input.parts.as_slice() {
+                [] => Ok(None),
+                parts => value::read_joined(parts)
+                    .map(Some)
+                    .map_err(|error| unreadable(input, None, &error)),
+            },
+        }
+    }
+}
+
+impl<T: Value> Wire<Parts<T>> {
+    pub(super) fn several(name: Arc<str>) -> Wire<Parts<T>> {
+        Wire {
+            name,
+            load: |input| {
+                let read = |part: &crate::exec::Part| {
+                    let value = value::read(part)
+                        .map_err(|error| unreadable(input, Some(&part.key), &error))?;
+                    Ok((part.key.clone(), value))
+                };
+                input.parts.iter().map(read).collect()
+            },
+        }
+    }
+}
+
+fn unreadable(input: &Input, key: Option<&PartitionKey>, error: &Unread) -> Failure {
+    match error {
+        // Not a fault of the step: it is tried again.
+        Unread::Changed { path } => Failure::InputChanged { path: path.clone() },
+        Unread::Directory | Unread::Io { .. } | Unread::Value(_) => {
+            unread(input, key, &error_text(error))
+        }
+    }
+}
+
+fn unread(input: &Input, key: Option<&PartitionKey>, reason: &dyn std::fmt::Display) -> Failure {
+    let name = match key.filter(|key| !key.is_unpartitioned()) {
+        Some(key) => format!("{}@{key}", input.name),
+        None => input.name.to_string(),
+    };
+    Failure::Input { name, reason: reason.to_string() }
+}
+
+/// A list of inputs to which one more can be added.
+#[diagnostic::on_unimplemented(message = "a function reads at most six inputs")]
+pub trait Append<A> {
+    /// The longer list.
+    type Longer;
+
+    /// Adds an input at the end.
+    fn append(self, wire: Wire<A>) -> Self::Longer;
+}
+
+macro_rules! append {
+    ($($A:ident $wire:ident),*) => {
+        impl<$($A,)* Z> Append<Z> for ($(Wire<$A>,)*) {
+            type Longer = ($(Wire<$A>,)* Wire<Z>,);
+
+            fn append(self, wire: Wire<Z>) -> Self::Longer {
+                let ($($wire,)*) = self;
+                ($($wire,)* wire,)
+            }
+        }
+    };
+}
+
+// A method for each number of inputs, and no trait in between: so the compiler knows the types of a
+// closure's parameters before it reads its body, and names them when they do not fit.
+macro_rules! compute {
+    ($(#[doc = $example:literal])* $($A:ident $wire:ident),*) => {
+        impl<$($A: 'static),*> Asset<'_, ($(Wire<$A>,)*)> {
+            /// Says how a partition is computed from its inputs, and ends the declaration.
+            ///
+            /// The function must depend on nothing else: what is not declared cannot make a result
+            /// stale. It may run on any thread, several partitions at once.
+            ///
+            $(#[doc = $example])*
+            pub fn compute<V, F>(self, function: F) -> Handle<V>
+            where
+                V: Value,
+                F: Fn(&Context<'_>, $($A),*) -> Result<V, BoxError> + Send + Sync + 'static,
+            {
+                let Asset { open, wires: ($($wire,)*) } = self;
+                let call: Call = Arc::new(move |step| {
+                    $(let $wire = $wire.read(step)?;)*
+                    keep(step, function(&Context { step }, $($wire),*))
+                });
+                open.finish_asset(V::FORM, call)
+            }
+        }
+    };
+}
+
+append!();
+append!(A a);
+append!(A a, B b);
+append!(A a, B b, C c);
+append!(A a, B b, C c, D d);
+append!(A a, B b, C c, D d, E e);
+compute! {
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("greeting", dir.path());
+    /// let name = project.asset("name").compute(|_| Ok("world".to_owned()));
+    /// let greeting =
+    ///     project.asset("greeting").input(&name).compute(|_, name| Ok(format!("hello {name}")));
+    /// assert_eq!(project.get(&greeting, ())?, "hello world");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+}
+compute!(A a);
+compute!(A a, B b);
+compute!(A a, B b, C c);
+compute!(A a, B b, C c, D d);
+compute!(A a, B b, C c, D d, E e);
+compute!(A a, B b, C c, D d, E e, G g);
+
+/// What a function gave, as the engine takes it.
+fn keep<V: Value>(step: &Step, result: Result<V, BoxError>) -> Result<Produced, Failure> {
+    let said = |error: BoxError| Failure::Function(error_text(&*error));
+    match (V::FORM, result.map_err(said)?.store().map_err(said)?) {
+        (Form::Table, Stored::Table(table)) => {
+            let encoded = value::encode(&table).map_err(Failure::Table)?;
+            let rows = table.rows.len() as u64;
+            Ok(Produced::Table { encoded, format: TableFormat::Csv, rows })
+        }
+        (Form::File { .. }, Stored::Bytes(bytes)) => {
+            let path = step.paths.staging.join(staging_name(step));
+            std::fs::write(&path, bytes).map_err(|error| Failure::Io {
+                verb: "write",
+                path: path.clone(),
+                reason: error.to_string(),
+            })?;
+            Ok(Produced::File(path))
+        }
+        (Form::Table, Stored::Bytes(_)) | (Form::File { .. }, Stored::Table(_)) => {
+            let name = std::any::type_name::<V>();
+            let reason = format!("`{name}::store` gives another form than `FORM` says");
+            Err(Failure::Unsupported(reason))
+        }
+    }
+}
+
+/// Other steps use the directory too, and so does another attempt of this one.
+fn staging_name(step: &Step) -> String {
+    let mut digest = Digest::builder("giornata 2026 staging");
+    digest.part(step.asset.key.as_str()).part(step.partition.as_str());
+    format!("function-{}-{}", digest.finish(), step.attempt)
+}
+
+/// The functions of a project by asset.
+pub(super) struct Calls(pub(super) BTreeMap<AssetKey, Call>);
+
+impl Functions for Calls {
+    fn call(&self, step: &Step) -> Result<Produced, Failure> {
+        match self.0.get(&step.asset.key) {
+            Some(call) => call(step),
+            None => {
+                let key = &step.asset.key;
+                Err(Failure::Unsupported(format!("this program has no function for `{key}`")))
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What can go wrong with a project in code: with its declarations, and with a query.
+
+use super::report::Report;
+use super::value::BoxError;
+use crate::base::{InvalidName, PartitionKey};
+use crate::defs::partition::{MappingError, PartitionTextError, PartitionsError};
+
+/// Why a query has no answer.
+///
+/// ```
+/// use giornata::api::{Error, Project};
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("letters", dir.path());
+/// let letter = project.asset("letter").keys(["a", "b"]).compute(|ctx| {
+///     let key = ctx.partition().to_string();
+///     if key == "b" { Err("no ink left".into()) } else { Ok(key) }
+/// });
+/// let error = project.get(&letter, "b").unwrap_err();
+/// assert_eq!(error.to_string(), "make `letter@b`: `letter@b` failed: no ink left");
+/// let error = project.get(&letter, "c").unwrap_err();
+/// assert_eq!(error.to_string(), "`letter` has no partition `c`; it has a..b");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing can be asked before all of these are mended.
+    #[error("declare the project `{project}`: {}", lines(.mistakes))]
+    Declarations { project: String, mistakes: Vec<DeclarationError> },
+    #[error("`{asset}` is a handle of another project")]
+    Foreign { asset: String },
+    #[error("`{asset}` has no partition `{partition}`; it has {existing}")]
+    UnknownPartition { asset: String, partition: PartitionKey, existing: String },
+    #[error("`{asset}` has partitions, so name one; it has {existing}")]
+    Partitioned { asset: String, existing: String },
+    #[error("`{asset}` has no partitions; ask for `()`")]
+    Unpartitioned { asset: String },
+    #[error("`{text}` names no partitions of `{asset}`: {problem}")]
+    Partitions { asset: String, text: String, problem: PartitionTextError },
+    /// A function failed, or an input is missing; the report says what was made nevertheless.
+    #[error("make `{target}`: {}", .report.reason())]
+    Failed { target: String, report: Box<Report> },
+    #[error("`{asset}` has no data for {partition}")]
+    NoData { asset: String, partition: String },
+    #[error("read `{target}`")]
+    Value {
+        target: String,
+        #[source]
+        source: BoxError,
+    },
+    #[error(transparent)]
+    Engine(#[from] crate::engine::Error),
+}
+
+/// A mistake in one declaration, with its place in the program.
+///
+/// ```
+/// use giornata::api::{Error, Project};
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("weather", dir.path());
+/// let daily = project.asset("daily").daily("4 July").compute(|_| Ok(String::new()));
+/// let Err(Error::Declarations { mistakes, .. }) = project.get(&daily, "2014-07-04") else { panic!() };
+/// assert_eq!(mistakes[0].asset, "daily");
+/// assert!(mistakes[0].to_string().contains("`4 July` is no date or time"));
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}`{asset}`: {mistake}", place(.file, *.line))]
+pub struct DeclarationError {
+    /// The name that was declared; empty for the project itself.
+    pub asset: String,
+    pub file: String,
+    /// Counted from 1; 0 for the project itself.
+    pub line: u32,
+    pub mistake: Mistake,
+}
+
+/// What is wrong with a declaration.
+///
+/// ```
+/// use giornata::api::{Error, Mistake, Project};
+/// let mut project = Project::new("days", ".");
+/// let day = project.asset("day").daily("2014-01-01").compute(|_| Ok(String::new()));
+/// // One month, but many days: this wants `inputs`.
+/// project.asset("month").monthly("2014-01").input(&day).compute(|_, day| Ok(day));
+/// let Err(Error::Declarations { mistakes, .. }) = project.into_parts() else { panic!() };
+/// assert_eq!(mistakes[0].mistake, Mistake::Several { upstream: "day".to_owned() });
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Mistake {
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    #[error("the name is declared twice; assets and sources share their names")]
+    Twice,
+    #[error(transparent)]
+    Partitions(#[from] PartitionsError),
+    #[error(
+        "`until`, `timezone`, `format` and `end_offset` are for windows of time; say which first"
+    )]
+    NoWindows,
+    #[error("`{text}` is no date or time; write `2014-07-04`, `2014-07` or `2014-07-04T13:00`")]
+    Time { text: String },
+    #[error("`{name}` is no time zone; write one as `Europe/Berlin`")]
+    Zone { name: String },
+    #[error("it follows the partitions of `{followed}`, which has only one")]
+    FollowsOne { followed: String },
+    #[error("it follows the partitions of `{followed}`, whose declaration has a mistake")]
+    Follows { followed: String },
+    #[error("it reads `{upstream}` twice; declare one input, wide enough for both")]
+    ReadTwice { upstream: String },
+    #[error("`{upstream}` is a handle of another project")]
+    Foreign { upstream: String },
+    #[error("it cannot read `{upstream}` in this way: {reason}")]
+    Mapping { upstream: String, reason: MappingError },
+    #[error(
+        "a partition reads several of `{upstream}`; declare the input with `inputs` and take `Parts`"
+    )]
+    Several { upstream: String },
+    #[error("{reason}")]
+    Files { reason: String },
+    #[error(
+        "nothing says which data belongs to which partition; `files` needs a capture as in `{{date}}.csv`, or `split_by` a column"
+    )]
+    Unsplit,
+    #[error("`split_by` splits the rows of one file, and `files` may match several")]
+    SplitSeveral,
+    #[error("`{text}` cannot be split by: name a column, as in `date` or `date:%d/%m/%Y`")]
+    SplitBy { text: String },
+    #[error("`{path}` is no path for exports: {reason}")]
+    Export { path: String, reason: &'static str },
+    #[error(transparent)]
+    Check(#[from] crate::defs::check::InvalidCheck),
+    #[error(
+        "cannot read the program itself to say its version ({reason}); give one with `version`"
+    )]
+    Executable { reason: String },
+}
+
+fn place(file: &str, line: u32) -> String {
+    if line == 0 { String::new() } else { format!("{file}:{line}: ") }
+}
+
+fn lines(mistakes: &[DeclarationError]) -> String {
+    match mistakes {
+        [one] => one.to_string(),
+        several => several.iter().map(|mistake| format!("\n- {mistake}")).collect(),
+    }
+}

@@ -1,0 +1,75 @@
+//! The Rust API: declare sources and assets in code, and ask for their values.
+//!
+//! A [`Project`] is declared with builders; each declaration gives a [`Handle`] that carries the type
+//! of the value, so an edge between a function and an input of another type does not compile.
+//! [`Project::get`] is then a memoized query: what is fresh is loaded, what is not is computed, stored
+//! and returned. Everything runs through the engine, as on the command line; nothing here decides what
+//! is stale.
+//!
+//! ```
+//! use giornata::api::{Parts, Project, Table};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # std::fs::write(dir.path().join("rain.csv"), "date,mm\n2014-07-04,0.5\n2014-07-05,2.5\n")?;
+//! let mut project = Project::new("weather", dir.path());
+//! let rain = project.source("rain").split_by("date").files("rain.csv");
+//! let daily = project
+//!     .asset("daily")
+//!     .daily("2014-07-04")
+//!     .until("2014-07-06")
+//!     .input(&rain)
+//!     .compute(|_, rain: Table| Ok(rain));
+//! let total = project.asset("total").inputs(&daily).compute(|_, days: Parts<Table>| {
+//!     let mm: f64 = days.values().filter_map(|day| day.cell(0, "mm")?.as_real()).sum();
+//!     Ok(format!("{mm} mm in {} days", days.len()))
+//! });
+//!
+//! assert_eq!(project.get(&total, ())?, "3 mm in 2 days");
+//! # Ok::<(), giornata::api::BoxError>(())
+//! ```
+//!
+//! What does not fit does not compile: `rain` is a table, and this function wants a text.
+//!
+//! ```compile_fail,E0631
+//! # use giornata::api::{Project, Table};
+//! # let mut project = Project::new("weather", ".");
+//! let rain = project.source("rain").files("rain.csv");
+//! let daily = project.asset("daily").input(&rain).compute(|_, rain: String| Ok(rain));
+//! ```
+//!
+//! Nor does one value where the declaration says several:
+//!
+//! ```compile_fail,E0631
+//! # use giornata::api::{Project, Table};
+//! # let mut project = Project::new("weather", ".");
+//! let rain = project.source("rain").files("rain.csv");
+//! let daily = project.asset("daily").inputs(&rain).compute(|_, rain: Table| Ok(rain));
+//! ```
+
+mod compute;
+mod declare;
+mod error;
+mod handle;
+mod partitions;
+mod project;
+mod report;
+mod resolve;
+mod system;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use compute::{Append, Context, Wire};
+pub use declare::{Asset, Source};
+pub use error::{DeclarationError, Error, Mistake};
+pub use handle::{Handle, IntoPartition, Parts};
+pub use partitions::Partitions;
+pub use project::Project;
+pub use report::{Blocked, FailedStep, PartitionRef, Report, Status};
+pub use value::{BoxError, Form, Json, Raw, Stored, Value};
+
+pub use crate::base::{AssetKey, PartitionKey, TimeWindow};
+pub use crate::defs::{ColumnType, MappingDef as Mapping};
+pub use crate::engine::{State, Summary};
+pub use crate::io::{Table, Value as Cell};

@@ -1,0 +1,192 @@
+//! How an asset or a source is declared to be partitioned, in code.
+//!
+//! Builders take texts and never fail; what is wrong with them is said when the project is first used.
+
+use chrono::NaiveDateTime;
+use chrono_tz::Tz;
+
+use super::error::Mistake;
+use super::handle::{Handle, Reference};
+use crate::base::PartitionKey;
+use crate::base::time::parse_date;
+use crate::defs::PartitionsDef;
+use crate::defs::partition::{Cadence, TimeWindowDef};
+
+/// A set of partitions: windows of time, keys, or those of a source.
+///
+/// ```
+/// use giornata::api::{Partitions, Project};
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("reports", dir.path());
+/// let years = Partitions::cron("0 0 1 1 *", "2012-01-01", "%Y").until("2016-01-01");
+/// let report = project
+///     .asset("report")
+///     .partitions(years)
+///     .compute(|ctx| Ok(format!("the year {}", ctx.partition())));
+/// assert_eq!(project.get(&report, "2014")?, "the year 2014");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Partitions {
+    kind: Kind,
+    until: Option<String>,
+    timezone: Option<String>,
+    format: Option<String>,
+    end_offset: i32,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Windows { cadence: Cadence, start: String },
+    Keys(Vec<PartitionKey>),
+    Source(Reference),
+    Def(PartitionsDef),
+}
+
+impl Partitions {
+    /// One partition.
+    pub fn none() -> Partitions {
+        Partitions::of(Kind::Def(PartitionsDef::Unpartitioned))
+    }
+
+    /// Hours from `start` on; keys are `2014-07-04-13:00`.
+    pub fn hourly(start: &str) -> Partitions {
+        Partitions::windows(Cadence::Hourly { minute: 0 }, start)
+    }
+
+    /// Days from `start` on; keys are `2014-07-04`.
+    pub fn daily(start: &str) -> Partitions {
+        Partitions::windows(Cadence::Daily { hour: 0, minute: 0 }, start)
+    }
+
+    /// Weeks from `start` on, which begin on Sunday; keys are the day on which they begin.
+    pub fn weekly(start: &str) -> Partitions {
+        Partitions::windows(Cadence::Weekly { day: 0, hour: 0, minute: 0 }, start)
+    }
+
+    /// Months from `start` on; keys are `2014-07`.
+    pub fn monthly(start: &str) -> Partitions {
+        Partitions::windows(Cadence::Monthly { day: 1, hour: 0, minute: 0 }, start)
+    }
+
+    /// Windows that begin when a cron expression says; `format` is how their start makes a key.
+    pub fn cron(expression: &str, start: &str, format: &str) -> Partitions {
+        Partitions::windows(Cadence::Cron(expression.to_owned()), start).format(format)
+    }
+
+    /// Exactly these keys, in this order.
+    pub fn keys<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Partitions {
+        let keys = keys.into_iter().map(|key| PartitionKey::new(key.into()));
+        Partitions::of(Kind::Keys(keys.collect()))
+    }
+
+    /// The partitions of a source: one for each of its files, or of the keys of its rows.
+    pub fn each<V>(source: &Handle<V>) -> Partitions {
+        Partitions::of(Kind::Source(source.place.clone()))
+    }
+
+    /// No window begins at or after `end`. Without it, windows appear as time passes.
+    pub fn until(mut self, end: &str) -> Partitions {
+        self.until = Some(end.to_owned());
+        self
+    }
+
+    /// Windows begin at midnight of this zone instead of the project's.
+    pub fn timezone(mut self, zone: &str) -> Partitions {
+        self.timezone = Some(zone.to_owned());
+        self
+    }
+
+    /// How the start of a window makes a key, in `strftime` form.
+    pub fn format(mut self, format: &str) -> Partitions {
+        self.format = Some(format.to_owned());
+        self
+    }
+
+    /// How many windows beyond the last complete one exist: with 1, today is a partition.
+    pub fn end_offset(mut self, windows: i32) -> Partitions {
+        self.end_offset = windows;
+        self
+    }
+
+    fn windows(cadence: Cadence, start: &str) -> Partitions {
+        Partitions::of(Kind::Windows { cadence, start: start.to_owned() })
+    }
+
+    fn of(kind: Kind) -> Partitions {
+        Partitions { kind, until: None, timezone: None, format: None, end_offset: 0 }
+    }
+
+    /// The source whose partitions these are.
+    pub(super) fn followed(&self) -> Option<&Reference> {
+        match &self.kind {
+            Kind::Source(source) => Some(source),
+            Kind::Windows { .. } | Kind::Keys(_) | Kind::Def(_) => None,
+        }
+    }
+
+    /// The definition; `followed` is that of the source that is followed.
+    pub(super) fn def(
+        &self,
+        zone: Tz,
+        followed: Option<&PartitionsDef>,
+    ) -> Result<PartitionsDef, Mistake> {
+        let def = match &self.kind {
+            Kind::Windows { cadence, start } => {
+                PartitionsDef::TimeWindow(self.time_windows(zone, cadence, start)?)
+            }
+            Kind::Keys(keys) => PartitionsDef::Static(keys.clone()),
+            Kind::Def(def) => def.clone(),
+            Kind::Source(source) => {
+                let unpartitioned = || Mistake::FollowsOne { followed: source.name.to_string() };
+                followed.filter(|def| !def.is_unpartitioned()).cloned().ok_or_else(unpartitioned)?
+            }
+        };
+        let windows = matches!(self.kind, Kind::Windows { .. });
+        let told = self.until.is_some() || self.timezone.is_some() || self.format.is_some();
+        if !windows && (told || self.end_offset != 0) {
+            return Err(Mistake::NoWindows);
+        }
+        def.validate()?;
+        Ok(def)
+    }
+
+    fn time_windows(
+        &self,
+        zone: Tz,
+        cadence: &Cadence,
+        start: &str,
+    ) -> Result<TimeWindowDef, Mistake> {
+        let default = TimeWindowDef::default_format(cadence).map(str::to_owned);
+        let timezone = match &self.timezone {
+            Some(name) => parse_zone(name)?,
+            None => zone,
+        };
+        Ok(TimeWindowDef {
+            cadence: cadence.clone(),
+            start: parse_time(start)?,
+            end: self.until.as_deref().map(parse_time).transpose()?,
+            timezone,
+            // Only a cron has no default, and its constructor asks for one.
+            format: self.format.clone().or(default).unwrap_or_default(),
+            end_offset: self.end_offset,
+            exclusions: Vec::new(),
+        })
+    }
+}
+
+impl From<PartitionsDef> for Partitions {
+    fn from(def: PartitionsDef) -> Partitions {
+        Partitions::of(Kind::Def(def))
+    }
+}
+
+pub(super) fn parse_zone(name: &str) -> Result<Tz, Mistake> {
+    name.parse().map_err(|_| Mistake::Zone { name: name.to_owned() })
+}
+
+fn parse_time(text: &str) -> Result<NaiveDateTime, Mistake> {
+    let forms = ["%Y-%m-%d", "%Y-%m", "%Y", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"];
+    let read = forms.iter().find_map(|form| parse_date(text, form));
+    read.ok_or_else(|| Mistake::Time { text: text.to_owned() })
+}

@@ -1,0 +1,418 @@
+//! A project in code: its declarations, and queries against an engine that stays open.
+
+use std::panic::Location;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::compute::Calls;
+use super::declare::{Asset, Draft, Open, Source};
+use super::error::Error;
+use super::handle::{Handle, IntoPartition, Parts, Reference};
+use super::report::{PartitionRef, Report, Status};
+use super::resolve::{Whole, resolve};
+use super::system::SystemClock;
+use super::value::{self, Value};
+use crate::base::{AssetKey, Clock, PartitionIdx, PartitionKey, PartitionSet};
+use crate::defs::partition::PartitionExpr;
+use crate::defs::{self, Origin, Settings};
+use crate::engine::{Access, Engine, Options, RunOptions};
+use crate::exec::{Control, Functions};
+use crate::plan::{Reach, Request, Why};
+
+/// Sources and assets that a program declares, and the way to ask for their values.
+///
+/// Declarations are judged when the project is first used: then all mistakes come back at once.
+/// Results live in `.giornata` below the root, so a program that is started again finds them.
+///
+/// ```
+/// use giornata::api::Project;
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("letters", dir.path());
+/// let letter = project
+///     .asset("letter")
+///     .keys(["a", "b"])
+///     .compute(|ctx| Ok(ctx.partition().to_string()));
+/// assert_eq!(project.get(&letter, "a")?, "a");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+pub struct Project {
+    id: u64,
+    name: String,
+    root: PathBuf,
+    timezone: String,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    drafts: Vec<Draft>,
+    engine: Option<Engine>,
+    warnings: Vec<String>,
+}
+
+/// Declarations.
+impl Project {
+    /// A project without declarations; its state will be in `.giornata` below `root`.
+    pub fn new(name: &str, root: impl Into<PathBuf>) -> Project {
+        static IDS: AtomicU64 = AtomicU64::new(0);
+        Project {
+            // Only tells the handles of two projects apart.
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            name: name.to_owned(),
+            root: root.into(),
+            timezone: "UTC".to_owned(),
+            clock: Arc::new(SystemClock),
+            settings: Settings::default(),
+            drafts: Vec::new(),
+            engine: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Where days, months and years begin at midnight; UTC unless said otherwise.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("days", dir.path());
+    /// project.timezone("Europe/Berlin");
+    /// let start = project.asset("start").daily("2014-07-04").compute(|ctx| {
+    ///     Ok(ctx.window().ok_or("a day has a window")?.start.to_rfc3339())
+    /// });
+    /// assert_eq!(project.get(&start, "2014-07-04")?, "2014-07-03T22:00:00+00:00");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn timezone(&mut self, zone: &str) -> &mut Project {
+        self.timezone = zone.to_owned();
+        self.engine = None;
+        self
+    }
+
+    /// Says what time it is, instead of the machine: which windows are complete depends on it.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// use giornata::base::FixedClock;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("days", dir.path());
+    /// project.clock(std::sync::Arc::new(FixedClock("2014-07-03T12:00:00Z".parse()?)));
+    /// let day = project.asset("day").daily("2014-07-01").compute(|_| Ok(String::new()));
+    /// assert_eq!(project.get_range(&day, "all")?.len(), 2);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn clock(&mut self, clock: Arc<dyn Clock>) -> &mut Project {
+        self.clock = clock;
+        self.engine = None;
+        self
+    }
+
+    /// How many steps run at once; as many as there are cores unless said otherwise.
+    pub fn jobs(&mut self, jobs: usize) -> &mut Project {
+        self.settings.jobs = Some(jobs);
+        self.engine = None;
+        self
+    }
+
+    /// Begins to declare data from outside.
+    #[track_caller]
+    pub fn source(&mut self, name: &str) -> Source<'_> {
+        let origin = origin(Location::caller());
+        Source::new(Open::new(self, name, origin))
+    }
+
+    /// Begins to declare data that a function computes.
+    #[track_caller]
+    pub fn asset(&mut self, name: &str) -> Asset<'_, ()> {
+        let origin = origin(Location::caller());
+        Asset::new(Open::new(self, name, origin))
+    }
+
+    pub(super) fn declare(&mut self, draft: Draft) -> Reference {
+        self.engine = None;
+        let name = draft.name.clone();
+        self.drafts.push(draft);
+        Reference { project: self.id, index: self.drafts.len() - 1, name }
+    }
+
+    /// The directory that paths are relative to.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The definitions and the functions, for a program that drives the engine itself or takes over the
+    /// command line.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// let mut project = Project::new("letters", ".");
+    /// project.asset("letter").keys(["a", "b"]).compute(|_| Ok(String::new()));
+    /// let (definitions, _functions) = project.into_parts()?;
+    /// assert_eq!(definitions.assets.len(), 1);
+    /// # Ok::<(), giornata::api::Error>(())
+    /// ```
+    pub fn into_parts(self) -> Result<(defs::Project, Arc<dyn Functions>), Error> {
+        let (project, calls) = self.resolve()?;
+        Ok((project, Arc::new(calls)))
+    }
+
+    fn resolve(&self) -> Result<(defs::Project, Calls), Error> {
+        let whole = Whole {
+            id: self.id,
+            name: &self.name,
+            timezone: &self.timezone,
+            drafts: &self.drafts,
+            settings: self.settings.clone(),
+        };
+        resolve(&whole)
+            .map_err(|mistakes| Error::Declarations { project: self.name.clone(), mistakes })
+    }
+}
+
+/// Queries.
+impl Project {
+    /// The value of one partition. What is fresh is loaded, without running anything; what is not is
+    /// computed first, with all that it reads, and stored.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// # std::fs::write(dir.path().join("name.txt"), "world")?;
+    /// let mut project = Project::new("greetings", dir.path());
+    /// let name = project.source("name").files_as::<String>("name.txt");
+    /// let greeting = project
+    ///     .asset("greeting")
+    ///     .keys(["hello", "good bye"])
+    ///     .input(&name)
+    ///     .compute(|ctx, name| Ok(format!("{} {name}", ctx.partition())));
+    /// assert_eq!(project.get(&name, ())?, "world");
+    /// assert_eq!(project.get(&greeting, "hello")?, "hello world");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn get<V: Value>(
+        &mut self,
+        asset: &Handle<V>,
+        partition: impl IntoPartition,
+    ) -> Result<V, Error> {
+        let partition = partition.into_partition();
+        let key = self.look(asset)?;
+        let engine = self.engine()?;
+        let part = part(engine, &key, &partition)?;
+        let target = PartitionRef { asset: key.clone(), partition };
+        let report = bring_up_to_date(engine, &key, PartitionSet::from_iter([part]));
+        self.judge(report, || target.to_string())?;
+        load(self.engine()?, &target, part)
+    }
+
+    /// The values of the partitions that an expression names: `2014-07`, `2014-01..2014-03`, `a,b`,
+    /// `latest`, `all`.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("days", dir.path());
+    /// let day = project
+    ///     .asset("day")
+    ///     .daily("2014-01-01")
+    ///     .compute(|ctx| Ok(ctx.partition().to_string()));
+    /// let july = project.get_range(&day, "2014-07")?;
+    /// assert_eq!(july.len(), 31);
+    /// assert_eq!(july.get("2014-07-04").unwrap(), "2014-07-04");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn get_range<V: Value>(
+        &mut self,
+        asset: &Handle<V>,
+        partitions: &str,
+    ) -> Result<Parts<V>, Error> {
+        let key = self.look(asset)?;
+        let set = select(self.engine()?, &key, partitions)?;
+        let report = bring_up_to_date(self.engine()?, &key, set.clone());
+        self.judge(report, || format!("{key}@{partitions}"))?;
+        let engine = self.engine()?;
+        let domain = engine.planner().domain(&key);
+        let value = |part| {
+            let partition = domain.key(part).unwrap_or_else(PartitionKey::unpartitioned);
+            let target = PartitionRef { asset: key.clone(), partition };
+            let value = load(engine, &target, part)?;
+            Ok((target.partition, value))
+        };
+        crate::plan::key_order(domain, &set).into_iter().map(value).collect()
+    }
+
+    /// Brings the partitions that an expression names up to date, with all that they read. If a step
+    /// fails, everything that does not depend on it is made nevertheless, and the error has the
+    /// report.
+    pub fn materialize<V>(&mut self, asset: &Handle<V>, partitions: &str) -> Result<Report, Error> {
+        let key = self.look(asset)?;
+        let engine = self.engine()?;
+        let set = select(engine, &key, partitions)?;
+        let report = bring_up_to_date(engine, &key, set);
+        self.judge(report, || format!("{key}@{partitions}"))
+    }
+
+    /// What the last query noticed about sources, such as files that belong to no partition.
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// # std::fs::write(dir.path().join("a.txt"), "a")?;
+    /// # std::fs::write(dir.path().join("b.txt"), "b")?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// let letter =
+    ///     project.source("letter").partitions(Partitions::keys(["a"])).files_as::<String>("{name}.txt");
+    /// project.get(&letter, "a")?;
+    /// assert_eq!(project.warnings(), ["`b.txt` belongs to no partition of `letter`"]);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// How many partitions of an asset are fresh, stale, missing and so on; nothing is run.
+    pub fn status<V>(&mut self, asset: &Handle<V>) -> Result<Status, Error> {
+        let key = self.look(asset)?;
+        Ok(Status::of(self.engine()?, &key)?)
+    }
+
+    /// Why a partition is in the state in which it is, to the root causes; nothing is run.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// let letter = project.asset("letter").compute(|_| Ok(String::new()));
+    /// assert_eq!(project.why(&letter, ())?.state, "missing");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn why<V>(
+        &mut self,
+        asset: &Handle<V>,
+        partition: impl IntoPartition,
+    ) -> Result<Why, Error> {
+        let key = self.look(asset)?;
+        let engine = self.engine()?;
+        let part = part(engine, &key, &partition.into_partition())?;
+        Ok(engine.why(&key, part)?)
+    }
+
+    /// The key of an asset, after a look at the sources that it depends on.
+    fn look<V>(&mut self, asset: &Handle<V>) -> Result<AssetKey, Error> {
+        if asset.place.project != self.id {
+            return Err(Error::Foreign { asset: asset.name().to_owned() });
+        }
+        let engine = self.engine()?;
+        let known = engine.project().assets.get_key_value(asset.name());
+        let (key, _) = known.expect("an engine opens only if all that was declared is sound");
+        let key = key.clone();
+        self.warnings = engine.refresh(std::slice::from_ref(&key))?;
+        Ok(key)
+    }
+
+    fn engine(&mut self) -> Result<&mut Engine, Error> {
+        let engine = match self.engine.take() {
+            Some(engine) => engine,
+            None => self.open()?,
+        };
+        Ok(self.engine.insert(engine))
+    }
+
+    fn open(&self) -> Result<Engine, Error> {
+        let (project, calls) = self.resolve()?;
+        let root = std::path::absolute(&self.root)
+            .map_err(|source| crate::engine::Error::Io { path: self.root.clone(), source })?;
+        let options = Options {
+            root,
+            access: Access::Write,
+            clock: self.clock.clone(),
+            env: Vec::new(),
+            set: Vec::new(),
+            functions: Arc::new(calls),
+        };
+        Ok(Engine::open(project, options)?)
+    }
+
+    fn judge(
+        &mut self,
+        report: Result<Report, crate::engine::Error>,
+        target: impl FnOnce() -> String,
+    ) -> Result<Report, Error> {
+        let report = report.map(|mut report| {
+            report.warnings.extend(self.warnings.iter().cloned());
+            report
+        });
+        match report {
+            Ok(report) if report.is_success() => Ok(report),
+            Ok(report) => Err(Error::Failed { target: target(), report: Box::new(report) }),
+            Err(error) => {
+                // What memory holds may be behind the records.
+                self.engine = None;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+fn origin(place: &Location<'_>) -> Origin {
+    Origin { file: place.file().into(), line: place.line() }
+}
+
+fn part(engine: &Engine, asset: &AssetKey, key: &PartitionKey) -> Result<PartitionIdx, Error> {
+    let domain = engine.planner().domain(asset);
+    domain.index(key.as_str()).ok_or_else(|| {
+        let asset = asset.to_string();
+        let existing = domain.render(domain.all());
+        let existing = match existing.as_slice() {
+            _ if domain.def().is_unpartitioned() => return Error::Unpartitioned { asset },
+            [] => "none yet".to_owned(),
+            [a, b, c, d, ..] => format!("{a},{b},{c},{d} and more"),
+            few => few.join(","),
+        };
+        match key.is_unpartitioned() {
+            true => Error::Partitioned { asset, existing },
+            false => Error::UnknownPartition { asset, partition: key.clone(), existing },
+        }
+    })
+}
+
+fn select(engine: &Engine, asset: &AssetKey, text: &str) -> Result<PartitionSet, Error> {
+    let domain = engine.planner().domain(asset);
+    if domain.def().is_unpartitioned() && matches!(text, "" | "all") {
+        return Ok(domain.all().clone());
+    }
+    let expression = PartitionExpr::parse(text);
+    let set = expression.and_then(|expression| engine.select(asset, &expression));
+    set.map_err(|problem| {
+        let (asset, text) = (asset.to_string(), text.to_owned());
+        Error::Partitions { asset, text, problem }
+    })
+}
+
+fn bring_up_to_date(
+    engine: &mut Engine,
+    asset: &AssetKey,
+    parts: PartitionSet,
+) -> Result<Report, crate::engine::Error> {
+    let mut report = Report::default();
+    // A source is observed, and that has been done.
+    if engine.project().assets[asset].is_source() {
+        return Ok(report);
+    }
+    let targets = [(asset.clone(), parts)].into();
+    let request = Request { targets, reach: Reach::Upstream, force: false };
+    let options = RunOptions { command: format!("get {asset}"), ..RunOptions::default() };
+    engine.materialize(&request, &options, &Control::new(), &mut |engine, event| {
+        report.hear(engine, event);
+    })?;
+    Ok(report)
+}
+
+fn load<V: Value>(engine: &Engine, target: &PartitionRef, part: PartitionIdx) -> Result<V, Error> {
+    let parts = engine.parts(&target.asset, part)?;
+    if parts.is_empty() {
+        let partition = match target.partition.is_unpartitioned() {
+            true => "it".to_owned(),
+            false => format!("`{}`", target.partition),
+        };
+        return Err(Error::NoData { asset: target.asset.to_string(), partition });
+    }
+    value::read_joined(&parts)
+        .map_err(|error| Error::Value { target: target.to_string(), source: Box::new(error) })
+}

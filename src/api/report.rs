@@ -1,0 +1,236 @@
+//! What a query did: which partitions ran, and which did not have to; and the states of an asset.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::base::{AssetKey, PartitionKey, PartitionSet};
+use crate::engine::{Engine, RunEvent, State, Summary};
+use crate::plan::ReasonCode;
+
+/// One partition of one asset: `daily@2014-07-04`, or `report` for an asset without partitions.
+///
+/// ```
+/// use giornata::api::{AssetKey, PartitionKey, PartitionRef};
+/// let asset = AssetKey::parse("daily")?;
+/// let day = PartitionRef { asset: asset.clone(), partition: PartitionKey::new("2014-07-04") };
+/// assert_eq!(day.to_string(), "daily@2014-07-04");
+/// let all = PartitionRef { asset, partition: PartitionKey::unpartitioned() };
+/// assert_eq!(all.to_string(), "daily");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PartitionRef {
+    pub asset: AssetKey,
+    pub partition: PartitionKey,
+}
+
+impl fmt::Display for PartitionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.partition.is_unpartitioned() {
+            write!(f, "{}", self.asset)
+        } else {
+            write!(f, "{}@{}", self.asset, self.partition)
+        }
+    }
+}
+
+/// A step that failed.
+///
+/// ```
+/// use giornata::api::{Error, Project};
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("letters", dir.path());
+/// let letter = project
+///     .asset("letter")
+///     .keys(["a", "b"])
+///     .compute(|ctx| match ctx.partition().as_str() {
+///         "b" => Err("no ink".into()),
+///         key => Ok(key.to_owned()),
+///     });
+/// let Err(Error::Failed { report, .. }) = project.materialize(&letter, "all") else { panic!() };
+/// assert_eq!(report.failed[0].what.to_string(), "letter@b");
+/// assert_eq!(report.failed[0].reason, "no ink");
+/// assert_eq!(report.ran[0].to_string(), "letter@a");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedStep {
+    pub what: PartitionRef,
+    /// What the function said, or why its result could not be kept.
+    pub reason: String,
+}
+
+/// Partitions that could not be tried.
+///
+/// ```
+/// use giornata::api::{Error, Project};
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("letters", dir.path());
+/// let draft = project.source("draft").files_as::<String>("draft.md");
+/// let letter = project.asset("letter").input(&draft).compute(|_, draft| Ok(draft));
+/// let Err(Error::Failed { report, .. }) = project.materialize(&letter, "all") else { panic!() };
+/// assert_eq!(report.blocked[0].asset.as_str(), "letter");
+/// assert_eq!(report.blocked[0].code.as_str(), "missing-input");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    pub asset: AssetKey,
+    pub partitions: Vec<PartitionKey>,
+    pub code: ReasonCode,
+    /// Of the first of them, in a sentence.
+    pub reason: String,
+}
+
+/// What was done to bring something up to date.
+///
+/// ```
+/// use giornata::api::Project;
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("letters", dir.path());
+/// let letter = project
+///     .asset("letter")
+///     .keys(["a", "b"])
+///     .compute(|ctx| Ok(ctx.partition().to_string()));
+/// assert_eq!(project.materialize(&letter, "all")?.summary.ran, 2);
+/// assert!(project.materialize(&letter, "all")?.is_idle());
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    pub summary: Summary,
+    /// Ran and succeeded, in the order in which they were recorded.
+    pub ran: Vec<PartitionRef>,
+    /// Right as they were, because what they read turned out not to have changed.
+    pub cut_off: Vec<PartitionRef>,
+    /// Brought back from earlier results.
+    pub restored: Vec<PartitionRef>,
+    pub failed: Vec<FailedStep>,
+    pub blocked: Vec<Blocked>,
+    pub warnings: Vec<String>,
+}
+
+impl Report {
+    /// Whether nothing had to be done.
+    pub fn is_idle(&self) -> bool {
+        self.summary.is_idle()
+    }
+
+    /// Whether everything that was wanted is fresh now.
+    pub fn is_success(&self) -> bool {
+        self.summary.is_success()
+    }
+
+    /// Why it did not succeed, in one line; empty if it did.
+    pub fn reason(&self) -> String {
+        let failed =
+            self.failed.iter().map(|step| format!("`{}` failed: {}", step.what, step.reason));
+        let missing =
+            self.blocked.iter().filter(|blocked| blocked.code != ReasonCode::UpstreamFailed);
+        let blocked = missing.map(|blocked| {
+            let first = blocked.partitions.first().cloned();
+            let partition = first.unwrap_or_else(PartitionKey::unpartitioned);
+            let what = PartitionRef { asset: blocked.asset.clone(), partition };
+            format!("`{what}` is blocked: {}", blocked.reason)
+        });
+        let all: Vec<String> = failed.chain(blocked).collect();
+        match all.as_slice() {
+            [] if self.summary.cancelled > 0 => "it was cancelled".to_owned(),
+            [first, _, .., _] => format!("{first} (and {} more)", all.len() - 1),
+            few => few.join("; "),
+        }
+    }
+
+    /// Takes in one event of a run.
+    pub fn hear(&mut self, engine: &Engine, event: RunEvent) {
+        match event {
+            RunEvent::StepSucceeded { asset, partition, .. } => {
+                self.ran.push(PartitionRef { asset, partition });
+            }
+            RunEvent::StepFailed { asset, partition, reason, .. } => {
+                self.failed.push(FailedStep { what: PartitionRef { asset, partition }, reason });
+            }
+            RunEvent::CutOff { asset, parts } => self.cut_off.extend(refs(engine, &asset, &parts)),
+            RunEvent::Restored { asset, parts } => {
+                self.restored.extend(refs(engine, &asset, &parts));
+            }
+            RunEvent::Blocked { asset, parts, reason } => {
+                let partitions = refs(engine, &asset, &parts).map(|it| it.partition).collect();
+                let text = blocked_text(engine, &asset, &parts, reason);
+                self.blocked.push(Blocked { asset, partitions, code: reason, reason: text });
+            }
+            RunEvent::Warning { message } => self.warnings.push(message),
+            RunEvent::Finished { summary } => self.summary = summary,
+            RunEvent::Started { .. } | RunEvent::StepStarted { .. } | RunEvent::Exported { .. } => {
+            }
+        }
+    }
+}
+
+fn refs<'a>(
+    engine: &'a Engine,
+    asset: &'a AssetKey,
+    parts: &'a PartitionSet,
+) -> impl Iterator<Item = PartitionRef> + 'a {
+    let domain = engine.planner().domain(asset);
+    parts.iter().map(|part| PartitionRef {
+        asset: asset.clone(),
+        partition: domain.key(part).unwrap_or_else(PartitionKey::unpartitioned),
+    })
+}
+
+/// What is missing, as `why` says it.
+fn blocked_text(
+    engine: &Engine,
+    asset: &AssetKey,
+    parts: &PartitionSet,
+    code: ReasonCode,
+) -> String {
+    let why = parts.min().and_then(|part| engine.why(asset, part).ok());
+    let causes = why.map(|why| why.causes).unwrap_or_default();
+    let cause = causes.iter().find(|cause| cause.code == code).or(causes.first());
+    cause.map_or_else(|| code.as_str().to_owned(), |cause| cause.text.clone())
+}
+
+/// The partitions of an asset by state, as of when it was asked for.
+///
+/// ```
+/// use giornata::api::{Project, State};
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("letters", dir.path());
+/// let letter = project
+///     .asset("letter")
+///     .keys(["a", "b", "c"])
+///     .compute(|ctx| Ok(ctx.partition().to_string()));
+/// project.get(&letter, "b")?;
+/// let status = project.status(&letter)?;
+/// assert_eq!(status.count(State::Fresh), 1);
+/// assert_eq!(status.partitions(State::Missing), ["a", "c"]);
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub asset: AssetKey,
+    states: BTreeMap<State, (u64, Vec<String>)>,
+}
+
+impl Status {
+    pub(super) fn of(engine: &Engine, asset: &AssetKey) -> Result<Status, crate::engine::Error> {
+        let status = engine.status(asset)?;
+        let domain = engine.planner().domain(asset);
+        let render =
+            |(state, set): (State, PartitionSet)| (state, (set.len(), domain.render(&set)));
+        let states = status.sets.into_iter().map(render).collect();
+        Ok(Status { asset: status.asset, states })
+    }
+
+    /// How many partitions are in a state.
+    pub fn count(&self, state: State) -> u64 {
+        self.states.get(&state).map_or(0, |(count, _)| *count)
+    }
+
+    /// Which they are, as keys and ranges: `2014-07-01..2014-07-03`.
+    pub fn partitions(&self, state: State) -> &[String] {
+        self.states.get(&state).map_or(&[], |(_, partitions)| partitions)
+    }
+}

@@ -1,0 +1,87 @@
+//! Content that is lost from the store is made again: by what reads it, and after `doctor` saw it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// `down` reads a file and a directory, both too large to live in the database.
+const YAML: &str = r#"
+assets:
+  big: {run: 'seq 1 20000 > "$output"', output: o.txt}
+  dir: {run: 'mkdir "$output_dir/sub"; seq 1 9000 > "$output_dir/sub/a"', output_dir: true}
+  down: {deps: [big, dir], run: 'cat "$big" "$dir"/sub/a | wc -l > "$output"', output: n.txt}
+"#;
+
+fn project() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("assets")).unwrap();
+    fs::write(dir.path().join("giornata.toml"), "").unwrap();
+    fs::write(dir.path().join("assets/all.yaml"), YAML).unwrap();
+    check(dir.path(), "m --all", 0, "ran 3");
+    dir
+}
+
+#[track_caller]
+fn check(root: &Path, arguments: &str, code: i32, said: &str) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_giornata"));
+    command.args(arguments.split(' ')).current_dir(root).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    assert_eq!(output.status.code(), Some(code), "{arguments}\n{text}");
+    assert!(text.contains(said), "{arguments}: no `{said}`\n{text}");
+}
+
+/// All blobs of at least so many bytes.
+fn blobs(root: &Path, size: u64) -> Vec<std::path::PathBuf> {
+    let shards = fs::read_dir(root.join(".giornata/blobs")).unwrap();
+    let files = shards.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap());
+    let paths = files.map(|file| file.unwrap().path());
+    paths.filter(|path| path.metadata().unwrap().len() >= size).collect()
+}
+
+#[test]
+fn what_reads_lost_content_has_it_made_again() {
+    let dir = project();
+    fs::remove_dir_all(dir.path().join(".giornata/blobs")).unwrap();
+    check(dir.path(), "cat big", 2, "is gone from the store");
+    let text = YAML.replace("wc -l", "wc -c");
+    fs::write(dir.path().join("assets/all.yaml"), text).unwrap();
+    check(dir.path(), "m down", 0, "ran 3");
+    check(dir.path(), "m --all", 0, "everything up to date: 3 partitions");
+    check(dir.path(), "doctor", 0, "the store is sound");
+}
+
+#[test]
+fn what_doctor_finds_is_made_again() {
+    let dir = project();
+    let damage: [&dyn Fn(&Path); 3] = [
+        &|root| fs::remove_dir_all(root.join(".giornata/blobs")).unwrap(),
+        // Cut short: the file of `dir` too, so that no object of a tree is missing.
+        &|root| {
+            for path in blobs(root, 10_000) {
+                fs::remove_file(&path).unwrap();
+                fs::write(&path, "1\n").unwrap();
+            }
+        },
+        // As long as it was: only hashing it can tell.
+        &|root| {
+            for path in blobs(root, 10_000) {
+                let len = path.metadata().unwrap().len();
+                fs::remove_file(&path).unwrap();
+                fs::write(&path, vec![b'x'; usize::try_from(len).unwrap()]).unwrap();
+            }
+        },
+    ];
+    for damage in damage {
+        damage(dir.path());
+        check(dir.path(), "doctor --deep", 1, "in the content store");
+        check(dir.path(), "status big", 0, "missing");
+        check(dir.path(), "m --all", 0, "ran 2 (0 unchanged), 1 cut off");
+        check(dir.path(), "doctor --deep", 0, "the store is sound");
+    }
+}
