@@ -447,3 +447,47 @@ impl Records for Ledger {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Durability;
+
+    fn row(version: &str) -> MatRow {
+        MatRow {
+            part: 0,
+            changed_at: Rev(0),
+            verified_at: Rev(0),
+            step: None,
+            key: NOTHING,
+            version: Digest::of_blob(version.as_bytes()),
+            output: None,
+            run: None,
+            flags: Flags::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_over_another_process_is_not_taken_for_the_newest_state() {
+        let dir = tempfile::tempdir().unwrap();
+        let asset = AssetKey::parse("u").unwrap();
+        let open = || {
+            let cas = Arc::new(Cas::open(dir.path(), Durability::Fast).unwrap());
+            Ledger::new(Store::open(dir.path(), Durability::Fast).unwrap(), cas).unwrap()
+        };
+        let (mine, other) = (open(), open());
+        let put = |ledger: &Ledger, version: &str| ledger.write(|b| b.put(&asset, row(version)));
+        let put_if = |version: &str| mine.write_if_current(|b| b.put(&asset, row(version)));
+        assert_eq!(put_if("1").unwrap(), Some(true));
+        other.catch_up().unwrap();
+        put(&other, "2").unwrap();
+        assert!(mine.is_behind().unwrap());
+        assert_eq!(put_if("3").unwrap(), None);
+        put(&mine, "4").unwrap();
+        assert!(mine.is_behind().unwrap());
+        assert_eq!(put_if("5").unwrap(), None);
+        mine.catch_up().unwrap();
+        assert_eq!(mine.column(&asset).get(0).unwrap().version, row("4").version);
+        assert_eq!(put_if("5").unwrap(), Some(true));
+    }
+}

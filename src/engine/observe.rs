@@ -460,9 +460,13 @@ pub fn extension(path: &str) -> &str {
 /// digests with what a step sees of the name.
 pub fn version(files: &[(&str, Digest)], columns: &BTreeMap<String, ColumnType>) -> Digest {
     let mut builder = Digest::builder("giornata 2026 source version");
-    builder.number(files.len() as u64);
-    for (name, digest) in files {
-        builder.part(name).digest(digest);
+    if let [(name, digest)] = files {
+        builder.part(name).number(1).digest(digest);
+    } else {
+        builder.number(files.len() as u64);
+        for (name, digest) in files {
+            builder.part(name).digest(digest);
+        }
     }
     for (name, kind) in columns {
         builder.part(name).part(format!("{kind:?}"));

@@ -419,7 +419,8 @@ impl Run {
     ) -> Result<Drive, Error> {
         let def = engine.planner.def(&plan.asset).clone();
         let step = engine.step(&def, part, self.id, &self.staging);
-        if engine.ledger.is_behind()? {
+        // Two states show at the launch, which is for the newest one only; as an error they show now.
+        if step.is_err() && engine.ledger.is_behind()? {
             return Ok(Drive::Overtaken);
         }
         let step = match step {

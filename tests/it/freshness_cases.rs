@@ -174,6 +174,7 @@ fn forced_steps_run_though_another_process_writes() {
     let assets = || {
         vec![
             source("s", "data/s/{key}.csv", files_of("s")),
+            source("t", "data/t/{key}.csv", files_of("t")),
             asset("u", fixed(&["a", "b", "c", "d", "e", "f"]), 1, &[("s", "all")]),
         ]
     };
@@ -185,6 +186,51 @@ fn forced_steps_run_though_another_process_writes() {
     shelf.remove("data/s/b.csv");
     shelf.refreshed(&mut second);
     assert_eq!(shelf.make(&mut first, &request).ran.len(), 6);
+    // And none of them twice.
+    let request = all(shelf.refreshed(&mut first), true);
+    let (mut engine, mut started) = (first.engine.take().unwrap(), 0);
+    let mut listen = |_: &Engine, event: RunEvent| {
+        if matches!(event, RunEvent::StepStarted { .. }) {
+            started += 1;
+            if started == 2 {
+                shelf.write("data/t/b.csv", "1");
+                shelf.refreshed(&mut second);
+            }
+        }
+    };
+    let control = giornata::exec::Control::new();
+    engine.materialize(&request, &Default::default(), &control, &mut listen).unwrap();
+    assert_eq!(started, 6);
+}
+
+#[test]
+fn a_failure_is_that_of_its_inputs() {
+    let mut shelf = Shelf::new(false);
+    shelf.write("data/s/a.csv", "1");
+    let mut process = shelf.process(vec![
+        source("s", "data/s/{key}.csv", files_of("s")),
+        asset("u", fixed(&["a"]), 1, &[("s", "")]),
+    ]);
+    shelf.bodies.failing.lock().unwrap().insert("u".to_owned());
+    shelf.make_all(&mut process);
+    let failed = |engine: &mut Engine| engine.planner().freshness(&key("u")).failed.len();
+    assert_eq!(failed(shelf.refreshed(&mut process)), 1);
+    shelf.write("data/s/a.csv", "2");
+    assert_eq!(failed(shelf.refreshed(&mut process)), 0);
+}
+
+#[test]
+fn fewer_last_files_are_another_input() {
+    let mut shelf = Shelf::new(false);
+    shelf.write("data/s/a.csv", "1");
+    shelf.write("data/s/b.csv", "2");
+    let mut process = shelf.process(vec![
+        source("s", "data/s/{key}.csv", files_of("s")),
+        asset("newest", PartitionsDef::Unpartitioned, 1, &[("s", "last(2)")]),
+    ]);
+    shelf.settle(&mut process);
+    shelf.remove("data/s/b.csv");
+    assert_eq!(shelf.settle(&mut process).names(), ["newest@"]);
 }
 
 #[test]

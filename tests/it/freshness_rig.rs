@@ -353,7 +353,13 @@ impl Shelf {
 
     /// The process dies when so many results are recorded: nothing more happens, nothing is tidied up.
     pub fn die(&self, process: &mut Process, request: &Request, after: usize) {
-        let mut engine = process.engine.take().unwrap();
+        // Its threads may outlive it here, so what they run is not for our list.
+        let bodies = Arc::new(Bodies { coarse: self.bodies.coarse, ..Bodies::default() });
+        process.engine = None;
+        let root = self.dir.path();
+        let mut engine = open(root, &self.clock, &bodies, &process.project, Access::Write);
+        let assets: Vec<AssetKey> = process.project.assets.keys().cloned().collect();
+        engine.refresh(&assets).unwrap();
         let mut left = after;
         let mut listen = |_: &Engine, event: RunEvent| {
             if let RunEvent::StepSucceeded { .. } | RunEvent::Restored { .. } = event {
@@ -365,7 +371,6 @@ impl Shelf {
         let control = Control::new();
         let run = AssertUnwindSafe(|| engine.materialize(request, &options, &control, &mut listen));
         let _ = catch_unwind(run);
-        self.bodies.ran.lock().unwrap().clear();
     }
 
     /// Everything in `request` has the state and the value that it would have in an empty store, and
