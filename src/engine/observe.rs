@@ -216,7 +216,13 @@ impl Look {
                     let entry = StatEntry { stat, digest: NO_DIGEST, taken_ns: eyes.taken_ns };
                     (path, entry)
                 });
-                (listed.collect(), dirs.collect(), found.warnings)
+                let mut warnings = found.warnings;
+                let listed: Vec<_> = listed.collect();
+                if listed.is_empty() && pattern.is_literal() {
+                    let (path, key) = (&pattern.text, &asset.key);
+                    warnings.push(format!("there is no file `{path}` for source `{key}`"));
+                }
+                (listed, dirs.collect(), warnings)
             }
         };
         self.warnings.extend(warnings.iter().cloned());

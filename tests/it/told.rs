@@ -156,3 +156,21 @@ fn a_directory_of_the_user_is_not_replaced_by_an_export() {
     check(root, "m a", 0, "ran 1");
     assert_eq!(fs::read_to_string(out.join("x")).unwrap(), "2");
 }
+
+#[test]
+fn a_source_whose_file_is_not_there_is_named() {
+    // A user saw "up to date: 0 partitions" and no word of the file that was missing.
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("assets")).unwrap();
+    fs::write(dir.path().join("giornata.toml"), "name = \"p\"\n").unwrap();
+    let source = "sources: {rows: {files: data/rows.csv, split_by: day}}\n";
+    fs::write(dir.path().join("assets/s.yaml"), source).unwrap();
+    let sql = "-- /// asset\n-- partitions = \"each(rows)\"\n-- ///\nSELECT * FROM rows\n";
+    fs::write(dir.path().join("assets/a.sql"), sql).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_giornata"))
+        .args(["-C", dir.path().to_str().unwrap(), "materialize", "a"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("there is no file `data/rows.csv` for source `rows`"), "{said}");
+}
