@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    cat, check, doctor, init, list, materialize, partitions, path, plan, show, status, why,
+    accept, cat, check, doctor, init, invalidate, list, materialize, partitions, path, plan, show,
+    status, why, wipe,
 };
 
 /// Keeps data assets up to date: runs what a change concerns, and says why.
@@ -65,6 +66,9 @@ pub(super) enum Command {
     Partitions(partitions::PartitionsArgs),
     Cat(cat::CatArgs),
     Path(path::PathArgs),
+    Accept(accept::AcceptArgs),
+    Invalidate(invalidate::InvalidateArgs),
+    Wipe(wipe::WipeArgs),
     Doctor(doctor::DoctorArgs),
 }
 

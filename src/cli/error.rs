@@ -109,6 +109,9 @@ fn kind(error: &engine::Error) -> Kind {
         engine::Error::Source { .. }
         | engine::Error::NoResult { .. }
         | engine::Error::UnknownConfig { .. }
+        | engine::Error::Refused { .. }
+        | engine::Error::Report { .. }
+        | engine::Error::NothingReported { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
         | engine::Error::Look { .. }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::text;
 use crate::base::{AssetKey, PartitionSet};
 use crate::defs::{Asset, Domain};
-use crate::engine::{AssetStatus, Engine, Problem, ResultInfo, RunEvent, State, Summary};
+use crate::engine::{AssetStatus, Engine, Problem, ResultInfo, ResultMark, RunEvent, State, Summary};
 use crate::load::{Diagnostic, Severity};
 use crate::plan::{Cause, Plan, PlanAsset, ReasonCode, Why};
 
@@ -155,6 +155,9 @@ pub(super) struct StatusEntry {
     asset: AssetKey,
     counts: Map<String, Value>,
     ranges: Map<String, Value>,
+    /// Of which two runs from the same inputs gave different results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nondeterministic: Option<Parts>,
 }
 
 impl StatusEntry {
@@ -169,7 +172,8 @@ impl StatusEntry {
                 ranges.insert(state.as_str().to_owned(), domain.render(set).into());
             }
         }
-        StatusEntry { asset: status.asset.clone(), counts, ranges }
+        let nondeterministic = Parts::some(domain, &status.nondeterministic);
+        StatusEntry { asset: status.asset.clone(), counts, ranges, nondeterministic }
     }
 }
 
@@ -192,6 +196,7 @@ pub(super) struct ResultEntry {
     digest: Option<String>,
     log: Option<String>,
     failure: Option<String>,
+    marks: Vec<ResultMark>,
 }
 
 impl ResultEntry {
@@ -204,6 +209,7 @@ impl ResultEntry {
             digest: result.output.as_ref().map(|output| output.digest.to_string()),
             log: result.log.as_ref().map(|path| path.display().to_string()),
             failure: result.failure.clone(),
+            marks: result.marks.clone(),
         }
     }
 }

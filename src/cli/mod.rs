@@ -3,6 +3,7 @@
 //! Each verb is a file with its arguments and a `run`. Results go to stdout, everything else to
 //! stderr. Here the real clock and the process environment come in; nothing below reads either.
 
+mod accept;
 mod args;
 mod cat;
 mod check;
@@ -12,6 +13,7 @@ mod doctor;
 mod environment;
 mod error;
 mod init;
+mod invalidate;
 mod json;
 mod list;
 mod materialize;
@@ -26,8 +28,10 @@ mod table;
 mod targets;
 mod term;
 mod text;
+mod upkeep;
 mod values;
 mod why;
+mod wipe;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -130,6 +134,9 @@ fn dispatch(
         Command::Partitions(args) => partitions::run(&args, session),
         Command::Cat(args) => cat::run(&args, session),
         Command::Path(args) => path::run(&args, session),
+        Command::Accept(args) => accept::run(&args, session),
+        Command::Invalidate(args) => invalidate::run(&args, session),
+        Command::Wipe(args) => wipe::run(&args, session),
         Command::Doctor(args) => doctor::run(&args, session),
     }
 }

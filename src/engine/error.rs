@@ -35,6 +35,12 @@ pub enum Error {
     NoResult { asset: AssetKey, partition: String },
     #[error("`{asset}` is not an asset of this project")]
     UnknownAsset { asset: String },
+    #[error("a result of `{asset}` cannot be taken: {why}")]
+    Refused { asset: AssetKey, why: super::upkeep::Refusal },
+    #[error("a result of `{asset}` cannot be taken: {problem}")]
+    Report { asset: AssetKey, problem: String },
+    #[error("nothing is said of the result of `{asset}`; give a version, a path or both")]
+    NothingReported { asset: AssetKey },
     #[error("the store cannot be written to, so nothing can be run")]
     ReadOnly,
 }

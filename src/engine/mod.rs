@@ -19,10 +19,12 @@ mod report;
 mod run;
 mod schedule;
 mod settle;
+mod upkeep;
 mod work;
 
 pub use doctor::Depth;
 pub use error::Error;
 pub use event::{RunEvent, Summary};
 pub use open::{Access, Engine, Options, SetValue, Work};
-pub use report::{AssetStatus, Problem, ResultInfo, RunOptions, State, Value};
+pub use report::{AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, State, Value};
+pub use upkeep::{Made, Refusal, Refused, Targets, Upkeep};

@@ -461,6 +461,8 @@ fn strangers_text(asset: &AssetKey, paths: &[&str]) -> String {
 
 /// What is recorded of a source.
 pub struct Known {
+    /// When it was looked at.
+    pub seen_ms: i64,
     pub row: Arc<AssetRow>,
     pub column: Arc<Column>,
 }
@@ -498,7 +500,7 @@ pub fn record(
     for (part, version) in &present {
         let before = known.column.get(*part).filter(Mark::has_value);
         if before.is_none_or(|mark| mark.version != *version) {
-            batch.put(key, observation(*part, *version, next))?;
+            batch.put(key, observation(*part, *version, next, known.seen_ms))?;
         }
     }
     let fresh: PartitionSet = present.keys().copied().collect();
@@ -515,7 +517,7 @@ pub fn record(
     batch.set_row(key, row)
 }
 
-fn observation(part: PartitionIdx, version: Digest, rev: Rev) -> MatRow {
+pub fn observation(part: PartitionIdx, version: Digest, rev: Rev, seen_ms: i64) -> MatRow {
     MatRow {
         part,
         changed_at: rev,
@@ -526,5 +528,6 @@ fn observation(part: PartitionIdx, version: Digest, rev: Rev) -> MatRow {
         output: None,
         run: None,
         flags: Flags::default(),
+        made_ms: seen_ms,
     }
 }

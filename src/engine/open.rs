@@ -226,7 +226,8 @@ impl Engine {
             let mut found = Vec::new();
             for seen in &changed {
                 let key = &seen.asset.key;
-                let known = Known { row: self.ledger.row(key), column: self.ledger.column(key) };
+                let (row, column) = (self.ledger.row(key), self.ledger.column(key));
+                let known = Known { seen_ms: self.clock.now().timestamp_millis(), row, column };
                 found.push((seen, known, seen.versions(&self.root)?));
             }
             let written = self.ledger.write_if_current(|batch| {

@@ -11,7 +11,7 @@ use super::export::export_path;
 use super::names::file_name;
 use super::open::Engine;
 use super::run::partition_of;
-use crate::base::{AssetKey, Output, OutputKind, PartitionIdx, PartitionSet, RunId};
+use crate::base::{AssetKey, Flags, Output, OutputKind, PartitionIdx, PartitionSet, RunId};
 use crate::cas::stat::StatKey;
 use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
 use crate::defs::{Body, OutputDef, TableFormat};
@@ -67,6 +67,8 @@ pub struct AssetStatus {
     pub sets: BTreeMap<State, PartitionSet>,
     /// Why the stale ones are stale.
     pub reasons: Vec<(ReasonCode, PartitionSet)>,
+    /// Two runs from the same inputs gave different results.
+    pub nondeterministic: PartitionSet,
 }
 
 /// How a run is to go.
@@ -91,6 +93,25 @@ pub struct ResultInfo {
     pub log: Option<PathBuf>,
     /// Why the last attempt failed, if it did.
     pub failure: Option<String>,
+    pub marks: Vec<ResultMark>,
+}
+
+/// Something that is special about a recorded result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResultMark {
+    Invalidated,
+    Accepted,
+    Nondeterministic,
+}
+
+fn marks(flags: Flags) -> Vec<ResultMark> {
+    let all = [
+        (Flags::INVALIDATED, ResultMark::Invalidated),
+        (Flags::ACCEPTED, ResultMark::Accepted),
+        (Flags::NONDETERMINISTIC, ResultMark::Nondeterministic),
+    ];
+    all.into_iter().filter(|(flag, _)| flags.has(*flag)).map(|(_, mark)| mark).collect()
 }
 
 /// The value of a partition.
@@ -145,7 +166,9 @@ impl Engine {
             (State::Running, running),
         ]);
         self.ledger.check()?;
-        Ok(AssetStatus { asset: asset.clone(), sets, reasons: state.reasons.clone() })
+        let nondeterministic = self.ledger.ask(|store| store.nondeterministic(asset))?;
+        let (asset, reasons) = (asset.clone(), state.reasons.clone());
+        Ok(AssetStatus { asset, sets, reasons, nondeterministic })
     }
 
     /// Partitions that some live run is making right now.
@@ -192,10 +215,13 @@ impl Engine {
         let failure = self.ledger.failure(asset, part).map(|failure| failure.reason);
         self.ledger.check()?;
         let time = |ms: i64| DateTime::from_timestamp_millis(ms);
+        let made_ms = row.as_ref().map(|row| row.made_ms);
+        let marks = row.as_ref().map(|row| marks(row.flags)).unwrap_or_default();
         Ok(ResultInfo {
             output,
             run: row.and_then(|row| row.run),
-            made_at: attempt.as_ref().and_then(|attempt| time(attempt.started_ms)),
+            made_at: made_ms.and_then(time),
+            marks,
             duration_ms: attempt.as_ref().and_then(|attempt| attempt.duration_ms),
             log: attempt.and_then(|attempt| attempt.log).map(PathBuf::from),
             failure,

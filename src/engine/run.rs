@@ -16,10 +16,13 @@ use super::open::{Access, Engine};
 use super::report::RunOptions;
 use super::schedule::{Job, Link, Place, Schedule};
 use super::work::{self, Done, Order};
-use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
+use crate::base::{
+    AssetKey, Digest, Flags, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId,
+};
 use crate::cas::stat::StatKey;
 use crate::exec::{Control, Lifeline, Retrying, Worker};
-use crate::plan::{Decision, Plan, PlanAsset, ReasonCode, Request, Trace};
+use crate::defs::Asset;
+use crate::plan::{Decision, Plan, PlanAsset, ReasonCode, Records, Request, Trace};
 use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
@@ -45,6 +48,7 @@ impl Engine {
             Access::Read => return Err(Error::ReadOnly),
         }
         let mut request = request.clone();
+        self.planner.begin_invocation();
         let plan = self.plan(&request)?;
         // A source is not made, so it is not counted.
         let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
@@ -105,8 +109,22 @@ pub(super) struct Target {
     pub asset: AssetKey,
     pub part: PartitionIdx,
     pub key: Digest,
-    pub forced: bool,
+    pub tracing: Tracing,
+    pub started_ms: i64,
     pub reasons: Vec<ReasonCode>,
+}
+
+/// What becomes of the trace of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tracing {
+    /// What was recorded first under the key stays.
+    Keep,
+    /// The result was asked for anew: by `--force`, or because it was marked as stale by hand.
+    Replace,
+    /// The result ages: the newest counts, and that it differs is nothing strange.
+    Refresh,
+    /// The result is never restored.
+    Never,
 }
 
 /// One run in progress.
@@ -348,25 +366,42 @@ impl Run {
         };
         let guards = engine.guards(&step);
         let partition = step.partition.clone();
+        let started_ms = engine.clock.now().timestamp_millis();
         let target = Target {
             place,
             asset: plan.asset.clone(),
             part,
             key,
-            forced: plan.forced.contains(part),
+            tracing: self.tracing(engine, plan, &def, part),
+            started_ms,
             reasons: plan.reasons(part),
         };
         self.flights_started += 1;
         let flight = self.flights_started;
         let (targets, snapshot) = (vec![target], engine.ledger.rev());
         self.flights.insert(flight, Flight { targets, snapshot, guards });
-        self.starts.push((plan.asset.clone(), part, engine.clock.now().timestamp_millis()));
+        self.starts.push((plan.asset.clone(), part, started_ms));
         events(engine, RunEvent::StepStarted { asset: plan.asset.clone(), partition, attempt: 1 });
         let orders = self.orders.as_ref().expect("orders are taken until the run is finished");
         orders
             .send(Order { flight, makes: 1, step })
             .expect("workers live until the run is finished");
         Ok(())
+    }
+
+    fn tracing(&self, engine: &Engine, plan: &PlanAsset, def: &Asset, part: PartitionIdx) -> Tracing {
+        let mark = || engine.ledger.column(&plan.asset).get(part);
+        if def.policy.volatile {
+            Tracing::Never
+        } else if def.policy.ttl.is_some() {
+            Tracing::Refresh
+        } else if plan.forced.contains(part)
+            || mark().is_some_and(|mark| mark.flags.has(Flags::INVALIDATED))
+        {
+            Tracing::Replace
+        } else {
+            Tracing::Keep
+        }
     }
 
     /// Says in the store which attempts have started, before anything waits for them.

@@ -70,6 +70,8 @@ pub struct Trace {
     pub part: PartitionIdx,
     pub output: crate::base::Output,
     pub version: Digest,
+    /// When the attempt that made it began.
+    pub made_ms: i64,
 }
 
 impl Store {

@@ -79,9 +79,12 @@ CREATE TABLE mat (
     output INTEGER,
     run INTEGER,
     flags INTEGER NOT NULL,
+    made_ms INTEGER NOT NULL, -- when it was made or seen
     PRIMARY KEY (asset, part)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mat_changed ON mat (asset, changed_at);
+-- Those that are flagged as not deterministic: few, if any.
+CREATE INDEX mat_differing ON mat (asset) WHERE flags & 16 <> 0;
 
 -- Every version that a partition has had.
 CREATE TABLE mat_log (
@@ -100,7 +103,17 @@ CREATE TABLE trace (
     part INTEGER NOT NULL,
     output INTEGER NOT NULL,
     version BLOB NOT NULL,
-    created_rev INTEGER NOT NULL
+    created_rev INTEGER NOT NULL,
+    made_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Why somebody marked a result by hand; it counts while the mark is on the result.
+CREATE TABLE note (
+    asset INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    made_ms INTEGER NOT NULL,
+    PRIMARY KEY (asset, part)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE failure (

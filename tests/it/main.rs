@@ -8,4 +8,5 @@ mod freshness;
 mod freshness_cases;
 mod freshness_rig;
 mod tidy;
+mod upkeep;
 mod weather;

@@ -1,0 +1,236 @@
+//! What is said of results by hand, what ages, what is collected: with the real binary on small projects
+//! of shell commands. Each test asserts which steps ran.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A project in a directory of its own, and a clock.
+struct Bench {
+    dir: TempDir,
+    now: String,
+}
+
+/// How a command ended and what it said.
+#[derive(Debug)]
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn ends(self, code: i32) -> Said {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    fn says(self, text: &str) -> Said {
+        assert!(self.out.contains(text) || self.err.contains(text), "no `{text}` in {self:#?}");
+        self
+    }
+
+    #[track_caller]
+    fn says_not(self, text: &str) -> Said {
+        assert!(!self.out.contains(text) && !self.err.contains(text), "`{text}` in {self:#?}");
+        self
+    }
+}
+
+impl Bench {
+    fn new(definitions: &str) -> Bench {
+        let bench =
+            Bench { dir: tempfile::tempdir().unwrap(), now: "2026-01-01T00:00:00Z".to_owned() };
+        bench.write("giornata.toml", "name = \"bench\"\n");
+        bench.write("assets/all.yaml", definitions);
+        bench
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn write(&self, path: &str, content: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path("assets/all.yaml")).unwrap();
+        assert!(text.contains(from), "no {from}");
+        self.write("assets/all.yaml", &text.replacen(from, to, 1));
+    }
+
+    fn at(&mut self, now: &str) {
+        self.now = now.to_owned();
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        let output = Command::new(env!("CARGO_BIN_EXE_giornata"))
+            .args(["--now", &self.now, "--no-progress"])
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        Said {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The steps that a run of everything started, in alphabetical order.
+    #[track_caller]
+    fn steps(&self) -> Vec<String> {
+        let said = self.run(&["m", "--all", "--jsonl"]);
+        let mut steps = Vec::new();
+        for line in said.out.lines() {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            if event["event"] == "step-started" {
+                let text = |field: &str| event[field].as_str().unwrap().to_owned();
+                steps.push(format!("{}@{}", text("asset"), text("partition")));
+            }
+        }
+        steps.sort();
+        steps
+    }
+
+    fn why(&self, address: &str) -> Said {
+        self.run(&["why", address]).ends(0)
+    }
+}
+
+/// `a` takes what lies outside of all that is declared, `b` and `c` copy what they read.
+const CHAIN: &str = r#"
+assets:
+  a: {run: 'cat "$GIORNATA_ROOT/world" > "$output"', output: a.txt}
+  b: {run: 'cat "$a" > "$output" # 1', output: b.txt, deps: [a]}
+  c: {run: 'cat "$b" > "$output"', output: c.txt, deps: [b]}
+"#;
+
+fn chain() -> Bench {
+    let bench = Bench::new(CHAIN);
+    bench.write("world", "1");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    assert_eq!(bench.steps(), [""; 0]);
+    bench
+}
+
+#[test]
+fn what_was_invalidated_runs_once_more_and_says_why() {
+    let bench = chain();
+    bench.run(&["invalidate", "b", "--reason", "bad disk"]).ends(0).says("invalidated `b`");
+    bench.why("b").says("is stale").says("invalidated").says("by hand: bad disk");
+    bench.run(&["status", "--check"]).ends(1);
+    // The trace of the very same key is not taken; the result is what it was, so `c` is cut off.
+    assert_eq!(bench.steps(), ["b@"]);
+    bench.why("b").says("is fresh").says_not("bad disk");
+    assert_eq!(bench.steps(), [""; 0]);
+}
+
+#[test]
+fn what_differs_after_an_invalidation_goes_downstream_and_is_flagged() {
+    let bench = chain();
+    bench.write("world", "2");
+    bench.run(&["invalidate", "a"]).ends(0);
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.run(&["cat", "c"]).ends(0).says("2");
+    bench.why("a").says("another result");
+    bench.run(&["show", "a"]).ends(0).says("deterministic");
+    let status = bench.run(&["status", "--json"]).ends(0);
+    let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    let counts = |asset: usize| status["assets"][asset]["nondeterministic"]["count"].clone();
+    assert_eq!((counts(0), counts(1)), (1.into(), serde_json::Value::Null), "{status}");
+    // The newer result is the one that is restored.
+    bench.edit("world\" >", "world\"  >");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.edit("world\"  >", "world\" >");
+    assert_eq!(bench.steps(), [""; 0]);
+    bench.run(&["cat", "a"]).ends(0).says("2");
+}
+
+#[test]
+fn what_was_accepted_does_not_run_and_nothing_downstream_does() {
+    let bench = chain();
+    bench.edit("# 1", "# 2");
+    bench.why("b").says("is stale");
+    bench.run(&["accept", "b", "--reason", "a comment"]).ends(0).says("accepted `b`");
+    bench.why("b").says("is fresh").says("accepted as fresh by hand: a comment");
+    bench.run(&["status", "--check"]).ends(0);
+    assert_eq!(bench.steps(), [""; 0]);
+    // No trace was written: a forgotten result is made under the accepted key.
+    bench.run(&["wipe", "b"]).ends(0).says("forgot `b`");
+    assert_eq!(bench.steps(), ["b@"]);
+}
+
+#[test]
+fn only_what_has_a_result_and_settled_upstream_can_be_accepted() {
+    let bench = Bench::new(CHAIN);
+    bench.write("world", "1");
+    bench.run(&["accept", "a"]).ends(1).says("`a`: there is no result").says("nothing to accept");
+    bench.steps();
+    bench.edit("# 1", "# 2");
+    bench.edit("world\" >", "world\"  >");
+    bench.run(&["accept", "b"]).ends(1).says("something that it reads is not fresh");
+    // Upstream first, whatever the order of the arguments.
+    bench.run(&["accept", "b", "a"]).ends(0).says("accepted `a`").says("accepted `b`");
+    assert_eq!(bench.steps(), [""; 0]);
+}
+
+#[test]
+fn what_was_wiped_is_made_anew_though_a_trace_had_it() {
+    let bench = chain();
+    bench.run(&["wipe", "a", "c"]).ends(0).says("forgot `a`").says("forgot `c`");
+    bench.run(&["why", "a"]).says("missing");
+    assert_eq!(bench.steps(), ["a@", "c@"]);
+    assert_eq!(bench.steps(), [""; 0]);
+    bench.run(&["wipe", "nope"]).ends(2);
+}
+
+#[test]
+fn a_result_expires_and_an_equal_one_is_cut_off() {
+    let mut bench = Bench::new(CHAIN);
+    bench.edit("output: a.txt", "output: a.txt, ttl: 6h");
+    bench.write("world", "1");
+    bench.steps();
+    bench.at("2026-01-01T05:59:00Z");
+    assert_eq!(bench.steps(), [""; 0]);
+    bench.at("2026-01-01T06:00:00Z");
+    bench.why("a").says("expired").says("6h ago").says("its ttl is 6h");
+    bench.run(&["plan"]).ends(0).says("expired");
+    assert_eq!(bench.steps(), ["a@"]);
+    assert_eq!(bench.steps(), [""; 0]);
+    bench.write("world", "2");
+    bench.at("2026-01-01T12:00:00Z");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.why("a").says_not("another result");
+    // A trace that is too old is not taken either.
+    bench.edit("world\" >", "world\"  >");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.edit("world\"  >", "world\" >");
+    assert_eq!(bench.steps(), [""; 0], "restored while it is young");
+    bench.at("2026-01-02T12:00:00Z");
+    bench.edit("world\" >", "world\"  >");
+    assert_eq!(bench.steps(), ["a@"]);
+}
+
+#[test]
+fn what_is_volatile_runs_once_in_every_invocation() {
+    let bench = Bench::new(CHAIN);
+    bench.edit("output: a.txt", "output: a.txt, volatile: true");
+    bench.write("world", "1");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.why("a").says("volatile");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.write("world", "2");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.write("world", "1");
+    assert_eq!(bench.steps(), ["a@"], "what reads it is restored");
+    bench.run(&["cat", "c"]).ends(0).says("1");
+}
