@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    accept, cat, check, doctor, init, invalidate, list, materialize, partitions, path, plan, show,
-    status, why, wipe,
+    accept, cat, check, doctor, init, invalidate, list, materialize, observe, partitions, path,
+    plan, report, show, status, why, wipe,
 };
 
 /// Keeps data assets up to date: runs what a change concerns, and says why.
@@ -68,6 +68,8 @@ pub(super) enum Command {
     Path(path::PathArgs),
     Accept(accept::AcceptArgs),
     Invalidate(invalidate::InvalidateArgs),
+    Observe(observe::ObserveArgs),
+    Report(report::ReportArgs),
     Wipe(wipe::WipeArgs),
     Doctor(doctor::DoctorArgs),
 }

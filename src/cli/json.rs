@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::text;
 use crate::base::{AssetKey, PartitionSet};
 use crate::defs::{Asset, Domain};
-use crate::engine::{AssetStatus, Engine, Problem, ResultInfo, ResultMark, RunEvent, State, Summary};
+use crate::engine::{AssetStatus, Engine, Observed, Problem, ResultInfo, ResultMark, RunEvent, State, Summary};
 use crate::load::{Diagnostic, Severity};
 use crate::plan::{Cause, Plan, PlanAsset, ReasonCode, Why};
 
@@ -359,6 +359,36 @@ pub(super) struct PartitionEntry {
     pub state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<BTreeMap<AssetKey, Vec<String>>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ObserveDocument {
+    pub sources: Vec<ObserveEntry>,
+}
+
+/// What a look at a source has found.
+#[derive(Serialize)]
+pub(super) struct ObserveEntry {
+    asset: AssetKey,
+    present: Parts,
+    added: Option<Parts>,
+    changed: Option<Parts>,
+    removed: Option<Parts>,
+    fault: Option<String>,
+}
+
+impl ObserveEntry {
+    pub fn new(engine: &Engine, observed: &Observed) -> ObserveEntry {
+        let domain = engine.planner().domain(&observed.asset);
+        ObserveEntry {
+            asset: observed.asset.clone(),
+            present: Parts::new(domain, &observed.present),
+            added: Parts::some(domain, &observed.added),
+            changed: Parts::some(domain, &observed.changed),
+            removed: Parts::some(domain, &observed.removed),
+            fault: observed.fault.clone(),
+        }
+    }
 }
 
 #[derive(Serialize)]

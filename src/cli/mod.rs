@@ -17,10 +17,12 @@ mod invalidate;
 mod json;
 mod list;
 mod materialize;
+mod observe;
 mod partitions;
 mod path;
 mod plan;
 mod progress;
+mod report;
 mod session;
 mod show;
 mod status;
@@ -136,6 +138,8 @@ fn dispatch(
         Command::Path(args) => path::run(&args, session),
         Command::Accept(args) => accept::run(&args, session),
         Command::Invalidate(args) => invalidate::run(&args, session),
+        Command::Observe(args) => observe::run(&args, session),
+        Command::Report(args) => report::run(&args, session),
         Command::Wipe(args) => wipe::run(&args, session),
         Command::Doctor(args) => doctor::run(&args, session),
     }

@@ -27,4 +27,4 @@ pub use error::Error;
 pub use event::{RunEvent, Summary};
 pub use open::{Access, Engine, Options, SetValue, Work};
 pub use report::{AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, State, Value};
-pub use upkeep::{Made, Refusal, Refused, Targets, Upkeep};
+pub use upkeep::{Made, Observed, Refusal, Refused, Targets, Upkeep};

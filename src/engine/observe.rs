@@ -11,7 +11,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::Error;
 use super::ledger::Batch;
-use super::listing::{self, Listed};
+use super::upkeep::reported_version;
+use super::listing::{self, Listed, Listing};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,18 @@ impl Files {
 
     pub fn get(&self) -> &SourceFiles {
         &self.found().0
+    }
+
+    /// What a command printed.
+    pub fn answer(&self) -> Option<&str> {
+        self.seen.memory.answer.as_ref().map(|answer| answer.version.as_str())
+    }
+
+    /// Every directory and file as it was when it was looked at.
+    pub fn all_stats(&self) -> impl Iterator<Item = (&str, StatKey)> {
+        let dirs = self.seen.memory.dirs.iter().map(|(path, entry)| (path.as_str(), entry.stat));
+        let files = self.seen.memory.files.iter().map(|f| (f.path.as_str(), f.entry.stat));
+        dirs.chain(files)
     }
 
     /// A file as it was when it was looked at.
@@ -140,6 +153,19 @@ pub struct Eyes<'a> {
     pub memories: &'a HashMap<AssetKey, Arc<Memory>>,
     pub taken_ns: i64,
     pub slack: Slack,
+    /// What the commands of sources have answered in this look.
+    pub answers: &'a Answers,
+}
+
+/// What commands printed, or why they could not. Those that were not asked have an answer that holds.
+pub type Answers = HashMap<AssetKey, Result<Answer, String>>;
+
+/// What a command printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    pub version: String,
+    /// When, where that matters, in milliseconds since 1970.
+    pub at_ms: i64,
 }
 
 /// Looks at the files of `assets`: of sources by their patterns, of others by what they name.
@@ -149,8 +175,13 @@ pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
     for asset in assets {
         match &asset.body {
             Body::Source(SourceDef::Files { pattern, .. }) => {
-                look.source(eyes, asset, pattern)?;
+                let list = || listing::list(eyes.root, pattern, &asset.partitions);
+                look.source(eyes, asset, &pattern.text, list)?;
             }
+            Body::Source(SourceDef::Dir { path, .. }) => {
+                look.source(eyes, asset, path, || listing::tree(eyes.root, path))?;
+            }
+            Body::Source(SourceDef::Observe { .. }) => look.answer(eyes, asset),
             Body::Sql(_) | Body::Command(_) | Body::Function(_) => {
                 let mut paths = named_files(eyes.root, asset)?;
                 let named_count = paths.len();
@@ -181,7 +212,8 @@ impl Look {
         &mut self,
         eyes: &Eyes<'_>,
         asset: &Arc<Asset>,
-        pattern: &PathPattern,
+        place: &str,
+        list: impl FnOnce() -> std::io::Result<Listing>,
     ) -> Result<(), Error> {
         let about = Memory::about(asset);
         let known = eyes.memories.get(&asset.key).filter(|memory| memory.about == about);
@@ -192,9 +224,8 @@ impl Look {
                 (listed.collect::<Vec<_>>(), memory.dirs.clone(), memory.warnings.clone())
             }
             None => {
-                let found = listing::list(eyes.root, pattern, &asset.partitions);
-                let found = found
-                    .map_err(|source| Error::Io { path: eyes.root.join(&pattern.text), source })?;
+                let found =
+                    list().map_err(|source| Error::Io { path: eyes.root.join(place), source })?;
                 let before: HashMap<&str, StatEntry> = known
                     .iter()
                     .flat_map(|memory| memory.files.iter().map(|f| (f.path.as_str(), f.entry)))
@@ -219,15 +250,46 @@ impl Look {
             Some(SeenFile { key, path, entry: entry? })
         });
         let files = files.collect();
-        let memory = Memory::new(about, dirs, files, warnings);
+        let modes = match &asset.body {
+            Body::Source(SourceDef::Dir { .. }) => Modes::Count,
+            Body::Source(SourceDef::Files { .. } | SourceDef::Observe { .. })
+            | Body::Sql(_)
+            | Body::Command(_)
+            | Body::Function(_) => Modes::Ignore,
+        };
+        let memory = Memory::new(about, dirs, files, warnings, modes);
+        self.see(asset, known, memory);
+        Ok(())
+    }
+
+    /// Takes what a command answered; what it answered before holds where it was not asked, and stays
+    /// recorded where it failed.
+    fn answer(&mut self, eyes: &Eyes<'_>, asset: &Arc<Asset>) {
+        let about = Memory::about(asset);
+        let known = eyes.memories.get(&asset.key).filter(|memory| memory.about == about);
+        let answer = match eyes.answers.get(&asset.key) {
+            Some(Ok(answer)) => Some(answer.clone()),
+            Some(Err(_)) | None => known.and_then(|memory| memory.answer.clone()),
+        };
+        self.see(asset, known, Memory::of_answer(about, answer));
+    }
+
+    fn see(&mut self, asset: &Arc<Asset>, known: Option<&Arc<Memory>>, memory: Memory) {
         let (memory, is_new) = match known {
             Some(known) if **known == memory => (known.clone(), false),
             Some(_) | None => (Arc::new(memory), true),
         };
         self.sources.push(Seen { asset: asset.clone(), memory, is_new });
-        Ok(())
     }
 }
+
+/// Whether it counts that a file can be executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Modes {
+    Count,
+    Ignore,
+}
+
 /// What stands in place of the digest of a directory.
 const NO_DIGEST: Digest = Digest::from_bytes([0; 32]);
 
@@ -243,6 +305,8 @@ pub struct Memory {
     dirs: Vec<(String, StatEntry)>,
     files: Vec<SeenFile>,
     warnings: Vec<String>,
+    /// What a command printed.
+    pub answer: Option<Answer>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -253,6 +317,10 @@ struct SeenFile {
 }
 
 impl SeenFile {
+    fn is_executable(&self) -> bool {
+        self.entry.stat.mode & 0o100 != 0
+    }
+
     fn seen(&self) -> SourceFile {
         let SeenFile { path, entry, .. } = self;
         SourceFile { path: path.clone(), digest: entry.digest }
@@ -269,7 +337,12 @@ impl Memory {
         postcard::to_allocvec(self).expect("there is nothing in it that cannot be written")
     }
 
-    fn about(asset: &Asset) -> Digest {
+    /// Whether it is about the source as it is declared now.
+    pub fn is_about(&self, asset: &Asset) -> bool {
+        self.about == Memory::about(asset)
+    }
+
+    pub fn about(asset: &Asset) -> Digest {
         let mut builder = Digest::builder("giornata 2026 source");
         builder.part(asset.partitions.spec()).part(format!("{:?}", asset.body));
         builder.finish()
@@ -280,13 +353,45 @@ impl Memory {
         dirs: Vec<(String, StatEntry)>,
         files: Vec<SeenFile>,
         warnings: Vec<String>,
+        modes: Modes,
     ) -> Memory {
         let mut builder = Digest::builder("giornata 2026 observation");
         builder.digest(&about).number(files.len() as u64);
         for file in &files {
             builder.part(file.key.as_str()).part(&file.path).digest(&file.entry.digest);
+            if modes == Modes::Count {
+                builder.number(u64::from(file.is_executable()));
+            }
         }
-        Memory { about, shape: builder.finish(), dirs, files, warnings }
+        // An empty directory is something else than none.
+        if modes == Modes::Count {
+            builder.number(u64::from(!dirs.is_empty()));
+        }
+        Memory { about, shape: builder.finish(), dirs, files, warnings, answer: None }
+    }
+
+    pub fn of_answer(about: Digest, answer: Option<Answer>) -> Memory {
+        let mut builder = Digest::builder("giornata 2026 observation");
+        builder.digest(&about).part(answer.as_ref().map_or("", |answer| &answer.version));
+        let (dirs, files, warnings) = Default::default();
+        Memory { about, shape: builder.finish(), dirs, files, warnings, answer }
+    }
+
+    /// The version of a directory: of each file its path below it, whether it can be executed, and its
+    /// content. `None` if there is no such directory.
+    fn tree_version(&self, dir: &str, columns: &BTreeMap<String, ColumnType>) -> Option<Digest> {
+        self.dirs.first()?;
+        let mut builder = Digest::builder("giornata 2026 source tree");
+        builder.number(self.files.len() as u64);
+        for file in &self.files {
+            let below = file.path.strip_prefix(dir).unwrap_or(&file.path);
+            builder.part(below).number(u64::from(file.is_executable()));
+            builder.digest(&file.entry.digest);
+        }
+        for (name, kind) in columns {
+            builder.part(name).part(format!("{kind:?}"));
+        }
+        Some(builder.finish())
     }
 
     /// Whether no file can have come or gone: every directory is what it was, and was so for long
@@ -406,8 +511,21 @@ impl Seen {
 
     /// The version of each key that was seen. Reads a split file.
     pub fn versions(&self, root: &Path) -> Result<BTreeMap<PartitionKey, Digest>, Error> {
-        let Body::Source(SourceDef::Files { split_by, columns, pattern }) = &self.asset.body else {
-            return Ok(BTreeMap::new());
+        let one = |version: Option<Digest>| {
+            Ok(version.into_iter().map(|it| (PartitionKey::unpartitioned(), it)).collect())
+        };
+        let (split_by, columns, pattern) = match &self.asset.body {
+            Body::Source(SourceDef::Files { split_by, columns, pattern }) => {
+                (split_by, columns, pattern)
+            }
+            Body::Source(SourceDef::Dir { path, columns }) => {
+                return one(self.memory.tree_version(path, columns));
+            }
+            Body::Source(SourceDef::Observe { .. }) => {
+                let answer = self.memory.answer.as_ref();
+                return one(answer.map(|answer| reported_version(&answer.version)));
+            }
+            Body::Sql(_) | Body::Command(_) | Body::Function(_) => return Ok(BTreeMap::new()),
         };
         if split_by.is_some() {
             let Some(split) = self.split_source() else { return Ok(BTreeMap::new()) };

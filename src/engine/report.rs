@@ -14,7 +14,7 @@ use super::run::partition_of;
 use crate::base::{AssetKey, Flags, Output, OutputKind, PartitionIdx, PartitionSet, RunId};
 use crate::cas::stat::StatKey;
 use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
-use crate::defs::{Body, OutputDef, TableFormat};
+use crate::defs::{Body, OutputDef, SourceDef, TableFormat};
 use crate::exec::{Content, Part, Step};
 use crate::plan::{Plan, ReasonCode, Records, Request, Why};
 
@@ -234,6 +234,9 @@ impl Engine {
         let def = &self.project.assets[asset];
         let key = partition_of(self, asset, part);
         let mut parts = self.parts_of(def, part, &key)?;
+        if let (Body::Source(SourceDef::Dir { path, .. }), false) = (&def.body, parts.is_empty()) {
+            return Ok(Value::Directory(self.root.join(path)));
+        }
         if parts.len() > 1 {
             // A source of several files: the directory in which they all are.
             return Ok(Value::Directory(self.root.clone()));
@@ -282,7 +285,7 @@ impl Engine {
                 return Ok(path);
             }
         }
-        if let Body::Source(_) = &def.body
+        if let Body::Source(SourceDef::Files { .. }) = &def.body
             && let Some(files) = self.sources.get(asset)
             && let Some([file]) = files.get().by_part.get(&part).map(Vec::as_slice)
         {
@@ -331,6 +334,12 @@ impl Engine {
         let mut guards = Vec::new();
         for input in &step.inputs {
             let Some(files) = self.sources.get(&input.name) else { continue };
+            let upstream = &self.project.assets[&input.name];
+            if let Body::Source(SourceDef::Dir { .. }) = &upstream.body {
+                let all = files.all_stats().map(|(path, stat)| (self.root.join(path), stat));
+                guards.extend(all);
+                continue;
+            }
             for part in &input.parts {
                 if let Content::File(path) = &part.content
                     && let Ok(below) = path.strip_prefix(&self.root)

@@ -9,10 +9,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::open::{Access, Engine};
+use super::observe::{self, Answer, Memory};
+use super::open::{Access, Asking, Engine};
 use super::work::{self, Stored};
 use crate::base::{
-    AssetKey, Digest, Flags, MatRow, Note, Output, OutputKind, PartitionIdx, PartitionSet, Rev,
+    AssetKey, AssetRow, Column, Digest, Flags, Mark, MatRow, Note, Output, OutputKind,
+    PartitionIdx, PartitionSet, Rev,
 };
 use crate::defs::{Body, OutputDef, SourceDef};
 use crate::exec::Produced;
@@ -80,6 +82,18 @@ impl Upkeep {
     pub fn count(&self) -> u64 {
         self.done.values().map(PartitionSet::len).sum()
     }
+}
+
+/// What a look at a source has found, compared with the one before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    pub asset: AssetKey,
+    pub present: PartitionSet,
+    pub added: PartitionSet,
+    pub changed: PartitionSet,
+    pub removed: PartitionSet,
+    /// Why it could not be looked at.
+    pub fault: Option<String>,
 }
 
 /// A result that was made elsewhere.
@@ -360,19 +374,72 @@ impl Engine {
     fn report_source(
         &mut self,
         asset: &AssetKey,
-        _part: PartitionIdx,
+        part: PartitionIdx,
         source: &SourceDef,
-        _made: &Made,
+        made: &Made,
     ) -> Result<(), Error> {
         let fault = |problem: &str| Error::Report {
             asset: asset.clone(),
             problem: problem.to_owned(),
         };
         match source {
-            SourceDef::Files { .. } => {
+            SourceDef::Files { .. } | SourceDef::Dir { .. } => {
                 return Err(fault("it is a source of files: its versions are their contents"));
             }
+            SourceDef::Observe { .. } => {}
         }
+        let (Some(version), None) = (&made.version, &made.path) else {
+            return Err(fault("of a source that is observed there is only a version to be told"));
+        };
+        let seen_ms = self.clock.now().timestamp_millis();
+        let answer = Answer { version: version.clone(), at_ms: seen_ms };
+        let memory = Memory::of_answer(Memory::about(&self.project.assets[asset]), Some(answer));
+        let digest = reported_version(version);
+        for _ in 0..TRIES_MAX {
+            let row = AssetRow::clone(&self.ledger.row(asset));
+            let written = self.ledger.write_if_current(|batch| {
+                let rev = batch.tx().next_rev();
+                batch.tx().put_memory(asset, &memory.to_bytes())?;
+                batch.put(asset, observe::observation(part, digest, rev, seen_ms))?;
+                let (shape, fresh) = (Some(memory.shape), PartitionSet::from_iter([part]));
+                batch.set_row(asset, AssetRow { verified_rev: rev, shape, fresh, ..row })
+            })?;
+            if written.is_some() {
+                self.memories.remove(asset);
+                self.planner.touch(asset);
+                return Ok(());
+            }
+            self.catch_up()?;
+        }
+        Err(Error::Restless)
+    }
+
+    /// Looks at sources now, and says what has changed since they were looked at the last time.
+    /// The warnings come with it.
+    pub fn observe(
+        &mut self,
+        sources: &[AssetKey],
+    ) -> Result<(Vec<Observed>, Vec<String>), Error> {
+        let before: Vec<_> = sources.iter().map(|key| self.ledger.column(key)).collect();
+        let warnings = self.look(sources, Asking::All)?;
+        let mut observed = Vec::new();
+        for (asset, before) in sources.iter().zip(before) {
+            let after = self.ledger.column(asset);
+            let (old, new) = (before.with_value(), after.with_value());
+            let version = |column: &Column, part| column.get(part).map(|mark: Mark| mark.version);
+            let both = (&old & &new).into_iter();
+            let changed = both.filter(|part| version(&before, *part) != version(&after, *part));
+            observed.push(Observed {
+                asset: asset.clone(),
+                changed: changed.collect(),
+                added: &new - &old,
+                removed: &old - &new,
+                present: new,
+                fault: self.planner.fault(asset).map(ToString::to_string),
+            });
+        }
+        self.ledger.check()?;
+        Ok((observed, warnings))
     }
 
     /// Those of `targets` that have a result. Sources are refused.

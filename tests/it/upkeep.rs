@@ -234,3 +234,107 @@ fn what_is_volatile_runs_once_in_every_invocation() {
     assert_eq!(bench.steps(), ["a@"], "what reads it is restored");
     bench.run(&["cat", "c"]).ends(0).says("1");
 }
+
+#[test]
+fn a_directory_is_one_value_of_all_that_is_in_it() {
+    let bench = Bench::new(
+        r#"
+sources:
+  scans: {dir: data/scans}
+assets:
+  names: {run: 'cd "$scans" && find . -type f | sort > "$output"', output: names.txt, deps: [scans]}
+"#,
+    );
+    bench.write("assets/rows.sql", "-- /// asset\n-- ///\nSELECT count(*) AS n FROM scans\n");
+    assert_eq!(bench.steps(), [""; 0], "there is no directory yet");
+    bench.write("data/scans/a.csv", "x\n1\n2\n");
+    bench.write("data/scans/deep/b.csv", "x\n3\n");
+    bench.write("data/scans/notes.txt", "no table");
+    assert_eq!(bench.steps(), ["names@", "rows@"]);
+    bench.run(&["cat", "names"]).says("./a.csv\n./deep/b.csv\n./notes.txt");
+    bench.run(&["cat", "rows"]).says("n\n3\n");
+    bench.write("data/scans/a.csv", "x\n1\n2\n");
+    assert_eq!(bench.steps(), [""; 0], "the same content was written again");
+    let mode = |mode| {
+        use std::os::unix::fs::PermissionsExt;
+        let path = bench.path("data/scans/notes.txt");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(0o755);
+    bench.run(&["observe"]).ends(0).says("scans: changed");
+    assert_eq!(bench.steps(), ["names@", "rows@"]);
+    mode(0o644);
+    assert_eq!(bench.steps(), [""; 0], "as before: restored");
+    bench.write("data/scans/deep/c.csv", "x\n4\n");
+    assert_eq!(bench.steps(), ["names@", "rows@"]);
+    bench.run(&["cat", "rows"]).says("n\n4\n");
+    bench.run(&["observe"]).ends(0).says("scans: unchanged");
+}
+
+const OBSERVED: &str = r#"
+sources:
+  table: {observe: 'echo asked >> asked; cat version', ttl: 1h}
+  other: {files: other.txt}
+assets:
+  a: {run: 'cat "$table" > "$output"', output: a.txt, deps: [table]}
+  b: {run: 'cat "$other" > "$output"', output: b.txt, deps: [other]}
+"#;
+
+#[test]
+fn a_command_says_the_version_of_a_source() {
+    let mut bench = Bench::new(OBSERVED);
+    bench.write("version", "v1\n");
+    bench.write("other.txt", "1");
+    let asked = |bench: &Bench| fs::read_to_string(bench.path("asked")).unwrap().lines().count();
+    assert_eq!(bench.steps(), ["a@", "b@"]);
+    bench.run(&["cat", "a"]).says("v1");
+    bench.write("version", "v2\n");
+    assert_eq!(bench.steps(), [""; 0]);
+    assert_eq!(asked(&bench), 1, "an answer holds for an hour");
+    bench.at("2026-01-01T01:00:00Z");
+    assert_eq!(bench.steps(), ["a@"]);
+    assert_eq!(asked(&bench), 2);
+    bench.write("version", "v3\n");
+    bench.run(&["observe", "table"]).ends(0).says("table: changed");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.run(&["report", "table", "--version", "v1"]).ends(0).says("observed `table`");
+    assert_eq!(bench.steps(), [""; 0], "restored");
+    bench.run(&["cat", "a"]).says("v1");
+}
+
+#[test]
+fn a_source_that_cannot_be_asked_blocks_only_what_reads_it() {
+    let mut bench = Bench::new(OBSERVED);
+    bench.write("version", "v1\n");
+    bench.write("other.txt", "1");
+    bench.steps();
+    fs::remove_file(bench.path("version")).unwrap();
+    bench.write("other.txt", "2");
+    bench.at("2026-01-01T02:00:00Z");
+    let said = bench.run(&["m", "--all"]).ends(1);
+    said.says("source `table` cannot be observed").says("exited with status 1");
+    bench.run(&["cat", "b"]).says("2");
+    bench.why("a").says("is blocked").says("source-failed");
+    bench.run(&["observe"]).ends(1).says("table: not observed");
+    bench.write("version", "v1\n");
+    assert_eq!(bench.steps(), [""; 0], "its result was never in doubt");
+    bench.why("a").says("is fresh");
+}
+
+#[test]
+fn a_result_made_elsewhere_counts_as_made_from_the_inputs_of_now() {
+    let bench = chain();
+    bench.write("elsewhere.txt", "9");
+    bench.edit("# 1", "# 2");
+    bench.run(&["report", "b", "--path", "elsewhere.txt"]).ends(0).says("recorded `b`");
+    bench.why("b").says("is fresh").says("made elsewhere");
+    assert_eq!(bench.steps(), ["c@"]);
+    bench.run(&["cat", "c"]).says("9");
+    assert!(bench.path("elsewhere.txt").exists());
+    bench.edit("# 2", "# 1");
+    assert_eq!(bench.steps(), [""; 0], "the own result of the old code is restored");
+    bench.run(&["cat", "c"]).says("1");
+    bench.edit("world\" >", "world\"  >");
+    bench.run(&["report", "b", "--version", "x"]).ends(2).says("not fresh");
+    bench.run(&["report", "b"]).ends(2).says("--version");
+}
