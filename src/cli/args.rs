@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    accept, cat, check, doctor, init, invalidate, list, materialize, observe, partitions, path,
+    accept, cat, check, doctor, gc, init, invalidate, list, materialize, observe, partitions, path,
     plan, report, show, status, why, wipe,
 };
 
@@ -70,6 +70,7 @@ pub(super) enum Command {
     Invalidate(invalidate::InvalidateArgs),
     Observe(observe::ObserveArgs),
     Report(report::ReportArgs),
+    Gc(gc::GcArgs),
     Wipe(wipe::WipeArgs),
     Doctor(doctor::DoctorArgs),
 }

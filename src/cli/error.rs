@@ -114,6 +114,7 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::NothingReported { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
+        | engine::Error::Remove { .. }
         | engine::Error::Look { .. }
         | engine::Error::Store(_)
         | engine::Error::Cas(_)

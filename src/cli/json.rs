@@ -10,7 +10,10 @@ use serde_json::{Map, Value};
 use super::text;
 use crate::base::{AssetKey, PartitionSet};
 use crate::defs::{Asset, Domain};
-use crate::engine::{AssetStatus, Engine, Observed, Problem, ResultInfo, ResultMark, RunEvent, State, Summary};
+use crate::engine::{
+    Amount, AssetStatus, Collected, Engine, Observed, Problem, ResultInfo, ResultMark, RunEvent,
+    State, Summary,
+};
 use crate::load::{Diagnostic, Severity};
 use crate::plan::{Cause, Plan, PlanAsset, ReasonCode, Why};
 
@@ -387,6 +390,41 @@ impl ObserveEntry {
             changed: Parts::some(domain, &observed.changed),
             removed: Parts::some(domain, &observed.removed),
             fault: observed.fault.clone(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct GcDocument {
+    dry_run: bool,
+    traces: u64,
+    blobs: AmountEntry,
+    small: AmountEntry,
+    runs: u64,
+    logs: AmountEntry,
+    staging: AmountEntry,
+    view: AmountEntry,
+}
+
+#[derive(Serialize)]
+struct AmountEntry {
+    count: u64,
+    bytes: u64,
+}
+
+impl GcDocument {
+    pub fn new(collected: &Collected, dry_run: bool) -> GcDocument {
+        let Collected { traces, blobs, small, runs, logs, staging, view } = *collected;
+        let entry = |amount: Amount| AmountEntry { count: amount.count, bytes: amount.bytes };
+        GcDocument {
+            dry_run,
+            traces,
+            blobs: entry(blobs),
+            small: entry(small),
+            runs,
+            logs: entry(logs),
+            staging: entry(staging),
+            view: entry(view),
         }
     }
 }

@@ -12,6 +12,7 @@ mod diagnostics;
 mod doctor;
 mod environment;
 mod error;
+mod gc;
 mod init;
 mod invalidate;
 mod json;
@@ -140,6 +141,7 @@ fn dispatch(
         Command::Invalidate(args) => invalidate::run(&args, session),
         Command::Observe(args) => observe::run(&args, session),
         Command::Report(args) => report::run(&args, session),
+        Command::Gc(args) => gc::run(&args, session),
         Command::Wipe(args) => wipe::run(&args, session),
         Command::Doctor(args) => doctor::run(&args, session),
     }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::Done;
 use super::error::CliError;
 use super::session::{Session, Workspace};
 use super::targets::{Expression, Spec};
 use super::text::{self, Length};
-use super::Done;
 use crate::base::AssetKey;
 use crate::engine::{Access, Engine, State, Targets, Upkeep};
 

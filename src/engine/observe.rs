@@ -11,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::Error;
 use super::ledger::Batch;
-use super::upkeep::reported_version;
 use super::listing::{self, Listed, Listing};
+use super::upkeep::reported_version;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -16,12 +16,11 @@ use super::open::{Access, Engine};
 use super::report::RunOptions;
 use super::schedule::{Job, Link, Place, Schedule};
 use super::work::{self, Done, Order};
-use crate::base::{
-    AssetKey, Digest, Flags, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId,
-};
+use crate::base::{AssetKey, Digest, Flags, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
+use crate::cas::Lease;
 use crate::cas::stat::StatKey;
-use crate::exec::{Control, Lifeline, Retrying, Worker};
 use crate::defs::Asset;
+use crate::exec::{Control, Lifeline, Retrying, Worker};
 use crate::plan::{Decision, Plan, PlanAsset, ReasonCode, Records, Request, Trace};
 use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
 
@@ -131,6 +130,8 @@ pub(super) enum Tracing {
 pub(super) struct Run {
     pub id: RunId,
     owner: Owner,
+    /// No content is removed from the store while the run goes on.
+    lease: Lease,
     pub staging: PathBuf,
     jobs: usize,
     fail_fast: bool,
@@ -156,6 +157,7 @@ impl Run {
         options: &RunOptions,
         control: &Control,
     ) -> Result<Run, Error> {
+        let lease = engine.cas.lease()?;
         let owner = Owner::acquire(&engine.dir)?;
         let targets: Vec<(AssetKey, PartitionSet)> = plan
             .assets
@@ -178,6 +180,7 @@ impl Run {
         Ok(Run {
             id,
             owner,
+            lease,
             staging,
             jobs,
             fail_fast: options.fail_fast,
@@ -389,7 +392,13 @@ impl Run {
         Ok(())
     }
 
-    fn tracing(&self, engine: &Engine, plan: &PlanAsset, def: &Asset, part: PartitionIdx) -> Tracing {
+    fn tracing(
+        &self,
+        engine: &Engine,
+        plan: &PlanAsset,
+        def: &Asset,
+        part: PartitionIdx,
+    ) -> Tracing {
         let mark = || engine.ledger.column(&plan.asset).get(part);
         if def.policy.volatile {
             Tracing::Never
@@ -481,7 +490,7 @@ impl Run {
             .store_mut(|store| store.finish_run(self.id, state, now, &summary.counts()))?;
         // What is left is empty or unwanted; the next recovery would remove it too.
         let _ = std::fs::remove_dir_all(&self.staging);
-        drop(self.owner);
+        drop((self.owner, self.lease));
         events(engine, RunEvent::Finished { summary: *summary });
         Ok(())
     }

@@ -60,7 +60,9 @@ impl fmt::Display for Refusal {
             Refusal::Source => "it is a source: it is observed, not made",
             Refusal::NoResult => "there is no result",
             Refusal::Blocked => "an input that it reads cannot be had",
-            Refusal::UpstreamStale => "something that it reads is not fresh: make or accept that first",
+            Refusal::UpstreamStale => {
+                "something that it reads is not fresh: make or accept that first"
+            }
         })
     }
 }
@@ -286,7 +288,8 @@ impl Engine {
     ) -> Result<bool, Error> {
         let refuse = |why: Refusal| Error::Refused { asset: asset.clone(), why };
         let state = self.planner.freshness(asset);
-        let why = if state.blocked.contains(part) { Refusal::Blocked } else { Refusal::UpstreamStale };
+        let why =
+            if state.blocked.contains(part) { Refusal::Blocked } else { Refusal::UpstreamStale };
         let settled = !state.pending.contains(part)
             && !state.blocked.contains(part)
             && self.reads_recorded(asset, part);
@@ -328,7 +331,12 @@ impl Engine {
     }
 
     /// Puts the content of a file of the user's into the store, as the asset's own result would be.
-    fn take_file(&self, output: &OutputDef, asset: &AssetKey, path: &Path) -> Result<Stored, Error> {
+    fn take_file(
+        &self,
+        output: &OutputDef,
+        asset: &AssetKey,
+        path: &Path,
+    ) -> Result<Stored, Error> {
         let fault = |problem: String| Error::Report { asset: asset.clone(), problem };
         let io = |source| Error::Io { path: path.to_owned(), source };
         let made = match output {
@@ -339,9 +347,8 @@ impl Engine {
                     let rows = table.rows.len() as u64;
                     Ok((manager(*format).write(&table)?, rows))
                 };
-                let (encoded, rows) = encode().map_err(|error: io::Error| {
-                    fault(format!("`{}`: {error}", path.display()))
-                })?;
+                let (encoded, rows) = encode()
+                    .map_err(|error: io::Error| fault(format!("`{}`: {error}", path.display())))?;
                 Produced::Table { encoded, format: *format, rows }
             }
             OutputDef::File { .. } => {
@@ -378,10 +385,8 @@ impl Engine {
         source: &SourceDef,
         made: &Made,
     ) -> Result<(), Error> {
-        let fault = |problem: &str| Error::Report {
-            asset: asset.clone(),
-            problem: problem.to_owned(),
-        };
+        let fault =
+            |problem: &str| Error::Report { asset: asset.clone(), problem: problem.to_owned() };
         match source {
             SourceDef::Files { .. } | SourceDef::Dir { .. } => {
                 return Err(fault("it is a source of files: its versions are their contents"));
@@ -416,10 +421,7 @@ impl Engine {
 
     /// Looks at sources now, and says what has changed since they were looked at the last time.
     /// The warnings come with it.
-    pub fn observe(
-        &mut self,
-        sources: &[AssetKey],
-    ) -> Result<(Vec<Observed>, Vec<String>), Error> {
+    pub fn observe(&mut self, sources: &[AssetKey]) -> Result<(Vec<Observed>, Vec<String>), Error> {
         let before: Vec<_> = sources.iter().map(|key| self.ledger.column(key)).collect();
         let warnings = self.look(sources, Asking::All)?;
         let mut observed = Vec::new();

@@ -94,7 +94,12 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
     }
 }
 
-pub(super) fn store(made: Produced, asset: &Asset, cas: &Cas, inline_max: u64) -> Result<Stored, Failure> {
+pub(super) fn store(
+    made: Produced,
+    asset: &Asset,
+    cas: &Cas,
+    inline_max: u64,
+) -> Result<Stored, Failure> {
     let fault = |error: crate::cas::Error| Failure::Store { reason: error_text(&error) };
     match made {
         Produced::Table { encoded, .. } => {

@@ -65,9 +65,7 @@ fn wait(child: &mut Child, timeout: Duration) -> Result<std::process::ExitStatus
     let _ = kill_process_group(group, Signal::KILL);
     let status = child.wait().map_err(|error| format!("its end cannot be learnt: {error}"))?;
     match ended {
-        Ok(0) => {
-            Err(format!("did not end within {}", humantime::format_duration(timeout)))
-        }
+        Ok(0) => Err(format!("did not end within {}", humantime::format_duration(timeout))),
         Ok(_) => Ok(status),
         Err(error) => Err(format!("cannot be waited for: {error}")),
     }

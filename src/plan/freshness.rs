@@ -531,12 +531,7 @@ pub enum Judgement {
 }
 
 /// Compares the content key with what is recorded.
-pub fn judge(
-    records: &dyn Records,
-    terms: &Terms,
-    mark: Option<&Mark>,
-    key: Digest,
-) -> Judgement {
+pub fn judge(records: &dyn Records, terms: &Terms, mark: Option<&Mark>, key: Digest) -> Judgement {
     if let Some(mark) = mark {
         // By hand: neither the record nor a trace counts.
         if mark.flags.has(Flags::INVALIDATED) {

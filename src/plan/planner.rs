@@ -74,7 +74,7 @@ impl Planner {
                 None => {
                     let files = Arc::default();
                     AssetInput::new(&self.db, def.clone(), files, 0, Arc::default(), None)
-                },
+                }
             };
             assets.insert(key.clone(), input);
         }

@@ -8,6 +8,7 @@
 //! Several processes may have the store open. Writers take turns (`BEGIN IMMEDIATE`), readers see the
 //! last commit; [`Store::read`] gives one reader one state for several questions.
 
+mod collect;
 mod error;
 mod health;
 mod open;
@@ -28,6 +29,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
 use crate::base::{AssetKey, Digest, Durability, PartitionIdx};
 
+pub use collect::Unneeded;
 pub use error::Error;
 pub use health::{BlobState, Problem};
 pub use open::{NetworkDisk, OpenOptions};

@@ -406,7 +406,7 @@ pub(super) fn output_kind_text(kind: OutputKind) -> &'static str {
     }
 }
 
-fn output_kind(text: &str) -> rusqlite::Result<OutputKind> {
+pub(super) fn output_kind(text: &str) -> rusqlite::Result<OutputKind> {
     [OutputKind::Table, OutputKind::File, OutputKind::Tree]
         .into_iter()
         .find(|kind| output_kind_text(*kind) == text)

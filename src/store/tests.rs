@@ -220,7 +220,13 @@ fn the_first_trace_of_a_key_stays() {
     };
     assert_eq!(put(&mut tx, "one"), Traced::New);
     assert_eq!(put(&mut tx, "one"), Traced::Same);
-    let first = Trace { asset: a.clone(), part: 4, output: output("one"), version: digest("one"), made_ms: 7 };
+    let first = Trace {
+        asset: a.clone(),
+        part: 4,
+        output: output("one"),
+        version: digest("one"),
+        made_ms: 7,
+    };
     assert_eq!(put(&mut tx, "two"), Traced::Differs(first.clone()));
     assert_eq!(tx.trace(&k).unwrap(), Some(first));
     tx.replace_trace(&k, &a, 4, &output("two"), &digest("two"), 8).unwrap();

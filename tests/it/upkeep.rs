@@ -338,3 +338,79 @@ fn a_result_made_elsewhere_counts_as_made_from_the_inputs_of_now() {
     bench.run(&["report", "b", "--version", "x"]).ends(2).says("not fresh");
     bench.run(&["report", "b"]).ends(2).says("--version");
 }
+
+/// A file that is too large for the database, and a directory.
+const LARGE: &str = r#"
+assets:
+  big: {run: 'head -c 100000 "$GIORNATA_ROOT/world" > "$output" # 1', output: big.txt}
+  tree: {run: 'mkdir "$output_dir/d"; cp "$big" "$output_dir/d/x"; echo 1 > "$output_dir/y"', output_dir: true, deps: [big]}
+"#;
+
+fn collected(said: &Said) -> serde_json::Value {
+    serde_json::from_str(&said.out).unwrap()
+}
+
+#[test]
+fn what_a_result_or_a_former_result_needs_is_not_collected() {
+    let mut bench = chain();
+    bench.write("world", &"2".repeat(50_000));
+    bench.run(&["invalidate", "a"]).ends(0);
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.edit("# 1", "; echo more >> \"$output\"");
+    assert_eq!(bench.steps(), ["b@", "c@"]);
+    bench.run(&["gc"]).ends(0).says_not("logs");
+    bench.at("2100-01-01T00:00:00Z");
+    bench.run(&["gc"]).ends(0);
+    bench.run(&["doctor", "--deep"]).ends(0);
+    bench.edit("; echo more >> \"$output\"", "# 1");
+    assert_eq!(bench.steps(), [""; 0], "the former results came back");
+    assert!(bench.run(&["cat", "c"]).ends(0).out.starts_with("222"));
+    // Without traces, only what is current stays.
+    let would = collected(&bench.run(&["gc", "--keep", "0", "-n", "--json"]).ends(0));
+    assert!(would["traces"].as_u64() > Some(0), "{would}");
+    let removed = collected(&bench.run(&["gc", "--keep", "0", "--json"]).ends(0));
+    assert_eq!((&removed["traces"], &removed["blobs"]), (&would["traces"], &would["blobs"]));
+    bench.run(&["gc", "--keep", "0"]).ends(0).says("nothing to remove");
+    bench.run(&["doctor", "--deep"]).ends(0);
+    assert_eq!(bench.steps(), [""; 0]);
+    assert!(bench.run(&["cat", "c"]).ends(0).out.starts_with("222"));
+}
+
+#[test]
+fn what_was_wiped_is_collected_after_a_day() {
+    let mut bench = Bench::new(LARGE);
+    bench.write("world", &"3".repeat(100_000));
+    assert_eq!(bench.steps(), ["big@", "tree@"]);
+    bench.run(&["wipe", "big", "tree"]).ends(0);
+    bench.run(&["gc", "-n"]).ends(0).says_not("kB");
+    bench.at("2100-01-01T00:00:00Z");
+    bench.run(&["gc", "-n"]).ends(0).says("WOULD REMOVE").says("contents");
+    bench.run(&["gc"]).ends(0).says("REMOVED").says("kB");
+    let blobs = walk(&bench.path(".giornata/blobs"));
+    assert_eq!(blobs, 0);
+    bench.run(&["doctor", "--deep"]).ends(0);
+    assert_eq!(bench.steps(), ["big@", "tree@"]);
+}
+
+fn walk(dir: &std::path::Path) -> usize {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { walk(&path) } else { 1 }).sum()
+}
+
+#[test]
+fn nothing_is_collected_while_a_run_goes_on() {
+    let bench = Bench::new(
+        r#"
+assets:
+  a: {run: 'head -c 100000 /dev/zero > "$output"', output: a.bin}
+  b:
+    run: '"$TOOL" --now 2100-01-01 gc > "$output" 2>&1; echo "$?" >> "$output"; cat "$a" > "$output.a"; wc -c < "$a" >> "$output"'
+    output: b.txt
+    deps: [a]
+"#,
+    );
+    bench.write(".env", &format!("TOOL={}\n", env!("CARGO_BIN_EXE_giornata")));
+    assert_eq!(bench.steps(), ["a@", "b@"]);
+    bench.run(&["cat", "b"]).ends(0).says("a run is using it").says("100000");
+    bench.run(&["doctor", "--deep"]).ends(0);
+}
