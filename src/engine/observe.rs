@@ -60,6 +60,11 @@ impl Files {
         &self.found().0
     }
 
+    /// Whether these are the files of that memory.
+    pub fn is_of(&self, memory: &Arc<Memory>) -> bool {
+        Arc::ptr_eq(&self.seen.memory, memory)
+    }
+
     /// What a command printed.
     pub fn answer(&self) -> Option<&str> {
         self.seen.memory.answer.as_ref().map(|answer| answer.version.as_str())

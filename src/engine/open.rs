@@ -325,7 +325,9 @@ impl Engine {
         }
         for seen in sources {
             let key = seen.asset.key.clone();
-            if seen.is_new || !self.sources.contains_key(&key) {
+            // Another process may have looked in between: then its memory is ours, and the files are not.
+            let known = self.sources.get(&key);
+            if known.is_none_or(|files| !files.is_of(&seen.memory)) {
                 self.memories.insert(key.clone(), seen.memory.clone());
                 let files = Files::new(seen, self.planner.domain(&key).clone());
                 self.sources.insert(key.clone(), Arc::new(files));

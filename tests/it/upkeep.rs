@@ -414,3 +414,20 @@ assets:
     bench.run(&["cat", "b"]).ends(0).says("a run is using it").says("100000");
     bench.run(&["doctor", "--deep"]).ends(0);
 }
+
+#[test]
+fn a_chain_of_days_is_accepted_day_by_day() {
+    use super::freshness_rig::{Shelf, all, asset, daily, key};
+    let mut shelf = Shelf::new(false);
+    let sums = |code| vec![asset("sum", daily(0, Some(5)), code, &[("sum?", "window(-1d, -1d)")])];
+    let mut old = shelf.process(sums(1));
+    assert_eq!(shelf.make_all(&mut old).ran.len(), 5);
+    drop(old);
+    let mut new = shelf.process(sums(2));
+    let targets = all(shelf.refreshed(&mut new), false).targets;
+    let accepted = new.engine.as_mut().unwrap().accept(&targets, "").unwrap();
+    assert_eq!((accepted.count(), accepted.refused.len()), (5, 0));
+    assert_eq!(shelf.make_all(&mut new).ran, []);
+    let status = shelf.refreshed(&mut new).status(&key("sum")).unwrap();
+    assert_eq!(status.sets[&giornata::engine::State::Fresh].len(), 5);
+}
