@@ -107,6 +107,7 @@ impl From<engine::Error> for CliError {
 fn kind(error: &engine::Error) -> Kind {
     match error {
         engine::Error::Source { .. }
+        | engine::Error::Unreadable { .. }
         | engine::Error::NoResult { .. }
         | engine::Error::Lost { .. }
         | engine::Error::UnknownConfig { .. }

@@ -7,6 +7,9 @@ use crate::base::{AssetKey, PartitionKey};
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The content of a source is not what its declaration says.
+    #[error("observe source `{asset}`: {problem}")]
+    Unreadable { asset: AssetKey, problem: String },
     #[error("observe source `{asset}`: {problem}")]
     Source { asset: AssetKey, problem: String },
     #[error("read `{}`", path.display())]

@@ -113,8 +113,10 @@ impl SplitSource {
                 self.file.path
             )));
         }
-        SplitFile::parse(bytes, &self.by, self.format, &self.key_format)
-            .map_err(|error| fault(format!("`{}`: {error}", self.file.path)))
+        SplitFile::parse(bytes, &self.by, self.format, &self.key_format).map_err(|error| {
+            let problem = format!("`{}`: {error}", self.file.path);
+            Error::Unreadable { asset: asset.clone(), problem }
+        })
     }
 }
 
@@ -492,6 +494,8 @@ fn strangers_text(asset: &AssetKey, paths: &[&str]) -> String {
 pub struct Known {
     pub row: Arc<AssetRow>,
     pub column: Arc<Column>,
+    /// Whether what was seen could be read.
+    pub is_readable: bool,
 }
 
 /// Records what was seen of one source: versions that differ, tombstones of what is gone, keys, and the
@@ -537,7 +541,8 @@ pub fn record(
     }
     let row = AssetRow {
         verified_rev: next,
-        shape: Some(seen.shape),
+        // What could not be read is looked at again, and said again, until it can be.
+        shape: known.is_readable.then_some(seen.shape),
         fresh,
         ..AssetRow::clone(&known.row)
     };

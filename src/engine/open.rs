@@ -237,8 +237,17 @@ impl Engine {
             let mut found = Vec::new();
             for seen in &changed {
                 let key = &seen.asset.key;
-                let known = Known { row: self.ledger.row(key), column: self.ledger.column(key) };
-                found.push((seen, known, seen.versions(&self.root)?));
+                // What cannot be read has no data: what reads it is blocked, and nothing else.
+                let (versions, is_readable) = match seen.versions(&self.root) {
+                    Ok(versions) => (versions, true),
+                    Err(error @ Error::Unreadable { .. }) => {
+                        warnings.push(error.to_string());
+                        (BTreeMap::new(), false)
+                    }
+                    Err(error) => return Err(error),
+                };
+                let (row, column) = (self.ledger.row(key), self.ledger.column(key));
+                found.push((seen, Known { row, column, is_readable }, versions));
             }
             let written = self.ledger.write_if_current(|batch| {
                 batch.tx().put_stats(&stats)?;

@@ -174,3 +174,45 @@ fn a_source_whose_file_is_not_there_is_named() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("there is no file `data/rows.csv` for source `rows`"), "{said}");
 }
+
+#[test]
+fn an_unreadable_source_blocks_what_reads_it_and_nothing_else() {
+    // A user could not even look at the status of anything, because one row had no key.
+    let dir = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("giornata.toml", "name = \"p\"\n");
+    write("assets/s.yaml", "sources: {rows: {files: data/rows.csv, split_by: day}}\n");
+    write(
+        "assets/a.sql",
+        "-- /// asset\n-- partitions = \"each(rows)\"\n-- ///\nSELECT * FROM rows\n",
+    );
+    write("assets/b.sql", "-- /// asset\n-- ///\nSELECT 1 AS n\n");
+    let run = |args: &[&str]| {
+        let root = dir.path().to_str().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_giornata"))
+            .args(["-C", root])
+            .args(args)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), text + &String::from_utf8_lossy(&output.stderr))
+    };
+    write("data/rows.csv", "day,n\nmon,1\ntue,2\n");
+    assert_eq!(run(&["materialize", "--all"]).0, Some(0));
+    write("data/rows.csv", "day,n\nmon,1\n,2\n");
+    for _ in 0..2 {
+        let (code, said) = run(&["status"]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("data/rows.csv") && said.contains("line 3"), "{said}");
+    }
+    let (code, said) = run(&["materialize", "b"]);
+    assert_eq!(code, Some(0), "{said}");
+    write("data/rows.csv", "day,n\nmon,1\ntue,2\n");
+    let (code, said) = run(&["materialize", "--all"]);
+    assert!(code == Some(0) && !said.contains("warning"), "{said}");
+    assert!(said.contains("everything up to date"), "{said}");
+}
