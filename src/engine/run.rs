@@ -52,6 +52,21 @@ impl Engine {
             Access::Write => {}
             Access::Read => return Err(Error::ReadOnly),
         }
+        let summary = self.carry_out(request, options, control, events);
+        if summary.is_err() {
+            // Part of it may be recorded; whoever keeps this engine has to see that.
+            self.catch_up()?;
+        }
+        summary
+    }
+
+    fn carry_out(
+        &mut self,
+        request: &Request,
+        options: &RunOptions,
+        control: &Control,
+        events: &mut dyn FnMut(&Engine, RunEvent),
+    ) -> Result<Summary, Error> {
         let plan = self.plan(request)?;
         // A source is not made, so it is not counted.
         let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());

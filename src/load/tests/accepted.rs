@@ -296,7 +296,10 @@ fn the_digest_of_a_script_leaves_out_its_header() {
     let script = |rest: &str, own: &str| {
         digest(&format!("# /// script\n# {rest}\n# [tool.giornata]\n# {own}\n# ///\nprint()\n"))
     };
-    assert_eq!(script("dependencies = []", ""), script("dependencies=[ ] # none", "ttl = '1h'"));
+    assert_eq!(
+        script("dependencies = []", ""),
+        script("dependencies=[ ] # none", "timeout = '1h'")
+    );
     assert_ne!(script("dependencies = []", ""), script("dependencies = ['pandas']", ""));
 }
 
