@@ -145,7 +145,9 @@ impl<'a> Judge<'a> {
             Some(Body::Source(SourceDef::Files { pattern, split_by, .. })) => {
                 split_by.is_some() || pattern.captures().next().is_some()
             }
-            Some(Body::Sql(_) | Body::Command(_) | Body::Function(_)) | None => false,
+            Some(Body::Source(SourceDef::Dir { .. } | SourceDef::Observe { .. }))
+            | Some(Body::Sql(_) | Body::Command(_) | Body::Function(_))
+            | None => false,
         };
         let is_source = matches!(body, Some(Body::Source(_)));
         let Some(declared) = &draft.partitions else {

@@ -14,6 +14,8 @@ pub use column::{Column, Mark};
 pub use digest::{Digest, DigestBuilder};
 pub use durability::Durability;
 pub use key::{AssetKey, InvalidName, PartitionKey, RunId};
-pub use record::{AssetRow, FailureRow, Flags, MatRow, Output, OutputKind, Rev, StepId, StepParts};
+pub use record::{
+    AssetRow, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev, StepId, StepParts,
+};
 pub use set::{PartitionIdx, PartitionSet, Ranges, ranges};
 pub use time::{Clock, FixedClock, TimeWindow};

@@ -84,6 +84,11 @@ impl Flags {
     }
 
     #[must_use]
+    pub fn without(self, flag: Flags) -> Flags {
+        Flags(self.0 & !flag.0)
+    }
+
+    #[must_use]
     pub fn with(self, flag: Flags) -> Flags {
         Flags(self.0 | flag.0)
     }
@@ -106,6 +111,16 @@ pub struct MatRow {
     pub output: Option<Output>,
     pub run: Option<RunId>,
     pub flags: Flags,
+    /// When the attempt that made it began, in milliseconds since 1970; of a source: when it was seen.
+    pub made_ms: i64,
+}
+
+/// What somebody said who marked a result by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// May be empty.
+    pub reason: String,
+    pub made_ms: i64,
 }
 
 /// What kind of thing a result is.

@@ -20,7 +20,7 @@ use crate::base::{Digest, Durability};
 
 pub use error::Error;
 pub use hash::{Hashed, hash_file, hash_files};
-pub use sweep::{BlobInfo, Lease, Swept};
+pub use sweep::{BlobInfo, Exclusive, Lease, Swept};
 
 /// The content store below one directory (`.giornata`).
 ///

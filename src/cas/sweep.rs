@@ -18,6 +18,13 @@ pub struct Lease {
     _file: File,
 }
 
+/// Held while blobs are removed: nobody gets a lease.
+#[derive(Debug)]
+pub struct Exclusive {
+    // Unlocked when closed.
+    _file: File,
+}
+
 /// One blob, as its directory entry shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlobInfo {
@@ -51,12 +58,7 @@ impl Cas {
         keep: &dyn Fn(&Digest) -> bool,
         older_than: SystemTime,
     ) -> Result<Swept, Error> {
-        let (path, lock) = self.gc_lock()?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::InUse { dir: self.dir.clone() }),
-            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
-        }
+        let _lock = self.exclusive()?;
         let mut swept = Swept::default();
         for blob in self.list()? {
             if keep(&blob.digest) {
@@ -71,6 +73,16 @@ impl Cas {
             }
         }
         Ok(swept)
+    }
+
+    /// Keeps leases away for as long as it lives; fails if there is one.
+    pub fn exclusive(&self) -> Result<Exclusive, Error> {
+        let (path, file) = self.gc_lock()?;
+        match file.try_lock() {
+            Ok(()) => Ok(Exclusive { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::InUse { dir: self.dir.clone() }),
+            Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
+        }
     }
 
     /// Every blob, in the order of digests.

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    cat, check, complete, completions, doctor, export, graph, init, list, man, materialize, new,
-    partitions, path, plan, schema, show, status, why,
+    accept, cat, check, complete, completions, doctor, export, gc, graph, init, invalidate, list,
+    man, materialize, new, observe, partitions, path, plan, report, schema, show, status, why,
+    wipe,
 };
 
 /// Keeps data assets up to date: runs what a change concerns, and says why.
@@ -69,6 +70,12 @@ pub(super) enum Command {
     Cat(cat::CatArgs),
     Path(path::PathArgs),
     Export(export::ExportArgs),
+    Accept(accept::AcceptArgs),
+    Invalidate(invalidate::InvalidateArgs),
+    Observe(observe::ObserveArgs),
+    Report(report::ReportArgs),
+    Gc(gc::GcArgs),
+    Wipe(wipe::WipeArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),

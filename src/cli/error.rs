@@ -111,9 +111,13 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::NoResult { .. }
         | engine::Error::Lost { .. }
         | engine::Error::UnknownConfig { .. }
+        | engine::Error::Refused { .. }
+        | engine::Error::Report { .. }
+        | engine::Error::NothingReported { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
         | engine::Error::Write { .. }
+        | engine::Error::Remove { .. }
         | engine::Error::Look { .. }
         | engine::Error::Store(_)
         | engine::Error::Cas(_)

@@ -10,7 +10,10 @@ use serde_json::{Map, Value};
 use super::text;
 use crate::base::{AssetKey, PartitionSet};
 use crate::defs::{Asset, Domain};
-use crate::engine::{AssetStatus, Engine, Problem, ResultInfo, RunEvent, State, Summary};
+use crate::engine::{
+    Amount, AssetStatus, Collected, Engine, Observed, Problem, ResultInfo, ResultMark, RunEvent,
+    State, Summary,
+};
 use crate::load::{Diagnostic, Severity};
 use crate::plan::{Cause, Plan, PlanAsset, ReasonCode, Why};
 
@@ -155,6 +158,9 @@ pub(super) struct StatusEntry {
     asset: AssetKey,
     counts: Map<String, Value>,
     ranges: Map<String, Value>,
+    /// Of which two runs from the same inputs gave different results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nondeterministic: Option<Parts>,
 }
 
 impl StatusEntry {
@@ -169,7 +175,8 @@ impl StatusEntry {
                 ranges.insert(state.as_str().to_owned(), domain.render(set).into());
             }
         }
-        StatusEntry { asset: status.asset.clone(), counts, ranges }
+        let nondeterministic = Parts::some(domain, &status.nondeterministic);
+        StatusEntry { asset: status.asset.clone(), counts, ranges, nondeterministic }
     }
 }
 
@@ -193,6 +200,7 @@ pub(super) struct ResultEntry {
     log: Option<String>,
     failure: Option<String>,
     failed_at: Option<String>,
+    marks: Vec<ResultMark>,
 }
 
 impl ResultEntry {
@@ -206,6 +214,7 @@ impl ResultEntry {
             log: result.log.as_ref().map(|path| path.display().to_string()),
             failure: result.failure.clone(),
             failed_at: result.failed_at.map(|at| at.to_rfc3339()),
+            marks: result.marks.clone(),
         }
     }
 }
@@ -367,6 +376,71 @@ pub(super) struct PartitionEntry {
     pub state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<BTreeMap<AssetKey, Vec<String>>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ObserveDocument {
+    pub sources: Vec<ObserveEntry>,
+}
+
+/// What a look at a source has found.
+#[derive(Serialize)]
+pub(super) struct ObserveEntry {
+    asset: AssetKey,
+    present: Parts,
+    added: Option<Parts>,
+    changed: Option<Parts>,
+    removed: Option<Parts>,
+    fault: Option<String>,
+}
+
+impl ObserveEntry {
+    pub fn new(engine: &Engine, observed: &Observed) -> ObserveEntry {
+        let domain = engine.planner().domain(&observed.asset);
+        ObserveEntry {
+            asset: observed.asset.clone(),
+            present: Parts::new(domain, &observed.present),
+            added: Parts::some(domain, &observed.added),
+            changed: Parts::some(domain, &observed.changed),
+            removed: Parts::some(domain, &observed.removed),
+            fault: observed.fault.clone(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct GcDocument {
+    dry_run: bool,
+    traces: u64,
+    blobs: AmountEntry,
+    small: AmountEntry,
+    runs: u64,
+    logs: AmountEntry,
+    staging: AmountEntry,
+    view: AmountEntry,
+}
+
+#[derive(Serialize)]
+struct AmountEntry {
+    count: u64,
+    bytes: u64,
+}
+
+impl GcDocument {
+    pub fn new(collected: &Collected, dry_run: bool) -> GcDocument {
+        let Collected { traces, blobs, small, runs, logs, staging, view } = *collected;
+        let entry = |amount: Amount| AmountEntry { count: amount.count, bytes: amount.bytes };
+        GcDocument {
+            dry_run,
+            traces,
+            blobs: entry(blobs),
+            small: entry(small),
+            runs,
+            logs: entry(logs),
+            staging: entry(staging),
+            view: entry(view),
+        }
+    }
 }
 
 #[derive(Serialize)]

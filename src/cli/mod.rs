@@ -3,6 +3,7 @@
 //! Each verb is a file with its arguments and a `run`. Results go to stdout, everything else to
 //! stderr. Here the real clock and the process environment come in; nothing below reads either.
 
+mod accept;
 mod args;
 mod cat;
 mod check;
@@ -14,17 +15,21 @@ mod doctor;
 mod environment;
 mod error;
 mod export;
+mod gc;
 mod graph;
 mod init;
+mod invalidate;
 mod json;
 mod list;
 mod man;
 mod materialize;
 mod new;
+mod observe;
 mod partitions;
 mod path;
 mod plan;
 mod progress;
+mod report;
 mod schema;
 mod session;
 mod show;
@@ -33,8 +38,10 @@ mod table;
 mod targets;
 mod term;
 mod text;
+mod upkeep;
 mod values;
 mod why;
+mod wipe;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -140,6 +147,12 @@ fn dispatch(
         Command::Cat(args) => cat::run(&args, session),
         Command::Path(args) => path::run(&args, session),
         Command::Export(args) => export::run(&args, session),
+        Command::Accept(args) => accept::run(&args, session),
+        Command::Invalidate(args) => invalidate::run(&args, session),
+        Command::Observe(args) => observe::run(&args, session),
+        Command::Report(args) => report::run(&args, session),
+        Command::Gc(args) => gc::run(&args, session),
+        Command::Wipe(args) => wipe::run(&args, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Schema(args) => schema::run(&args, session),
         Command::Completions(args) => completions::run(&args, session),

@@ -11,7 +11,7 @@ use super::targets::{Spec, one_partition, only};
 use super::text::{self, Length};
 use crate::base::{AssetKey, PartitionIdx};
 use crate::defs::{Asset, Body, Check, Comparison, Missing};
-use crate::engine::{Access, AssetStatus, Engine, ResultInfo, State};
+use crate::engine::{Access, AssetStatus, Engine, ResultInfo, ResultMark, State};
 
 /// Show an asset, or the result of one of its partitions
 #[derive(Debug, Args)]
@@ -157,8 +157,19 @@ fn partition(
     lines.extend(result.made_at.iter().map(|at| ("made at", time(at))));
     let took = result.duration_ms.map(std::time::Duration::from_millis);
     lines.extend(took.map(|took| ("took", text::duration(took))));
+    lines.extend(result.marks.iter().map(|mark| ("mark", mark_text(*mark).to_owned())));
     lines.extend(result.log.iter().map(|path| ("log", path.display().to_string())));
     lines
+}
+
+fn mark_text(mark: ResultMark) -> &'static str {
+    match mark {
+        ResultMark::Invalidated => "invalidated by hand",
+        ResultMark::Accepted => "accepted as fresh by hand",
+        ResultMark::Nondeterministic => {
+            "not deterministic: another run from the same inputs gave another result"
+        }
+    }
 }
 
 fn render(asset: &Asset, lines: &[Line]) -> String {

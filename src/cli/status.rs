@@ -134,6 +134,7 @@ mod tests {
                 (State::Missing, set(&["jp"])),
             ]),
             reasons: Vec::new(),
+            nondeterministic: PartitionSet::new(),
         };
         assert!(needs_attention(&status));
         let text = render(&[(&domain, status)], Length::Short);

@@ -114,6 +114,8 @@ pub(super) fn source(source: &SourceDef) -> String {
         SourceDef::Files { pattern, split_by: Some(split), .. } => {
             format!("rows of `{}` by column `{}`", pattern.text, split.column)
         }
+        SourceDef::Dir { path, .. } => format!("the directory `{path}`"),
+        SourceDef::Observe { command, .. } => format!("what `{command}` prints"),
     }
 }
 
@@ -128,6 +130,7 @@ pub(super) fn partitions(asset: &Asset) -> String {
                     format!("the values of column `{}`", split.column)
                 }
                 SourceDef::Files { split_by: None, .. } => "one for each file".to_owned(),
+                SourceDef::Dir { .. } | SourceDef::Observe { .. } => "one".to_owned(),
             }
         }
         (_, def) => keys(def),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::time::Duration;
 
 /// Where a source's data is and how it falls into partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,21 @@ pub enum SourceDef {
         split_by: Option<SplitBy>,
         /// Declared column types, for tables; what is not named is inferred.
         columns: BTreeMap<String, ColumnType>,
+    },
+    /// A directory with all that is in it, as one value.
+    Dir {
+        /// Relative to the project's root, or absolute; without a slash at its end.
+        path: String,
+        /// Declared column types, for the tables in it.
+        columns: BTreeMap<String, ColumnType>,
+    },
+    /// Something of which a command prints the version.
+    Observe {
+        /// For `sh -c`.
+        command: String,
+        /// How long an answer holds; `None`: until the next look.
+        ttl: Option<Duration>,
+        timeout: Duration,
     },
 }
 

@@ -24,6 +24,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("remove `{}`", path.display())]
+    Remove {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("look at `{}`", path.display())]
     Look {
         path: PathBuf,
@@ -46,6 +52,12 @@ pub enum Error {
     Lost { asset: AssetKey, digest: crate::base::Digest },
     #[error("`{asset}` is not an asset of this project")]
     UnknownAsset { asset: String },
+    #[error("a result of `{asset}` cannot be taken: {why}")]
+    Refused { asset: AssetKey, why: super::upkeep::Refusal },
+    #[error("a result of `{asset}` cannot be taken: {problem}")]
+    Report { asset: AssetKey, problem: String },
+    #[error("nothing is said of the result of `{asset}`; give a version, a path or both")]
+    NothingReported { asset: AssetKey },
     #[error("the store cannot be written to, so nothing can be run")]
     ReadOnly,
 }

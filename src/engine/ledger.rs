@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::{
-    AssetKey, AssetRow, Column, Digest, FailureRow, Flags, Mark, MatRow, Output, PartitionIdx,
-    PartitionKey, PartitionSet, Rev, StepId, StepParts,
+    AssetKey, AssetRow, Column, Digest, FailureRow, Flags, Mark, MatRow, Note, Output,
+    PartitionIdx, PartitionKey, PartitionSet, Rev, StepId, StepParts,
 };
 use crate::cas::Cas;
 use crate::defs::KeyTable;
@@ -423,7 +423,8 @@ impl Records for Ledger {
 
     fn trace(&self, key: &Digest) -> Option<Trace> {
         let trace = self.lock().answer(|inner| inner.store.trace(key))?;
-        let found = Trace { version: trace.version, output: trace.output };
+        let made_ms = trace.made_ms;
+        let found = Trace { version: trace.version, output: trace.output, made_ms };
         self.lost(&found.output).is_none().then_some(found)
     }
 
@@ -446,6 +447,19 @@ impl Records for Ledger {
             Ok(inner.failures[asset].get(&part).cloned())
         })
     }
+
+    fn made_before(&self, asset: &AssetKey, ms: i64) -> PartitionSet {
+        self.lock().answer(|inner| inner.store.made_before(asset, ms))
+    }
+
+    fn made_at(&self, asset: &AssetKey, part: PartitionIdx) -> Option<i64> {
+        let row = self.lock().answer(|inner| inner.store.row(asset, part));
+        row.map(|row| row.made_ms)
+    }
+
+    fn note(&self, asset: &AssetKey, part: PartitionIdx) -> Option<Note> {
+        self.lock().answer(|inner| inner.store.note(asset, part))
+    }
 }
 
 #[cfg(test)]
@@ -464,6 +478,7 @@ mod tests {
             output: None,
             run: None,
             flags: Flags::default(),
+            made_ms: 0,
         }
     }
 

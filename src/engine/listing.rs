@@ -95,6 +95,56 @@ fn walk(
     Ok(())
 }
 
+/// Lists all files of a directory, at any depth, as one value. Links are followed, except to where they
+/// already are.
+pub fn tree(root: &Path, dir: &str) -> io::Result<Listing> {
+    let mut listing = Listing::default();
+    walk_tree(root, Path::new(dir), &mut Vec::new(), &mut listing)?;
+    listing.files.sort();
+    Ok(listing)
+}
+
+/// `above`: the directories on the way here.
+fn walk_tree(
+    root: &Path,
+    dir: &Path,
+    above: &mut Vec<(u64, u64)>,
+    listing: &mut Listing,
+) -> io::Result<()> {
+    let full = root.join(dir);
+    let metadata = match std::fs::metadata(&full) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let stat = StatKey::of(&metadata);
+    if above.contains(&(stat.dev, stat.ino)) {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(&full)?;
+    listing.dirs.push((dir.to_string_lossy().into_owned(), stat));
+    above.push((stat.dev, stat.ino));
+    for entry in entries {
+        let path = dir.join(entry?.file_name());
+        let Some(text) = path.to_str() else {
+            // Left out, it would be a change that nobody sees.
+            let text = format!("the name of `{}` is not UTF-8; rename it", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        };
+        match std::fs::metadata(root.join(&path)) {
+            Ok(metadata) if metadata.is_dir() => walk_tree(root, &path, above, listing)?,
+            Ok(metadata) if metadata.is_file() => {
+                let key = PartitionKey::unpartitioned();
+                listing.files.push(Listed { key, path: text.to_owned() });
+            }
+            // A pipe or a socket has no content; a link that leads nowhere has none either.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    above.pop();
+    Ok(())
+}
+
 struct Matcher {
     regex: Regex,
     captures: Vec<(String, Option<String>)>,

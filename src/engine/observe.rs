@@ -11,7 +11,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::Error;
 use super::ledger::Batch;
-use super::listing::{self, Listed};
+use super::listing::{self, Listed, Listing};
+use super::upkeep::reported_version;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,18 @@ impl Files {
 
     pub fn get(&self) -> &SourceFiles {
         &self.found().0
+    }
+
+    /// What a command printed.
+    pub fn answer(&self) -> Option<&str> {
+        self.seen.memory.answer.as_ref().map(|answer| answer.version.as_str())
+    }
+
+    /// Every directory and file as it was when it was looked at.
+    pub fn all_entries(&self) -> impl Iterator<Item = (&str, StatEntry)> {
+        let dirs = self.seen.memory.dirs.iter().map(|(path, entry)| (path.as_str(), *entry));
+        let files = self.seen.memory.files.iter().map(|f| (f.path.as_str(), f.entry));
+        dirs.chain(files)
     }
 
     /// A file as it was when it was looked at.
@@ -150,6 +163,19 @@ pub struct Eyes<'a> {
     pub memories: &'a HashMap<AssetKey, Arc<Memory>>,
     pub taken_ns: i64,
     pub slack: Slack,
+    /// What the commands of sources have answered in this look.
+    pub answers: &'a Answers,
+}
+
+/// What commands printed, or why they could not. Those that were not asked have an answer that holds.
+pub type Answers = HashMap<AssetKey, Result<Answer, String>>;
+
+/// What a command printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    pub version: String,
+    /// When, where that matters, in milliseconds since 1970.
+    pub at_ms: i64,
 }
 
 /// Looks at the files of `assets`: of sources by their patterns, of others by what they name.
@@ -159,8 +185,16 @@ pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
     for asset in assets {
         match &asset.body {
             Body::Source(SourceDef::Files { pattern, .. }) => {
-                look.source(eyes, asset, pattern)?;
+                let list = || listing::list(eyes.root, pattern, &asset.partitions);
+                let place =
+                    Named { path: &pattern.text, what: "file", alone: pattern.is_literal() };
+                look.source(eyes, asset, &place, list)?;
             }
+            Body::Source(SourceDef::Dir { path, .. }) => {
+                let place = Named { path, what: "directory", alone: true };
+                look.source(eyes, asset, &place, || listing::tree(eyes.root, path))?;
+            }
+            Body::Source(SourceDef::Observe { .. }) => look.answer(eyes, asset),
             Body::Sql(_) | Body::Command(_) | Body::Function(_) => {
                 let mut paths = named_files(eyes.root, asset)?;
                 let named_count = paths.len();
@@ -191,7 +225,8 @@ impl Look {
         &mut self,
         eyes: &Eyes<'_>,
         asset: &Arc<Asset>,
-        pattern: &PathPattern,
+        place: &Named<'_>,
+        list: impl FnOnce() -> std::io::Result<Listing>,
     ) -> Result<(), Error> {
         let about = Memory::about(asset);
         let known = eyes.memories.get(&asset.key).filter(|memory| memory.about == about);
@@ -202,9 +237,8 @@ impl Look {
                 (listed.collect::<Vec<_>>(), memory.dirs.clone(), memory.warnings.clone())
             }
             None => {
-                let found = listing::list(eyes.root, pattern, &asset.partitions);
-                let found = found
-                    .map_err(|source| Error::Io { path: eyes.root.join(&pattern.text), source })?;
+                let found = list()
+                    .map_err(|source| Error::Io { path: eyes.root.join(place.path), source })?;
                 let before: HashMap<&str, StatEntry> = known
                     .iter()
                     .flat_map(|memory| memory.files.iter().map(|f| (f.path.as_str(), f.entry)))
@@ -218,13 +252,16 @@ impl Look {
                     let entry = StatEntry { stat, digest: NO_DIGEST, taken_ns: eyes.taken_ns };
                     (path, entry)
                 });
+                let dirs: Vec<_> = dirs.collect();
                 let mut warnings = found.warnings;
                 let listed: Vec<_> = listed.collect();
-                if listed.is_empty() && pattern.is_literal() {
-                    let (path, key) = (&pattern.text, &asset.key);
-                    warnings.push(format!("there is no file `{path}` for source `{key}`"));
+                let is_there =
+                    !listed.is_empty() || (place.what == "directory" && !dirs.is_empty());
+                if place.alone && !is_there {
+                    let (Named { path, what, .. }, key) = (place, &asset.key);
+                    warnings.push(format!("there is no {what} `{path}` for source `{key}`"));
                 }
-                (listed, dirs.collect(), warnings)
+                (listed, dirs, warnings)
             }
         };
         self.warnings.extend(warnings.iter().cloned());
@@ -235,16 +272,55 @@ impl Look {
             Some(SeenFile { key, path, entry: entry? })
         });
         let files = files.collect();
-        let memory = Memory::new(about, dirs, files, warnings);
+        let modes = match &asset.body {
+            Body::Source(SourceDef::Dir { .. }) => Modes::Count,
+            Body::Source(SourceDef::Files { .. } | SourceDef::Observe { .. })
+            | Body::Sql(_)
+            | Body::Command(_)
+            | Body::Function(_) => Modes::Ignore,
+        };
+        let memory = Memory::new(about, dirs, files, warnings, modes);
+        self.see(asset, known, memory);
+        Ok(())
+    }
+
+    /// Takes what a command answered; what it answered before holds where it was not asked, and stays
+    /// recorded where it failed.
+    fn answer(&mut self, eyes: &Eyes<'_>, asset: &Arc<Asset>) {
+        let about = Memory::about(asset);
+        let known = eyes.memories.get(&asset.key).filter(|memory| memory.about == about);
+        let answer = match eyes.answers.get(&asset.key) {
+            Some(Ok(answer)) => Some(answer.clone()),
+            Some(Err(_)) | None => known.and_then(|memory| memory.answer.clone()),
+        };
+        self.see(asset, known, Memory::of_answer(about, answer));
+    }
+
+    fn see(&mut self, asset: &Arc<Asset>, known: Option<&Arc<Memory>>, memory: Memory) {
         let (memory, is_new) = match known {
             Some(known) if **known == memory => (known.clone(), false),
             Some(_) | None => (Arc::new(memory), true),
         };
         let shape = memory.shape;
         self.sources.push(Seen { asset: asset.clone(), memory, shape, is_new });
-        Ok(())
     }
 }
+
+/// Where a source is said to be.
+struct Named<'a> {
+    path: &'a str,
+    what: &'static str,
+    /// It names one place, which should be there.
+    alone: bool,
+}
+
+/// Whether it counts that a file can be executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Modes {
+    Count,
+    Ignore,
+}
+
 /// What stands in place of the digest of a directory.
 const NO_DIGEST: Digest = Digest::from_bytes([0; 32]);
 
@@ -260,6 +336,8 @@ pub struct Memory {
     dirs: Vec<(String, StatEntry)>,
     files: Vec<SeenFile>,
     warnings: Vec<String>,
+    /// What a command printed.
+    pub answer: Option<Answer>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -270,6 +348,10 @@ struct SeenFile {
 }
 
 impl SeenFile {
+    fn is_executable(&self) -> bool {
+        self.entry.stat.mode & 0o100 != 0
+    }
+
     fn seen(&self) -> SourceFile {
         let SeenFile { path, entry, .. } = self;
         SourceFile { path: path.clone(), digest: entry.digest }
@@ -286,7 +368,12 @@ impl Memory {
         postcard::to_allocvec(self).expect("there is nothing in it that cannot be written")
     }
 
-    fn about(asset: &Asset) -> Digest {
+    /// Whether it is about the source as it is declared now.
+    pub fn is_about(&self, asset: &Asset) -> bool {
+        self.about == Memory::about(asset)
+    }
+
+    pub fn about(asset: &Asset) -> Digest {
         let mut builder = Digest::builder("giornata 2026 source");
         builder.part(asset.partitions.spec()).part(format!("{:?}", asset.body));
         builder.finish()
@@ -297,13 +384,45 @@ impl Memory {
         dirs: Vec<(String, StatEntry)>,
         files: Vec<SeenFile>,
         warnings: Vec<String>,
+        modes: Modes,
     ) -> Memory {
         let mut builder = Digest::builder("giornata 2026 observation");
         builder.digest(&about).number(files.len() as u64);
         for file in &files {
             builder.part(file.key.as_str()).part(&file.path).digest(&file.entry.digest);
+            if modes == Modes::Count {
+                builder.number(u64::from(file.is_executable()));
+            }
         }
-        Memory { about, shape: builder.finish(), dirs, files, warnings }
+        // An empty directory is something else than none.
+        if modes == Modes::Count {
+            builder.number(u64::from(!dirs.is_empty()));
+        }
+        Memory { about, shape: builder.finish(), dirs, files, warnings, answer: None }
+    }
+
+    pub fn of_answer(about: Digest, answer: Option<Answer>) -> Memory {
+        let mut builder = Digest::builder("giornata 2026 observation");
+        builder.digest(&about).part(answer.as_ref().map_or("", |answer| &answer.version));
+        let (dirs, files, warnings) = Default::default();
+        Memory { about, shape: builder.finish(), dirs, files, warnings, answer }
+    }
+
+    /// The version of a directory: of each file its path below it, whether it can be executed, and its
+    /// content. `None` if there is no such directory.
+    fn tree_version(&self, dir: &str, columns: &BTreeMap<String, ColumnType>) -> Option<Digest> {
+        self.dirs.first()?;
+        let mut builder = Digest::builder("giornata 2026 source tree");
+        builder.number(self.files.len() as u64);
+        for file in &self.files {
+            let below = file.path.strip_prefix(dir).unwrap_or(&file.path);
+            builder.part(below).number(u64::from(file.is_executable()));
+            builder.digest(&file.entry.digest);
+        }
+        for (name, kind) in columns {
+            builder.part(name).part(format!("{kind:?}"));
+        }
+        Some(builder.finish())
     }
 
     /// Whether no file can have come or gone: every directory is what it was, and was so for long
@@ -432,8 +551,19 @@ impl Seen {
 
     /// The version of each key that was seen. Reads a split file.
     pub fn versions(&self, root: &Path) -> Result<BTreeMap<PartitionKey, Digest>, Error> {
-        let Body::Source(SourceDef::Files { split_by, columns, .. }) = &self.asset.body else {
-            return Ok(BTreeMap::new());
+        let one = |version: Option<Digest>| {
+            Ok(version.into_iter().map(|it| (PartitionKey::unpartitioned(), it)).collect())
+        };
+        let (split_by, columns) = match &self.asset.body {
+            Body::Source(SourceDef::Files { split_by, columns, .. }) => (split_by, columns),
+            Body::Source(SourceDef::Dir { path, columns }) => {
+                return one(self.memory.tree_version(path, columns));
+            }
+            Body::Source(SourceDef::Observe { .. }) => {
+                let answer = self.memory.answer.as_ref();
+                return one(answer.map(|answer| reported_version(&answer.version)));
+            }
+            Body::Sql(_) | Body::Command(_) | Body::Function(_) => return Ok(BTreeMap::new()),
         };
         if split_by.is_some() {
             let Some(split) = self.split_source() else { return Ok(BTreeMap::new()) };
@@ -492,6 +622,8 @@ fn strangers_text(asset: &AssetKey, paths: &[&str]) -> String {
 
 /// What is recorded of a source.
 pub struct Known {
+    /// When it was looked at.
+    pub seen_ms: i64,
     pub row: Arc<AssetRow>,
     pub column: Arc<Column>,
     /// Whether what was seen could be read.
@@ -531,7 +663,7 @@ pub fn record(
     for (part, version) in &present {
         let before = known.column.get(*part).filter(Mark::has_value);
         if before.is_none_or(|mark| mark.version != *version) {
-            batch.put(key, observation(*part, *version, next))?;
+            batch.put(key, observation(*part, *version, next, known.seen_ms))?;
         }
     }
     let fresh: PartitionSet = present.keys().copied().collect();
@@ -549,7 +681,7 @@ pub fn record(
     batch.set_row(key, row)
 }
 
-fn observation(part: PartitionIdx, version: Digest, rev: Rev) -> MatRow {
+pub fn observation(part: PartitionIdx, version: Digest, rev: Rev, seen_ms: i64) -> MatRow {
     MatRow {
         part,
         changed_at: rev,
@@ -560,5 +692,6 @@ fn observation(part: PartitionIdx, version: Digest, rev: Rev) -> MatRow {
         output: None,
         run: None,
         flags: Flags::default(),
+        made_ms: seen_ms,
     }
 }

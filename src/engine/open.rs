@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rayon::prelude::*;
 
 use super::Error;
 use super::ledger::Ledger;
-use super::observe::{self, Eyes, Files, Known, Look, Memory};
+use super::observe::{self, Answer, Answers, Eyes, Files, Known, Look, Memory};
 use crate::base::{AssetKey, Clock, Digest, PartitionKey};
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
-use crate::defs::{Asset, PartitionsDef, Project};
+use crate::defs::{Asset, Body, PartitionsDef, Project, SourceDef};
 use crate::exec::Functions;
 use crate::io::SplitFile;
 use crate::plan::{Planner, Records};
@@ -44,6 +47,14 @@ pub struct Options {
     pub functions: Arc<dyn Functions>,
 }
 
+/// Which commands of sources are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// Those whose last answer does not hold any more.
+    Due,
+    All,
+}
+
 /// One open project.
 pub struct Engine {
     pub(super) project: Project,
@@ -63,7 +74,7 @@ pub struct Engine {
     /// The files of sources as of the last look.
     pub(super) sources: HashMap<AssetKey, Arc<Files>>,
     /// What is remembered of sources.
-    memories: HashMap<AssetKey, Arc<Memory>>,
+    pub(super) memories: HashMap<AssetKey, Arc<Memory>>,
     /// Split files by the digest of the whole.
     pub(super) splits: Mutex<HashMap<Digest, Arc<SplitFile>>>,
     pub(super) files_hashed: u64,
@@ -163,12 +174,22 @@ impl Engine {
     /// Looks at the sources that `targets` depend on, and at further files that their steps name.
     /// Returns warnings.
     pub fn refresh(&mut self, targets: &[AssetKey]) -> Result<Vec<String>, Error> {
+        self.look(targets, Asking::Due)
+    }
+
+    pub(super) fn look(
+        &mut self,
+        targets: &[AssetKey],
+        asking: Asking,
+    ) -> Result<Vec<String>, Error> {
         self.planner.set_now(self.clock.now());
         let assets: Vec<Arc<Asset>> = self
             .upstream_cone(targets)
             .iter()
             .map(|key| self.project.assets[key].clone())
             .collect();
+        self.remember(&assets)?;
+        let answers = self.ask(&assets, asking);
         for _ in 0..LOOKS_MAX {
             if self.ledger.is_behind()? {
                 self.catch_up()?;
@@ -180,9 +201,11 @@ impl Engine {
                 memories: &self.memories,
                 taken_ns: self.fs_clock.now_ns(),
                 slack: self.slack,
+                answers: &answers,
             };
             let look = observe::look(&eyes, &assets)?;
-            if let Some(warnings) = self.take_in(look)? {
+            if let Some(mut warnings) = self.take_in(look)? {
+                warnings.extend(self.take_faults(&assets, &answers));
                 // New keys of one dimension may move the indexes of the whole.
                 let is_multi = |asset: &Asset| matches!(asset.partitions, PartitionsDef::Multi(_));
                 self.claim_index_spaces(is_multi)?;
@@ -190,6 +213,52 @@ impl Engine {
             }
         }
         Err(Error::Restless)
+    }
+
+    /// Asks the commands of sources for versions, all at once.
+    fn ask(&self, assets: &[Arc<Asset>], asking: Asking) -> Answers {
+        let now_ms = self.clock.now().timestamp_millis();
+        let due = |asset: &Arc<Asset>, ttl: Option<Duration>| {
+            let known = self.memories.get(&asset.key);
+            let known = known.filter(|memory| memory.is_about(asset));
+            match (asking, ttl, known.and_then(|memory| memory.answer.as_ref())) {
+                (Asking::Due, Some(ttl), Some(answer)) => {
+                    let age = u128::try_from(now_ms.saturating_sub(answer.at_ms)).unwrap_or(0);
+                    age >= ttl.as_millis()
+                }
+                (Asking::All | Asking::Due, _, _) => true,
+            }
+        };
+        let job = |asset: &Arc<Asset>| match &asset.body {
+            Body::Source(SourceDef::Observe { command, ttl, timeout }) if due(asset, *ttl) => {
+                // A time that nothing asks for would only make the record differ.
+                let at_ms = if ttl.is_some() { now_ms } else { 0 };
+                Some((asset.key.clone(), command.clone(), *timeout, at_ms))
+            }
+            Body::Source(_) | Body::Sql(_) | Body::Command(_) | Body::Function(_) => None,
+        };
+        let jobs: Vec<_> = assets.iter().filter_map(job).collect();
+        let (root, env) = (&self.root, &self.env);
+        let ask = |(key, command, timeout, at_ms): (AssetKey, String, Duration, i64)| {
+            let answer = crate::exec::probe(&command, root, env, timeout);
+            let answer = answer.map(|version| Answer { version, at_ms });
+            (key, answer.map_err(|fault| format!("`{command}` {fault}")))
+        };
+        jobs.into_par_iter().map(ask).collect()
+    }
+
+    /// What reads a source that could not be asked is blocked, and nothing else.
+    fn take_faults(&mut self, assets: &[Arc<Asset>], answers: &Answers) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for asset in assets.iter().filter(|asset| asset.is_source()) {
+            let fault = answers.get(&asset.key).and_then(|answer| answer.as_ref().err());
+            if let Some(fault) = fault {
+                let key = &asset.key;
+                warnings.push(format!("source `{key}` cannot be observed: {fault}"));
+            }
+            self.planner.set_fault(&asset.key, fault.map(|fault| Arc::from(fault.as_str())));
+        }
+        warnings
     }
 
     /// Everything that was recorded may have moved, and by a process with other definitions.
@@ -247,7 +316,8 @@ impl Engine {
                     Err(error) => return Err(error),
                 };
                 let (row, column) = (self.ledger.row(key), self.ledger.column(key));
-                found.push((seen, Known { row, column, is_readable }, versions));
+                let seen_ms = self.clock.now().timestamp_millis();
+                found.push((seen, Known { seen_ms, row, column, is_readable }, versions));
             }
             let written = self.ledger.write_if_current(|batch| {
                 batch.tx().put_stats(&stats)?;

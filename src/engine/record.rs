@@ -7,7 +7,7 @@ use super::Error;
 use super::event::{RunEvent, Summary};
 use super::ledger::Batch;
 use super::open::Engine;
-use super::run::{OnEvent, Run, Settled, Target, partition_of};
+use super::run::{OnEvent, Run, Settled, Target, Tracing, partition_of};
 use super::schedule::{Place, Schedule};
 use super::work::{self, Stored};
 use crate::base::{
@@ -74,6 +74,9 @@ pub(super) fn results(
                 summary.ran += 1;
                 summary.unchanged += u64::from(!changed);
                 schedule.done(place, &parts);
+                if landed.target.tracing == Tracing::Never {
+                    engine.planner.renewed(&landed.target.asset, landed.target.part);
+                }
                 succeeded(engine, &landed, changed, events);
                 engine.export_results(&landed.target.asset, &parts, summary, events)?;
             }
@@ -105,7 +108,7 @@ fn one(
     let mut changed = false;
     let (ended, detail) = match result {
         Ok(stored) => {
-            changed = put_result(batch, run, landed, stored, steps[asset])?;
+            changed = put_result(batch, run, landed, stored, steps[asset], known)?;
             // No bit may stay for what was made from an older state: others have written since, or
             // an input has changed, and may be what it was before anybody looks again.
             if landed.raced || batch.tx().rev() != known {
@@ -140,8 +143,9 @@ fn put_result(
     landed: &Landed,
     stored: &Stored,
     step: StepId,
+    known: Rev,
 ) -> Result<bool, Error> {
-    let Target { asset, part, .. } = &landed.target;
+    let Target { asset, part, tracing, .. } = &landed.target;
     let version = stored.output.version();
     if let Some(bytes) = &stored.small {
         batch.tx().put_blob_small(&stored.output.digest, bytes)?;
@@ -154,16 +158,14 @@ fn put_result(
     if landed.raced {
         flags = flags.with(Flags::RACED);
         key = NO_KEY;
-    } else {
-        let tx = batch.tx();
-        match tx.put_trace(&key, asset, *part, &stored.output, &version)? {
-            Traced::New | Traced::Same => {}
-            Traced::Differs(_) => {
-                flags = flags.with(Flags::NONDETERMINISTIC);
-                if landed.target.forced {
-                    tx.replace_trace(&key, asset, *part, &stored.output, &version)?;
-                }
-            }
+    } else if put_trace(batch, &landed.target, stored)? == Repeated::Differs {
+        flags = flags.with(Flags::NONDETERMINISTIC);
+    }
+    // Marked as stale by another process while the step ran: it is still to be made anew.
+    if batch.tx().rev() != known && *tracing != Tracing::Replace {
+        let row = batch.tx().row(asset, *part)?;
+        if row.is_some_and(|row| row.flags.has(Flags::INVALIDATED)) {
+            flags = flags.with(Flags::INVALIDATED);
         }
     }
     let row = MatRow {
@@ -176,10 +178,48 @@ fn put_result(
         output: Some(stored.output.clone()),
         run: Some(run.id),
         flags,
+        made_ms: landed.target.started_ms,
     };
     let changed = batch.put(asset, row)?;
     batch.clear_failure(asset, *part)?;
     Ok(changed)
+}
+
+/// Whether a key has led to this result before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeated {
+    No,
+    Same,
+    Differs,
+}
+
+/// Records what the key has led to, as the step's kind and the user's wish have it.
+fn put_trace(
+    batch: &mut Batch<'_>,
+    target: &Target,
+    stored: &Stored,
+) -> Result<Repeated, crate::store::Error> {
+    let Target { asset, part, key, started_ms, .. } = target;
+    let (output, version) = (&stored.output, stored.output.version());
+    let tx = batch.tx();
+    match target.tracing {
+        Tracing::Never => return Ok(Repeated::No),
+        Tracing::Refresh => {
+            tx.replace_trace(key, asset, *part, output, &version, *started_ms)?;
+            return Ok(Repeated::No);
+        }
+        Tracing::Keep | Tracing::Replace => {}
+    }
+    match tx.put_trace(key, asset, *part, output, &version, *started_ms)? {
+        Traced::New => Ok(Repeated::No),
+        Traced::Same => Ok(Repeated::Same),
+        Traced::Differs(_) => {
+            if target.tracing == Tracing::Replace {
+                tx.replace_trace(key, asset, *part, output, &version, *started_ms)?;
+            }
+            Ok(Repeated::Differs)
+        }
+    }
 }
 
 fn intern_steps<'a>(
@@ -306,6 +346,7 @@ pub(super) fn settle(
                     output: Some(trace.output.clone()),
                     run: Some(run.id),
                     flags: Flags::default(),
+                    made_ms: trace.made_ms,
                 };
                 batch.put(asset, row)?;
                 batch.clear_failure(asset, *part)?;

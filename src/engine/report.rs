@@ -11,13 +11,12 @@ use super::export::export_path;
 use super::names::file_name;
 use super::open::Engine;
 use super::run::partition_of;
-use crate::base::{AssetKey, Output, OutputKind, PartitionIdx, PartitionSet, RunId};
+use crate::base::{AssetKey, Flags, Output, OutputKind, PartitionIdx, PartitionSet, RunId};
 use crate::cas::stat::StatEntry;
 use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
-use crate::defs::{Body, CommandLine, OutputDef, TableFormat};
+use crate::defs::{Body, CommandLine, OutputDef, SourceDef, TableFormat};
 use crate::exec::{Content, Part, Step};
 use crate::plan::{Plan, ReasonCode, Records, Request, Why};
-use crate::store::Attempt;
 
 /// The states in which a partition can be, in the order in which they win: each partition is in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -68,6 +67,8 @@ pub struct AssetStatus {
     pub sets: BTreeMap<State, PartitionSet>,
     /// Why the stale ones are stale.
     pub reasons: Vec<(ReasonCode, PartitionSet)>,
+    /// Two runs from the same inputs gave different results.
+    pub nondeterministic: PartitionSet,
 }
 
 /// How a run is to go.
@@ -96,6 +97,25 @@ pub struct ResultInfo {
     /// Why the last attempt failed, if it did.
     pub failure: Option<String>,
     pub failed_at: Option<DateTime<Utc>>,
+    pub marks: Vec<ResultMark>,
+}
+
+/// Something that is special about a recorded result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResultMark {
+    Invalidated,
+    Accepted,
+    Nondeterministic,
+}
+
+fn marks(flags: Flags) -> Vec<ResultMark> {
+    let all = [
+        (Flags::INVALIDATED, ResultMark::Invalidated),
+        (Flags::ACCEPTED, ResultMark::Accepted),
+        (Flags::NONDETERMINISTIC, ResultMark::Nondeterministic),
+    ];
+    all.into_iter().filter(|(flag, _)| flags.has(*flag)).map(|(_, mark)| mark).collect()
 }
 
 /// The value of a partition.
@@ -150,7 +170,9 @@ impl Engine {
             (State::Running, running),
         ]);
         self.ledger.check()?;
-        Ok(AssetStatus { asset: asset.clone(), sets, reasons: state.reasons.clone() })
+        let nondeterministic = self.ledger.ask(|store| store.nondeterministic(asset))?;
+        let (asset, reasons) = (asset.clone(), state.reasons.clone());
+        Ok(AssetStatus { asset, sets, reasons, nondeterministic })
     }
 
     /// Partitions that some live run is making right now.
@@ -193,7 +215,7 @@ impl Engine {
     pub fn result(&self, asset: &AssetKey, part: PartitionIdx) -> Result<ResultInfo, Error> {
         let output = self.ledger.output(asset, part)?;
         let row = self.ledger.ask(|store| store.row(asset, part))?;
-        let run = row.and_then(|row| row.run).filter(|_| output.is_some());
+        let run = row.as_ref().and_then(|row| row.run).filter(|_| output.is_some());
         let failure = self.ledger.failure(asset, part).map(|failure| failure.reason);
         self.ledger.check()?;
         let last = self.ledger.ask(|store| store.last_attempt(asset, part))?;
@@ -202,13 +224,16 @@ impl Engine {
             Some(run) => self.ledger.ask(|store| store.attempt_of(run, asset, part))?,
             None => None,
         };
-        let time = |attempt: &Attempt| DateTime::from_timestamp_millis(attempt.started_ms);
+        let time = |ms: i64| DateTime::from_timestamp_millis(ms);
+        let made_ms = row.as_ref().map(|row| row.made_ms);
+        let marks = row.as_ref().map(|row| marks(row.flags)).unwrap_or_default();
         Ok(ResultInfo {
             output,
             run,
-            made_at: made.as_ref().and_then(time),
+            made_at: made_ms.and_then(time),
+            marks,
             duration_ms: made.as_ref().and_then(|made| made.duration_ms),
-            failed_at: failed.as_ref().and_then(time),
+            failed_at: failed.as_ref().and_then(|attempt| time(attempt.started_ms)),
             log: failed.or(made).and_then(|attempt| attempt.log).map(PathBuf::from),
             failure,
         })
@@ -220,6 +245,9 @@ impl Engine {
         let def = &self.project.assets[asset];
         let key = partition_of(self, asset, part);
         let mut parts = self.parts_of(def, part, &key)?;
+        if let (Body::Source(SourceDef::Dir { path, .. }), false) = (&def.body, parts.is_empty()) {
+            return Ok(Value::Directory(self.root.join(path)));
+        }
         if parts.len() > 1 {
             // A source of several files: the directory in which they all are.
             return Ok(Value::Directory(self.root.clone()));
@@ -273,7 +301,7 @@ impl Engine {
                 return Ok(path);
             }
         }
-        if let Body::Source(_) = &def.body
+        if let Body::Source(SourceDef::Files { .. }) = &def.body
             && let Some(files) = self.sources.get(asset)
             && let Some([file]) = files.get().by_part.get(&part).map(Vec::as_slice)
         {
@@ -332,6 +360,12 @@ impl Engine {
         let mut guards = Vec::new();
         for input in &step.inputs {
             let Some(files) = self.sources.get(&input.name) else { continue };
+            let upstream = &self.project.assets[&input.name];
+            if let Body::Source(SourceDef::Dir { .. }) = &upstream.body {
+                let all = files.all_entries().map(|(path, entry)| (self.root.join(path), entry));
+                guards.extend(all);
+                continue;
+            }
             for part in &input.parts {
                 if let Content::File(path) = &part.content {
                     // A file outside of the project goes by its whole path.

@@ -18,10 +18,12 @@ use super::open::{Access, Engine};
 use super::report::RunOptions;
 use super::schedule::{Job, Link, Place, Schedule};
 use super::work::{self, Done, Order};
-use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
+use crate::base::{AssetKey, Digest, Flags, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
+use crate::cas::Lease;
 use crate::cas::stat::{self, Slack, StatEntry, StatKey};
+use crate::defs::Asset;
 use crate::exec::{Control, Lifeline, Retrying, Step, Worker};
-use crate::plan::{Decision, Plan, PlanAsset, ReasonCode, Request, Trace};
+use crate::plan::{Decision, Plan, PlanAsset, ReasonCode, Records, Request, Trace};
 use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
@@ -52,6 +54,7 @@ impl Engine {
             Access::Write => {}
             Access::Read => return Err(Error::ReadOnly),
         }
+        self.planner.begin_invocation();
         let summary = self.carry_out(request, options, control, events);
         if summary.is_err() {
             // Part of it may be recorded; whoever keeps this engine has to see that.
@@ -160,13 +163,30 @@ pub(super) struct Target {
     pub part: PartitionIdx,
     pub key: Digest,
     pub forced: bool,
+    pub tracing: Tracing,
+    pub started_ms: i64,
     pub reasons: Vec<ReasonCode>,
+}
+
+/// What becomes of the trace of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tracing {
+    /// What was recorded first under the key stays.
+    Keep,
+    /// The result was asked for anew: by `--force`, or because it was marked as stale by hand.
+    Replace,
+    /// The result ages: the newest counts, and that it differs is nothing strange.
+    Refresh,
+    /// The result is never restored.
+    Never,
 }
 
 /// One run in progress.
 pub(super) struct Run {
     pub id: RunId,
     owner: Owner,
+    /// No content is removed from the store while the run goes on.
+    lease: Lease,
     pub staging: PathBuf,
     jobs: usize,
     fail_fast: bool,
@@ -202,6 +222,7 @@ impl Run {
         options: &RunOptions,
         control: &Control,
     ) -> Result<Run, Error> {
+        let lease = engine.cas.lease()?;
         let owner = Owner::acquire(&engine.dir)?;
         let targets: Vec<(AssetKey, PartitionSet)> = plan
             .assets
@@ -224,6 +245,7 @@ impl Run {
         Ok(Run {
             id,
             owner,
+            lease,
             staging,
             jobs,
             fail_fast: options.fail_fast,
@@ -456,12 +478,15 @@ impl Run {
         };
         let forced = plan.forced.contains(part);
         let guards = engine.guards(&step);
+        let started_ms = engine.clock.now().timestamp_millis();
         let target = Target {
             place,
             asset: plan.asset.clone(),
             part,
             key,
             forced,
+            tracing: tracing(engine, plan, &def, part),
+            started_ms,
             reasons: plan.reasons(part),
         };
         let (targets, snapshot) = (vec![target], engine.ledger.rev());
@@ -614,7 +639,7 @@ impl Run {
         })?;
         // What is left is empty or unwanted; the next recovery would remove it too.
         let _ = std::fs::remove_dir_all(&self.staging);
-        drop(self.owner);
+        drop((self.owner, self.lease));
         events(engine, RunEvent::Finished { summary: *summary });
         Ok(())
     }
@@ -670,11 +695,29 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// What is to become of the trace of a partition that is made now.
+fn tracing(engine: &Engine, plan: &PlanAsset, def: &Asset, part: PartitionIdx) -> Tracing {
+    let mark = || engine.ledger.column(&plan.asset).get(part);
+    if def.policy.volatile {
+        Tracing::Never
+    } else if def.policy.ttl.is_some() {
+        Tracing::Refresh
+    } else if plan.forced.contains(part)
+        || mark().is_some_and(|mark| mark.flags.has(Flags::INVALIDATED))
+    {
+        Tracing::Replace
+    } else {
+        Tracing::Keep
+    }
+}
+
 /// Whether a file is what it was. A stamp as young as the look does not tell: then its content does.
 fn is_same(path: &std::path::Path, entry: &StatEntry, slack: Slack) -> bool {
     let Ok(now) = std::fs::metadata(path).map(|now| StatKey::of(&now)) else { return false };
+    // A directory has no content of its own; the next look lists a young one again.
     now == entry.stat
-        && (stat::trusted(entry, &now, slack)
+        && (path.is_dir()
+            || stat::trusted(entry, &now, slack)
             || crate::cas::hash_file(path).is_ok_and(|(digest, _)| digest == entry.digest))
 }
 

@@ -1,5 +1,6 @@
 //! Builds steps as plain data, and runs them on worker threads.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,16 +13,16 @@ use super::Error;
 use super::observe::{SourceFile, extension, version};
 use super::open::Engine;
 use crate::base::{
-    AssetKey, Digest, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
+    AssetKey, Digest, Mark, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
 };
 use crate::cas::Cas;
 use crate::defs::partition::Cadence;
-use crate::defs::{Asset, Body, Missing, OutputDef, PartitionsDef, SourceDef};
+use crate::defs::{Asset, Body, ColumnType, Missing, OutputDef, PartitionsDef, SourceDef};
 use crate::exec::{
     Content, Control, Executor, Failure, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths,
 };
 use crate::io::{format_of, tree};
-use crate::plan::{Edge, key_order};
+use crate::plan::{Edge, Records, key_order};
 
 /// What a worker gets: one execution, which may make several partitions of several assets.
 pub struct Order {
@@ -93,7 +94,12 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
     }
 }
 
-fn store(made: Produced, asset: &Asset, cas: &Cas, inline_max: u64) -> Result<Stored, Failure> {
+pub(super) fn store(
+    made: Produced,
+    asset: &Asset,
+    cas: &Cas,
+    inline_max: u64,
+) -> Result<Stored, Failure> {
     let fault = |error: crate::cas::Error| Failure::Store { reason: error_text(&error) };
     match made {
         Produced::Table { encoded, .. } => {
@@ -166,7 +172,15 @@ impl Engine {
         let window = domain.window(part);
         let mut inputs = Vec::new();
         for edge in self.planner.edges(&asset.key).iter() {
-            inputs.push(self.input(edge, part)?);
+            let mut input = self.input(edge, part)?;
+            let upstream = &self.project.assets[&edge.upstream];
+            if let (Body::Sql(_), Body::Source(SourceDef::Dir { .. })) =
+                (&asset.body, &upstream.body)
+            {
+                input.parts = self.tables_of(upstream);
+                input.single = false;
+            }
+            inputs.push(input);
         }
         let (zone, precise) = zone_of(&asset.partitions);
         Ok(Step {
@@ -286,9 +300,19 @@ impl Engine {
         part: PartitionIdx,
         key: &PartitionKey,
     ) -> Result<Vec<Part>, Error> {
-        let SourceDef::Files { columns, .. } = source;
-        let columns = Arc::new(columns.clone());
         let Some(files) = self.sources.get(&upstream.key) else { return Ok(Vec::new()) };
+        let columns = match source {
+            SourceDef::Files { columns, .. } => Arc::new(columns.clone()),
+            SourceDef::Dir { path, columns } => {
+                let content = Content::File(self.root.join(path));
+                return Ok(self.whole_part(upstream, part, content, columns));
+            }
+            SourceDef::Observe { .. } => {
+                let answer = files.answer().unwrap_or_default();
+                let content = Content::Inline(answer.as_bytes().into());
+                return Ok(self.whole_part(upstream, part, content, &BTreeMap::new()));
+            }
+        };
         let files = files.get();
         if let Some(split) = &files.split {
             let cut = self.split_file(&upstream.key, split)?;
@@ -322,6 +346,54 @@ impl Engine {
             }
         };
         Ok(files.iter().map(part).collect())
+    }
+
+    /// The one value of a source that is no file.
+    fn whole_part(
+        &self,
+        upstream: &Asset,
+        part: PartitionIdx,
+        content: Content,
+        columns: &BTreeMap<String, ColumnType>,
+    ) -> Vec<Part> {
+        let mark = self.ledger.column(&upstream.key).get(part).filter(Mark::has_value);
+        let part = mark.map(|mark| Part {
+            key: PartitionKey::unpartitioned(),
+            version: mark.version,
+            content_digest: mark.version,
+            content,
+            extension: String::new(),
+            format: None,
+            schema: None,
+            columns: Arc::new(columns.clone()),
+        });
+        part.into_iter().collect()
+    }
+
+    /// All table files of a directory: what SQL sees of it.
+    fn tables_of(&self, upstream: &Asset) -> Vec<Part> {
+        let (Body::Source(SourceDef::Dir { path: dir, columns }), Some(files)) =
+            (&upstream.body, self.sources.get(&upstream.key))
+        else {
+            return Vec::new();
+        };
+        let columns = Arc::new(columns.clone());
+        let part = |file: &SourceFile| {
+            let format = format_of(Path::new(&file.path))?;
+            let extension = extension(&file.path);
+            let below = file.path.strip_prefix(dir).unwrap_or(&file.path);
+            Some(Part {
+                key: PartitionKey::new(below.trim_start_matches('/')),
+                version: version(&[(extension, file.digest)], &columns),
+                content_digest: file.digest,
+                content: Content::File(self.root.join(&file.path)),
+                extension: extension.to_owned(),
+                format: Some(format),
+                schema: None,
+                columns: columns.clone(),
+            })
+        };
+        files.get().by_part.values().flatten().filter_map(part).collect()
     }
 
     pub(super) fn split_file(

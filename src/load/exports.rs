@@ -110,7 +110,15 @@ fn readers(draft: &Draft) -> Vec<Reader<'_>> {
             what: format!("the source `{key}`"),
             shapes: overlap::of_pattern(pattern),
         }),
-        Body::Sql(_) | Body::Command(_) | Body::Function(_) => {}
+        Body::Source(SourceDef::Dir { path, .. }) => readers.push(Reader {
+            key,
+            what: format!("the source `{key}`"),
+            shapes: overlap::of_glob(&format!("{path}/**")),
+        }),
+        Body::Source(SourceDef::Observe { .. })
+        | Body::Sql(_)
+        | Body::Command(_)
+        | Body::Function(_) => {}
     }
     readers
 }

@@ -24,12 +24,6 @@ pub(super) fn read(fields: &Fields<'_>, sink: &mut Sink) -> Policy {
     let timeout = fields.get("timeout").and_then(|value| duration(value, "timeout", sink));
     let ttl = fields.get("ttl").and_then(|value| duration(value, "ttl", sink));
     let volatile = fields.get("volatile").and_then(|value| value.boolean("volatile", sink));
-    for (name, is_set) in [("ttl", ttl.is_some()), ("volatile", volatile == Some(true))] {
-        if let Some(value) = fields.get(name).filter(|_| is_set) {
-            let message = format!("`{name}` has no effect yet in this version");
-            sink.push(value.place().warning(message).label("left out"));
-        }
-    }
     let retries = fields.get("retries").map(|value| retries(value, sink)).unwrap_or_default();
     Policy { retries, timeout, ttl, volatile: volatile.unwrap_or(false) }
 }

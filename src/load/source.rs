@@ -1,6 +1,7 @@
 //! Reads one source: the pattern of its files, and how they or their rows fall into partitions.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::asset::{DESCRIBE_KEYS, Draft, Fields, unreadable};
 use super::command::inside;
@@ -8,6 +9,7 @@ use super::diagnostic::Place;
 use super::form::{Form, Key, key};
 use super::node::{Sink, Table, Value};
 use super::partitions::{self, Sets};
+use super::policy;
 use crate::base::AssetKey;
 use crate::defs::source::is_date_format;
 use crate::defs::{Body, ColumnType, DynamicDef, PartitionsDef, PathPattern, SourceDef, SplitBy};
@@ -22,6 +24,8 @@ static KEYS: &[Key] = &[
         "The column whose values are partitions: `date`, `date:%d/%m/%Y`.",
         &Form::Text,
     ),
+    key("ttl", "How long an answer of `observe` holds: `10m`.", &Form::Duration),
+    key("timeout", "How long the command of `observe` may take.", &Form::Duration),
     key("columns", "Types of columns, where the text does not tell.", &COLUMNS),
     key("partitions", "The partitions that there should be.", &partitions::PARTITIONS),
 ];
@@ -29,6 +33,17 @@ static COLUMNS: Form = Form::Map(&Form::Word(COLUMN_TYPES));
 const COLUMN_TYPES: &[&str] = &["text", "integer", "real"];
 /// Everything that can stand in a source.
 pub(super) static SOURCE: Form = Form::Named("source", &Form::Table(&[KEYS, DESCRIBE_KEYS]));
+
+/// How long a command may take that prints a version, where nothing else is said.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// What only one kind of source has, and which.
+const OWN_KEYS: &[(&str, &[&str])] = &[
+    ("split_by", &["files"]),
+    ("columns", &["files", "dir"]),
+    ("partitions", &["files"]),
+    ("ttl", &["observe"]),
+    ("timeout", &["observe"]),
+];
 
 pub(super) fn read(
     key: &AssetKey,
@@ -52,15 +67,38 @@ pub(super) fn read(
 }
 
 fn read_fields(draft: &mut Draft, table: Table<'_>, sets: &Sets, sink: &mut Sink) {
-    for later in ["dir", "observe"] {
-        if let Some(value) = table.get(later) {
-            let message = format!("`{later}` is not supported yet by this version");
-            sink.push(value.place().error(message).label("only `files` so far"));
+    let kinds: Vec<&str> =
+        ["files", "dir", "observe"].into_iter().filter(|it| table.get(it).is_some()).collect();
+    if let [first, second, ..] = kinds.as_slice() {
+        let value = table.get(second).expect("it was just found");
+        let message = format!("a source has either `{first}` or `{second}`");
+        sink.push(value.place().error(message).label("one too many"));
+        return;
+    }
+    for (name, of) in OWN_KEYS {
+        if let (Some(value), Some(kind)) = (table.get(name), kinds.first())
+            && !of.contains(kind)
+        {
+            let message = format!("`{name}` goes with `{}`, not with `{kind}`", of.join("` or `"));
+            sink.push(value.place().error(message).label("means nothing here"));
         }
     }
     super::asset::describe(&mut draft.asset, &Fields { own: table, defaults: Vec::new() }, sink);
     let split_by = table.get("split_by").and_then(|value| split_by(value, sink));
     let columns = table.get("columns").map(|value| columns(value, sink)).unwrap_or_default();
+    if let Some(path) = table.get("dir").and_then(|value| directory(value, sink)) {
+        draft.asset.body = Body::Source(SourceDef::Dir { path, columns });
+        return;
+    }
+    if let Some(command) = table.get("observe").and_then(|value| value.text("observe", sink)) {
+        let command = command.to_owned();
+        let ttl = table.get("ttl").and_then(|value| policy::duration(value, "ttl", sink));
+        let timeout =
+            table.get("timeout").and_then(|value| policy::duration(value, "timeout", sink));
+        let timeout = timeout.unwrap_or(TIMEOUT);
+        draft.asset.body = Body::Source(SourceDef::Observe { command, ttl, timeout });
+        return;
+    }
     let Some(files) = table.get("files") else { return };
     let Some(pattern) = pattern(files, sink) else { return };
     if let Some(value) = table.get("split_by")
@@ -98,6 +136,23 @@ fn read_fields(draft: &mut Draft, table: Table<'_>, sets: &Sets, sink: &mut Sink
         }
     }
     draft.asset.body = Body::Source(SourceDef::Files { pattern, split_by, columns });
+}
+
+fn directory(value: Value<'_>, sink: &mut Sink) -> Option<String> {
+    let text = value.text("dir", sink)?;
+    let relative = text.trim_start_matches("./").trim_end_matches('/');
+    if relative.is_empty() || (!text.starts_with('/') && inside(relative).is_none()) {
+        let message = "`dir` must be a directory inside the project, or an absolute path";
+        sink.push(value.place().error(message).label("not a place inside"));
+        return None;
+    }
+    if relative.contains(['*', '{', '?', '[']) {
+        let help = "a pattern of files goes with `files`";
+        let message = "`dir` names one directory, without captures and globs";
+        sink.push(value.place().error(message).label("a pattern").help(help));
+        return None;
+    }
+    Some(relative.to_owned())
 }
 
 fn pattern(value: Value<'_>, sink: &mut Sink) -> Option<PathPattern> {

@@ -26,6 +26,12 @@ pub struct AssetInput {
     /// Moves when the records of the asset do.
     #[returns(copy)]
     pub epoch: u64,
+    /// Of a volatile asset: the partitions that were made in this invocation.
+    #[returns(ref)]
+    pub renewed: Arc<PartitionSet>,
+    /// Of a source: why it could not be looked at.
+    #[returns(ref)]
+    pub fault: Option<Arc<str>>,
 }
 
 /// The keys of one dynamic or static set.

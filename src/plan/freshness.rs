@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::db::{self, AssetInput, Db, Edge, StepVersion};
+use super::db::{self, AssetInput, Db, Edge, StepVersion, World};
 use super::manifest;
 use super::reason::ReasonCode;
 use super::records::{Records, Trace};
@@ -55,6 +55,11 @@ pub struct Freshness {
     pub pending: PartitionSet,
     /// An input that the mapping names has no data and cannot be made.
     pub blocked: PartitionSet,
+    /// Of `blocked`: a source that it comes from could not be looked at. Whether it has data is not
+    /// known, so it cannot count as missing.
+    pub faulted: PartitionSet,
+    /// What counts besides content keys.
+    pub terms: Terms,
 
     /// Of `run`: the last attempt, under the very same content key, failed.
     pub failed: PartitionSet,
@@ -73,7 +78,62 @@ pub struct Freshness {
     shifted: PartitionSet,
 }
 
+/// What counts besides content keys: results that have to be made anew, traces that are too old.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Terms {
+    /// Results that are too old, or of an earlier invocation where each has to make its own.
+    pub due: PartitionSet,
+    pub traces: Traces,
+}
+
+/// Which traces count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Traces {
+    #[default]
+    All,
+    /// Those made after this moment, in milliseconds since 1970.
+    After(i64),
+    None,
+}
+
+impl Terms {
+    fn of(db: &dyn Db, asset: AssetInput, domain: &Domain) -> Terms {
+        let def = asset.def(db);
+        let records = db.records();
+        if def.policy.volatile {
+            let due = &records.column(&def.key).with_value() & domain.all();
+            return Terms { due: due - &**asset.renewed(db), traces: Traces::None };
+        }
+        let Some(ttl) = def.policy.ttl else { return Terms::default() };
+        let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+        let oldest = World::get(db).now(db).timestamp_millis().saturating_sub(ttl);
+        let due = records.made_before(&def.key, oldest.saturating_add(1));
+        Terms { due: &due & domain.all(), traces: Traces::After(oldest) }
+    }
+
+    /// Why what is due is.
+    fn reason(&self) -> ReasonCode {
+        match self.traces {
+            Traces::None => ReasonCode::Volatile,
+            Traces::All | Traces::After(_) => ReasonCode::Expired,
+        }
+    }
+
+    fn take(&self, trace: &Trace) -> bool {
+        match self.traces {
+            Traces::All => true,
+            Traces::After(ms) => trace.made_ms > ms,
+            Traces::None => false,
+        }
+    }
+}
+
 impl Freshness {
+    /// What is known not to be there: consumers that allow it do without.
+    pub fn absent(&self) -> PartitionSet {
+        &self.blocked - &self.faulted
+    }
+
     /// Partitions shown as fresh.
     pub fn fresh(&self) -> PartitionSet {
         &self.kept | &self.verify_set
@@ -129,6 +189,8 @@ impl Freshness {
             run: PartitionSet::new(),
             pending: PartitionSet::new(),
             blocked: PartitionSet::new(),
+            faulted: PartitionSet::new(),
+            terms: Terms::default(),
             failed: PartitionSet::new(),
             upstream_failed: PartitionSet::new(),
             without_result: PartitionSet::new(),
@@ -154,7 +216,7 @@ pub fn compute(db: &dyn Db, asset: AssetInput) -> Freshness {
     let _epoch = asset.epoch(db);
     let row = db.records().row(&def.key);
     if def.is_source() {
-        return source(def, domain, &row);
+        return source(db, asset, domain, &row);
     }
     let edges = db::edges(db, asset);
     let (own, others): (Vec<_>, Vec<_>) =
@@ -165,9 +227,11 @@ pub fn compute(db: &dyn Db, asset: AssetInput) -> Freshness {
     let mut fresh = Freshness::new(def.key.clone(), domain.clone());
 
     let same_shape = row.shape == Some(db::shape(db, asset));
+    fresh.terms = Terms::of(db, asset, domain);
     let mut suspects = view.suspects(same_shape);
+    suspects |= &fresh.terms.due;
     view.wait(&mut fresh, &suspects);
-    suspects |= view.suspects_of_itself(same_shape, &fresh.blocked);
+    suspects |= view.suspects_of_itself(same_shape, &fresh.absent());
     fresh.standing = domain.all() - &suspects;
     suspects -= &fresh.pending;
     suspects -= &fresh.blocked;
@@ -179,11 +243,15 @@ pub fn compute(db: &dyn Db, asset: AssetInput) -> Freshness {
     fresh
 }
 
-fn source(def: &Asset, domain: &Domain, row: &AssetRow) -> Freshness {
-    let mut fresh = Freshness::new(def.key.clone(), domain.clone());
+fn source(db: &dyn Db, asset: AssetInput, domain: &Domain, row: &AssetRow) -> Freshness {
+    let mut fresh = Freshness::new(asset.def(db).key.clone(), domain.clone());
     fresh.kept = domain.all() & &row.fresh;
-    fresh.blocked = domain.all() - &row.fresh;
-    fresh.without_result = fresh.blocked.clone();
+    fresh.without_result = domain.all() - &row.fresh;
+    if asset.fault(db).is_some() {
+        fresh.faulted = domain.all().clone();
+        fresh.kept.clear();
+    }
+    fresh.blocked = &fresh.without_result | &fresh.faulted;
     fresh
 }
 
@@ -216,7 +284,7 @@ impl<'a> Upstream<'a> {
     /// Upstream partitions for which a consumer has to wait.
     fn unsettled(&self) -> PartitionSet {
         let unsettled = self.state.unsettled();
-        if self.must_exist() { unsettled } else { unsettled - &self.state.blocked }
+        if self.must_exist() { unsettled } else { unsettled - &self.state.absent() }
     }
 }
 
@@ -268,10 +336,10 @@ impl View<'_> {
     }
 
     /// Partitions that read earlier ones of which some may be missing, and are now, or no longer are.
-    fn suspects_of_itself(&self, same_shape: bool, blocked: &PartitionSet) -> PartitionSet {
+    fn suspects_of_itself(&self, same_shape: bool, absent: &PartitionSet) -> PartitionSet {
         let mut suspects = PartitionSet::new();
         for (place, edge) in self.own.iter().filter(|(_, edge)| same_shape && !edge.must_exist()) {
-            let moved = self.came_or_went(*place, &(self.domain.all() - blocked));
+            let moved = self.came_or_went(*place, &(self.domain.all() - absent));
             suspects |= edge.mapping.downstream_of(&moved) & self.domain.all();
         }
         suspects
@@ -290,6 +358,7 @@ impl View<'_> {
         for up in self.upstream {
             fresh.pending |= image(up, &up.unsettled());
             fresh.upstream_failed |= image(up, &(&up.state.failed | &up.state.upstream_failed));
+            fresh.faulted |= image(up, &up.state.faulted);
             if up.must_exist() {
                 fresh.blocked |= image(up, &up.state.blocked);
             }
@@ -299,6 +368,8 @@ impl View<'_> {
             let lacks = |part: &PartitionIdx| !up.edge.mapping.absent(*part).is_empty();
             fresh.blocked.extend(candidates.iter().filter(lacks));
         }
+        self.spread(&mut fresh.faulted, |_| true);
+        fresh.blocked |= &fresh.faulted;
         self.spread(&mut fresh.blocked, Edge::must_exist);
         fresh.pending -= &fresh.blocked;
         self.spread(&mut fresh.pending, |_| true);
@@ -368,7 +439,7 @@ impl View<'_> {
                 continue;
             };
             let mark = own.get(part).filter(Mark::has_value);
-            match judge(records, mark.as_ref(), key) {
+            match judge(records, &fresh.terms, mark.as_ref(), key) {
                 Judgement::Verify => {
                     fresh.verify_set.insert(part);
                     fresh.verify.push(Verify { part, key });
@@ -421,7 +492,10 @@ impl View<'_> {
                 fresh.without_result.insert(part);
                 reasons.add(ReasonCode::Missing, part);
             }
-            Some(mark) => reasons.compare(mark, |add| self.input_reasons(mark, add)),
+            Some(mark) => {
+                let due = fresh.terms.due.contains(part).then(|| fresh.terms.reason());
+                reasons.compare(mark, due, |add| self.input_reasons(mark, add));
+            }
         }
     }
 
@@ -458,17 +532,18 @@ pub enum Judgement {
 }
 
 /// Compares the content key with what is recorded.
-pub fn judge(records: &dyn Records, mark: Option<&Mark>, key: Digest) -> Judgement {
+pub fn judge(records: &dyn Records, terms: &Terms, mark: Option<&Mark>, key: Digest) -> Judgement {
     if let Some(mark) = mark {
         // By hand: neither the record nor a trace counts.
         if mark.flags.has(Flags::INVALIDATED) {
             return Judgement::Run;
         }
-        if mark.key == key && !mark.flags.has(Flags::RACED) {
+        let is_due = terms.due.contains(mark.part);
+        if mark.key == key && !mark.flags.has(Flags::RACED) && !is_due {
             return Judgement::Verify;
         }
     }
-    match records.trace(&key) {
+    match records.trace(&key).filter(|trace| terms.take(trace)) {
         Some(trace) => Judgement::Restore(trace),
         None => Judgement::Run,
     }
@@ -550,8 +625,13 @@ impl<'a> Reasons<'a> {
         self.sets.entry(code).or_default().insert(part);
     }
 
-    fn compare(&mut self, mark: &Mark, inputs: impl FnOnce(&mut dyn FnMut(ReasonCode))) {
-        let mut codes = Vec::new();
+    fn compare(
+        &mut self,
+        mark: &Mark,
+        due: Option<ReasonCode>,
+        inputs: impl FnOnce(&mut dyn FnMut(ReasonCode)),
+    ) {
+        let mut codes: Vec<ReasonCode> = due.into_iter().collect();
         if mark.flags.has(Flags::INVALIDATED) {
             codes.push(ReasonCode::Invalidated);
         }

@@ -15,7 +15,7 @@ mod request;
 mod why;
 
 pub use db::{Edge, StepVersion};
-pub use freshness::{Freshness, Judgement, Restore, Verify};
+pub use freshness::{Freshness, Judgement, Restore, Terms, Traces, Verify};
 pub use manifest::key_order;
 pub use planner::{Decision, Planner};
 pub use reason::{PartChange, ReasonCode};

@@ -25,6 +25,8 @@ pub struct Planner {
     assets: Arc<BTreeMap<AssetKey, AssetInput>>,
     tables: Arc<BTreeMap<String, TableInput>>,
     order: Vec<AssetKey>,
+    /// Volatile partitions that were made since their asset was touched.
+    renewed: BTreeMap<AssetKey, PartitionSet>,
     executed: Arc<AtomicU64>,
 }
 
@@ -53,7 +55,8 @@ impl Planner {
         let db = PlanDb::new(records.clone(), executed.clone());
         let (assets, tables) = (Arc::default(), Arc::default());
         let world = World::new(&db, Arc::clone(&assets), Arc::clone(&tables), Arc::default(), now);
-        Planner { db, records, world, assets, tables, order: Vec::new(), executed }
+        let (order, renewed) = (Vec::new(), BTreeMap::new());
+        Planner { db, records, world, assets, tables, order, renewed, executed }
     }
 
     /// Takes over the declarations: one input per definition, set only where it differs.
@@ -68,7 +71,10 @@ impl Planner {
                     }
                     *input
                 }
-                None => AssetInput::new(&self.db, def.clone(), Arc::default(), 0),
+                None => {
+                    let files = Arc::default();
+                    AssetInput::new(&self.db, def.clone(), files, 0, Arc::default(), None)
+                }
             };
             assets.insert(key.clone(), input);
         }
@@ -128,7 +134,45 @@ impl Planner {
         if let Some(input) = self.assets.get(asset) {
             let epoch = input.epoch(&self.db) + 1;
             input.set_epoch(&mut self.db).to(epoch);
+            if let Some(renewed) = self.renewed.remove(asset) {
+                let all = &renewed | &**input.renewed(&self.db);
+                input.set_renewed(&mut self.db).to(Arc::new(all));
+            }
         }
+    }
+
+    /// Volatile assets are made once more from here on.
+    pub fn begin_invocation(&mut self) {
+        self.renewed.clear();
+        for input in self.assets.values() {
+            if !input.renewed(&self.db).is_empty() {
+                input.set_renewed(&mut self.db).to(Arc::default());
+            }
+        }
+    }
+
+    /// Says that a partition of a volatile asset was made in this invocation. It counts from the next
+    /// [`Planner::touch`] on.
+    pub fn renewed(&mut self, asset: &AssetKey, part: PartitionIdx) {
+        self.renewed.entry(asset.clone()).or_default().insert(part);
+    }
+
+    /// Says that a source cannot be looked at, and why; `None` if it can.
+    pub fn set_fault(&mut self, source: &AssetKey, fault: Option<Arc<str>>) {
+        let input = self.assets[source];
+        if *input.fault(&self.db) != fault {
+            input.set_fault(&mut self.db).to(fault);
+        }
+    }
+
+    /// Why a source could not be looked at.
+    pub fn fault(&self, source: &AssetKey) -> Option<&Arc<str>> {
+        self.input(source).fault(&self.db).as_ref()
+    }
+
+    /// The moment at which everything is judged.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.world.now(&self.db)
     }
 
     /// Every asset, upstream first.
@@ -179,7 +223,8 @@ impl Planner {
             return Decision::Lost;
         };
         let mark = self.records.column(asset).get(part).filter(Mark::has_value);
-        match freshness::judge(&*self.records, mark.as_ref(), key) {
+        let terms = &db::freshness(&self.db, self.input(asset)).terms;
+        match freshness::judge(&*self.records, terms, mark.as_ref(), key) {
             Judgement::Verify => Decision::Verify { key },
             Judgement::Restore(trace) => Decision::Restore { key, trace },
             Judgement::Run => Decision::Run { key },

@@ -40,6 +40,12 @@ pub enum ReasonCode {
     InputChangedDuringRun,
     /// Marked as stale by hand.
     Invalidated,
+    /// The result is older than its `ttl` allows.
+    Expired,
+    /// Made anew in every invocation.
+    Volatile,
+    /// The source could not be looked at.
+    SourceFailed,
     /// Run whatever its state, because that was asked for.
     Forced,
     /// The last attempt failed.
@@ -68,6 +74,9 @@ impl ReasonCode {
             ReasonCode::MissingInput => "missing-input",
             ReasonCode::InputChangedDuringRun => "input-changed-during-run",
             ReasonCode::Invalidated => "invalidated",
+            ReasonCode::Expired => "expired",
+            ReasonCode::Volatile => "volatile",
+            ReasonCode::SourceFailed => "source-failed",
             ReasonCode::Forced => "forced",
             ReasonCode::Failed => "failed",
             ReasonCode::EngineChanged => "engine-changed",

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::base::{
-    AssetKey, AssetRow, Column, Digest, FailureRow, Output, PartitionIdx, PartitionSet, Rev,
+    AssetKey, AssetRow, Column, Digest, FailureRow, Note, Output, PartitionIdx, PartitionSet, Rev,
     StepId, StepParts,
 };
 
@@ -33,6 +33,15 @@ pub trait Records: Send + Sync {
 
     /// The last failed attempt, if the last attempt failed.
     fn failure(&self, asset: &AssetKey, part: PartitionIdx) -> Option<FailureRow>;
+
+    /// Partitions whose result was made before a moment, in milliseconds since 1970.
+    fn made_before(&self, asset: &AssetKey, ms: i64) -> PartitionSet;
+
+    /// When the result of a partition was made.
+    fn made_at(&self, asset: &AssetKey, part: PartitionIdx) -> Option<i64>;
+
+    /// What was said of a partition that was marked by hand.
+    fn note(&self, asset: &AssetKey, part: PartitionIdx) -> Option<Note>;
 }
 
 /// A result that can be restored without running.
@@ -40,4 +49,6 @@ pub trait Records: Send + Sync {
 pub struct Trace {
     pub version: Digest,
     pub output: Output,
+    /// When it was made, in milliseconds since 1970.
+    pub made_ms: i64,
 }

@@ -140,7 +140,7 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
                     match edge.missing {
                         Missing::Error => {}
                         // What cannot be had and need not be had is nobody's business.
-                        Missing::Allow => needed -= &planner.freshness(&edge.upstream).blocked,
+                        Missing::Allow => needed -= &planner.freshness(&edge.upstream).absent(),
                     }
                     *wanted.entry(edge.upstream.clone()).or_default() |= needed;
                 }

@@ -80,14 +80,18 @@ impl Explainer<'_> {
             return why;
         }
         if planner.def(asset).is_source() {
-            why.causes.push(Cause::new(ReasonCode::MissingInput, "the source has no data for it"));
+            why.causes.push(match planner.fault(asset) {
+                Some(fault) => Cause::new(ReasonCode::SourceFailed, &**fault),
+                None => Cause::new(ReasonCode::MissingInput, "the source has no data for it"),
+            });
             return why;
         }
         let mark = planner.records().column(asset).get(part).filter(Mark::has_value);
         match &mark {
             None => why.causes.push(Cause::new(ReasonCode::Missing, "there is no result yet")),
             Some(mark) => {
-                self.flag_causes(mark, &mut why.causes);
+                self.flag_causes(asset, mark, &mut why.causes);
+                self.due_causes(asset, state, part, &mut why.causes);
                 self.step_causes(asset, mark, &mut why.causes);
             }
         }
@@ -111,9 +115,44 @@ impl Explainer<'_> {
         why
     }
 
-    fn flag_causes(&self, mark: &Mark, causes: &mut Vec<Cause>) {
+    /// A sentence about a mark by hand, with what was said then.
+    fn by_hand(&self, asset: &AssetKey, part: PartitionIdx, text: &str) -> String {
+        match self.planner.records().note(asset, part).filter(|note| !note.reason.is_empty()) {
+            Some(note) => format!("{text}: {}", note.reason),
+            None => text.to_owned(),
+        }
+    }
+
+    /// The result is too old, or of an earlier invocation.
+    fn due_causes(
+        &self,
+        asset: &AssetKey,
+        state: &Freshness,
+        part: PartitionIdx,
+        causes: &mut Vec<Cause>,
+    ) {
+        if !state.terms.due.contains(part) {
+            return;
+        }
+        let policy = &self.planner.def(asset).policy;
+        let Some(ttl) = policy.ttl.filter(|_| !policy.volatile) else {
+            let text = "it is made anew in every invocation";
+            causes.push(Cause::new(ReasonCode::Volatile, text));
+            return;
+        };
+        let now = self.planner.now().timestamp_millis();
+        let made = self.planner.records().made_at(asset, part).unwrap_or(now);
+        let age = u64::try_from(now.saturating_sub(made)).unwrap_or(0) / 1000;
+        let age = humantime::format_duration(std::time::Duration::from_secs(age));
+        let ttl = humantime::format_duration(ttl);
+        let text = format!("it was made {age} ago, and its ttl is {ttl}");
+        causes.push(Cause::new(ReasonCode::Expired, text));
+    }
+
+    fn flag_causes(&self, asset: &AssetKey, mark: &Mark, causes: &mut Vec<Cause>) {
         if mark.flags.has(Flags::INVALIDATED) {
-            causes.push(Cause::new(ReasonCode::Invalidated, "it was marked as stale by hand"));
+            let text = self.by_hand(asset, mark.part, "it was marked as stale by hand");
+            causes.push(Cause::new(ReasonCode::Invalidated, text));
         }
         if mark.flags.has(Flags::RACED) {
             let text = "an input changed while the step ran";
@@ -169,7 +208,7 @@ impl Explainer<'_> {
         }
         let mut unsettled = &mapped - &fresh;
         if edge.missing == Missing::Allow {
-            unsettled -= &upstream.blocked;
+            unsettled -= &upstream.absent();
         }
         if unsettled.is_empty() || !(state.pending.contains(part) || state.blocked.contains(part)) {
             return;
@@ -276,7 +315,10 @@ impl Explainer<'_> {
                 mark.version.short()
             ));
             if mark.flags.has(Flags::ACCEPTED) {
-                proof.push("accepted as fresh by hand".to_owned());
+                proof.push(self.by_hand(asset, part, "accepted as fresh by hand"));
+            }
+            if mark.flags.has(Flags::NONDETERMINISTIC) {
+                proof.push("another run with the same content key gave another result".to_owned());
             }
         }
         proof

@@ -123,6 +123,7 @@ impl Store {
                 "asset_set",
                 "SELECT count(*) FROM asset_set WHERE asset NOT IN (SELECT id FROM asset)",
             ),
+            ("note", "SELECT count(*) FROM note WHERE asset NOT IN (SELECT id FROM asset)"),
             ("failure", "SELECT count(*) FROM failure WHERE asset NOT IN (SELECT id FROM asset)"),
             ("attempt", "SELECT count(*) FROM attempt WHERE asset NOT IN (SELECT id FROM asset)"),
         ] {

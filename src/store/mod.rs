@@ -9,6 +9,7 @@
 //! last commit; [`Store::read`] gives one reader one state for several questions.
 
 mod claim;
+mod collect;
 mod error;
 mod health;
 mod open;
@@ -29,6 +30,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
 use crate::base::{AssetKey, Digest, Durability, PartitionIdx};
 
+pub use collect::Unneeded;
 pub use error::Error;
 pub use health::{BlobState, Problem};
 pub use open::{NetworkDisk, OpenOptions};
@@ -71,6 +73,8 @@ pub struct Trace {
     pub part: PartitionIdx,
     pub output: crate::base::Output,
     pub version: Digest,
+    /// When the attempt that made it began.
+    pub made_ms: i64,
 }
 
 impl Store {

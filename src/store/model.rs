@@ -214,7 +214,8 @@ fn apply(tx: &mut Tx<'_>, op: &Op) -> Result<(), Error> {
         Op::Trace { asset, from, content } => {
             let content = text("v", *content);
             let key = digest(&text("k", *from));
-            tx.put_trace(&key, &name(*asset), 0, &output(&content), &digest(&content)).map(|_| ())
+            let (output, version) = (output(&content), digest(&content));
+            tx.put_trace(&key, &name(*asset), 0, &output, &version, 7).map(|_| ())
         }
         Op::Keys { add, remove } => {
             tx.add_keys("t", &keys(add))?;

@@ -8,7 +8,7 @@ use rusqlite::{Row, params};
 use super::error::undecodable;
 use super::{Error, Store, Trace};
 use crate::base::{
-    AssetKey, AssetRow, Column, Digest, FailureRow, Flags, Mark, MatRow, Output, OutputKind,
+    AssetKey, AssetRow, Column, Digest, FailureRow, Flags, Mark, MatRow, Note, Output, OutputKind,
     PartitionIdx, PartitionKey, PartitionSet, Rev, RunId, StepId, StepParts, ranges,
 };
 use crate::defs::KeyTable;
@@ -117,7 +117,7 @@ impl Store {
         self.ask(|sql| {
             let Some(id) = sql.asset_id(asset)? else { return Ok(Vec::new()) };
             sql.all(
-                "SELECT part, changed_at, verified_at, step, key, version, run, flags,
+                "SELECT part, changed_at, verified_at, step, key, version, run, flags, made_ms,
                         output.kind, output.digest, output.size, output.schema
                  FROM mat LEFT JOIN output ON output.id = mat.output
                  WHERE asset = ?1 AND part BETWEEN ?2 AND ?3 ORDER BY part",
@@ -138,6 +138,41 @@ impl Store {
                 set.insert(row.get(0)?);
             }
             Ok(set)
+        })
+    }
+
+    /// The partitions whose result was made before a moment.
+    pub fn made_before(&self, asset: &AssetKey, ms: i64) -> Result<PartitionSet, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(PartitionSet::new()) };
+            let parts = sql.all(
+                "SELECT part FROM mat WHERE asset = ?1 AND made_ms < ?2 AND flags & ?3 = 0",
+                params![id, ms, Flags::REMOVED.0],
+                |row| row.get::<_, PartitionIdx>(0),
+            )?;
+            Ok(parts.into_iter().collect())
+        })
+    }
+
+    /// The partitions of which two runs with one key gave different results.
+    pub fn nondeterministic(&self, asset: &AssetKey) -> Result<PartitionSet, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(PartitionSet::new()) };
+            // The condition as the index has it.
+            let query = "SELECT part FROM mat WHERE asset = ?1 AND flags & 16 <> 0";
+            Ok(sql.all(query, [id], |row| row.get::<_, PartitionIdx>(0))?.into_iter().collect())
+        })
+    }
+
+    /// What was said of a partition that somebody marked by hand, last.
+    pub fn note(&self, asset: &AssetKey, part: PartitionIdx) -> Result<Option<Note>, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(None) };
+            sql.maybe(
+                "SELECT reason, made_ms FROM note WHERE asset = ?1 AND part = ?2",
+                params![id, part],
+                |row| Ok(Note { reason: row.get(0)?, made_ms: row.get(1)? }),
+            )
         })
     }
 
@@ -165,7 +200,7 @@ impl Store {
         self.ask(|sql| {
             sql.maybe(
                 "SELECT output.kind, output.digest, output.size, output.schema,
-                        asset.name, trace.part, trace.version
+                        asset.name, trace.part, trace.version, trace.made_ms
                  FROM trace JOIN output ON output.id = trace.output JOIN asset ON asset.id = trace.asset
                  WHERE trace.key = ?1",
                 [key.as_bytes()],
@@ -175,6 +210,7 @@ impl Store {
                         asset: key_at(row, 4)?,
                         part: row.get(5)?,
                         version: digest_at(row, 6)?,
+                        made_ms: row.get(7)?,
                     })
                 },
             )
@@ -346,7 +382,8 @@ fn mat_row(row: &Row<'_>) -> rusqlite::Result<MatRow> {
         version: digest_at(row, 5)?,
         run: run_at(row, 6)?,
         flags: Flags(row.get(7)?),
-        output: output_at(row, 8)?,
+        made_ms: row.get(8)?,
+        output: output_at(row, 9)?,
     })
 }
 
@@ -369,7 +406,7 @@ pub(super) fn output_kind_text(kind: OutputKind) -> &'static str {
     }
 }
 
-fn output_kind(text: &str) -> rusqlite::Result<OutputKind> {
+pub(super) fn output_kind(text: &str) -> rusqlite::Result<OutputKind> {
     [OutputKind::Table, OutputKind::File, OutputKind::Tree]
         .into_iter()
         .find(|kind| output_kind_text(*kind) == text)

@@ -9,7 +9,7 @@ pub(super) fn migrations() -> Migrations<'static> {
     Migrations::from_slice(MIGRATIONS)
 }
 
-const MIGRATIONS: &[M<'static>] = &[M::up(FORMAT_1)];
+const MIGRATIONS: &[M<'static>] = &[M::up(FORMAT_1), M::up(FORMAT_2)];
 
 // Released formats do not change: a change is a new entry of MIGRATIONS.
 const FORMAT_1: &str = r#"
@@ -181,6 +181,27 @@ CREATE TABLE attempt (
     PRIMARY KEY (asset, part, run, attempt)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempt_run ON attempt (run);
+"#;
+
+// What is not known of older results counts as long ago: then they are due rather than young.
+const FORMAT_2: &str = r#"
+ALTER TABLE mat ADD COLUMN made_ms INTEGER NOT NULL DEFAULT 0; -- when it was made or seen
+UPDATE mat SET made_ms = coalesce(
+    (SELECT max(started_ms) FROM attempt
+     WHERE attempt.asset = mat.asset AND attempt.part = mat.part AND attempt.run = mat.run), 0);
+-- Those that are flagged as not deterministic: few, if any.
+CREATE INDEX mat_differing ON mat (asset) WHERE flags & 16 <> 0;
+
+ALTER TABLE trace ADD COLUMN made_ms INTEGER NOT NULL DEFAULT 0; -- when its result was made
+
+-- Why somebody marked a result by hand; it counts while the mark is on the result.
+CREATE TABLE note (
+    asset INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    made_ms INTEGER NOT NULL,
+    PRIMARY KEY (asset, part)
+) STRICT, WITHOUT ROWID;
 "#;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use super::snapshot::Snapshot;
 use super::*;
 use crate::base::{
-    AssetRow, FailureRow, Flags, MatRow, Output, OutputKind, PartitionKey, PartitionSet, Rev,
+    AssetRow, FailureRow, Flags, MatRow, Note, Output, OutputKind, PartitionKey, PartitionSet, Rev,
     RunId, StepId, StepParts,
 };
 use crate::cas::stat::{Slack, StatEntry, StatKey};
@@ -40,6 +40,7 @@ pub(super) fn mat(part: u32, from: &str, content: &str) -> MatRow {
         output: Some(output(content)),
         run: Some(RunId(1)),
         flags: Flags::default(),
+        made_ms: 7,
     }
 }
 
@@ -88,7 +89,9 @@ pub(super) fn tell_a_story(store: &mut Store) {
     let row = MatRow { step: Some(step), verified_at: tx.rev(), ..mat(0, "k1", "out") };
     tx.put_mat(&daily, &row).unwrap();
     tx.put_blob_small(&digest("out"), b"out").unwrap();
-    tx.put_trace(&digest("k1"), &daily, 0, &output("out"), &digest("out")).unwrap();
+    tx.put_trace(&digest("k1"), &daily, 0, &output("out"), &digest("out"), 7).unwrap();
+    let note = Note { reason: "by hand".to_owned(), made_ms: 8 };
+    tx.put_notes(&daily, &set([0]), &note).unwrap();
     let end = AttemptEnd { duration_ms: 9, outcome: Outcome::Success, detail: "", log: None };
     tx.finish_attempt(run, &daily, 0, 1, &end).unwrap();
     tx.commit().unwrap();
@@ -139,19 +142,20 @@ fn a_story_leaves_its_traces() {
             failure asset=mart/daily part=1 key=8c381c8e run=1 reason="exit status 3"
             key_table name="files raw" idx=0 key="x" present=0 added_rev=1 removed_rev=3
             key_table name="files raw" idx=1 key="y" present=1 added_rev=1
-            mat asset=raw part=0 changed_at=1 verified_at=0 key=62b5715e version=17762fdd output=-1944230779988835396 run=1 flags=0
-            mat asset=mart/daily part=0 changed_at=2 verified_at=1 step=1 key=ffb43327 version=5443af0c output=-7097369335445904863 run=1 flags=0
+            mat asset=raw part=0 changed_at=1 verified_at=0 key=62b5715e version=17762fdd output=-1944230779988835396 run=1 flags=0 made_ms=7
+            mat asset=mart/daily part=0 changed_at=2 verified_at=1 step=1 key=ffb43327 version=5443af0c output=-7097369335445904863 run=1 flags=0 made_ms=7
             mat_log asset=raw part=0 rev=1 version=17762fdd run=1
             mat_log asset=mart/daily part=0 rev=2 version=5443af0c run=1
             meta key="last_synced_rev" value=3
             meta key="rev" value=3
+            note asset=mart/daily part=0 reason="by hand" made_ms=8
             output id=-7097369335445904863 kind="file" digest=5443af0c size=3
             output id=-1944230779988835396 kind="file" digest=17762fdd size=1
             run id=1 started_ms=1000 finished_ms=2000 state="failure" owner="o1" command="materialize mart/daily" counts="{\"failed\":1,\"ran\":1}"
             run_target run=1 asset=mart/daily data={0..2,7}
             stat path="data/x.csv" dev=1 ino=-1 size=3 mtime_ns=4 ctime_ns=5 mode=6 digest=17762fdd taken_ns=-9223372036854775808
             step_version id=1 asset=mart/daily digest=863a2faf parts="{\"code\":\"SELECT 1\"}"
-            trace key=ffb43327 asset=mart/daily part=0 output=-7097369335445904863 version=5443af0c created_rev=2
+            trace key=ffb43327 asset=mart/daily part=0 output=-7097369335445904863 version=5443af0c created_rev=2 made_ms=7
         "#]],
     );
 }
@@ -212,14 +216,20 @@ fn the_first_trace_of_a_key_stays() {
     let (a, k) = (key("a"), digest("k"));
     let mut tx = store.begin().unwrap();
     let put = |tx: &mut Tx<'_>, content: &str| {
-        tx.put_trace(&k, &a, 4, &output(content), &digest(content)).unwrap()
+        tx.put_trace(&k, &a, 4, &output(content), &digest(content), 7).unwrap()
     };
     assert_eq!(put(&mut tx, "one"), Traced::New);
     assert_eq!(put(&mut tx, "one"), Traced::Same);
-    let first = Trace { asset: a.clone(), part: 4, output: output("one"), version: digest("one") };
+    let first = Trace {
+        asset: a.clone(),
+        part: 4,
+        output: output("one"),
+        version: digest("one"),
+        made_ms: 7,
+    };
     assert_eq!(put(&mut tx, "two"), Traced::Differs(first.clone()));
     assert_eq!(tx.trace(&k).unwrap(), Some(first));
-    tx.replace_trace(&k, &a, 4, &output("two"), &digest("two")).unwrap();
+    tx.replace_trace(&k, &a, 4, &output("two"), &digest("two"), 8).unwrap();
     assert_eq!(tx.trace(&k).unwrap().unwrap().output, output("two"));
     tx.remove_trace(&k).unwrap();
     assert_eq!(tx.trace(&k).unwrap(), None);
@@ -294,7 +304,7 @@ fn statements_are_few() {
         let text = format!("v{part}");
         tx.put_mat(&a, &mat(part, &text, &text)).unwrap();
         tx.put_blob_small(&digest(&text), text.as_bytes()).unwrap();
-        tx.put_trace(&digest(&text), &a, part, &output(&text), &digest(&text)).unwrap();
+        tx.put_trace(&digest(&text), &a, part, &output(&text), &digest(&text), 7).unwrap();
         tx.clear_failure(&a, part).unwrap();
         tx.commit().unwrap();
         store.statements() - before

@@ -8,7 +8,7 @@ use rusqlite::params;
 use super::read::{digest_at, output_kind_text, run_number, set_at};
 use super::{Error, Store, Trace};
 use crate::base::{
-    AssetKey, AssetRow, Digest, Durability, FailureRow, Flags, MatRow, Output, PartitionIdx,
+    AssetKey, AssetRow, Digest, Durability, FailureRow, Flags, MatRow, Note, Output, PartitionIdx,
     PartitionKey, PartitionSet, Rev, StepId, StepParts,
 };
 
@@ -137,10 +137,10 @@ impl Tx<'_> {
         let output = row.output.as_ref().map(|output| self.intern_output(output)).transpose()?;
         self.ask(|sql| {
             sql.exec(
-                "INSERT INTO mat (asset, part, changed_at, verified_at, step, key, version, output, run, flags)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                "INSERT INTO mat (asset, part, changed_at, verified_at, step, key, version, output, run, flags, made_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                  ON CONFLICT (asset, part) DO UPDATE SET changed_at = ?3, verified_at = ?4, step = ?5,
-                   key = ?6, version = ?7, output = ?8, run = ?9, flags = ?10",
+                   key = ?6, version = ?7, output = ?8, run = ?9, flags = ?10, made_ms = ?11",
                 params![
                     id,
                     row.part,
@@ -152,6 +152,7 @@ impl Tx<'_> {
                     output,
                     row.run.map(run_number),
                     row.flags.0,
+                    row.made_ms,
                 ],
             )
         })?;
@@ -181,6 +182,26 @@ impl Tx<'_> {
             })?;
         }
         Ok(marked)
+    }
+
+    /// Remembers what was said of partitions that were marked by hand.
+    pub fn put_notes(
+        &mut self,
+        asset: &AssetKey,
+        set: &PartitionSet,
+        note: &Note,
+    ) -> Result<(), Error> {
+        let id = self.ensure_asset(asset)?;
+        for part in set {
+            self.ask(|sql| {
+                sql.exec(
+                    "INSERT OR REPLACE INTO note (asset, part, reason, made_ms)
+                     VALUES (?1, ?2, ?3, ?4)",
+                    params![id, part, note.reason, note.made_ms],
+                )
+            })?;
+        }
+        Ok(())
     }
 
     /// Leaves tombstones where there are results, and says where that was.
@@ -219,8 +240,9 @@ impl Tx<'_> {
         part: PartitionIdx,
         output: &Output,
         version: &Digest,
+        made_ms: i64,
     ) -> Result<Traced, Error> {
-        if self.insert_trace(key, asset, part, output, version)? {
+        if self.insert_trace(key, asset, part, output, version, made_ms)? {
             return Ok(Traced::New);
         }
         let known = self.trace(key)?.expect("the insertion has just found it");
@@ -235,9 +257,10 @@ impl Tx<'_> {
         part: PartitionIdx,
         output: &Output,
         version: &Digest,
+        made_ms: i64,
     ) -> Result<(), Error> {
         self.remove_trace(key)?;
-        self.insert_trace(key, asset, part, output, version)?;
+        self.insert_trace(key, asset, part, output, version, made_ms)?;
         Ok(())
     }
 
@@ -249,6 +272,20 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Forgets what keys have led to for these partitions: nothing of it is restored any more.
+    pub fn forget_traces(&mut self, asset: &AssetKey, set: &PartitionSet) -> Result<(), Error> {
+        let id = self.ensure_asset(asset)?;
+        let keys = self.ask(|sql| {
+            sql.all("SELECT key, part FROM trace WHERE asset = ?1", [id], |row| {
+                Ok((digest_at(row, 0)?, row.get::<_, PartitionIdx>(1)?))
+            })
+        })?;
+        for (key, _) in keys.iter().filter(|(_, part)| set.contains(*part)) {
+            self.remove_trace(key)?;
+        }
+        Ok(())
+    }
+
     fn insert_trace(
         &mut self,
         key: &Digest,
@@ -256,14 +293,23 @@ impl Tx<'_> {
         part: PartitionIdx,
         output: &Output,
         version: &Digest,
+        made_ms: i64,
     ) -> Result<bool, Error> {
         let id = self.ensure_asset(asset)?;
         let output = self.intern_output(output)?;
         let inserted = self.ask(|sql| {
             sql.exec(
-                "INSERT OR IGNORE INTO trace (key, asset, part, output, version, created_rev)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![key.as_bytes(), id, part, output, version.as_bytes(), self.next_rev().0],
+                "INSERT OR IGNORE INTO trace (key, asset, part, output, version, created_rev, made_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    key.as_bytes(),
+                    id,
+                    part,
+                    output,
+                    version.as_bytes(),
+                    self.next_rev().0,
+                    made_ms
+                ],
             )
         })?;
         self.changed |= inserted > 0;

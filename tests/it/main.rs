@@ -14,4 +14,5 @@ mod freshness_wide;
 mod processes;
 mod tidy;
 mod told;
+mod upkeep;
 mod weather;

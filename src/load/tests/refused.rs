@@ -215,9 +215,6 @@ assets:
             error: `files` must stay inside the project, or be an absolute path
               assets/a.yaml:4:14 ["../x"] leads outside
               disables [t]
-            error: `dir` is not supported yet by this version
-              assets/a.yaml:5:12 [x] only `files` so far
-              disables [u]
             error: `split_by` splits the rows of one file, and `files` may match several
               assets/a.yaml:6:35 [date] 
               also ["{a}.csv"] captures or globs
@@ -307,7 +304,8 @@ assets:
             error: `l` must be a table, not a text
               assets/a.yaml:20:6 [x] expected a table
               disables [l]
-            broken: {a, b, c, d, e, f, g, h, i, j, k, l, s, t, u, v, w}
+            u (assets/a.yaml:5) source Dir { path: "x", columns: {} }
+            broken: {a, b, c, d, e, f, g, h, i, j, k, l, s, t, v, w}
         "#]],
     );
 }

@@ -1,0 +1,73 @@
+//! `giornata gc`: removes what nothing needs any more.
+
+use clap::Args;
+
+use super::Done;
+use super::error::CliError;
+use super::json::{Document, GcDocument};
+use super::session::Session;
+use super::table::{self, Align};
+use super::text;
+use crate::engine::{Access, Amount, Collected, Gc, GcMode};
+
+/// Remove what nothing needs any more from the store
+///
+/// Contents that no result and no former result names, once they are a day old; runs of which nothing is
+/// left, after thirty days. Former results stay, since they come back when a change is undone.
+#[derive(Debug, Args)]
+pub(super) struct GcArgs {
+    /// Of each partition, keep only the newest N results that could come back.
+    #[arg(long, value_name = "N")]
+    keep: Option<u32>,
+    /// Say what would be removed, and remove nothing.
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &GcArgs, session: Session<'_>) -> Result<Done, CliError> {
+    let mut workspace = session.workspace()?;
+    let (mode, access) = match args.dry_run {
+        true => (GcMode::Preview, Access::Read),
+        false => (GcMode::Remove, Access::Write),
+    };
+    let mut engine = workspace.engine(access, &[])?;
+    let collected = engine.gc(Gc { keep: args.keep, mode })?;
+    let output = match args.json {
+        true => Document::text(GcDocument::new(&collected, args.dry_run)),
+        false => render(&collected, mode),
+    };
+    workspace.term.print(&output);
+    Ok(Done::Fine)
+}
+
+fn render(collected: &Collected, mode: GcMode) -> String {
+    let Collected { traces, blobs, small, runs, logs, staging, view } = collected;
+    let plain = |count: &u64| Amount { count: *count, bytes: 0 };
+    let contents = Amount { count: blobs.count + small.count, bytes: blobs.bytes + small.bytes };
+    let rows: Vec<Vec<String>> = [
+        ("former results", plain(traces)),
+        ("contents", contents),
+        ("runs", plain(runs)),
+        ("logs", *logs),
+        ("leftovers of runs", *staging),
+        ("readable copies", *view),
+    ]
+    .into_iter()
+    .filter(|(_, amount)| amount.count > 0)
+    .map(|(what, Amount { count, bytes })| {
+        let size = if bytes > 0 { text::size(bytes) } else { String::new() };
+        vec![what.to_owned(), count.to_string(), size]
+    })
+    .collect();
+    if rows.is_empty() {
+        return "nothing to remove\n".to_owned();
+    }
+    let heading = match mode {
+        GcMode::Preview => "WOULD REMOVE",
+        GcMode::Remove => "REMOVED",
+    };
+    table::render(&[(heading, Align::Left), ("COUNT", Align::Right), ("SIZE", Align::Right)], rows)
+}

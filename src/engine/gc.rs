@@ -1,0 +1,224 @@
+//! Removes what nothing needs any more: contents that no result and no trace names, old runs, leftovers.
+//!
+//! What is in use is found out while no run can begin or go on: every run holds a lease of the content
+//! store from its beginning, and a sweep waits for none. A content that is named by a trace is kept,
+//! since the result can come back; how many of these, the caller decides.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::Error;
+use super::open::Engine;
+use crate::base::{Digest, OutputKind, RunId};
+use crate::io::BlobSource;
+use crate::io::tree::{self, EntryKind};
+use crate::store::{Store, Unneeded};
+
+/// What is younger stays, whoever needs it.
+const GRACE: Duration = Duration::from_secs(24 * 3600);
+/// How long the history of runs is kept that made no current result.
+const HISTORY: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What is to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gc {
+    /// How many former results of each partition can come back without running; `None`: all.
+    pub keep: Option<u32>,
+    pub mode: GcMode,
+}
+
+/// Whether anything is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GcMode {
+    /// Only say what would be.
+    Preview,
+    Remove,
+}
+
+/// Things of one kind and their size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    pub count: u64,
+    pub bytes: u64,
+}
+
+/// What was removed, or would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Collected {
+    /// Former results that cannot be restored any more.
+    pub traces: u64,
+    /// Contents: files of the content store, and those inside the database.
+    pub blobs: Amount,
+    pub small: Amount,
+    pub runs: u64,
+    /// Logs of runs that are not recorded any more.
+    pub logs: Amount,
+    /// What runs left that have ended.
+    pub staging: Amount,
+    /// Copies under readable names.
+    pub view: Amount,
+}
+
+impl Amount {
+    fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+}
+
+impl Engine {
+    /// Removes what nothing needs, or says what that would be. Fails while a run goes on, unless it only
+    /// says so.
+    pub fn gc(&mut self, gc: Gc) -> Result<Collected, Error> {
+        let _lock = match gc.mode {
+            GcMode::Preview => None,
+            GcMode::Remove => {
+                let lock = self.cas.exclusive()?;
+                self.writable()?;
+                Some(lock)
+            }
+        };
+        let now = self.clock.now();
+        let history = i64::try_from(HISTORY.as_millis()).unwrap_or(i64::MAX);
+        let oldest_ms = now.timestamp_millis().saturating_sub(history);
+        let older_than = SystemTime::from(now) - GRACE;
+
+        let mut collected = Collected::default();
+        let mut unneeded = Unneeded::default();
+        if let Some(keep) = gc.keep {
+            unneeded.traces = self.ledger.ask(|store| store.traces_beyond(keep))?;
+        }
+        collected.traces = unneeded.traces.len() as u64;
+        let used = self.used(&unneeded.traces.iter().copied().collect())?;
+        for blob in self.cas.list()? {
+            if !used.contains(&blob.digest) && blob.modified < older_than {
+                collected.blobs.add(blob.size);
+                unneeded.blobs.push(blob.digest);
+            }
+        }
+        for (digest, size) in self.ledger.ask(Store::small_sizes)? {
+            // Written with the row that names it, it needs no grace.
+            if !used.contains(&digest) {
+                collected.small.add(size);
+                unneeded.small.push(digest);
+            }
+        }
+        unneeded.runs = self.ledger.ask(|store| store.runs_before(oldest_ms))?;
+        collected.runs = unneeded.runs.len() as u64;
+        let leftovers = self.leftovers(&unneeded.runs, older_than, &mut collected)?;
+        match gc.mode {
+            GcMode::Preview => {}
+            GcMode::Remove => self.remove(&unneeded, &leftovers)?,
+        }
+        Ok(collected)
+    }
+
+    /// The rows go first: a file without a row is found again, a row without its file is damage.
+    fn remove(&mut self, unneeded: &Unneeded, leftovers: &[PathBuf]) -> Result<(), Error> {
+        self.ledger.write(|batch| batch.tx().collect(unneeded))?;
+        for digest in &unneeded.blobs {
+            remove(&self.cas.path(digest))?;
+        }
+        for path in leftovers {
+            remove(path)?;
+        }
+        self.catch_up()
+    }
+
+    /// Every content that a result or a trace needs: of a directory, all that is in it.
+    fn used(&self, without: &HashSet<Digest>) -> Result<HashSet<Digest>, Error> {
+        let blobs = super::blobs::Source::new(self.cas.clone(), self.ledger.clone());
+        let mut used = HashSet::new();
+        let mut trees = Vec::new();
+        for (digest, kind) in self.ledger.ask(|store| store.outputs_in_use(without))? {
+            if used.insert(digest) && kind == OutputKind::Tree {
+                trees.push(digest);
+            }
+        }
+        while let Some(digest) = trees.pop() {
+            // What cannot be read names nothing; `doctor` says so.
+            let Ok(bytes) = blobs.read(&digest) else { continue };
+            for entry in tree::decode(&digest, &bytes).into_iter().flatten() {
+                match entry.kind {
+                    EntryKind::File { digest, .. } => {
+                        used.insert(digest);
+                    }
+                    EntryKind::Dir { digest } => {
+                        if used.insert(digest) {
+                            trees.push(digest);
+                        }
+                    }
+                    EntryKind::Symlink { .. } => {}
+                }
+            }
+        }
+        Ok(used)
+    }
+
+    /// Files of ours that no record needs.
+    fn leftovers(
+        &self,
+        gone: &[RunId],
+        older_than: SystemTime,
+        collected: &mut Collected,
+    ) -> Result<Vec<PathBuf>, Error> {
+        let mut found = Vec::new();
+        let running = self.ledger.ask(Store::running)?;
+        let run_of = |path: &Path| Some(RunId(path.file_name()?.to_str()?.parse().ok()?));
+        for path in entries(&self.dir.join("logs"))? {
+            let Some(run) = run_of(&path) else { continue };
+            if gone.contains(&run) || self.ledger.ask(|store| store.run(run))?.is_none() {
+                collected.logs.add(size(&path));
+                found.push(path);
+            }
+        }
+        for path in entries(&self.dir.join("staging"))? {
+            let Some(run) = run_of(&path) else { continue };
+            if running.iter().all(|other| other.id != run) {
+                collected.staging.add(size(&path));
+                found.push(path);
+            }
+        }
+        for path in entries(&self.dir.join("view"))? {
+            let modified = std::fs::symlink_metadata(&path).and_then(|it| it.modified());
+            if modified.is_ok_and(|modified| modified < older_than) {
+                collected.view.add(size(&path));
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The paths in a directory; none if there is no such directory.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let io = |source| Error::Io { path: dir.to_owned(), source };
+    match std::fs::read_dir(dir) {
+        Ok(entries) => entries.map(|entry| Ok(entry.map_err(io)?.path())).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(io(error)),
+    }
+}
+
+/// The bytes of a file, or of all files in a directory.
+fn size(path: &Path) -> u64 {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            entries(path).into_iter().flatten().map(|path| size(&path)).sum()
+        }
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    let is_dir = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    let removed = if is_dir { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Remove { path: path.to_owned(), source: error })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,433 @@
+//! What is said of results by hand, what ages, what is collected: with the real binary on small projects
+//! of shell commands. Each test asserts which steps ran.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A project in a directory of its own, and a clock.
+struct Bench {
+    dir: TempDir,
+    now: String,
+}
+
+/// How a command ended and what it said.
+#[derive(Debug)]
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn ends(self, code: i32) -> Said {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    fn says(self, text: &str) -> Said {
+        assert!(self.out.contains(text) || self.err.contains(text), "no `{text}` in {self:#?}");
+        self
+    }
+
+    #[track_caller]
+    fn says_not(self, text: &str) -> Said {
+        assert!(!self.out.contains(text) && !self.err.contains(text), "`{text}` in {self:#?}");
+        self
+    }
+}
+
+impl Bench {
+    fn new(definitions: &str) -> Bench {
+        let bench =
+            Bench { dir: tempfile::tempdir().unwrap(), now: "2026-01-01T00:00:00Z".to_owned() };
+        bench.write("giornata.toml", "name = \"bench\"\n");
+        bench.write("assets/all.yaml", definitions);
+        bench
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn write(&self, path: &str, content: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path("assets/all.yaml")).unwrap();
+        assert!(text.contains(from), "no {from}");
+        self.write("assets/all.yaml", &text.replacen(from, to, 1));
+    }
+
+    fn at(&mut self, now: &str) {
+        self.now = now.to_owned();
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        let output = Command::new(env!("CARGO_BIN_EXE_giornata"))
+            .args(["--now", &self.now, "--no-progress"])
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        Said {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The steps that a run of everything started, in alphabetical order.
+    #[track_caller]
+    fn steps(&self) -> Vec<String> {
+        let said = self.run(&["m", "--all", "--jsonl"]);
+        let mut steps = Vec::new();
+        for line in said.out.lines() {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            if event["event"] == "step-started" {
+                let text = |field: &str| event[field].as_str().unwrap().to_owned();
+                steps.push(format!("{}@{}", text("asset"), text("partition")));
+            }
+        }
+        steps.sort();
+        steps
+    }
+
+    fn why(&self, address: &str) -> Said {
+        self.run(&["why", address]).ends(0)
+    }
+}
+
+/// `a` takes what lies outside of all that is declared, `b` and `c` copy what they read.
+const CHAIN: &str = r#"
+assets:
+  a: {run: 'cat "$GIORNATA_ROOT/world" > "$output"', output: a.txt}
+  b: {run: 'cat "$a" > "$output" # 1', output: b.txt, deps: [a]}
+  c: {run: 'cat "$b" > "$output"', output: c.txt, deps: [b]}
+"#;
+
+fn chain() -> Bench {
+    let bench = Bench::new(CHAIN);
+    bench.write("world", "1");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    assert_eq!(bench.steps(), [""; 0]);
+    bench
+}
+
+#[test]
+fn what_was_invalidated_runs_once_more_and_says_why() {
+    let bench = chain();
+    bench.run(&["invalidate", "b", "--reason", "bad disk"]).ends(0).says("invalidated `b`");
+    bench.why("b").says("is stale").says("invalidated").says("by hand: bad disk");
+    bench.run(&["status", "--check"]).ends(1);
+    // The trace of the very same key is not taken; the result is what it was, so `c` is cut off.
+    assert_eq!(bench.steps(), ["b@"]);
+    bench.why("b").says("is fresh").says_not("bad disk");
+    assert_eq!(bench.steps(), [""; 0]);
+}
+
+#[test]
+fn what_differs_after_an_invalidation_goes_downstream_and_is_flagged() {
+    let bench = chain();
+    bench.write("world", "2");
+    bench.run(&["invalidate", "a"]).ends(0);
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.run(&["cat", "c"]).ends(0).says("2");
+    bench.why("a").says("another result");
+    bench.run(&["show", "a"]).ends(0).says("deterministic");
+    let status = bench.run(&["status", "--json"]).ends(0);
+    let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    let counts = |asset: usize| status["assets"][asset]["nondeterministic"]["count"].clone();
+    assert_eq!((counts(0), counts(1)), (1.into(), serde_json::Value::Null), "{status}");
+    // The newer result is the one that is restored.
+    bench.edit("world\" >", "world\"  >");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.edit("world\"  >", "world\" >");
+    assert_eq!(bench.steps(), [""; 0]);
+    bench.run(&["cat", "a"]).ends(0).says("2");
+}
+
+#[test]
+fn what_was_accepted_does_not_run_and_nothing_downstream_does() {
+    let bench = chain();
+    bench.edit("# 1", "# 2");
+    bench.why("b").says("is stale");
+    bench.run(&["accept", "b", "--reason", "a comment"]).ends(0).says("accepted `b`");
+    bench.why("b").says("is fresh").says("accepted as fresh by hand: a comment");
+    bench.run(&["status", "--check"]).ends(0);
+    assert_eq!(bench.steps(), [""; 0]);
+    // No trace was written: a forgotten result is made under the accepted key.
+    bench.run(&["wipe", "b"]).ends(0).says("forgot `b`");
+    assert_eq!(bench.steps(), ["b@"]);
+}
+
+#[test]
+fn only_what_has_a_result_and_settled_upstream_can_be_accepted() {
+    let bench = Bench::new(CHAIN);
+    bench.write("world", "1");
+    bench.run(&["accept", "a"]).ends(1).says("`a`: there is no result").says("nothing to accept");
+    bench.steps();
+    bench.edit("# 1", "# 2");
+    bench.edit("world\" >", "world\"  >");
+    bench.run(&["accept", "b"]).ends(1).says("something that it reads is not fresh");
+    // Upstream first, whatever the order of the arguments.
+    bench.run(&["accept", "b", "a"]).ends(0).says("accepted `a`").says("accepted `b`");
+    assert_eq!(bench.steps(), [""; 0]);
+}
+
+#[test]
+fn what_was_wiped_is_made_anew_though_a_trace_had_it() {
+    let bench = chain();
+    bench.run(&["wipe", "a", "c"]).ends(0).says("forgot `a`").says("forgot `c`");
+    bench.run(&["why", "a"]).says("missing");
+    assert_eq!(bench.steps(), ["a@", "c@"]);
+    assert_eq!(bench.steps(), [""; 0]);
+    bench.run(&["wipe", "nope"]).ends(2);
+}
+
+#[test]
+fn a_result_expires_and_an_equal_one_is_cut_off() {
+    let mut bench = Bench::new(CHAIN);
+    bench.edit("output: a.txt", "output: a.txt, ttl: 6h");
+    bench.write("world", "1");
+    bench.steps();
+    bench.at("2026-01-01T05:59:00Z");
+    assert_eq!(bench.steps(), [""; 0]);
+    bench.at("2026-01-01T06:00:00Z");
+    bench.why("a").says("expired").says("6h ago").says("its ttl is 6h");
+    bench.run(&["plan"]).ends(0).says("expired");
+    assert_eq!(bench.steps(), ["a@"]);
+    assert_eq!(bench.steps(), [""; 0]);
+    bench.write("world", "2");
+    bench.at("2026-01-01T12:00:00Z");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.why("a").says_not("another result");
+    // A trace that is too old is not taken either.
+    bench.edit("world\" >", "world\"  >");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.edit("world\"  >", "world\" >");
+    assert_eq!(bench.steps(), [""; 0], "restored while it is young");
+    bench.at("2026-01-02T12:00:00Z");
+    bench.edit("world\" >", "world\"  >");
+    assert_eq!(bench.steps(), ["a@"]);
+}
+
+#[test]
+fn what_is_volatile_runs_once_in_every_invocation() {
+    let bench = Bench::new(CHAIN);
+    bench.edit("output: a.txt", "output: a.txt, volatile: true");
+    bench.write("world", "1");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.why("a").says("volatile");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.write("world", "2");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.write("world", "1");
+    assert_eq!(bench.steps(), ["a@"], "what reads it is restored");
+    bench.run(&["cat", "c"]).ends(0).says("1");
+}
+
+#[test]
+fn a_directory_is_one_value_of_all_that_is_in_it() {
+    let bench = Bench::new(
+        r#"
+sources:
+  scans: {dir: data/scans}
+assets:
+  names: {run: 'cd "$scans" && find . -type f | sort > "$output"', output: names.txt, deps: [scans]}
+"#,
+    );
+    bench.write("assets/rows.sql", "-- /// asset\n-- ///\nSELECT count(*) AS n FROM scans\n");
+    assert_eq!(bench.steps(), [""; 0], "there is no directory yet");
+    bench.write("data/scans/a.csv", "x\n1\n2\n");
+    bench.write("data/scans/deep/b.csv", "x\n3\n");
+    bench.write("data/scans/notes.txt", "no table");
+    assert_eq!(bench.steps(), ["names@", "rows@"]);
+    bench.run(&["cat", "names"]).says("./a.csv\n./deep/b.csv\n./notes.txt");
+    bench.run(&["cat", "rows"]).says("n\n3\n");
+    bench.write("data/scans/a.csv", "x\n1\n2\n");
+    assert_eq!(bench.steps(), [""; 0], "the same content was written again");
+    let mode = |mode| {
+        use std::os::unix::fs::PermissionsExt;
+        let path = bench.path("data/scans/notes.txt");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(0o755);
+    bench.run(&["observe"]).ends(0).says("scans: changed");
+    assert_eq!(bench.steps(), ["names@", "rows@"]);
+    mode(0o644);
+    assert_eq!(bench.steps(), [""; 0], "as before: restored");
+    bench.write("data/scans/deep/c.csv", "x\n4\n");
+    assert_eq!(bench.steps(), ["names@", "rows@"]);
+    bench.run(&["cat", "rows"]).says("n\n4\n");
+    bench.run(&["observe"]).ends(0).says("scans: unchanged");
+}
+
+const OBSERVED: &str = r#"
+sources:
+  table: {observe: 'echo asked >> asked; cat version', ttl: 1h}
+  other: {files: other.txt}
+assets:
+  a: {run: 'cat "$table" > "$output"', output: a.txt, deps: [table]}
+  b: {run: 'cat "$other" > "$output"', output: b.txt, deps: [other]}
+"#;
+
+#[test]
+fn a_command_says_the_version_of_a_source() {
+    let mut bench = Bench::new(OBSERVED);
+    bench.write("version", "v1\n");
+    bench.write("other.txt", "1");
+    let asked = |bench: &Bench| fs::read_to_string(bench.path("asked")).unwrap().lines().count();
+    assert_eq!(bench.steps(), ["a@", "b@"]);
+    bench.run(&["cat", "a"]).says("v1");
+    bench.write("version", "v2\n");
+    assert_eq!(bench.steps(), [""; 0]);
+    assert_eq!(asked(&bench), 1, "an answer holds for an hour");
+    bench.at("2026-01-01T01:00:00Z");
+    assert_eq!(bench.steps(), ["a@"]);
+    assert_eq!(asked(&bench), 2);
+    bench.write("version", "v3\n");
+    bench.run(&["observe", "table"]).ends(0).says("table: changed");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.run(&["report", "table", "--version", "v1"]).ends(0).says("observed `table`");
+    assert_eq!(bench.steps(), [""; 0], "restored");
+    bench.run(&["cat", "a"]).says("v1");
+}
+
+#[test]
+fn a_source_that_cannot_be_asked_blocks_only_what_reads_it() {
+    let mut bench = Bench::new(OBSERVED);
+    bench.write("version", "v1\n");
+    bench.write("other.txt", "1");
+    bench.steps();
+    fs::remove_file(bench.path("version")).unwrap();
+    bench.write("other.txt", "2");
+    bench.at("2026-01-01T02:00:00Z");
+    let said = bench.run(&["m", "--all"]).ends(1);
+    said.says("source `table` cannot be observed").says("exited with status 1");
+    bench.run(&["cat", "b"]).says("2");
+    bench.why("a").says("is blocked").says("source-failed");
+    bench.run(&["observe"]).ends(1).says("table: not observed");
+    bench.write("version", "v1\n");
+    assert_eq!(bench.steps(), [""; 0], "its result was never in doubt");
+    bench.why("a").says("is fresh");
+}
+
+#[test]
+fn a_result_made_elsewhere_counts_as_made_from_the_inputs_of_now() {
+    let bench = chain();
+    bench.write("elsewhere.txt", "9");
+    bench.edit("# 1", "# 2");
+    bench.run(&["report", "b", "--path", "elsewhere.txt"]).ends(0).says("recorded `b`");
+    bench.why("b").says("is fresh").says("made elsewhere");
+    assert_eq!(bench.steps(), ["c@"]);
+    bench.run(&["cat", "c"]).says("9");
+    assert!(bench.path("elsewhere.txt").exists());
+    bench.edit("# 2", "# 1");
+    assert_eq!(bench.steps(), [""; 0], "the own result of the old code is restored");
+    bench.run(&["cat", "c"]).says("1");
+    bench.edit("world\" >", "world\"  >");
+    bench.run(&["report", "b", "--version", "x"]).ends(2).says("not fresh");
+    bench.run(&["report", "b"]).ends(2).says("--version");
+}
+
+/// A file that is too large for the database, and a directory.
+const LARGE: &str = r#"
+assets:
+  big: {run: 'head -c 100000 "$GIORNATA_ROOT/world" > "$output" # 1', output: big.txt}
+  tree: {run: 'mkdir "$output_dir/d"; cp "$big" "$output_dir/d/x"; echo 1 > "$output_dir/y"', output_dir: true, deps: [big]}
+"#;
+
+fn collected(said: &Said) -> serde_json::Value {
+    serde_json::from_str(&said.out).unwrap()
+}
+
+#[test]
+fn what_a_result_or_a_former_result_needs_is_not_collected() {
+    let mut bench = chain();
+    bench.write("world", &"2".repeat(50_000));
+    bench.run(&["invalidate", "a"]).ends(0);
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.edit("# 1", "; echo more >> \"$output\"");
+    assert_eq!(bench.steps(), ["b@", "c@"]);
+    bench.run(&["gc"]).ends(0).says_not("logs");
+    bench.at("2100-01-01T00:00:00Z");
+    bench.run(&["gc"]).ends(0);
+    bench.run(&["doctor", "--deep"]).ends(0);
+    bench.edit("; echo more >> \"$output\"", "# 1");
+    assert_eq!(bench.steps(), [""; 0], "the former results came back");
+    assert!(bench.run(&["cat", "c"]).ends(0).out.starts_with("222"));
+    // Without traces, only what is current stays.
+    let would = collected(&bench.run(&["gc", "--keep", "0", "-n", "--json"]).ends(0));
+    assert!(would["traces"].as_u64() > Some(0), "{would}");
+    let removed = collected(&bench.run(&["gc", "--keep", "0", "--json"]).ends(0));
+    assert_eq!((&removed["traces"], &removed["blobs"]), (&would["traces"], &would["blobs"]));
+    bench.run(&["gc", "--keep", "0"]).ends(0).says("nothing to remove");
+    bench.run(&["doctor", "--deep"]).ends(0);
+    assert_eq!(bench.steps(), [""; 0]);
+    assert!(bench.run(&["cat", "c"]).ends(0).out.starts_with("222"));
+}
+
+#[test]
+fn what_was_wiped_is_collected_after_a_day() {
+    let mut bench = Bench::new(LARGE);
+    bench.write("world", &"3".repeat(100_000));
+    assert_eq!(bench.steps(), ["big@", "tree@"]);
+    bench.run(&["wipe", "big", "tree"]).ends(0);
+    bench.run(&["gc", "-n"]).ends(0).says_not("kB");
+    bench.at("2100-01-01T00:00:00Z");
+    bench.run(&["gc", "-n"]).ends(0).says("WOULD REMOVE").says("contents");
+    bench.run(&["gc"]).ends(0).says("REMOVED").says("kB");
+    let blobs = walk(&bench.path(".giornata/blobs"));
+    assert_eq!(blobs, 0);
+    bench.run(&["doctor", "--deep"]).ends(0);
+    assert_eq!(bench.steps(), ["big@", "tree@"]);
+}
+
+fn walk(dir: &std::path::Path) -> usize {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { walk(&path) } else { 1 }).sum()
+}
+
+#[test]
+fn nothing_is_collected_while_a_run_goes_on() {
+    let bench = Bench::new(
+        r#"
+assets:
+  a: {run: 'head -c 100000 /dev/zero > "$output"', output: a.bin}
+  b:
+    run: '"$TOOL" --now 2100-01-01 gc > "$output" 2>&1; echo "$?" >> "$output"; cat "$a" > "$output.a"; wc -c < "$a" >> "$output"'
+    output: b.txt
+    deps: [a]
+"#,
+    );
+    bench.write(".env", &format!("TOOL={}\n", env!("CARGO_BIN_EXE_giornata")));
+    assert_eq!(bench.steps(), ["a@", "b@"]);
+    bench.run(&["cat", "b"]).ends(0).says("a run is using it").says("100000");
+    bench.run(&["doctor", "--deep"]).ends(0);
+}
+
+#[test]
+fn a_chain_of_days_is_accepted_day_by_day() {
+    use super::freshness_rig::{Shelf, all, asset, daily, key};
+    let mut shelf = Shelf::new(false);
+    let sums = |code| vec![asset("sum", daily(0, Some(5)), code, &[("sum?", "window(-1d, -1d)")])];
+    let mut old = shelf.process(sums(1));
+    assert_eq!(shelf.make_all(&mut old).ran.len(), 5);
+    drop(old);
+    let mut new = shelf.process(sums(2));
+    let targets = all(shelf.refreshed(&mut new), false).targets;
+    let accepted = new.engine.as_mut().unwrap().accept(&targets, "").unwrap();
+    assert_eq!((accepted.count(), accepted.refused.len()), (5, 0));
+    assert_eq!(shelf.make_all(&mut new).ran, []);
+    let status = shelf.refreshed(&mut new).status(&key("sum")).unwrap();
+    assert_eq!(status.sets[&giornata::engine::State::Fresh].len(), 5);
+}
