@@ -145,7 +145,9 @@ impl<'a> Judge<'a> {
             Some(Body::Source(SourceDef::Files { pattern, split_by, .. })) => {
                 split_by.is_some() || pattern.captures().next().is_some()
             }
-            Some(Body::Source(SourceDef::Dir { .. } | SourceDef::Observe { .. }))
+            Some(Body::Source(
+                SourceDef::Dir { .. } | SourceDef::Observe { .. } | SourceDef::Pieces { .. },
+            ))
             | Some(Body::Sql(_) | Body::Command(_) | Body::Function(_))
             | None => false,
         };

@@ -313,6 +313,8 @@ pub(super) struct PlanDocument {
     certain: u64,
     possible: u64,
     restores: u64,
+    /// They make pieces: the partitions that follow these are known when they have run.
+    growing: Vec<AssetKey>,
     assets: Vec<PlanEntry>,
 }
 
@@ -336,6 +338,7 @@ impl PlanDocument {
             certain: plan.certain(),
             possible: plan.possible(),
             restores: plan.restores(),
+            growing: plan.growing().cloned().collect(),
             assets: plan.assets.iter().map(PlanEntry::new).collect(),
         }
     }

@@ -10,11 +10,11 @@ use rayon::prelude::*;
 
 use super::Error;
 use super::ledger::Ledger;
-use super::observe::{self, Answer, Answers, Eyes, Files, Known, Look, Memory};
-use crate::base::{AssetKey, Clock, Digest, PartitionKey};
+use super::observe::{self, Answer, Answers, Eyes, Files, Known, Look, Made, Memory};
+use crate::base::{AssetKey, Clock, Digest, Mark, OutputKind, PartitionKey};
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
-use crate::defs::{Asset, Body, PartitionsDef, Project, SourceDef};
+use crate::defs::{Asset, Body, OutputDef, PartitionsDef, Project, SourceDef};
 use crate::exec::Functions;
 use crate::io::SplitFile;
 use crate::plan::{Planner, Records};
@@ -78,6 +78,8 @@ pub struct Engine {
     /// Split files by the digest of the whole.
     pub(super) splits: Mutex<HashMap<Digest, Arc<SplitFile>>>,
     pub(super) files_hashed: u64,
+    /// Warnings that a look has returned.
+    pub(super) told: BTreeSet<String>,
 }
 
 /// How much work an engine has done since it was opened: what promises of speed are tested by.
@@ -120,6 +122,7 @@ impl Engine {
             memories: HashMap::new(),
             splits: Mutex::default(),
             files_hashed: 0,
+            told: BTreeSet::new(),
         };
         engine.prepare()?;
         Ok(engine)
@@ -174,6 +177,7 @@ impl Engine {
     /// Looks at the sources that `targets` depend on, and at further files that their steps name.
     /// Returns warnings.
     pub fn refresh(&mut self, targets: &[AssetKey]) -> Result<Vec<String>, Error> {
+        self.planner.set_now(self.clock.now());
         self.look(targets, Asking::Due)
     }
 
@@ -182,20 +186,26 @@ impl Engine {
         targets: &[AssetKey],
         asking: Asking,
     ) -> Result<Vec<String>, Error> {
-        self.planner.set_now(self.clock.now());
         let assets: Vec<Arc<Asset>> = self
             .upstream_cone(targets)
             .iter()
             .map(|key| self.project.assets[key].clone())
             .collect();
         self.remember(&assets)?;
-        let answers = self.ask(&assets, asking);
+        let mut answers = self.ask(&assets, asking);
         for _ in 0..LOOKS_MAX {
             if self.ledger.is_behind()? {
                 self.catch_up()?;
+                // The other process may have been told something newer.
+                self.remember(&assets)?;
+                answers = self.ask(&assets, asking);
             }
             self.remember(&assets)?;
+            let made = self.made(&assets)?;
+            let blobs = super::blobs::Source::new(self.cas.clone(), self.ledger.clone());
             let eyes = Eyes {
+                made: &made,
+                blobs: &blobs,
                 root: &self.root,
                 stats: &self.stats,
                 memories: &self.memories,
@@ -206,6 +216,7 @@ impl Engine {
             let look = observe::look(&eyes, &assets)?;
             if let Some(mut warnings) = self.take_in(look)? {
                 warnings.extend(self.take_faults(&assets, &answers));
+                self.told.extend(warnings.iter().cloned());
                 // New keys of one dimension may move the indexes of the whole.
                 let is_multi = |asset: &Asset| matches!(asset.partitions, PartitionsDef::Multi(_));
                 self.claim_index_spaces(is_multi)?;
@@ -213,6 +224,25 @@ impl Engine {
             }
         }
         Err(Error::Restless)
+    }
+
+    /// Whether there is a set of pieces that follows this asset.
+    pub(super) fn makes_pieces(&self, asset: &AssetKey) -> bool {
+        self.project.assets.get(asset).is_some_and(|asset| asset.output == OutputDef::Pieces)
+    }
+
+    /// What is recorded of the makers of those of `assets` that are pieces.
+    fn made(&self, assets: &[Arc<Asset>]) -> Result<HashMap<AssetKey, Made>, Error> {
+        let mut made = HashMap::new();
+        for of in assets.iter().filter_map(|asset| asset.pieces_of()) {
+            let mark = self.ledger.column(of).get(0).filter(Mark::has_value);
+            if let Some(Mark { version, .. }) = mark {
+                let tree = self.ledger.output(of, 0)?;
+                let tree = tree.filter(|it| it.kind == OutputKind::Tree).map(|it| it.digest);
+                made.insert(of.clone(), Made { version, tree });
+            }
+        }
+        Ok(made)
     }
 
     /// Asks the commands of sources for versions, all at once.

@@ -74,6 +74,7 @@ pub(super) fn results(
                 summary.ran += 1;
                 summary.unchanged += u64::from(!changed);
                 schedule.done(place, &parts);
+                run.outdated |= engine.makes_pieces(&landed.target.asset);
                 if landed.target.tracing == Tracing::Never {
                     engine.planner.renewed(&landed.target.asset, landed.target.part);
                 }
@@ -310,7 +311,7 @@ pub(super) fn unstarted(
 /// run settles), what is restored becomes the current result.
 pub(super) fn settle(
     engine: &mut Engine,
-    run: &Run,
+    run: &mut Run,
     parts: &HashMap<AssetKey, &PlanAsset>,
     schedule: &mut Schedule,
     settled: Settled,
@@ -362,6 +363,7 @@ pub(super) fn settle(
         let cut_off = &set & &parts[&asset].pending;
         summary.cut_off += cut_off.len();
         schedule.done(place, &set);
+        run.outdated |= run.holds && engine.makes_pieces(&asset);
         if !cut_off.is_empty() {
             events(engine, RunEvent::CutOff { asset, parts: cut_off });
         }
@@ -374,6 +376,7 @@ pub(super) fn settle(
         let asset = schedule.asset(place).clone();
         summary.restored += set.len();
         schedule.done(place, &set);
+        run.outdated |= engine.makes_pieces(&asset);
         events(engine, RunEvent::Restored { asset: asset.clone(), parts: set.clone() });
         engine.export_results(&asset, &set, summary, events)?;
     }

@@ -211,6 +211,13 @@ impl Engine {
         Ok(why)
     }
 
+    /// As `why`; of a fresh partition everything that was compared.
+    pub fn why_not(&self, asset: &AssetKey, part: PartitionIdx) -> Result<Why, Error> {
+        let why = self.planner.why_not(asset, part);
+        self.ledger.check()?;
+        Ok(why)
+    }
+
     /// The recorded result of a partition, with the run and the time that produced it.
     pub fn result(&self, asset: &AssetKey, part: PartitionIdx) -> Result<ResultInfo, Error> {
         let output = self.ledger.output(asset, part)?;
@@ -324,7 +331,7 @@ impl Engine {
                 "" => String::new(),
                 extension => format!(".{extension}"),
             },
-            OutputDef::Directory => String::new(),
+            OutputDef::Directory | OutputDef::Pieces => String::new(),
             OutputDef::None => ".csv".to_owned(),
         };
         let to = self.dir.join("view").join(asset.as_str()).join(format!("{name}{extension}"));

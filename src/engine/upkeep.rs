@@ -131,6 +131,12 @@ impl Engine {
     pub fn wipe(&mut self, targets: &Targets) -> Result<Upkeep, Error> {
         self.writable()?;
         let upkeep = self.with_results(targets);
+        // The indexes of a trace are of its own time; what the keys of now lead to is certain.
+        let keys_of = |(asset, parts): (&AssetKey, &PartitionSet)| {
+            let keys = parts.iter().filter_map(|part| self.planner.recorded_key(asset, part));
+            (asset.clone(), keys.collect::<Vec<_>>())
+        };
+        let keys: BTreeMap<AssetKey, Vec<Digest>> = targets.iter().map(keys_of).collect();
         self.ledger.write(|batch| {
             for (asset, parts) in targets {
                 // A failure is forgotten too, where there is no result.
@@ -143,6 +149,9 @@ impl Engine {
                 }
                 batch.remove(asset, parts)?;
                 batch.tx().forget_traces(asset, parts)?;
+                for key in &keys[asset] {
+                    batch.tx().remove_trace(key)?;
+                }
                 batch.tx().clear_fresh(asset, parts)?;
             }
             Ok::<_, Error>(())
@@ -361,7 +370,7 @@ impl Engine {
                 let stored = work::store(Produced::File(copy), def, &self.cas, inline_max);
                 return stored.map_err(|failure| fault(failure.to_string()));
             }
-            OutputDef::Directory => {
+            OutputDef::Directory | OutputDef::Pieces => {
                 let mut sink = Copies(super::blobs::Sink::new(&self.cas));
                 let stored =
                     tree::store(path, &mut sink).map_err(|error| fault(error.to_string()))?;
@@ -390,6 +399,9 @@ impl Engine {
         match source {
             SourceDef::Files { .. } | SourceDef::Dir { .. } => {
                 return Err(fault("it is a source of files: its versions are their contents"));
+            }
+            SourceDef::Pieces { of, .. } => {
+                return Err(fault(&format!("these are the pieces of `{of}`: report that")));
             }
             SourceDef::Observe { .. } => {}
         }
@@ -423,6 +435,7 @@ impl Engine {
     /// The warnings come with it.
     pub fn observe(&mut self, sources: &[AssetKey]) -> Result<(Vec<Observed>, Vec<String>), Error> {
         let before: Vec<_> = sources.iter().map(|key| self.ledger.column(key)).collect();
+        self.planner.set_now(self.clock.now());
         let warnings = self.look(sources, Asking::All)?;
         let mut observed = Vec::new();
         for (asset, before) in sources.iter().zip(before) {

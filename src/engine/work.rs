@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::Error;
-use super::observe::{SourceFile, extension, version};
+use super::observe::{SourceFile, SourceFiles, extension, version};
 use super::open::Engine;
 use crate::base::{
     AssetKey, Digest, Mark, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
@@ -132,7 +132,7 @@ fn store_file(path: &Path, asset: &Asset, cas: &Cas, inline_max: u64) -> Result<
     let io = |source: std::io::Error| Failure::Store { reason: source.to_string() };
     let schema = match &asset.output {
         OutputDef::File { name } => Some(name.clone()),
-        OutputDef::Table(_) | OutputDef::Directory | OutputDef::None => None,
+        OutputDef::Table(_) | OutputDef::Directory | OutputDef::Pieces | OutputDef::None => None,
     };
     let kind = OutputKind::File;
     if std::fs::metadata(path).map_err(io)?.len() <= inline_max {
@@ -231,7 +231,8 @@ impl Engine {
             }
         }
         let one_file = edge.mapping.is_single() && parts.len() <= 1;
-        Ok(Input { name: edge.upstream.clone(), single: one_file, parts })
+        let (name, variable) = (edge.upstream.clone(), upstream.variable());
+        Ok(Input { name, variable, single: one_file, parts })
     }
 
     /// The value of one partition as a step is given it; several for a source of several files.
@@ -303,6 +304,7 @@ impl Engine {
         let Some(files) = self.sources.get(&upstream.key) else { return Ok(Vec::new()) };
         let columns = match source {
             SourceDef::Files { columns, .. } => Arc::new(columns.clone()),
+            SourceDef::Pieces { .. } => return self.piece(upstream, files.get(), part, key),
             SourceDef::Dir { path, columns } => {
                 let content = Content::File(self.root.join(path));
                 return Ok(self.whole_part(upstream, part, content, columns));
@@ -346,6 +348,36 @@ impl Engine {
             }
         };
         Ok(files.iter().map(part).collect())
+    }
+
+    /// One piece: a file of the store.
+    fn piece(
+        &self,
+        pieces: &Asset,
+        files: &SourceFiles,
+        part: PartitionIdx,
+        key: &PartitionKey,
+    ) -> Result<Vec<Part>, Error> {
+        let columns = Arc::default();
+        let made = files.by_part.get(&part).map(Vec::as_slice).unwrap_or_default();
+        let piece = |file: &SourceFile| {
+            let (path, extension) = (self.cas.path(&file.digest), extension(&file.path));
+            if !path.exists() {
+                let (asset, digest) = (pieces.key.clone(), file.digest);
+                return Err(Error::Lost { asset, digest });
+            }
+            Ok(Part {
+                key: key.clone(),
+                version: version(&[(extension, file.digest)], &columns),
+                content_digest: file.digest,
+                content: Content::Blob(path),
+                extension: extension.to_owned(),
+                format: format_of(Path::new(&file.path)),
+                schema: None,
+                columns: columns.clone(),
+            })
+        };
+        made.iter().map(piece).collect()
     }
 
     /// The one value of a source that is no file.

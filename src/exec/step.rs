@@ -66,6 +66,8 @@ pub struct StepPaths {
 #[derive(Debug, Clone)]
 pub struct Input {
     pub name: AssetKey,
+    /// As a variable, or as a table.
+    pub variable: String,
     /// One file, not a directory of them: decided by the kind of mapping, never by the count.
     pub single: bool,
     /// In canonical order.

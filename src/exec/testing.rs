@@ -142,7 +142,9 @@ impl StepBuilder {
 
     pub(super) fn input(mut self, name: &str, parts: Vec<Part>) -> StepBuilder {
         let single = parts.len() == 1;
-        self.step.inputs.push(Input { name: AssetKey::parse(name).unwrap(), single, parts });
+        let name = AssetKey::parse(name).unwrap();
+        let variable = name.variable();
+        self.step.inputs.push(Input { name, variable, single, parts });
         self
     }
 

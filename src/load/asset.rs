@@ -14,7 +14,8 @@ use super::partitions::{self, Sets};
 use super::{policy, sql};
 use crate::base::{AssetKey, Digest};
 use crate::defs::{
-    Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, Policy, SqlBody,
+    Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, PathPattern, Policy,
+    SqlBody,
 };
 
 /// What is said about an asset or source for people only.
@@ -33,7 +34,7 @@ pub(super) static COMMON_KEYS: &[Key] = &[
     key("env", "Names of environment variables that its result depends on.", &TEXTS),
     key("config", "Values for the step, or names of values of the project's `[config]`.", &CONFIG),
     key("output", "The name of the file that the step makes at `$output`.", &Form::Text),
-    key("outputs", "The pattern of the files that the step makes, one a partition.", &Form::Any),
+    key("outputs", "The files that the step makes in `$output_dir`, each a piece.", &Form::Text),
     key("output_dir", "Whether the step makes a directory at `$output_dir`.", &Form::Bool),
     key("format", "The result is a table, kept in this form.", &Form::Word(output::FORMATS)),
     key("export", "A path at which results are also put: `{partition}`, `{asset}`.", &Form::Text),
@@ -126,6 +127,10 @@ pub(super) struct Draft {
     pub inputs: Vec<(String, Place)>,
     /// Where the `run` line is.
     pub run: Option<Place>,
+    /// The pattern of the files that the step makes, each of which is a piece.
+    pub pieces: Option<(PathPattern, Place)>,
+    /// It says itself what it reads, be it nothing.
+    pub says_deps: bool,
 }
 
 /// Reads one asset. `place` is its name or the opening line of its header.
@@ -213,7 +218,10 @@ fn read_fields(
     describe(&mut asset, fields, sink);
     let export = export.map(|(_, place)| place);
     let run = fields.own("run").map(Value::place);
-    Draft { asset, place, sound: true, deps, reads, each, export, inputs, run }
+    let pieces = output::pieces(fields, &asset.partitions, sink);
+    let says_deps = fields.get("deps").is_some();
+    let sound = true;
+    Draft { asset, place, sound, deps, reads, each, export, inputs, run, pieces, says_deps }
 }
 
 fn body(
@@ -419,6 +427,8 @@ pub(super) fn unreadable(key: AssetKey, place: Place) -> Draft {
         export: None,
         inputs: Vec::new(),
         run: None,
+        pieces: None,
+        says_deps: false,
     }
 }
 

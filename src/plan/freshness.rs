@@ -21,7 +21,7 @@ use super::records::{Records, Trace};
 use crate::base::{
     AssetKey, AssetRow, Column, Digest, Flags, Mark, PartitionIdx, PartitionSet, StepId,
 };
-use crate::defs::{Asset, Domain, Missing};
+use crate::defs::{Asset, Domain, DynamicDef, Missing, PartitionsDef};
 
 /// A result that is right but has to be recorded as such.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub struct Freshness {
     pub faulted: PartitionSet,
     /// What counts besides content keys.
     pub terms: Terms,
+    /// Which partitions there are is not known before the asset that makes them is settled.
+    pub growing: bool,
 
     /// Of `run`: the last attempt, under the very same content key, failed.
     pub failed: PartitionSet,
@@ -191,6 +193,7 @@ impl Freshness {
             blocked: PartitionSet::new(),
             faulted: PartitionSet::new(),
             terms: Terms::default(),
+            growing: false,
             failed: PartitionSet::new(),
             upstream_failed: PartitionSet::new(),
             without_result: PartitionSet::new(),
@@ -228,6 +231,7 @@ pub fn compute(db: &dyn Db, asset: AssetInput) -> Freshness {
 
     let same_shape = row.shape == Some(db::shape(db, asset));
     fresh.terms = Terms::of(db, asset, domain);
+    fresh.growing = is_growing(db, &def.partitions);
     let mut suspects = view.suspects(same_shape);
     suspects |= &fresh.terms.due;
     view.wait(&mut fresh, &suspects);
@@ -252,7 +256,59 @@ fn source(db: &dyn Db, asset: AssetInput, domain: &Domain, row: &AssetRow) -> Fr
         fresh.kept.clear();
     }
     fresh.blocked = &fresh.without_result | &fresh.faulted;
+    if let Some(of) = asset.def(db).pieces_of() {
+        let maker = World::get(db).assets(db)[of];
+        follow(db, asset, maker, row, &mut fresh);
+    }
     fresh
+}
+
+/// Whether the pieces that a set of keys follows are yet to be made.
+fn is_growing(db: &dyn Db, partitions: &PartitionsDef) -> bool {
+    match partitions {
+        PartitionsDef::Dynamic(DynamicDef::Pieces(maker)) => {
+            let pieces = World::get(db).assets(db).get(&maker.each());
+            pieces.is_some_and(|pieces| db::freshness(db, *pieces).growing)
+        }
+        PartitionsDef::Multi(dimensions) => {
+            dimensions.values().any(|dimension| is_growing(db, dimension))
+        }
+        PartitionsDef::Unpartitioned
+        | PartitionsDef::TimeWindow(_)
+        | PartitionsDef::Static(_)
+        | PartitionsDef::Dynamic(DynamicDef::Source(_) | DynamicDef::Named(_)) => false,
+    }
+}
+
+/// What another asset makes is known once that is settled and has been looked at since.
+fn follow(
+    db: &dyn Db,
+    pieces: AssetInput,
+    maker: AssetInput,
+    row: &AssetRow,
+    fresh: &mut Freshness,
+) {
+    const WHOLE: PartitionIdx = 0;
+    let state = db::freshness(db, maker);
+    // Its version is read below: this is the dependency on it.
+    let _epoch = maker.epoch(db);
+    let version = value(&db.records().column(&state.asset), WHOLE);
+    let shape = version.map(|version| manifest::pieces_shape(pieces.def(db), &version));
+    if state.blocked.contains(WHOLE) {
+        fresh.blocked = fresh.domain.all().clone();
+        fresh.kept.clear();
+    } else if !state.fresh().contains(WHOLE) || row.shape != shape {
+        fresh.growing = true;
+        fresh.pending = fresh.domain.all().clone();
+        fresh.kept.clear();
+        fresh.blocked.clear();
+    }
+    if state.failed.contains(WHOLE) || state.upstream_failed.contains(WHOLE) {
+        fresh.upstream_failed = fresh.domain.all().clone();
+    }
+    if state.faulted.contains(WHOLE) {
+        fresh.faulted = fresh.domain.all().clone();
+    }
 }
 
 /// One dependency on another asset, with what is known of that.
@@ -279,6 +335,11 @@ impl<'a> Upstream<'a> {
 
     fn must_exist(&self) -> bool {
         self.edge.must_exist()
+    }
+
+    /// Whether a consumer reads all partitions there are, and that is not known yet.
+    fn waits_for_keys(&self) -> bool {
+        self.edge.waits_for_keys(self.state)
     }
 
     /// Upstream partitions for which a consumer has to wait.
@@ -357,6 +418,9 @@ impl View<'_> {
         };
         for up in self.upstream {
             fresh.pending |= image(up, &up.unsettled());
+            if up.waits_for_keys() {
+                fresh.pending |= all;
+            }
             fresh.upstream_failed |= image(up, &(&up.state.failed | &up.state.upstream_failed));
             fresh.faulted |= image(up, &up.state.faulted);
             if up.must_exist() {

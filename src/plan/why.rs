@@ -54,6 +54,20 @@ impl Planner {
     }
 }
 
+impl Planner {
+    /// Explains one partition; if it is fresh, by everything that was compared.
+    pub fn why_not(&self, asset: &AssetKey, part: PartitionIdx) -> Why {
+        let mut why = self.why(asset, part);
+        let state = self.freshness(asset);
+        let is_fresh = state.kept.contains(part) || state.verify_set().contains(part);
+        if is_fresh && !self.def(asset).is_source() {
+            let explainer = Explainer { planner: self, seen: HashSet::new() };
+            why.proof.extend(explainer.compared(asset, part));
+        }
+        why
+    }
+}
+
 struct Explainer<'a> {
     planner: &'a Planner,
     /// A cause that several paths lead to is told once.
@@ -79,7 +93,8 @@ impl Explainer<'_> {
             why.proof = self.proof(asset, state, part);
             return why;
         }
-        if planner.def(asset).is_source() {
+        let def = planner.def(asset);
+        if def.is_source() && def.pieces_of().is_none() {
             why.causes.push(match planner.fault(asset) {
                 Some(fault) => Cause::new(ReasonCode::SourceFailed, &**fault),
                 None => Cause::new(ReasonCode::MissingInput, "the source has no data for it"),
@@ -248,6 +263,46 @@ impl Explainer<'_> {
             let count = absent.len() as u64;
             causes.push(Cause { count, ..Cause::new(ReasonCode::MissingInput, text) });
         }
+    }
+
+    /// What decides the result of a fresh partition: the parts of its step, and its inputs.
+    fn compared(&self, asset: &AssetKey, part: PartitionIdx) -> Vec<String> {
+        let planner = self.planner;
+        let mut lines = Vec::new();
+        for (name, value) in &planner.step(asset).parts.0 {
+            // Which program and which asset it is has no place to point at.
+            if name != "engine" && name != "asset" {
+                lines.push(format!("{} is still `{}`", self.part_text(asset, name), shown(value)));
+            }
+        }
+        for edge in planner.edges(asset).iter() {
+            let domain = planner.domain(&edge.upstream);
+            let column = planner.records().column(&edge.upstream);
+            let mapped = edge.mapping.upstream_of_one(part);
+            for input in mapped.iter().take(LISTED_MAX).filter_map(|q| column.get(q)) {
+                let key = domain.key(input.part).unwrap_or_else(PartitionKey::unpartitioned);
+                let (place, version) = (place(&edge.upstream, key.as_str()), input.version.short());
+                let since = input.changed_at;
+                lines.push(format!("{place} is still {version}, since revision {since}"));
+            }
+            match mapped.len().saturating_sub(LISTED_MAX as u64) {
+                0 => {}
+                more => {
+                    lines.push(format!("{more} more of `{}` are what they were", edge.upstream));
+                }
+            }
+            if mapped.is_empty() {
+                lines.push(format!("it still reads no partition of `{}`", edge.upstream));
+            }
+        }
+        if let Some(ttl) = planner.def(asset).policy.ttl
+            && let Some(made_ms) = planner.records().made_at(asset, part)
+        {
+            let age_ms = planner.now().timestamp_millis() - made_ms;
+            let left_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX) - age_ms;
+            lines.push(format!("it is good for another {} s (ttl)", left_ms.max(0) / 1000));
+        }
+        lines
     }
 
     /// Inputs whose version is another than when the result was made.

@@ -445,14 +445,24 @@ pub fn all(engine: &Engine, force: bool) -> Request {
     let assets = engine.project().assets.values().filter(|asset| !asset.is_source());
     let set =
         |asset: &Arc<Asset>| (asset.key.clone(), engine.planner().domain(&asset.key).all().clone());
-    Request { targets: assets.map(set).collect(), reach: Reach::Upstream, force }
+    Request {
+        targets: assets.map(set).collect(),
+        whole: Default::default(),
+        reach: Reach::Upstream,
+        force,
+    }
 }
 
 /// A request for some partitions of one asset.
 pub fn some(engine: &Engine, asset: &str, parts: &[&str], reach: Reach, force: bool) -> Request {
     let domain = engine.planner().domain(&key(asset));
     let set: PartitionSet = parts.iter().filter_map(|part| domain.index(part)).collect();
-    Request { targets: BTreeMap::from([(key(asset), set)]), reach, force }
+    Request {
+        targets: BTreeMap::from([(key(asset), set)]),
+        whole: Default::default(),
+        reach,
+        force,
+    }
 }
 
 /// What a partition is, when everything is made.

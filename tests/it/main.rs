@@ -1,6 +1,7 @@
 //! The one integration binary: a test file that is not listed here is found by `tidy`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bench;
 mod cli_arguments;
 mod cli_verbs;
 mod damage;
@@ -11,6 +12,7 @@ mod freshness;
 mod freshness_cases;
 mod freshness_rig;
 mod freshness_wide;
+mod pieces;
 mod processes;
 mod tidy;
 mod told;

@@ -29,7 +29,7 @@ impl Environment {
         let mut this =
             Environment { ours: BTreeMap::new(), hidden: Vec::new(), warnings: Vec::new() };
         for (input, path) in step.inputs.iter().zip(inputs) {
-            this.add_input(step, input.name.as_str(), &input.name.variable(), path);
+            this.add_input(step, input.name.as_str(), &input.variable, path);
         }
         this.set(output.variable, &output.path);
         this.set("GIORNATA_METADATA", metadata);

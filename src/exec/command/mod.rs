@@ -76,6 +76,7 @@ struct Output {
     variable: &'static str,
     path: PathBuf,
     directory: bool,
+    may_be_empty: bool,
 }
 
 impl Output {
@@ -83,10 +84,12 @@ impl Output {
         let name = match &step.asset.output {
             OutputDef::File { name } => name.clone(),
             OutputDef::Table(format) => format!("output.{}", format.extension()),
-            OutputDef::Directory => {
+            OutputDef::Directory | OutputDef::Pieces => {
                 let path = scratch.file("output");
                 fs::create_dir(&path).map_err(failed("create", &path))?;
-                return Ok(Output { variable: "output_dir", path, directory: true });
+                let may_be_empty = step.asset.output == OutputDef::Pieces;
+                let (variable, directory) = ("output_dir", true);
+                return Ok(Output { variable, path, directory, may_be_empty });
             }
             OutputDef::None => {
                 let key = &step.asset.key;
@@ -95,7 +98,8 @@ impl Output {
                 )));
             }
         };
-        Ok(Output { variable: "output", path: scratch.file(&name), directory: false })
+        let (variable, path) = ("output", scratch.file(&name));
+        Ok(Output { variable, path, directory: false, may_be_empty: true })
     }
 
     /// Looks at what the command left; what is good is no longer scratch.
@@ -114,7 +118,7 @@ impl Output {
             resolve_link(&self.path).map_err(failed("copy", &self.path))?;
         } else if found != expected {
             return Err(Failure::WrongOutput { variable, found, expected });
-        } else if self.directory && is_empty(&self.path) {
+        } else if !self.may_be_empty && is_empty(&self.path) {
             return Err(Failure::NoOutput { variable });
         }
         scratch.keep(&self.path);

@@ -77,7 +77,9 @@ impl SqlExecutor {
         checks::verify(&step.asset.checks, &table)?;
         let format = match step.asset.output {
             OutputDef::Table(format) => format,
-            OutputDef::File { .. } | OutputDef::Directory | OutputDef::None => TableFormat::Csv,
+            OutputDef::File { .. } | OutputDef::Directory | OutputDef::Pieces | OutputDef::None => {
+                TableFormat::Csv
+            }
         };
         let encoded = manager(format).write(&table).map_err(Failure::Table)?;
         Ok(Produced::Table { encoded, format, rows: table.rows.len() as u64 })
