@@ -8,6 +8,7 @@ pub mod durability;
 pub mod key;
 pub mod record;
 pub mod set;
+pub mod similar;
 pub mod time;
 
 pub use column::{Column, Mark};
@@ -16,4 +17,5 @@ pub use durability::Durability;
 pub use key::{AssetKey, InvalidName, PartitionKey, RunId};
 pub use record::{AssetRow, FailureRow, Flags, MatRow, Output, OutputKind, Rev, StepId, StepParts};
 pub use set::{PartitionIdx, PartitionSet, Ranges, ranges};
+pub use similar::similar;
 pub use time::{Clock, FixedClock, TimeWindow};
