@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schema::{Bounds, Field, Fields, Presence, ScalarKind, Schema, Source};
+use super::schema::{Bounds, Field, Fields, Presence, ScalarKind, Schema, Secrecy, Source};
 
 impl Schema {
     /// ```
@@ -19,10 +19,16 @@ impl Schema {
     pub fn json_schema(&self) -> Value {
         match self {
             Schema::Any => json!({}),
-            Schema::Scalar(scalar) => match scalar.source {
-                Source::Literal => scalar.kind.json_schema(),
-                Source::LiteralOrEnv => json!({"anyOf": [scalar.kind.json_schema(), env()]}),
-            },
+            Schema::Scalar(scalar) => {
+                let literal = match scalar.secrecy {
+                    Secrecy::Open => scalar.kind.json_schema(),
+                    Secrecy::Secret => with(scalar.kind.json_schema(), "writeOnly", true),
+                };
+                match scalar.source {
+                    Source::Literal => literal,
+                    Source::LiteralOrEnv => json!({"anyOf": [literal, env()]}),
+                }
+            }
             Schema::Nullable(inner) => json!({"anyOf": [inner.json_schema(), {"type": "null"}]}),
             Schema::Array(item) => json!({"type": "array", "items": item.json_schema()}),
             Schema::Map(map) => {

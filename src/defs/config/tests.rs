@@ -425,6 +425,62 @@ mod declarations {
     }
 }
 
+mod exports {
+    use super::*;
+
+    #[test]
+    fn a_schema_becomes_a_json_schema() {
+        let schema = parsed(json!({
+            "name": {"type": "string", "description": "Whom to greet."}, "n": {"type": "int", "min": 1, "default": 2},
+            "token": {"type": "string?", "secret": true}, "on": {"selector": {"file": {"path": "string?"}, "s3": "any"}},
+            "opt": {"type": {"lr": "float"}, "default": {"lr": 0.1}}, "m": {"map": "bool", "key": {"enum": ["a"]}},
+        }));
+        let env = json!({"type": "object", "description": "The value of an environment variable.",
+            "properties": {"env": {"type": "string"}}, "required": ["env"], "additionalProperties": false});
+        let scalar = |schema: Value| json!({"anyOf": [schema, env]});
+        let mut name = scalar(json!({"type": "string"}));
+        name["description"] = "Whom to greet.".into();
+        let mut n = scalar(json!({"type": "integer", "minimum": 1}));
+        n["default"] = 2.into();
+        let text_or_null = |schema: Value| json!({"anyOf": [scalar(schema), {"type": "null"}]});
+        let exported = schema.json_schema();
+        assert_eq!(exported["required"], json!(["name", "on", "m"]));
+        assert_eq!(exported["additionalProperties"], json!(false));
+        let properties = &exported["properties"];
+        assert_eq!(properties["name"], name);
+        assert_eq!(properties["n"], n);
+        let secret = json!({"type": "string", "writeOnly": true});
+        assert_eq!(properties["token"], text_or_null(secret));
+        assert_eq!(properties["on"]["maxProperties"], json!(1));
+        assert_eq!(properties["on"]["minProperties"], json!(1));
+        assert_eq!(properties["opt"].get("required"), None);
+        assert_eq!(properties["m"]["propertyNames"], json!({"enum": ["a"]}));
+    }
+
+    #[test]
+    fn what_is_wrong_is_wrong_for_editors_too() {
+        let schema = parsed(
+            json!({"a": "int", "s": {"selector": {"x": "int", "y": "int"}}, "e": {"enum": ["p", "q"]}}),
+        );
+        let validator = jsonschema::validator_for(&schema.json_schema()).unwrap();
+        let right = json!({"a": 1, "s": {"x": 1}, "e": "p"});
+        assert!(validator.is_valid(&right));
+        for (field, value) in [
+            ("a", json!("1")),
+            ("a", json!({"envi": "X"})),
+            ("s", json!({})),
+            ("s", json!({"x": 1, "y": 1})),
+            ("e", json!("r")),
+            ("z", json!(1)),
+        ] {
+            let mut wrong = right.clone();
+            wrong[field] = value;
+            assert!(!validator.is_valid(&wrong), "{wrong}");
+            assert!(!schema.errors(&wrong).is_empty(), "{wrong}");
+        }
+    }
+}
+
 mod scaffolds {
     use super::*;
 

@@ -215,7 +215,7 @@ impl Walk<'_> {
     fn undefined(&mut self, fields: &Fields, given: &Map<String, Value>) {
         // What is meant is a field that is not there yet. Each pair costs a microsecond, and a document
         // of some other kind has only undefined fields: a few suggestions say that as well.
-        const SUGGESTIONS_MAX: usize = 20;
+        const SUGGESTIONS_MAX: usize = 10;
         let undefined = given.keys().filter(|name| fields.get(name).is_none());
         for (count, name) in undefined.enumerate() {
             let similar = (count < SUGGESTIONS_MAX)
