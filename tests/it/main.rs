@@ -3,6 +3,7 @@
 
 mod cli_arguments;
 mod cli_verbs;
+mod config;
 mod damage;
 mod docs;
 mod examples;
