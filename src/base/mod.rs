@@ -8,6 +8,7 @@ pub mod durability;
 pub mod key;
 pub mod record;
 pub mod set;
+pub mod similar;
 pub mod time;
 
 pub use column::{Column, Mark};
@@ -18,4 +19,5 @@ pub use record::{
     AssetRow, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev, StepId, StepParts,
 };
 pub use set::{PartitionIdx, PartitionSet, Ranges, ranges};
+pub use similar::similar;
 pub use time::{Clock, FixedClock, TimeWindow};

@@ -5,6 +5,7 @@
 
 pub mod asset;
 pub mod check;
+pub mod config;
 pub mod partition;
 pub mod project;
 pub mod selection;

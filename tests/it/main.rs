@@ -4,6 +4,7 @@
 mod bench;
 mod cli_arguments;
 mod cli_verbs;
+mod config;
 mod damage;
 mod docs;
 mod examples;
