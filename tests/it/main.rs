@@ -3,6 +3,7 @@
 
 mod cli_arguments;
 mod cli_verbs;
+mod conformance_staleness;
 mod damage;
 mod docs;
 mod examples;
