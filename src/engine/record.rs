@@ -211,6 +211,12 @@ fn put_trace(
         Tracing::Keep | Tracing::Replace => {}
     }
     match tx.put_trace(key, asset, *part, output, &version, *started_ms)? {
+        // Of what was marked as stale by hand there is no trace, but the result itself.
+        Traced::New if target.tracing == Tracing::Replace => {
+            let before = tx.row(asset, *part)?;
+            let differs = |row: &MatRow| row.key == *key && row.version != version;
+            Ok(if before.as_ref().is_some_and(differs) { Repeated::Differs } else { Repeated::No })
+        }
         Traced::New => Ok(Repeated::No),
         Traced::Same => Ok(Repeated::Same),
         Traced::Differs(_) => {

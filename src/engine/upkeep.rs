@@ -118,6 +118,8 @@ impl Engine {
                 let tx = batch.tx();
                 tx.add_flags(asset, parts, Flags::INVALIDATED)?;
                 tx.clear_fresh(asset, parts)?;
+                // Else it came back when what decides it came back, or its partitions moved.
+                tx.forget_current_traces(asset, parts)?;
                 tx.put_notes(asset, parts, &note)?;
             }
             Ok::<_, Error>(())

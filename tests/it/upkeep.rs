@@ -431,3 +431,30 @@ fn a_chain_of_days_is_accepted_day_by_day() {
     let status = shelf.refreshed(&mut new).status(&key("sum")).unwrap();
     assert_eq!(status.sets[&giornata::engine::State::Fresh].len(), 5);
 }
+
+#[test]
+fn what_was_invalidated_does_not_come_back_when_an_edit_is_taken_back() {
+    // A user would have seen the result that they had called bad restored as if it were good.
+    let bench = chain();
+    bench.run(&["invalidate", "a"]).ends(0);
+    bench.write("world", "2");
+    bench.edit("world\" >", "world\"  >");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.edit("world\"  >", "world\" >");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.run(&["cat", "c"]).ends(0).says("2");
+}
+
+#[test]
+fn what_was_invalidated_does_not_come_back_when_partitions_move() {
+    let bench = Bench::new(
+        "assets:\n  a: {run: 'cat \"$GIORNATA_ROOT/world\" > \"$output\"', output: a.txt, partitions: [x]}\n",
+    );
+    bench.write("world", "1");
+    assert_eq!(bench.steps(), ["a@x"]);
+    bench.run(&["invalidate", "a"]).ends(0);
+    bench.edit("[x]", "{multi: {one: [x], two: [y]}}");
+    bench.run(&["status"]).ends(0);
+    bench.edit("{multi: {one: [x], two: [y]}}", "[x]");
+    assert_eq!(bench.steps(), ["a@x"]);
+}
