@@ -492,9 +492,9 @@ fn the_order_in_which_inputs_are_named_in_a_file_decides_nothing() {
         ("assets/all.yaml", &project("[a, b]")),
     ]);
     harness.materialize("c").ran("a, b, c");
-    harness.write("assets/all.yaml", &project("[b, a]"));
+    harness.write("assets/all.yaml", project("[b, a]"));
     harness.materialize("c").ran("");
-    harness.write("assets/all.yaml", &project("{b: {missing: error}, a: default}"));
+    harness.write("assets/all.yaml", project("{b: {missing: error}, a: default}"));
     harness.materialize("c").ran("");
 }
 
