@@ -112,7 +112,7 @@ fn one(
             // No bit may stay for what was made from an older state: others have written since, or
             // an input has changed, and may be what it was before anybody looks again.
             if landed.raced || batch.tx().rev() != known {
-                batch.clear_fresh(asset, *part)?;
+                batch.clear_fresh(asset, &PartitionSet::from_iter([*part]))?;
             }
             (Ended::Success, String::new())
         }
@@ -357,7 +357,7 @@ pub(super) fn settle(
                 batch.put(asset, row)?;
                 batch.clear_failure(asset, *part)?;
                 if batch.tx().rev() != snapshot {
-                    batch.clear_fresh(asset, *part)?;
+                    batch.clear_fresh(asset, &PartitionSet::from_iter([*part]))?;
                 }
             }
             Ok::<_, Error>(())

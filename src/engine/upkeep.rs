@@ -222,6 +222,8 @@ impl Engine {
                 batch.put(asset, row.clone())?;
                 batch.clear_failure(asset, row.part)?;
             }
+            // A bit is of the definition under which it was set, which may be another one.
+            batch.clear_fresh(asset, parts)?;
             batch.tx().put_notes(asset, parts, note)
         })?;
         self.ledger.check()?;
@@ -327,6 +329,8 @@ impl Engine {
             }
             batch.tx().put_notes(asset, &PartitionSet::from_iter([part]), &note)?;
             batch.put(asset, row)?;
+            // A bit is of the definition under which it was set, which may be another one.
+            batch.clear_fresh(asset, &PartitionSet::from_iter([part]))?;
             batch.clear_failure(asset, part)
         })?;
         Ok(written.is_some())

@@ -458,3 +458,17 @@ fn what_was_invalidated_does_not_come_back_when_partitions_move() {
     bench.edit("{multi: {one: [x], two: [y]}}", "[x]");
     assert_eq!(bench.steps(), ["a@x"]);
 }
+
+#[test]
+fn what_was_reported_for_an_edit_is_not_that_of_the_file_before() {
+    // A user would have seen the result that they had brought for the new code called fresh after
+    // the edit was taken back.
+    let bench = chain();
+    bench.write("elsewhere.txt", "9");
+    bench.edit("# 1", "# 2");
+    bench.run(&["report", "b", "--path", "elsewhere.txt"]).ends(0);
+    bench.edit("# 2", "# 1");
+    bench.run(&["status", "--check"]).ends(1);
+    assert_eq!(bench.steps(), [""; 0], "the own result is restored");
+    bench.run(&["cat", "c"]).says("1");
+}
