@@ -32,11 +32,13 @@ impl Shelf {
     }
 
     /// What was invalidated is fresh to nobody, and nothing brings it back.
-    pub fn invalidate(&self, process: &mut Process, targets: &Targets) {
+    pub fn invalidate(&mut self, process: &mut Process, targets: &Targets) {
         let engine = self.refreshed(process);
         let done = engine.invalidate(targets, "by hand").unwrap().done;
-        let ids = each(&done).map(|(asset, part)| id(engine, asset, part));
-        self.invalidated.lock().unwrap().extend(ids.collect::<Vec<_>>());
+        let ids: BTreeSet<String> =
+            each(&done).map(|(asset, part)| id(engine, asset, part)).collect();
+        self.forget_some(&ids);
+        self.invalidated.lock().unwrap().extend(ids);
         let stale = |state: &Freshness, part| {
             !state.fresh().contains(part) && !state.restore_set().contains(part)
         };
@@ -49,18 +51,23 @@ impl Shelf {
         let done = engine.wipe(targets).unwrap().done;
         let ids: BTreeSet<String> =
             each(targets).map(|(asset, part)| id(engine, asset, part)).collect();
-        let wiped = |given: &String| {
-            let mut words = given.split(' ');
-            let (asset, part) = (words.next().unwrap(), words.nth(1).unwrap());
-            ids.contains(&format!("{asset}@{part}"))
-        };
-        self.known.retain(|given| !wiped(given));
-        self.young.retain(|given, _| !wiped(given));
+        self.forget_some(&ids);
         self.invalidated.lock().unwrap().retain(|id| !ids.contains(id));
         let gone = |state: &Freshness, part| {
             state.without_result.contains(part) && !state.restore_set().contains(part)
         };
         self.everywhere(process, &done, "wiped", gone);
+    }
+
+    /// Nothing is known any more of what was computed for some partitions.
+    fn forget_some(&mut self, ids: &BTreeSet<String>) {
+        let concerned = |given: &String| {
+            let mut words = given.split(' ');
+            let (asset, part) = (words.next().unwrap(), words.nth(1).unwrap());
+            ids.contains(&format!("{asset}@{part}"))
+        };
+        self.known.retain(|given| !concerned(given));
+        self.young.retain(|given, _| !concerned(given));
     }
 
     /// What was made elsewhere is fresh.

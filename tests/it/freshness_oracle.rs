@@ -128,7 +128,8 @@ fn given(
 ) -> String {
     let planner = engine.planner();
     let key = planner.domain(asset).key(part).unwrap();
-    let mut given = head(planner.def(asset), key.as_str());
+    let has_window = planner.domain(asset).window(part).is_some();
+    let mut given = head(planner.def(asset), key.as_str(), has_window);
     for edge in planner.edges(asset).clone().iter() {
         let up = planner.domain(&edge.upstream).clone();
         let mut members: Vec<_> = edge.mapping.upstream_of_one(part).iter().collect();

@@ -227,7 +227,7 @@ impl Functions for Bodies {
     fn call(&self, step: &Step) -> Result<Produced, Failure> {
         let id = format!("{}@{}", step.asset.key, step.partition);
         self.hook(&id, true, step);
-        let mut given = head(&step.asset, step.partition.as_str());
+        let mut given = head(&step.asset, step.partition.as_str(), step.window.is_some());
         for input in &step.inputs {
             let parts = input.parts.iter().map(|part: &Part| (part.key.as_str(), text(part)));
             push_input(&mut given, input.name.as_str(), parts);
@@ -276,11 +276,12 @@ pub fn tree(dir: &Path) -> String {
     lines.join("; ")
 }
 
-pub fn head(asset: &Asset, partition: &str) -> String {
+pub fn head(asset: &Asset, partition: &str, has_window: bool) -> String {
     let Body::Function(function) = &asset.body else { unreachable!("only functions run") };
     let deps = asset.deps.iter().map(|d| format!("{} {} {:?}", d.upstream, d.mapping, d.missing));
     let deps: Vec<String> = deps.collect();
-    format!("{} v{} {partition} {deps:?}", asset.key, function.version)
+    let kind = if has_window { "window" } else { "" };
+    format!("{} v{} {partition} {deps:?} {kind}", asset.key, function.version)
 }
 
 pub fn takes_world(asset: &Asset) -> bool {
