@@ -113,7 +113,7 @@ fn one(
             // No bit may stay for what was made from an older state: others have written since, or
             // an input has changed, and may be what it was before anybody looks again.
             if landed.raced || batch.tx().rev() != known {
-                batch.clear_fresh(asset, *part)?;
+                batch.clear_fresh(asset, &PartitionSet::from_iter([*part]))?;
             }
             (Ended::Success, String::new())
         }
@@ -212,6 +212,12 @@ fn put_trace(
         Tracing::Keep | Tracing::Replace => {}
     }
     match tx.put_trace(key, asset, *part, output, &version, *started_ms)? {
+        // Of what was marked as stale by hand there is no trace, but the result itself.
+        Traced::New if target.tracing == Tracing::Replace => {
+            let before = tx.row(asset, *part)?;
+            let differs = |row: &MatRow| row.key == *key && row.version != version;
+            Ok(if before.as_ref().is_some_and(differs) { Repeated::Differs } else { Repeated::No })
+        }
         Traced::New => Ok(Repeated::No),
         Traced::Same => Ok(Repeated::Same),
         Traced::Differs(_) => {
@@ -352,7 +358,7 @@ pub(super) fn settle(
                 batch.put(asset, row)?;
                 batch.clear_failure(asset, *part)?;
                 if batch.tx().rev() != snapshot {
-                    batch.clear_fresh(asset, *part)?;
+                    batch.clear_fresh(asset, &PartitionSet::from_iter([*part]))?;
                 }
             }
             Ok::<_, Error>(())

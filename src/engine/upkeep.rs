@@ -118,6 +118,8 @@ impl Engine {
                 let tx = batch.tx();
                 tx.add_flags(asset, parts, Flags::INVALIDATED)?;
                 tx.clear_fresh(asset, parts)?;
+                // Else it came back when what decides it came back, or its partitions moved.
+                tx.forget_current_traces(asset, parts)?;
                 tx.put_notes(asset, parts, &note)?;
             }
             Ok::<_, Error>(())
@@ -229,6 +231,8 @@ impl Engine {
                 batch.put(asset, row.clone())?;
                 batch.clear_failure(asset, row.part)?;
             }
+            // A bit is of the definition under which it was set, which may be another one.
+            batch.clear_fresh(asset, parts)?;
             batch.tx().put_notes(asset, parts, note)
         })?;
         self.ledger.check()?;
@@ -334,6 +338,8 @@ impl Engine {
             }
             batch.tx().put_notes(asset, &PartitionSet::from_iter([part]), &note)?;
             batch.put(asset, row)?;
+            // A bit is of the definition under which it was set, which may be another one.
+            batch.clear_fresh(asset, &PartitionSet::from_iter([part]))?;
             batch.clear_failure(asset, part)
         })?;
         Ok(written.is_some())

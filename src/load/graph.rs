@@ -175,6 +175,9 @@ impl Graph {
                 let DepDraft { upstream, mapping, missing, .. } = dep;
                 deps.push(Dep { upstream, mapping, missing });
             }
+            // Commands and statements find their inputs by name, so that the order in which they are
+            // written decides nothing and must not be part of a key.
+            deps.sort_by(|a, b| a.upstream.cmp(&b.upstream));
             self.drafts.get_mut(key).expect("keys are of the drafts").asset.deps = deps;
         }
     }

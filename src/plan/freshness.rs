@@ -173,6 +173,14 @@ impl Freshness {
         value(column, part)
     }
 
+    /// Has `part` wait for what it reads.
+    fn wait(&mut self, part: PartitionIdx, mark: Option<&Mark>) {
+        self.pending.insert(part);
+        if mark.is_none() {
+            self.without_result.insert(part);
+        }
+    }
+
     fn add_restore(&mut self, restore: Restore, mark: Option<&Mark>) {
         if mark.is_none_or(|mark| mark.version != restore.trace.version) {
             self.shifted.insert(restore.part);
@@ -492,17 +500,17 @@ impl View<'_> {
         while let Some(part) = queue.min() {
             queue.remove(part);
             fresh.kept.remove(part);
+            let mark = own.get(part).filter(Mark::has_value);
             if self.waits_for_itself(fresh, part) {
-                fresh.pending.insert(part);
+                fresh.wait(part, mark.as_ref());
                 self.requeue(fresh, &mut queue, part);
                 continue;
             }
             let Some(key) = keys.content_key(part) else {
                 // A version is missing although upstream is settled: it went away in this moment.
-                fresh.pending.insert(part);
+                fresh.wait(part, mark.as_ref());
                 continue;
             };
-            let mark = own.get(part).filter(Mark::has_value);
             match judge(records, &fresh.terms, mark.as_ref(), key) {
                 Judgement::Verify => {
                     fresh.verify_set.insert(part);

@@ -476,3 +476,38 @@ fn a_script_that_is_edited_while_it_runs_has_no_lasting_result() {
     std::fs::write(&path, script("printf 'n\\n1\\n' > \"$output\"")).unwrap();
     assert_eq!(make(None), "n\n1\n");
 }
+
+#[test]
+fn the_order_in_which_inputs_are_named_in_a_file_decides_nothing() {
+    // A user would have seen everything run again after a list of names was sorted.
+    let project = |deps: &str| {
+        format!(
+            "assets:\n  a: {{run: 'echo 1 > \"$output\"', output: a.txt}}\n  \
+             b: {{run: 'echo 2 > \"$output\"', output: b.txt}}\n  \
+             c: {{run: 'cat \"$a\" \"$b\" > \"$output\"', output: c.txt, deps: {deps}}}\n"
+        )
+    };
+    let mut harness = giornata::testing::Harness::files(&[
+        ("giornata.toml", ""),
+        ("assets/all.yaml", &project("[a, b]")),
+    ]);
+    harness.materialize("c").ran("a, b, c");
+    harness.write("assets/all.yaml", project("[b, a]"));
+    harness.materialize("c").ran("");
+    harness.write("assets/all.yaml", project("{b: {missing: error}, a: default}"));
+    harness.materialize("c").ran("");
+}
+
+#[test]
+fn a_day_without_a_result_is_missing_though_it_waits_for_the_day_before() {
+    // A user would have seen all days of a running total but the first called maybe stale, as if
+    // they had been made.
+    let shelf = Shelf::new(false);
+    let sums = asset("sum", daily(0, Some(3)), 1, &[("sum?", "window(-1d, -1d)")]);
+    let mut process = shelf.process(vec![sums]);
+    let engine = shelf.refreshed(&mut process);
+    let status = engine.status(&key("sum")).unwrap();
+    assert_eq!(status.sets[&giornata::engine::State::Missing].len(), 3);
+    let why = engine.why(&key("sum"), engine.planner().domain(&key("sum")).all().max().unwrap());
+    assert_eq!(why.unwrap().state, "missing");
+}

@@ -348,3 +348,44 @@ fn a_chain_of_days_is_accepted_day_by_day() {
     let status = shelf.refreshed(&mut new).status(&key("sum")).unwrap();
     assert_eq!(status.sets[&giornata::engine::State::Fresh].len(), 5);
 }
+
+#[test]
+fn what_was_invalidated_does_not_come_back_when_an_edit_is_taken_back() {
+    // A user would have seen the result that they had called bad restored as if it were good.
+    let bench = chain();
+    bench.run(&["invalidate", "a"]).ends(0);
+    bench.write("world", "2");
+    bench.edit("world\" >", "world\"  >");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.edit("world\"  >", "world\" >");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.run(&["cat", "c"]).ends(0).says("2");
+}
+
+#[test]
+fn what_was_invalidated_does_not_come_back_when_partitions_move() {
+    let bench = Bench::new(
+        "assets:\n  a: {run: 'cat \"$GIORNATA_ROOT/world\" > \"$output\"', output: a.txt, partitions: [x]}\n",
+    );
+    bench.write("world", "1");
+    assert_eq!(bench.steps(), ["a@x"]);
+    bench.run(&["invalidate", "a"]).ends(0);
+    bench.edit("[x]", "{multi: {one: [x], two: [y]}}");
+    bench.run(&["status"]).ends(0);
+    bench.edit("{multi: {one: [x], two: [y]}}", "[x]");
+    assert_eq!(bench.steps(), ["a@x"]);
+}
+
+#[test]
+fn what_was_reported_for_an_edit_is_not_that_of_the_file_before() {
+    // A user would have seen the result that they had brought for the new code called fresh after
+    // the edit was taken back.
+    let bench = chain();
+    bench.write("elsewhere.txt", "9");
+    bench.edit("# 1", "# 2");
+    bench.run(&["report", "b", "--path", "elsewhere.txt"]).ends(0);
+    bench.edit("# 2", "# 1");
+    bench.run(&["status", "--check"]).ends(1);
+    assert_eq!(bench.steps(), [""; 0], "the own result is restored");
+    bench.run(&["cat", "c"]).says("1");
+}
