@@ -16,7 +16,8 @@ pub use digest::{Digest, DigestBuilder};
 pub use durability::Durability;
 pub use key::{AssetKey, InvalidName, PartitionKey, RunId};
 pub use record::{
-    AssetRow, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev, StepId, StepParts,
+    AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev, StepId,
+    StepParts,
 };
 pub use set::{PartitionIdx, PartitionSet, Ranges, ranges};
 pub use similar::similar;

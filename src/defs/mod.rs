@@ -15,7 +15,7 @@ pub use asset::{
     Asset, Backoff, Body, CommandBody, CommandLine, Dep, FunctionBody, Missing, Origin, OutputDef,
     Policy, Retries, SqlBody, TableFormat, Word, WordPiece,
 };
-pub use check::{Check, Comparison};
+pub use check::{Check, Comparison, Severity, Test};
 pub use partition::{Domain, DynamicDef, KeyTable, Mapping, MappingDef, PartitionsDef};
 pub use project::{Durability, Project, Settings};
 pub use selection::{Selection, SelectionError, SelectionErrorKind};

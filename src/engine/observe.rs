@@ -23,7 +23,7 @@ use crate::base::{
 use crate::cas::stat::{self, Observed, Slack, StatEntry, StatKey};
 use crate::defs::{
     Asset, Body, ColumnType, CommandBody, CommandLine, Domain, DynamicDef, PartitionsDef,
-    PathPattern, SourceDef, SplitBy, TableFormat,
+    PathPattern, SourceDef, SplitBy, TableFormat, Test,
 };
 use crate::io::{BlobSource, SplitFile, format_of, tree};
 use crate::plan::pieces_shape;
@@ -546,6 +546,11 @@ fn named_files(root: &Path, asset: &Asset) -> Result<Vec<String>, Error> {
     let mut paths = BTreeSet::new();
     if let Body::Command(command) = &asset.body {
         paths.extend(command.named_files.iter().filter_map(|p| p.to_str()).map(str::to_owned));
+    }
+    for check in &asset.checks {
+        if let Test::Command(command) = &check.test {
+            paths.extend(command.named_files.iter().filter_map(|p| p.to_str()).map(str::to_owned));
+        }
     }
     for glob in &asset.inputs {
         let fault = |problem: String| Error::Source { asset: asset.key.clone(), problem };

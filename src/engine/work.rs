@@ -68,6 +68,9 @@ pub fn work(
         let ran = catch_unwind(AssertUnwindSafe(|| worker.run(&step, control)));
         let mut outcome = ran.unwrap_or_else(|panic| panicked(&*panic));
         let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
+        if let Ok(Produced::Table { rows, .. }) = &made {
+            outcome.metadata.push(serde_json::json!({"rows": rows}));
+        }
         let result = made.and_then(|made| store(made, &step.asset, cas, inline_max));
         // Every kind of step there is makes exactly one result. A failure is that of all targets.
         let results = match result {
@@ -89,6 +92,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
         log: None,
         duration: std::time::Duration::ZERO,
         metadata: Vec::new(),
+        checks: Vec::new(),
         warnings: Vec::new(),
         attempt: 1,
     }
@@ -188,6 +192,7 @@ impl Engine {
             window_rfc3339: window.map(|window| rfc3339_window(window, zone)),
             config: asset.config.clone(),
             run,
+            now: self.clock.now(),
             attempt: 1,
             paths: StepPaths {
                 root: self.root.clone(),
@@ -260,7 +265,8 @@ impl Engine {
         output: Output,
     ) -> Result<Part, Error> {
         let (format, extension) = match (&upstream.output, output.kind) {
-            (OutputDef::Table(format), OutputKind::Table) => {
+            // A command writes its rows itself, in the form that is declared.
+            (OutputDef::Table(format), OutputKind::Table | OutputKind::File) => {
                 (Some(*format), format.extension().to_owned())
             }
             (_, OutputKind::File | OutputKind::Table) => {

@@ -91,6 +91,7 @@ impl StepBuilder {
             inputs: Vec::new(),
             config: BTreeMap::new(),
             run: RunId(7),
+            now: chrono::DateTime::UNIX_EPOCH,
             attempt: 1,
             paths: StepPaths { root, staging, log },
             env: Arc::new(vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),

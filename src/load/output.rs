@@ -1,7 +1,8 @@
 //! Decides what a step leaves behind (`output`, `output_dir`, `format`), where it is also put
 //! (`export`), and what is checked about it (`checks`).
 
-use super::asset::Fields;
+use super::asset::{Context, Fields};
+use super::check;
 use super::command::inside;
 use super::diagnostic::Place;
 use super::node::{Sink, Value};
@@ -119,6 +120,11 @@ fn file_name(value: Value<'_>, sink: &mut Sink) -> Option<String> {
     None
 }
 
+/// The endings of files whose rows can be read.
+fn is_table(name: &str) -> bool {
+    [".csv", ".jsonl", ".ndjson"].iter().any(|ending| name.to_ascii_lowercase().ends_with(ending))
+}
+
 fn table_format(value: Value<'_>, sink: &mut Sink) -> Option<TableFormat> {
     Some(match value.word("format", FORMATS, sink)? {
         "jsonl" => TableFormat::JsonLines,
@@ -160,16 +166,28 @@ pub(super) fn export(
     Some((path, place))
 }
 
-pub(super) fn checks(fields: &Fields<'_>, output: &OutputDef, sink: &mut Sink) -> Vec<Check> {
+pub(super) fn checks(
+    fields: &Fields<'_>,
+    output: &OutputDef,
+    context: &Context<'_>,
+    sink: &mut Sink,
+) -> Vec<Check> {
     let Some(value) = fields.get("checks") else { return Vec::new() };
-    let mut checks = Vec::new();
-    for (text, place) in value.texts("checks", sink) {
-        match Check::parse(&text) {
-            Ok(check) => checks.push(check),
-            Err(error) => sink.push(place.error(error.to_string()).label("unknown check")),
+    let Some(list) = value.list("checks", sink) else { return Vec::new() };
+    let mut checks: Vec<Check> = Vec::new();
+    for value in list {
+        let Some(check) = check::read(value, context, sink) else { continue };
+        if checks.iter().any(|other| other.name == check.name) {
+            let message = format!("the check `{}` is there twice", check.name);
+            sink.push(value.place().error(message).label("second").help("`name` tells them apart"));
+        } else {
+            checks.push(check);
         }
     }
-    if !matches!(output, OutputDef::Table(_)) && fields.own("checks").is_some() {
+    let needs_rows = checks.iter().any(|check| check.test.needs_rows());
+    let may_be_table = matches!(output, OutputDef::Table(_))
+        || matches!(output, OutputDef::File { name } if is_table(name));
+    if needs_rows && !may_be_table && fields.own("checks").is_some() {
         sink.push(
             value
                 .place()

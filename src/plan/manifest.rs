@@ -57,7 +57,9 @@ pub fn step_parts(
     }
     put("output".to_owned(), output_text(&asset.output));
     if !asset.checks.is_empty() {
-        put("checks".to_owned(), format!("{:?}", asset.checks));
+        // How bad a failure is makes no other result.
+        let checks = asset.checks.iter().map(|check| check.test.to_string());
+        put("checks".to_owned(), checks.collect::<Vec<_>>().join("\n"));
     }
     StepParts(parts)
 }

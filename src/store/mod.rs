@@ -11,6 +11,7 @@
 mod claim;
 mod collect;
 mod error;
+mod facts;
 mod health;
 mod open;
 mod owner;

@@ -46,7 +46,7 @@ impl Environment {
         this
     }
 
-    fn set(&mut self, name: &str, value: impl Into<OsString>) {
+    pub(super) fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.ours.insert(name.to_owned(), value.into());
     }
 

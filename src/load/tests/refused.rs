@@ -262,11 +262,7 @@ assets:
               assets/a.yaml:13:23 [a/b] a name without `/`
               help: results live in the store; `export: PATH` also puts them at a path of yours
               disables [e]
-            error: checks look at rows, and this asset makes no table
-              assets/a.yaml:13:54 [[] 
-              help: `format: csv` says that a command writes rows
-              disables [e]
-            error: `rows` is no check: there are `rows = 1`, `not_null(column)` and `unique(column)`
+            error: `rows` is no check: there are `rows = 1`, `not_null(column)`, `unique(column, ..)`, `accepted(column, value, ..)`, `between(column, low, high)` and `fresh(column, 2d)`
               assets/a.yaml:13:55 [rows] unknown check
               disables [e]
             error: `a=b` cannot name an environment variable
