@@ -511,3 +511,24 @@ fn a_day_without_a_result_is_missing_though_it_waits_for_the_day_before() {
     let why = engine.why(&key("sum"), engine.planner().domain(&key("sum")).all().max().unwrap());
     assert_eq!(why.unwrap().state, "missing");
 }
+
+#[test]
+fn what_stands_between_forced_steps_is_made_too() {
+    // A user would have seen `--force` end well and the last asset stale: what lies between was not
+    // looked at again, though the first came out different.
+    let mut shelf = Shelf::new(false);
+    let unpartitioned = || PartitionsDef::Unpartitioned;
+    let mut process = shelf.process(vec![
+        asset("a", unpartitioned(), 3, &[]),
+        asset("b", unpartitioned(), 1, &[("a", "")]),
+        asset("c", unpartitioned(), 1, &[("b", "")]),
+    ]);
+    shelf.settle(&mut process);
+    let mut request = all(shelf.refreshed(&mut process), true);
+    request.targets.remove(&key("b"));
+    // The same again: cut off between.
+    assert_eq!(shelf.make(&mut process, &request).names(), ["a@", "c@"]);
+    shelf.bodies.world.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(shelf.make(&mut process, &request).names(), ["a@", "b@", "c@"]);
+    shelf.check(&mut process, &request);
+}
