@@ -15,6 +15,7 @@ mod freshness_oracle;
 mod freshness_rig;
 mod freshness_wide;
 mod processes;
+mod staleness_table;
 mod tidy;
 mod told;
 mod upkeep;

@@ -8,41 +8,41 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A project in a directory of its own, and a clock.
-struct Bench {
+pub struct Bench {
     dir: TempDir,
     now: String,
 }
 
 /// How a command ended and what it said.
 #[derive(Debug)]
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Said {
     #[track_caller]
-    fn ends(self, code: i32) -> Said {
+    pub fn ends(self, code: i32) -> Said {
         assert_eq!(self.code, code, "{self:#?}");
         self
     }
 
     #[track_caller]
-    fn says(self, text: &str) -> Said {
+    pub fn says(self, text: &str) -> Said {
         assert!(self.out.contains(text) || self.err.contains(text), "no `{text}` in {self:#?}");
         self
     }
 
     #[track_caller]
-    fn says_not(self, text: &str) -> Said {
+    pub fn says_not(self, text: &str) -> Said {
         assert!(!self.out.contains(text) && !self.err.contains(text), "`{text}` in {self:#?}");
         self
     }
 }
 
 impl Bench {
-    fn new(definitions: &str) -> Bench {
+    pub fn new(definitions: &str) -> Bench {
         let bench =
             Bench { dir: tempfile::tempdir().unwrap(), now: "2026-01-01T00:00:00Z".to_owned() };
         bench.write("giornata.toml", "name = \"bench\"\n");
@@ -50,27 +50,27 @@ impl Bench {
         bench
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    pub fn path(&self, path: &str) -> PathBuf {
         self.dir.path().join(path)
     }
 
-    fn write(&self, path: &str, content: &str) {
+    pub fn write(&self, path: &str, content: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
 
-    fn edit(&self, from: &str, to: &str) {
+    pub fn edit(&self, from: &str, to: &str) {
         let text = fs::read_to_string(self.path("assets/all.yaml")).unwrap();
         assert!(text.contains(from), "no {from}");
         self.write("assets/all.yaml", &text.replacen(from, to, 1));
     }
 
-    fn at(&mut self, now: &str) {
+    pub fn at(&mut self, now: &str) {
         self.now = now.to_owned();
     }
 
-    fn run(&self, args: &[&str]) -> Said {
+    pub fn run(&self, args: &[&str]) -> Said {
         let output = Command::new(env!("CARGO_BIN_EXE_giornata"))
             .args(["--now", &self.now, "--no-progress"])
             .args(args)
@@ -87,7 +87,7 @@ impl Bench {
 
     /// The steps that a run of everything started, in alphabetical order.
     #[track_caller]
-    fn steps(&self) -> Vec<String> {
+    pub fn steps(&self) -> Vec<String> {
         let said = self.run(&["m", "--all", "--jsonl"]);
         let mut steps = Vec::new();
         for line in said.out.lines() {
@@ -101,7 +101,7 @@ impl Bench {
         steps
     }
 
-    fn why(&self, address: &str) -> Said {
+    pub fn why(&self, address: &str) -> Said {
         self.run(&["why", address]).ends(0)
     }
 }
