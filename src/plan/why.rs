@@ -14,6 +14,9 @@ use crate::defs::{Domain, Missing};
 /// How many causes of one kind are explained in full.
 const LISTED_MAX: usize = 5;
 
+/// How many assets one after the other are explained. A call stack is not deeper than that for sure.
+const DEPTH_MAX: usize = 100;
+
 /// The state of one partition with its causes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Why {
@@ -50,7 +53,7 @@ impl Cause {
 impl Planner {
     /// Explains one partition.
     pub fn why(&self, asset: &AssetKey, part: PartitionIdx) -> Why {
-        Explainer { planner: self, seen: HashSet::new() }.explain(asset, part)
+        Explainer { planner: self, seen: HashSet::new(), depth: 0 }.explain(asset, part)
     }
 }
 
@@ -69,6 +72,7 @@ struct Explainer<'a> {
     planner: &'a Planner,
     /// A cause that several paths lead to is told once.
     seen: HashSet<(AssetKey, PartitionIdx)>,
+    depth: usize,
 }
 
 impl Explainer<'_> {
@@ -83,7 +87,7 @@ impl Explainer<'_> {
             causes: Vec::new(),
             proof: Vec::new(),
         };
-        if !self.seen.insert((asset.clone(), part)) {
+        if self.depth == DEPTH_MAX || !self.seen.insert((asset.clone(), part)) {
             return why;
         }
         if state.kept.contains(part) || state.verify_set().contains(part) {
@@ -252,8 +256,12 @@ impl Explainer<'_> {
                     _ => format!("{} {verb}", place(&edge.upstream, &names)),
                 };
                 let mut cause = Cause { count: set.len(), ..Cause::new(code, text) };
-                let listed = set.iter().take(LISTED_MAX);
+                let first =
+                    if edge.upstream == state.asset { first(edge, state, set) } else { set };
+                self.depth += 1;
+                let listed = first.iter().take(LISTED_MAX);
                 cause.upstream = listed.map(|q| self.explain(&edge.upstream, q)).collect();
+                self.depth -= 1;
                 causes.push(cause);
             }
         }
@@ -408,6 +416,19 @@ impl Explainer<'_> {
         }
         proof
     }
+}
+
+/// Where the chains of earlier partitions of the asset itself begin that `set` waits for: what lies
+/// between is explained by that, however long it is.
+fn first(edge: &Edge, state: &Freshness, set: PartitionSet) -> PartitionSet {
+    let unsettled = state.domain.all() - &state.fresh();
+    let (mut chain, mut front) = (set.clone(), set);
+    while !front.is_empty() {
+        front = &(edge.mapping.upstream_of(&front) & &unsettled) - &chain;
+        chain |= &front;
+    }
+    let later = edge.mapping.downstream_of(&chain);
+    chain - later
 }
 
 /// The first ranges of a set; nothing where there are no partitions.
