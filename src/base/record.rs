@@ -78,6 +78,8 @@ impl Flags {
     pub const ACCEPTED: Flags = Flags(8);
     /// Two runs with one key gave different results.
     pub const NONDETERMINISTIC: Flags = Flags(16);
+    /// Beside `REMOVED`: its content was found to be gone from the store.
+    pub const LOST: Flags = Flags(32);
 
     pub fn has(self, flag: Flags) -> bool {
         self.0 & flag.0 != 0

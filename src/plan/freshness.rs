@@ -325,7 +325,6 @@ struct Upstream<'a> {
     edge: &'a Edge,
     state: &'a Freshness,
     row: Arc<AssetRow>,
-    is_source: bool,
 }
 
 impl<'a> Upstream<'a> {
@@ -337,7 +336,6 @@ impl<'a> Upstream<'a> {
             edge,
             state: db::freshness(db, edge.input),
             row: db.records().row(&edge.upstream),
-            is_source: edge.input.def(db).is_source(),
         }
     }
 
@@ -496,6 +494,7 @@ impl View<'_> {
             domains.map(|(edge, domain)| InputView { edge, domain }).collect();
         let mut keys = KeyMaker::new(step.digest, self.domain, &inputs, &version);
         let mut reasons = Reasons::new(records, step);
+        let lacking = self.lacking(fresh);
         let mut queue = suspects.clone();
         while let Some(part) = queue.min() {
             queue.remove(part);
@@ -529,7 +528,23 @@ impl View<'_> {
                 }
             }
             self.requeue(fresh, &mut queue, part);
-            self.explain(fresh, &mut reasons, part, mark.as_ref());
+            match &mark {
+                None => {
+                    let lost = own.get(part).is_some_and(|mark| mark.flags.has(Flags::LOST));
+                    fresh.without_result.insert(part);
+                    reasons.add(
+                        if lost { ReasonCode::BlobMissing } else { ReasonCode::Missing },
+                        part,
+                    );
+                }
+                Some(mark) => {
+                    let due = fresh.terms.due.contains(part).then(|| fresh.terms.reason());
+                    let inputs = |add: &mut dyn FnMut(ReasonCode)| {
+                        self.input_reasons(fresh, &columns, &lacking, mark, add);
+                    };
+                    reasons.compare(mark, due, inputs);
+                }
+            }
         }
         fresh.reasons = reasons.finish();
     }
@@ -552,44 +567,62 @@ impl View<'_> {
         }
     }
 
-    fn explain(
-        &self,
-        fresh: &mut Freshness,
-        reasons: &mut Reasons,
-        part: PartitionIdx,
-        mark: Option<&Mark>,
-    ) {
-        match mark {
-            None => {
-                fresh.without_result.insert(part);
-                reasons.add(ReasonCode::Missing, part);
-            }
-            Some(mark) => {
-                let due = fresh.terms.due.contains(part).then(|| fresh.terms.reason());
-                reasons.compare(mark, due, |add| self.input_reasons(mark, add));
-            }
-        }
-    }
-
     fn has_failed(&self, part: PartitionIdx, key: Digest) -> bool {
         self.row.failed.contains(part)
             && self.db.records().failure(&self.def.key, part).is_some_and(|f| f.key == key)
     }
 
-    fn input_reasons(&self, mark: &Mark, reasons: &mut dyn FnMut(ReasonCode)) {
-        for up in self.upstream {
-            let column = self.db.records().column(&up.edge.upstream);
-            let mapped = up.edge.mapping.upstream_of_one(mark.part);
-            let newer = |part: PartitionIdx| {
-                up.state.shifted.contains(part)
-                    || column.get(part).is_some_and(|input| input.changed_at > mark.verified_at)
+    /// By edge: what read a partition that is not there any more.
+    fn lacking(&self, fresh: &Freshness) -> Vec<PartitionSet> {
+        let lacking = |(place, edge): (usize, &Edge)| {
+            let readable = match self.upstream.iter().find(|up| up.place == place) {
+                Some(up) => edge.readable(up.state),
+                None => self.domain.all() - &fresh.absent(),
             };
-            if mapped.iter().any(newer) {
-                reasons(if up.is_source {
-                    ReasonCode::InputChanged
-                } else {
-                    ReasonCode::UpstreamChanged
-                });
+            let Some(seen) = self.row.seen.get(place) else { return PartitionSet::new() };
+            let gone = seen - readable;
+            match (gone.is_empty(), edge.mapping.is_constant()) {
+                (true, _) => gone,
+                // The mapping cannot tell: what has gone is none of those that it gives now.
+                (false, true) => self.domain.all().clone(),
+                (false, false) => edge.mapping.downstream_of(&gone),
+            }
+        };
+        self.edges.iter().enumerate().map(lacking).collect()
+    }
+
+    fn input_reasons(
+        &self,
+        fresh: &Freshness,
+        columns: &[Arc<Column>],
+        lacking: &[PartitionSet],
+        mark: &Mark,
+        reasons: &mut dyn FnMut(ReasonCode),
+    ) {
+        for (place, edge) in self.edges.iter().enumerate() {
+            let up = self.upstream.iter().find(|up| up.place == place);
+            let shifted = up.map_or(&fresh.shifted, |up| &up.state.shifted);
+            let newer = |part: &PartitionIdx| {
+                let input = columns[place].get(*part);
+                shifted.contains(*part)
+                    || input.is_some_and(|input| input.changed_at > mark.verified_at)
+            };
+            let (mut changed, mut added) = (false, false);
+            for part in edge.mapping.upstream_of_one(mark.part).iter().filter(newer) {
+                let is_new = self.row.seen.get(place).is_some_and(|seen| !seen.contains(part));
+                (changed, added) = (changed || !is_new, added || is_new);
+                if changed && added {
+                    break;
+                }
+            }
+            if changed {
+                reasons(super::reason::changed_code(self.def, edge.input.def(self.db)));
+            }
+            if added {
+                reasons(ReasonCode::InputAdded);
+            }
+            if lacking[place].contains(mark.part) {
+                reasons(ReasonCode::InputRemoved);
             }
         }
     }
@@ -711,7 +744,11 @@ impl<'a> Reasons<'a> {
             codes.push(ReasonCode::InputChangedDuringRun);
         }
         codes.extend(self.step_codes(mark.step));
-        inputs(&mut |code| codes.push(code));
+        let rewired = [ReasonCode::InputsAdded, ReasonCode::InputsRemoved];
+        // What was seen of the inputs then is by their places, which are others now.
+        if !codes.iter().any(|code| rewired.contains(code)) {
+            inputs(&mut |code| codes.push(code));
+        }
         if codes.is_empty() {
             codes.push(ReasonCode::InputsMoved);
         }

@@ -170,7 +170,43 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
         assets.push(asset);
     }
     assets.reverse();
+    match request.reach {
+        Reach::Only => {}
+        Reach::Upstream | Reach::UpstreamAndDownstream => await_forced(planner, &mut assets),
+    }
     Plan { assets }
+}
+
+/// What is fresh and reads what runs whatever its state is decided once that has run: it may come out
+/// different although nothing that counts has changed.
+fn await_forced(planner: &Planner, assets: &mut [PlanAsset]) {
+    let mut moving: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
+    for asset in assets {
+        let settled = &asset.fresh | &asset.verify;
+        let edges = planner.edges(&asset.asset);
+        let (own, others): (Vec<_>, Vec<_>) =
+            edges.iter().partition(|edge| edge.upstream == asset.asset);
+        let mut waits = PartitionSet::new();
+        for edge in others {
+            if let Some(moving) = moving.get(&edge.upstream) {
+                waits |= edge.mapping.downstream_of(moving) & &settled;
+            }
+        }
+        for edge in own {
+            let mut front = &asset.forced | &waits;
+            while !front.is_empty() {
+                front = &(edge.mapping.downstream_of(&front) & &settled) - &waits;
+                waits |= &front;
+            }
+        }
+        asset.fresh -= &waits;
+        asset.verify -= &waits;
+        asset.pending |= &waits;
+        let set = &asset.forced | &waits;
+        if !set.is_empty() {
+            moving.insert(asset.asset.clone(), set);
+        }
+    }
 }
 
 /// Adds the partitions of the asset itself that `set` reads, as far as they are not fresh.

@@ -425,14 +425,13 @@ impl Scenario<'_> {
         for root in wanted["root_causes"].as_array().into_iter().flatten() {
             let asset = root["asset"].as_str().unwrap();
             let category = category(root["category"].as_str().unwrap());
-            let known = roots(&found.why).iter().any(|(of, code, named)| match code {
-                ReasonCode::UpstreamChanged
-                | ReasonCode::InputChanged
-                | ReasonCode::InputsMoved => {
-                    category.contains(code) && named.split('@').next() == Some(asset)
-                }
-                ReasonCode::Missing => of == asset,
-                _ => category.contains(code) && of == asset,
+            let known = roots(&found.why).iter().any(|(of, code, named)| {
+                // Data is another's, code and wiring are one's own; what is first made comes from itself.
+                let whose =
+                    if category.contains(&ReasonCode::UpstreamChanged) { named } else { of };
+                let whose = whose.split('@').next();
+                whose == Some(asset) && category.contains(code)
+                    || *code == ReasonCode::Missing && of == asset
             });
             if !known {
                 faults.push(format!("no root {root}: {:#?}", found.why));
@@ -534,7 +533,14 @@ fn limit(engine: &Engine, found: &Found) -> Option<Deviation> {
 fn category(name: &str) -> &'static [ReasonCode] {
     match name {
         "CODE" => &[ReasonCode::CodeChanged],
-        "DATA" => &[ReasonCode::UpstreamChanged, ReasonCode::InputChanged, ReasonCode::InputsMoved],
+        "DATA" => &[
+            ReasonCode::UpstreamChanged,
+            ReasonCode::InputChanged,
+            ReasonCode::InputAdded,
+            ReasonCode::InputRemoved,
+            ReasonCode::ObservedVersionChanged,
+            ReasonCode::PreviousPartitionChanged,
+        ],
         "DEPENDENCIES" => &[ReasonCode::InputsAdded, ReasonCode::InputsRemoved],
         other => panic!("no category {other}"),
     }

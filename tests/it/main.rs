@@ -19,6 +19,7 @@ mod freshness_rig;
 mod freshness_wide;
 mod pieces;
 mod processes;
+mod staleness_table;
 mod tidy;
 mod told;
 mod upkeep;

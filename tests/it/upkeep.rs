@@ -389,3 +389,15 @@ fn what_was_reported_for_an_edit_is_not_that_of_the_file_before() {
     assert_eq!(bench.steps(), [""; 0], "the own result is restored");
     bench.run(&["cat", "c"]).says("1");
 }
+
+#[test]
+fn what_becomes_volatile_is_not_restored_from_before() {
+    let bench = chain();
+    bench.edit("output: a.txt", "output: a.txt, volatile: true");
+    bench.write("world", "2");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    // And what was made while it was volatile is no trace.
+    bench.edit(", volatile: true", "");
+    bench.run(&["wipe", "a"]).ends(0);
+    assert_eq!(bench.steps(), ["a@"]);
+}
