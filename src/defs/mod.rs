@@ -17,6 +17,6 @@ pub use asset::{
 };
 pub use check::{Check, Comparison, Severity, Test};
 pub use partition::{Domain, DynamicDef, KeyTable, Mapping, MappingDef, PartitionsDef};
-pub use project::{Durability, Project, Settings};
+pub use project::{Durability, NetworkDisk, Project, Settings};
 pub use selection::{Selection, SelectionError, SelectionErrorKind};
 pub use source::{ColumnType, PathPattern, PatternPiece, SourceDef, SplitBy};

@@ -14,11 +14,11 @@ use super::observe::{self, Answer, Answers, Eyes, Files, Known, Look, Made, Memo
 use crate::base::{AssetKey, Clock, Digest, Mark, OutputKind, PartitionKey};
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
-use crate::defs::{Asset, Body, OutputDef, PartitionsDef, Project, SourceDef};
+use crate::defs::{Asset, Body, OutputDef, PartitionsDef, Project, Settings, SourceDef};
 use crate::exec::Functions;
 use crate::io::SplitFile;
 use crate::plan::{Planner, Records};
-use crate::store::{self, Store};
+use crate::store::{self, OpenOptions, Store};
 
 /// How often a look is repeated when other processes keep writing meanwhile.
 const LOOKS_MAX: u32 = 8;
@@ -471,10 +471,11 @@ impl Engine {
 }
 
 fn open_store(dir: &Path, access: Access, project: &Project) -> Result<Store, Error> {
-    let durability = project.settings.durability;
+    let Settings { durability, network_disk: network, .. } = project.settings;
+    let options = OpenOptions { durability, network };
     match access {
-        Access::Write => Ok(Store::open(dir, durability)?),
-        Access::Read => Ok(Store::open_for_reading(dir, durability)?),
+        Access::Write => Ok(Store::open_with(dir, &options)?),
+        Access::Read => Ok(Store::open_for_reading(dir, &options)?),
     }
 }
 
