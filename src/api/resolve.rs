@@ -43,6 +43,7 @@ pub(super) fn resolve(whole: &Whole<'_>) -> Result<(Project, Calls), Vec<Declara
         name: whole.name.to_owned(),
         timezone: judge.zone,
         assets: judge.assets,
+        jobs: BTreeMap::new(),
         partition_sets: BTreeMap::new(),
         broken: BTreeSet::new(),
         settings: whole.settings.clone(),

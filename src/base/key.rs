@@ -66,6 +66,54 @@ impl AssetKey {
     }
 }
 
+/// The name of a job, of the form of an [`AssetKey`]; jobs have a name space of their own.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JobName(Arc<str>);
+
+impl JobName {
+    /// Checks the form of a name.
+    pub fn parse(name: &str) -> Result<JobName, InvalidName> {
+        AssetKey::parse(name).map(|key| JobName(key.0))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for JobName {
+    type Error = InvalidName;
+
+    fn try_from(name: String) -> Result<JobName, InvalidName> {
+        JobName::parse(&name)
+    }
+}
+
+impl From<JobName> for String {
+    fn from(name: JobName) -> String {
+        name.0.to_string()
+    }
+}
+
+impl Borrow<str> for JobName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for JobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl TryFrom<String> for AssetKey {
     type Error = InvalidName;
 

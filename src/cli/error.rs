@@ -110,6 +110,7 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::Unreadable { .. }
         | engine::Error::NoResult { .. }
         | engine::Error::Lost { .. }
+        | engine::Error::NoContent { .. }
         | engine::Error::UnknownConfig { .. }
         | engine::Error::Refused { .. }
         | engine::Error::Report { .. }

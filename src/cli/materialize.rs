@@ -11,7 +11,7 @@ use super::plan::{self, WantedArgs};
 use super::progress::{Form, Reporter};
 use super::session::{Session, Workspace};
 use super::{Done, text, values};
-use crate::engine::{Access, Engine, RunOptions, Summary};
+use crate::engine::{Access, Engine, LaunchInfo, RunOptions, Summary};
 use crate::exec::Control;
 use crate::plan::Request;
 
@@ -26,21 +26,14 @@ pub(super) struct MaterializeArgs {
     /// Say what would be done, and do nothing.
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Run at most N steps at once; as many as there are cores if not given.
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<NonZeroUsize>,
-    /// Start nothing more after the first failure.
-    #[arg(long)]
-    fail_fast: bool,
+    #[command(flatten)]
+    how: HowArgs,
     /// Do not ask before many steps.
     #[arg(short, long)]
     yes: bool,
     /// Label the run.
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::tag)]
     tag: Vec<(String, String)>,
-    /// Write each event as a line of JSON.
-    #[arg(long)]
-    jsonl: bool,
     /// With `--dry-run`: write one JSON document.
     #[arg(long, requires = "dry_run", conflicts_with = "jsonl")]
     json: bool,
@@ -62,17 +55,43 @@ pub(super) fn run(args: &MaterializeArgs, session: Session<'_>) -> Result<Done, 
         workspace.term.tell("nothing was run\n");
         return Ok(Done::Interrupted);
     }
+    let launch = LaunchInfo { tags: args.tag.iter().cloned().collect(), ..LaunchInfo::default() };
+    carry_out(&mut workspace, &mut engine, &request, &args.how, launch)
+}
+
+// How a run goes. (A doc comment here would become the help of the verb.)
+#[derive(Debug, Args)]
+pub(super) struct HowArgs {
+    /// Run at most N steps at once; as many as there are cores if not given.
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Start nothing more after the first failure.
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Write each event as a line of JSON.
+    #[arg(long)]
+    pub jsonl: bool,
+}
+
+/// Runs what is wanted, and says how it went.
+pub(super) fn carry_out(
+    workspace: &mut Workspace<'_>,
+    engine: &mut Engine,
+    request: &Request,
+    how: &HowArgs,
+    launch: LaunchInfo,
+) -> Result<Done, CliError> {
     let options = RunOptions {
-        jobs: args.jobs.map(NonZeroUsize::get),
-        fail_fast: args.fail_fast,
+        jobs: how.jobs.map(NonZeroUsize::get),
+        fail_fast: how.fail_fast,
         command: workspace.command_line.clone(),
-        tags: args.tag.iter().cloned().collect(),
+        launch,
     };
     let control = Control::new();
     let interrupted = cancel_on_signal(&control);
-    let form = if args.jsonl { Form::JsonLines } else { Form::Text };
+    let form = if how.jsonl { Form::JsonLines } else { Form::Text };
     let mut reporter = Reporter::new(form, workspace.term);
-    let result = engine.materialize(&request, &options, &control, &mut |engine, event| {
+    let result = engine.materialize(request, &options, &control, &mut |engine, event| {
         reporter.handle(engine, event);
     });
     reporter.finish(result.as_ref().ok());

@@ -10,6 +10,7 @@ mod check;
 mod clock;
 mod complete;
 mod completions;
+mod config;
 mod diagnostics;
 mod doctor;
 mod environment;
@@ -30,6 +31,7 @@ mod path;
 mod plan;
 mod progress;
 mod report;
+mod run;
 mod schema;
 mod session;
 mod show;
@@ -142,6 +144,8 @@ fn dispatch(
         Command::Status(args) => status::run(&args, session),
         Command::Why(args) => why::run(&args, session),
         Command::Plan(args) => plan::run(&args, session),
+        Command::Run(args) => run::run(&args, session),
+        Command::Config(args) => config::run(&args, session),
         Command::Materialize(args) => materialize::run(&args, session),
         Command::Partitions(args) => partitions::run(&args, session),
         Command::Cat(args) => cat::run(&args, session),

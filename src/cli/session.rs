@@ -77,14 +77,7 @@ impl<'t> Session<'t> {
         let workspace = Workspace {
             term: self.term,
             root: directory.clone(),
-            project: Project {
-                name: String::new(),
-                timezone: chrono_tz::UTC,
-                assets: Default::default(),
-                partition_sets: Default::default(),
-                broken: BTreeSet::new(),
-                settings: Default::default(),
-            },
+            project: Project::empty(),
             diagnostics: Vec::new(),
             files: Vec::new(),
             assets_dir: None,

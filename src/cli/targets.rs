@@ -63,6 +63,11 @@ impl Spec {
         Ok(Spec { text: text.to_owned(), selection, partitions })
     }
 
+    /// What a selection that was read before means.
+    pub fn of(selection: Selection) -> Spec {
+        Spec { text: selection.as_str().to_owned(), selection, partitions: None }
+    }
+
     pub fn parse_all(arguments: &[String]) -> Result<Vec<Spec>, CliError> {
         arguments.iter().map(|argument| Spec::parse(argument)).collect()
     }

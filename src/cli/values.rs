@@ -77,7 +77,8 @@ fn read(text: &str, declared: &[&Value]) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
-fn from_file(project: &Project, path: &Path) -> Result<Vec<SetValue>, CliError> {
+/// The values in a TOML, YAML or JSON file.
+pub(super) fn read_file(path: &Path) -> Result<Value, CliError> {
     let problem = |error: String| CliError::user(format!("`{}`: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or("");
@@ -92,9 +93,18 @@ fn from_file(project: &Project, path: &Path) -> Result<Vec<SetValue>, CliError> 
             return Err(error.hint("the file ends in `.toml`, `.yaml` or `.json`"));
         }
     };
-    let Value::Object(map) = value else {
-        return Err(problem("it holds no names with values".to_owned()));
-    };
+    match value {
+        Value::Object(_) => Ok(value),
+        Value::Null => Ok(Value::Object(Default::default())),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(problem("it holds no names with values".to_owned()))
+        }
+    }
+}
+
+fn from_file(project: &Project, path: &Path) -> Result<Vec<SetValue>, CliError> {
+    let value = read_file(path)?;
+    let map = value.as_object().cloned().unwrap_or_default();
     let mut settings = Vec::new();
     for (name, value) in map {
         match (project.assets.get_key_value(name.as_str()), value) {

@@ -6,6 +6,7 @@
 pub mod asset;
 pub mod check;
 pub mod config;
+pub mod job;
 pub mod partition;
 pub mod project;
 pub mod selection;
@@ -16,6 +17,7 @@ pub use asset::{
     Policy, Retries, SqlBody, TableFormat, Word, WordPiece,
 };
 pub use check::{Check, Comparison, Severity, Test};
+pub use job::Job;
 pub use partition::{Domain, DynamicDef, KeyTable, Mapping, MappingDef, PartitionsDef};
 pub use project::{Durability, NetworkDisk, Project, Settings};
 pub use selection::{Selection, SelectionError, SelectionErrorKind};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
-use super::{Asset, PartitionsDef};
-use crate::base::AssetKey;
+use super::{Asset, Job, PartitionsDef};
+use crate::base::{AssetKey, JobName};
 pub use crate::base::{Durability, NetworkDisk};
 
 /// A validated project: everything in it refers to what exists, and its graph has no cycle.
@@ -19,6 +19,7 @@ pub struct Project {
     pub timezone: Tz,
     /// Assets and sources share one name space.
     pub assets: BTreeMap<AssetKey, Arc<Asset>>,
+    pub jobs: BTreeMap<JobName, Arc<Job>>,
     /// Partition sets that `giornata.toml` names, for `partitions = "name"`.
     pub partition_sets: BTreeMap<String, PartitionsDef>,
     /// Declared with an error, or downstream of such.
@@ -52,6 +53,19 @@ impl Default for Settings {
 }
 
 impl Project {
+    /// A project in which nothing is declared.
+    pub fn empty() -> Project {
+        Project {
+            name: String::new(),
+            timezone: Tz::UTC,
+            assets: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            partition_sets: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            settings: Settings::default(),
+        }
+    }
+
     /// Every asset after all that it reads; among equals by name.
     pub fn topological(&self) -> Vec<AssetKey> {
         let mut order = Vec::with_capacity(self.assets.len());

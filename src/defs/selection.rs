@@ -27,6 +27,7 @@ use crate::base::{AssetKey, similar};
 #[derive(Debug, Clone)]
 pub struct Selection {
     root: Node,
+    text: String,
 }
 
 /// Why a text selects nothing; `span` holds bytes of the text.
@@ -101,9 +102,21 @@ enum Value {
     Null,
 }
 
+/// Equal texts mean the same.
+impl PartialEq for Selection {
+    fn eq(&self, other: &Selection) -> bool {
+        self.text == other.text
+    }
+}
+
 impl Selection {
     pub fn parse(text: &str) -> Result<Selection, SelectionError> {
-        Ok(Selection { root: parse::parse(text)? })
+        Ok(Selection { root: parse::parse(text)?, text: text.to_owned() })
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// The assets that are meant. `status` answers which assets have a partition in a state.

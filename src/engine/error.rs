@@ -48,6 +48,8 @@ pub enum Error {
     UnknownConfig { name: String },
     #[error("`{asset}` has no result{}; `giornata materialize` makes it", of(partition))]
     NoResult { asset: AssetKey, partition: PartitionKey },
+    #[error("`{asset}` has a version{} and no content that could be read", of(partition))]
+    NoContent { asset: AssetKey, partition: PartitionKey },
     #[error("the content {} of a result of `{asset}` is gone from the store; `giornata doctor` takes note of it, `giornata materialize {asset}` makes it again", digest.short())]
     Lost { asset: AssetKey, digest: crate::base::Digest },
     #[error("`{asset}` is not an asset of this project")]

@@ -24,6 +24,7 @@ mod settle;
 mod upkeep;
 mod work;
 
+pub use crate::store::LaunchInfo;
 pub use doctor::Depth;
 pub use error::Error;
 pub use event::{RunEvent, Summary};

@@ -640,7 +640,11 @@ impl Seen {
             Body::Sql(_) | Body::Command(_) | Body::Function(_) => return Ok(BTreeMap::new()),
         };
         if split_by.is_some() {
-            let Some(split) = self.split_source() else { return Ok(BTreeMap::new()) };
+            let Some(split) = self.split_source() else {
+                let asset = self.asset.key.clone();
+                let problem = "its file is not there".to_owned();
+                return Err(Error::Unreadable { asset, problem });
+            };
             let cut = split.read(root, &self.asset.key)?;
             let version = |key: &PartitionKey| {
                 let digest = cut.digest(key.as_str()).expect("the key is one of the file's");
@@ -700,8 +704,6 @@ pub struct Known {
     pub seen_ms: i64,
     pub row: Arc<AssetRow>,
     pub column: Arc<Column>,
-    /// Whether what was seen could be read.
-    pub is_readable: bool,
 }
 
 /// Records what was seen of one source: versions that differ, tombstones of what is gone, keys, and the
@@ -747,8 +749,7 @@ pub fn record(
     }
     let row = AssetRow {
         verified_rev: next,
-        // What could not be read is looked at again, and said again, until it can be.
-        shape: known.is_readable.then_some(seen.shape),
+        shape: Some(seen.shape),
         fresh,
         ..AssetRow::clone(&known.row)
     };

@@ -47,6 +47,13 @@ pub struct Options {
     pub functions: Arc<dyn Functions>,
 }
 
+/// What came of a look beside records.
+struct Looked {
+    warnings: Vec<String>,
+    /// Why sources could not be read.
+    faults: BTreeMap<AssetKey, String>,
+}
+
 /// Which commands of sources are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asking {
@@ -75,8 +82,8 @@ pub struct Engine {
     pub(super) sources: HashMap<AssetKey, Arc<Files>>,
     /// What is remembered of sources.
     pub(super) memories: HashMap<AssetKey, Arc<Memory>>,
-    /// Split files by the digest of the whole.
-    pub(super) splits: Mutex<HashMap<Digest, Arc<SplitFile>>>,
+    /// Split files by source and the digest of the whole: two sources may split one file otherwise.
+    pub(super) splits: Mutex<HashMap<(AssetKey, Digest), Arc<SplitFile>>>,
     pub(super) files_hashed: u64,
     /// Warnings that a look has returned.
     pub(super) told: BTreeSet<String>,
@@ -214,8 +221,8 @@ impl Engine {
                 answers: &answers,
             };
             let look = observe::look(&eyes, &assets)?;
-            if let Some(mut warnings) = self.take_in(look)? {
-                warnings.extend(self.take_faults(&assets, &answers));
+            if let Some(Looked { mut warnings, faults }) = self.take_in(look)? {
+                warnings.extend(self.take_faults(&assets, &answers, &faults));
                 self.told.extend(warnings.iter().cloned());
                 // New keys of one dimension may move the indexes of the whole.
                 let is_multi = |asset: &Asset| matches!(asset.partitions, PartitionsDef::Multi(_));
@@ -278,10 +285,16 @@ impl Engine {
     }
 
     /// What reads a source that could not be asked is blocked, and nothing else.
-    fn take_faults(&mut self, assets: &[Arc<Asset>], answers: &Answers) -> Vec<String> {
+    fn take_faults(
+        &mut self,
+        assets: &[Arc<Asset>],
+        answers: &Answers,
+        faults: &BTreeMap<AssetKey, String>,
+    ) -> Vec<String> {
         let mut warnings = Vec::new();
         for asset in assets.iter().filter(|asset| asset.is_source()) {
             let fault = answers.get(&asset.key).and_then(|answer| answer.as_ref().err());
+            let fault = fault.or_else(|| faults.get(&asset.key));
             if let Some(fault) = fault {
                 let key = &asset.key;
                 warnings.push(format!("source `{key}` cannot be observed: {fault}"));
@@ -321,8 +334,9 @@ impl Engine {
     }
 
     /// Records what a look saw; `None` if another process has written meanwhile.
-    fn take_in(&mut self, look: Look) -> Result<Option<Vec<String>>, Error> {
+    fn take_in(&mut self, look: Look) -> Result<Option<Looked>, Error> {
         let Look { mut sources, stats, files, hashed, mut warnings } = look;
+        let mut faults = BTreeMap::new();
         for seen in &mut sources {
             seen.within(self.planner.domain(&seen.asset.key));
         }
@@ -336,18 +350,19 @@ impl Engine {
             let mut found = Vec::new();
             for seen in &changed {
                 let key = &seen.asset.key;
-                // What cannot be read has no data: what reads it is blocked, and nothing else.
-                let (versions, is_readable) = match seen.versions(&self.root) {
-                    Ok(versions) => (versions, true),
-                    Err(error @ Error::Unreadable { .. }) => {
-                        warnings.push(error.to_string());
-                        (BTreeMap::new(), false)
+                // What cannot be read is not known to be empty: what reads it is blocked, and its records
+                // stay as they are.
+                let versions = match seen.versions(&self.root) {
+                    Ok(versions) => versions,
+                    Err(Error::Unreadable { problem, .. }) => {
+                        faults.insert(key.clone(), problem);
+                        continue;
                     }
                     Err(error) => return Err(error),
                 };
                 let (row, column) = (self.ledger.row(key), self.ledger.column(key));
                 let seen_ms = self.clock.now().timestamp_millis();
-                found.push((seen, Known { seen_ms, row, column, is_readable }, versions));
+                found.push((seen, Known { seen_ms, row, column }, versions));
             }
             let written = self.ledger.write_if_current(|batch| {
                 batch.tx().put_stats(&stats)?;
@@ -387,7 +402,7 @@ impl Engine {
         for (key, files) in files {
             self.planner.set_files(&key, files);
         }
-        Ok(Some(warnings))
+        Ok(Some(Looked { warnings, faults }))
     }
 
     /// The targets and all that they depend on.

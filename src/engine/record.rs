@@ -414,7 +414,9 @@ pub(super) fn settle(
         let cut_off = &set & &parts[&asset].pending;
         summary.cut_off += cut_off.len();
         schedule.done(place, &set);
-        run.outdated |= run.holds && engine.makes_pieces(&asset);
+        // As of the plan: what was not known then is known now.
+        run.outdated |=
+            engine.makes_pieces(&asset) && engine.planner.freshness(&asset.each()).growing;
         if !cut_off.is_empty() {
             events(engine, RunEvent::CutOff { asset, parts: cut_off });
         }

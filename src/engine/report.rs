@@ -19,6 +19,7 @@ use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
 use crate::defs::{Body, CommandLine, OutputDef, SourceDef, TableFormat};
 use crate::exec::{Content, Part, Step};
 use crate::plan::{Plan, ReasonCode, Records, Request, Why};
+use crate::store::LaunchInfo;
 
 /// The states in which a partition can be, in the order in which they win: each partition is in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -86,7 +87,7 @@ pub struct RunOptions {
     pub fail_fast: bool,
     /// What the user typed, for the record.
     pub command: String,
-    pub tags: BTreeMap<String, String>,
+    pub launch: LaunchInfo,
 }
 
 /// A recorded result.

@@ -24,7 +24,7 @@ use crate::cas::Lease;
 use crate::cas::stat::{self, Slack, StatEntry, StatKey};
 use crate::defs::Asset;
 use crate::exec::{Control, Lifeline, Retrying, Step, Worker};
-use crate::plan::{Decision, Plan, PlanAsset, ReasonCode, Records, Request, Trace};
+use crate::plan::{Decision, Plan, PlanAsset, Reach, ReasonCode, Records, Request, Trace};
 use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
@@ -88,7 +88,7 @@ impl Engine {
         events(self, started(Some(run.id), &plan, summary.fresh));
         self.export_again(&exports, &mut summary, events)?;
         let mut plan = plan;
-        let targets: Vec<AssetKey> = request.targets.keys().cloned().collect();
+        let targets = self.looked_at(request);
         for _ in 0..REPLANS_MAX {
             let opened = self.settle_opening(&plan)?;
             if opened && run.drive(self, &plan, &mut summary, events)? == Drive::Finished {
@@ -113,6 +113,23 @@ impl Engine {
         }
         run.finish(self, &plan, &mut summary, events)?;
         Ok(summary)
+    }
+
+    /// The targets of a request, and what reads them if that is wanted: there may be more of it later.
+    fn looked_at(&self, request: &Request) -> Vec<AssetKey> {
+        let mut targets: BTreeSet<AssetKey> = request.targets.keys().cloned().collect();
+        match request.reach {
+            Reach::Upstream | Reach::Only => {}
+            Reach::UpstreamAndDownstream => {
+                for key in self.planner.order() {
+                    let deps = &self.project.assets[key].deps;
+                    if deps.iter().any(|dep| targets.contains(&dep.upstream)) {
+                        targets.insert(key.clone());
+                    }
+                }
+            }
+        }
+        targets.into_iter().collect()
     }
 
     /// How many partitions a plan is about; sources are not made, so they are not counted.
@@ -225,8 +242,8 @@ pub(super) struct Run {
     second_looks: u32,
     /// The rest has to be planned again: content was found to be gone, or there are other pieces.
     pub outdated: bool,
-    /// Something waits until it is known which pieces there are.
-    pub holds: bool,
+    /// What waits until it is known which pieces there are.
+    held: BTreeMap<AssetKey, PartitionSet>,
     /// How many partitions the first plan was about.
     wanted: u64,
     replanned: bool,
@@ -252,6 +269,7 @@ impl Run {
             owner: owner.id(),
             command: &options.command,
             targets: &targets,
+            launch: &options.launch,
         };
         let id = engine.ledger.store_mut(|store| store.begin_run(&new))?;
         let staging = staging_dir(&engine.dir, id);
@@ -280,7 +298,7 @@ impl Run {
             stopped: false,
             second_looks: 0,
             outdated: false,
-            holds: false,
+            held: BTreeMap::new(),
             wanted: engine.wanted(plan),
             replanned: false,
         })
@@ -331,20 +349,21 @@ impl Run {
     }
 
     fn schedule(&mut self, engine: &Engine, plan: &Plan) -> Schedule {
-        let mut holds = false;
+        let mut held: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
         let mut job = |part: &PlanAsset| {
             let mut open = part.open();
             if let Some(given_up) = self.given_up.get(&part.asset) {
                 open -= given_up;
             }
             let edges = engine.planner.edges(&part.asset);
-            // What reads pieces that are yet to be made is planned again when they are.
+            // What reads pieces that are yet to be made is planned again when they are, and what reads
+            // that too.
             let waits = |edge: &crate::plan::Edge| {
-                edge.waits_for_keys(engine.planner.freshness(&edge.upstream))
+                held.contains_key(&edge.upstream)
+                    || edge.waits_for_keys(engine.planner.freshness(&edge.upstream))
             };
             if edges.iter().any(waits) {
-                open.clear();
-                holds = true;
+                held.insert(part.asset.clone(), std::mem::take(&mut open));
             }
             let link = |edge: &crate::plan::Edge| Link {
                 upstream: edge.upstream.clone(),
@@ -353,7 +372,7 @@ impl Run {
             Job { asset: part.asset.clone(), open, links: edges.iter().map(link).collect() }
         };
         let mut schedule = Schedule::new(plan.assets.iter().map(&mut job).collect());
-        self.holds = holds;
+        self.held = held;
         for (place, part) in plan.assets.iter().enumerate() {
             if let Some(given_up) = self.given_up.get(&part.asset) {
                 schedule.fail(place, given_up);
@@ -404,6 +423,7 @@ impl Run {
                 if plan.is_source {
                     let ready = schedule.take_ready(place, part);
                     if !follow(engine, &asset, place, &ready, schedule) {
+                        self.launches.clear();
                         return Ok(Drive::Overtaken);
                     }
                     continue;
@@ -635,6 +655,17 @@ impl Run {
         Ok(())
     }
 
+    /// What still waits for pieces when nothing runs any more waits in vain: their maker failed.
+    fn give_up_held(&mut self, engine: &Engine, summary: &mut Summary, events: OnEvent<'_>) {
+        for (asset, parts) in std::mem::take(&mut self.held) {
+            if !parts.is_empty() && !engine.planner.def(&asset).is_source() {
+                summary.blocked += parts.len();
+                let reason = ReasonCode::UpstreamFailed;
+                events(engine, RunEvent::Blocked { asset, parts, reason });
+            }
+        }
+    }
+
     fn finish(
         mut self,
         engine: &mut Engine,
@@ -648,7 +679,11 @@ impl Run {
                 return Err(Error::WorkerDied);
             }
         }
-        let wanted: u64 = plan.assets.iter().map(|asset| asset.open().len()).sum();
+        if !self.stopped {
+            self.give_up_held(engine, summary, events);
+        }
+        let made = plan.assets.iter().filter(|asset| !asset.is_source);
+        let wanted: u64 = made.map(|asset| asset.open().len()).sum();
         let handled = summary.ran + summary.failed + summary.restored + summary.cut_off;
         if self.stopped {
             summary.cancelled = wanted.saturating_sub(handled + summary.blocked);

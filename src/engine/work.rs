@@ -227,6 +227,12 @@ impl Engine {
             let key = domain.key(member).unwrap_or_else(PartitionKey::unpartitioned);
             let usable = self.planner.is_usable(&edge.upstream, member);
             let found = if usable { self.parts_of(upstream, member, &key)? } else { Vec::new() };
+            // What was planned with and cannot be found is no input that is allowed to be missing.
+            let mark = || self.ledger.column(&edge.upstream).get(member);
+            if found.is_empty() && usable && mark().is_some_and(|mark| mark.has_value()) {
+                let (asset, partition) = (edge.upstream.clone(), key);
+                return Err(Error::NoContent { asset, partition });
+            }
             match (found.is_empty(), edge.missing) {
                 (true, Missing::Error) => {
                     let asset = edge.upstream.clone();
@@ -440,11 +446,12 @@ impl Engine {
         split: &super::observe::SplitSource,
     ) -> Result<Arc<crate::io::SplitFile>, Error> {
         let mut known = self.splits.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(cut) = known.get(&split.file.digest) {
+        let key = (asset.clone(), split.file.digest);
+        if let Some(cut) = known.get(&key) {
             return Ok(cut.clone());
         }
         let cut = Arc::new(split.read(&self.root, asset)?);
-        known.insert(split.file.digest, cut.clone());
+        known.insert(key, cut.clone());
         Ok(cut)
     }
 }

@@ -57,7 +57,7 @@ pub(super) static CODE_KEYS: &[Key] = &[
 /// Everything that can stand in an asset.
 pub(super) static ASSET: Form =
     Form::Named("asset", &Form::Table(&[DESCRIBE_KEYS, COMMON_KEYS, CODE_KEYS]));
-static TAGS: Form = Form::Either(&[&TEXTS, &Form::Map(&Form::Written)]);
+pub(super) static TAGS: Form = Form::Either(&[&TEXTS, &Form::Map(&Form::Written)]);
 static CONFIG: Form = Form::Either(&[&TEXTS, &Form::Map(&Form::Any)]);
 
 /// What reading an asset may look at.
@@ -341,7 +341,7 @@ fn strings(fields: &Fields<'_>, key: &str, sink: &mut Sink) -> Vec<String> {
     texts.into_iter().map(|(text, _)| text).collect()
 }
 
-fn tags(value: Value<'_>, sink: &mut Sink) -> BTreeMap<String, String> {
+pub(super) fn tags(value: Value<'_>, sink: &mut Sink) -> BTreeMap<String, String> {
     match &value.node.kind {
         Kind::List(_) => {
             value.texts("tags", sink).into_iter().map(|(tag, _)| (tag, String::new())).collect()

@@ -1,6 +1,6 @@
 //! Reads the files one after the other and gathers what they declare.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::form::{Form, Key, key};
 use super::header::{self, HEAD_BYTES};
 use super::manifest::{self, Manifest};
 use super::node::{Entry, Kind, Node, Sink, Table, Value};
-use super::{Error, Loaded, PROJECT_FILE, graph, script, source, toml, yaml};
+use super::{Error, Loaded, PROJECT_FILE, graph, job, script, source, toml, yaml};
 use crate::base::AssetKey;
 use crate::defs::Project;
 
@@ -19,10 +19,10 @@ use crate::defs::Project;
 static KINDS: &[Key] = &[
     key("sources", "Data from outside: observed, never computed.", &SOURCES),
     key("assets", "Data that steps make.", &ASSETS),
+    key("jobs", "Selections of assets that are launched together.", &job::JOBS),
 ];
 /// Kinds of definitions that later versions read.
 static LATER: &[Key] = &[
-    key("jobs", "Not read yet.", &Form::Any),
     key("schedules", "Not read yet.", &Form::Any),
     key("sensors", "Not read yet.", &Form::Any),
     key("resources", "Not read yet.", &Form::Any),
@@ -67,24 +67,27 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         manifest: &manifest,
         sink,
         drafts: Vec::new(),
+        jobs: Vec::new(),
         lost: BTreeSet::new(),
         files: vec![PathBuf::from(PROJECT_FILE)],
     };
     loader.tables(manifest.sources, manifest.assets);
     loader.walk();
-    let Loader { mut sink, mut drafts, lost, files, .. } = loader;
+    let Loader { mut sink, mut drafts, jobs, lost, files, .. } = loader;
     if unreadable || manifest.doubtful {
         distrust(&mut drafts, &mut sink);
     }
     let resolved = graph::resolve(drafts, lost, &mut sink);
-    let project = Project {
+    let mut project = Project {
         name: manifest.name.clone().unwrap_or_else(|| tree.name()),
         timezone: manifest.sets.timezone,
         assets: resolved.assets,
+        jobs: BTreeMap::new(),
         partition_sets: manifest.sets.named.clone(),
         broken: resolved.broken,
         settings: manifest.settings.clone(),
     };
+    project.jobs = job::resolve(jobs, &project, &mut sink);
     let assets_dir = manifest.assets_dir.clone();
     Ok(Loaded { project, diagnostics: sorted(sink.diagnostics), files, assets_dir })
 }
@@ -148,6 +151,7 @@ struct Loader<'a> {
     manifest: &'a Manifest<'a>,
     sink: Sink,
     drafts: Vec<Draft>,
+    jobs: Vec<job::Draft>,
     lost: BTreeSet<AssetKey>,
     files: Vec<PathBuf>,
 }
@@ -203,7 +207,12 @@ impl Loader<'_> {
         for (entry, value) in table.iter() {
             match entry.key.as_str() {
                 key if key.starts_with('.') => repeated_below(value, &mut self.sink),
-                "sources" | "assets" if value.node.kind == Kind::Null => {}
+                "sources" | "assets" | "jobs" if value.node.kind == Kind::Null => {}
+                "jobs" => {
+                    if let Some(jobs) = value.table("jobs", &mut self.sink) {
+                        self.jobs(jobs);
+                    }
+                }
                 "sources" => {
                     let sources = value.table("sources", &mut self.sink);
                     self.tables(sources, None);
@@ -219,13 +228,22 @@ impl Loader<'_> {
                 key => {
                     let known = KINDS.iter().chain(LATER).map(|kind| kind.name);
                     let help = did_you_mean(key, known).unwrap_or_else(|| {
-                        "known are `sources` and `assets`; a key that begins with a dot is left out".to_owned()
+                        "known are `sources`, `assets` and `jobs`; a key that begins with a dot is left out".to_owned()
                     });
                     let message = format!("a file of definitions has no key `{key}`");
                     let place = table.key_place(entry);
                     self.sink.push(place.error(message).label("unknown key").help(help));
                 }
             }
+        }
+    }
+
+    fn jobs(&mut self, table: Table<'_>) {
+        for (entry, value) in table.iter() {
+            repeated_below(value, &mut self.sink);
+            let place = table.key_place(entry);
+            let Some(own) = value.table(&entry.key, &mut self.sink) else { continue };
+            self.jobs.extend(job::read(&entry.key, place, own, &mut self.sink));
         }
     }
 
@@ -325,7 +343,7 @@ fn is_yaml(path: &Path) -> bool {
 
 /// Reports keys that stand in one table twice.
 fn repeated_keys(entries: &[Entry], file: &Arc<SourceText>, sink: &mut Sink) {
-    let mut seen = std::collections::BTreeMap::new();
+    let mut seen = BTreeMap::new();
     for entry in entries {
         let Some(first) = seen.insert(entry.key.as_str(), entry) else { continue };
         let place = Place { file: Arc::clone(file), span: entry.key_span.clone() };

@@ -36,7 +36,9 @@ pub use error::Error;
 pub use health::{BlobState, Problem};
 pub use open::OpenOptions;
 pub use owner::{Owner, Recovered, recover, staging_dir};
-pub use runs::{Attempt, AttemptEnd, Counts, NewAttempt, NewRun, Outcome, Run, RunState};
+pub use runs::{
+    Attempt, AttemptEnd, Counts, LaunchInfo, NewAttempt, NewRun, Outcome, Run, RunState,
+};
 pub use schema::FORMAT;
 pub use write::{Traced, Tx};
 

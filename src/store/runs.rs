@@ -22,10 +22,20 @@ pub struct NewRun<'a> {
     /// As the user would type it again.
     pub command: &'a str,
     pub targets: &'a [(AssetKey, PartitionSet)],
+    pub launch: &'a LaunchInfo,
+}
+
+/// What a run was launched with.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LaunchInfo {
+    pub job: Option<String>,
+    pub tags: BTreeMap<String, String>,
+    /// Without secrets.
+    pub config: serde_json::Value,
 }
 
 /// A recorded run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     pub id: RunId,
     pub started_ms: i64,
@@ -35,6 +45,7 @@ pub struct Run {
     pub owner: String,
     pub command: String,
     pub counts: Counts,
+    pub launch: LaunchInfo,
 }
 
 /// What has become of a run.
@@ -181,7 +192,7 @@ impl Store {
     pub fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
         self.ask(|sql| {
             sql.maybe(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts FROM run WHERE id = ?1",
+                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config FROM run WHERE id = ?1",
                 [run_number(id)],
                 run_row_at,
             )
@@ -192,7 +203,7 @@ impl Store {
     pub fn runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
         self.ask(|sql| {
             sql.all(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts FROM run
+                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config FROM run
                  ORDER BY id DESC LIMIT ?1",
                 [i64::try_from(limit).unwrap_or(i64::MAX)],
                 run_row_at,
@@ -204,7 +215,7 @@ impl Store {
     pub fn running(&self) -> Result<Vec<Run>, Error> {
         self.ask(|sql| {
             sql.all(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts FROM run
+                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config FROM run
                  WHERE state = 'running' ORDER BY id",
                 [],
                 run_row_at,
@@ -304,11 +315,17 @@ impl Store {
 impl Tx<'_> {
     /// Records a run and what it targets.
     pub fn begin_run(&mut self, run: &NewRun<'_>) -> Result<RunId, Error> {
-        let NewRun { started_ms, owner, command, targets } = run;
+        let NewRun { started_ms, owner, command, targets, launch } = run;
+        let tags = serde_json::to_string(&launch.tags).expect("a map of texts can be written");
+        let config = match &launch.config {
+            serde_json::Value::Null => "{}".to_owned(),
+            config => config.to_string(),
+        };
         let id = self.ask(|sql| {
             sql.exec(
-                "INSERT INTO run (started_ms, state, owner, command) VALUES (?1, 'running', ?2, ?3)",
-                params![started_ms, owner, command],
+                "INSERT INTO run (started_ms, state, owner, command, job, tags, config)
+                 VALUES (?1, 'running', ?2, ?3, ?4, ?5, ?6)",
+                params![started_ms, owner, command, launch.job, tags, config],
             )?;
             Ok(sql.conn.last_insert_rowid())
         })?;
@@ -397,6 +414,17 @@ fn run_row_at(row: &Row<'_>) -> rusqlite::Result<Run> {
         owner: row.get(4)?,
         command: row.get(5)?,
         counts: numbers_at(row, 6)?,
+        launch: launch_at(row, 7)?,
+    })
+}
+
+fn launch_at(row: &Row<'_>, at: usize) -> rusqlite::Result<LaunchInfo> {
+    let wrong = |_| undecodable("what a run was launched with");
+    let text = |at| row.get_ref(at)?.as_str().map_err(|_| undecodable("launch of a run"));
+    Ok(LaunchInfo {
+        job: row.get(at)?,
+        tags: serde_json::from_str(text(at + 1)?).map_err(wrong)?,
+        config: serde_json::from_str(text(at + 2)?).map_err(wrong)?,
     })
 }
 

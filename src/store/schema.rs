@@ -219,6 +219,10 @@ CREATE TABLE fact (
     metadata TEXT NOT NULL, -- JSON object
     PRIMARY KEY (asset, part, key)
 ) STRICT, WITHOUT ROWID;
+-- What a run was launched with: its job, if it has one; its labels; its configuration without secrets.
+ALTER TABLE run ADD COLUMN job TEXT;
+ALTER TABLE run ADD COLUMN tags TEXT NOT NULL DEFAULT '{}'; -- JSON object of texts
+ALTER TABLE run ADD COLUMN config TEXT NOT NULL DEFAULT '{}'; -- JSON
 CREATE INDEX fact_failed ON fact (asset) WHERE failed > 0 OR warned > 0;
 "#;
 

@@ -77,6 +77,7 @@ pub(super) fn tell_a_story(store: &mut Store) {
         owner: "o1",
         command: "materialize mart/daily",
         targets: &[(daily.clone(), set([0, 1, 2, 7]))],
+        launch: &LaunchInfo::default(),
     };
     let run = store.begin_run(&run).unwrap();
     for part in [0, 1] {
@@ -158,7 +159,7 @@ fn a_story_leaves_its_traces() {
             note asset=mart/daily part=0 reason="by hand" made_ms=8
             output id=-7097369335445904863 kind="file" digest=5443af0c size=3
             output id=-1944230779988835396 kind="file" digest=17762fdd size=1
-            run id=1 started_ms=1000 finished_ms=2000 state="failure" owner="o1" command="materialize mart/daily" counts="{\"failed\":1,\"ran\":1}"
+            run id=1 started_ms=1000 finished_ms=2000 state="failure" owner="o1" command="materialize mart/daily" counts="{\"failed\":1,\"ran\":1}" tags="{}" config="{}"
             run_target run=1 asset=mart/daily data={0..2,7}
             stat path="data/x.csv" dev=1 ino=-1 size=3 mtime_ns=4 ctime_ns=5 mode=6 digest=17762fdd taken_ns=-9223372036854775808
             step_version id=1 asset=mart/daily digest=863a2faf parts="{\"code\":\"SELECT 1\"}"
@@ -372,7 +373,13 @@ fn runs_are_listed_from_the_newest() {
     let mut store = open(dir.path());
     let a = key("a");
     for started_ms in [10, 20] {
-        let new = NewRun { started_ms, owner: "o", command: "c", targets: &[] };
+        let new = NewRun {
+            started_ms,
+            owner: "o",
+            command: "c",
+            targets: &[],
+            launch: &LaunchInfo::default(),
+        };
         let run = store.begin_run(&new).unwrap();
         for attempt in [1, 2] {
             let new = NewAttempt { run, asset: &a, part: 5, attempt, started_ms };
@@ -395,7 +402,13 @@ fn the_runs_of_the_dead_are_closed() {
     let mut store = open(dir.path());
     let a = key("a");
     let begin = |store: &mut Store, owner: &str| {
-        let new = NewRun { started_ms: 1, owner, command: "c", targets: &[] };
+        let new = NewRun {
+            started_ms: 1,
+            owner,
+            command: "c",
+            targets: &[],
+            launch: &LaunchInfo::default(),
+        };
         let run = store.begin_run(&new).unwrap();
         let new = NewAttempt { run, asset: &a, part: 0, attempt: 1, started_ms: 1 };
         store.start_attempt(&new).unwrap();

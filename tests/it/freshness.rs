@@ -183,6 +183,7 @@ fn project(world: &World) -> Project {
         name: "random".to_owned(),
         timezone: chrono_tz::Tz::UTC,
         assets,
+        jobs: BTreeMap::new(),
         partition_sets: BTreeMap::new(),
         broken: BTreeSet::new(),
         settings: Settings::default(),

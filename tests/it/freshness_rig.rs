@@ -135,6 +135,7 @@ pub fn project(assets: Vec<Asset>) -> Project {
         name: "random".to_owned(),
         timezone: chrono_tz::Tz::UTC,
         assets,
+        jobs: BTreeMap::new(),
         partition_sets: BTreeMap::new(),
         broken: BTreeSet::new(),
         settings: Settings { durability: Durability::Fast, ..Settings::default() },

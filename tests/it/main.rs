@@ -17,6 +17,7 @@ mod freshness_cases;
 mod freshness_oracle;
 mod freshness_rig;
 mod freshness_wide;
+mod jobs;
 mod pieces;
 mod processes;
 mod staleness_table;

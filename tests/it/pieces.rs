@@ -193,3 +193,43 @@ assets:
     bench.run(&["partitions", "all", "--add", "b"]).ends(2).says("it has no partitions");
     bench.run(&["partitions", "report", "--add", ""]).ends(2).says("no partition key");
 }
+
+/// Pieces of pieces: what waits for the second maker waited in vain, or the first ran once for each look.
+const CHAIN: &str = r#"
+sources: {list: {files: list.txt}}
+assets:
+  mk:
+    deps: [list]
+    run: "sh -c 'echo run >> mk.log; for k in $(cat $list); do echo $k > $output_dir/$k.csv; done'"
+    outputs: "{piece}.csv"
+  e: {partitions: each(mk), run: 'cat "$mk" > "$output"'}
+  mk2:
+    deps: [e]
+    run: "sh -c 'for f in $e/*; do [ -e $f ] && cp $f $output_dir/$(basename $f).csv; done; true'"
+    outputs: "{q}.csv"
+  e2: {partitions: each(mk2), run: 'cat "$mk2" > "$output"'}
+  col: {deps: [e2], run: 'ls "$e2" > "$output"'}
+"#;
+
+#[test]
+fn makers_can_follow_one_another() {
+    let bench = Bench::new(CHAIN);
+    for (list, steps) in [("a\nb\n", 7), ("c\na\nb\nd\n", 7), ("b\n", 3)] {
+        bench.write("list.txt", list);
+        bench.write("mk.log", "");
+        assert_eq!(bench.steps().len(), steps, "{list}");
+        assert_eq!(fs::read_to_string(bench.path("mk.log")).unwrap(), "run\n");
+        assert_eq!(bench.steps(), [""; 0]);
+        assert_eq!(cat(&bench, "col").lines().count(), list.lines().count());
+    }
+}
+
+#[test]
+fn what_reads_pieces_is_asked_for_from_upstream() {
+    let bench = split("apple\nfig\n");
+    bench.steps();
+    bench.write("words.txt", "fig\nkiwi\n");
+    bench.run(&["m", "pieces", "--downstream"]).ends(0).says("ran 3 ");
+    assert_eq!(cat(&bench, "merged"), "4\n5\n");
+    assert_eq!(bench.steps(), [""; 0]);
+}

@@ -61,6 +61,7 @@ fn project(assets: Vec<Asset>) -> Project {
         name: "p".into(),
         timezone: chrono_tz::UTC,
         assets: assets.into_iter().map(|a| (a.key.clone(), Arc::new(a))).collect(),
+        jobs: BTreeMap::new(),
         partition_sets: BTreeMap::new(),
         broken: BTreeSet::from([key("bad")]),
         settings: Settings::default(),

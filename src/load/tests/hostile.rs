@@ -60,9 +60,9 @@ fn broken_yaml_is_said_once() {
     check_yaml(
         "jobs: {x: {select: y}}\nassets:\n",
         expect![[r#"
-        warning: `jobs` is not supported yet by this version
-          assets/a.yaml:1:1 [jobs] left out
-    "#]],
+            error: job `x`: there is no asset `y`
+              assets/a.yaml:1:20 [y] selects nothing that can be
+        "#]],
     );
 }
 
