@@ -394,22 +394,28 @@ impl View<'_> {
             unknown -= &self.row.fresh;
         }
         if !unknown.is_empty() {
-            fresh.without_result = unknown - self.column().with_value();
+            let marks = self.db.records().marks(&self.def.key, &unknown);
+            fresh.without_result = unknown - marks.with_value();
         }
-    }
-
-    fn column(&self) -> Arc<Column> {
-        self.db.records().column(&self.def.key)
     }
 
     /// Decides by content keys about suspects whose upstream is settled, earlier partitions first.
     fn decide(&self, fresh: &mut Freshness, suspects: &PartitionSet, step: &StepVersion) {
         let records = self.db.records();
-        let own = self.column();
+        let own = match self.own {
+            [] => records.marks(&self.def.key, suspects),
+            // What earlier ones decide may reach any of them.
+            _ => records.column(&self.def.key),
+        };
         let restored: RefCell<BTreeMap<PartitionIdx, Digest>> = RefCell::default();
         let blocked = fresh.blocked.clone();
-        let columns: Vec<Arc<Column>> =
-            self.edges.iter().map(|edge| records.column(&edge.upstream)).collect();
+        let column = |edge: &Edge| {
+            if edge.upstream == self.def.key {
+                return own.clone();
+            }
+            records.marks(&edge.upstream, &edge.mapping.upstream_of(suspects))
+        };
+        let columns: Vec<Arc<Column>> = self.edges.iter().map(column).collect();
         let version = |place: usize, part: PartitionIdx| match self
             .upstream
             .iter()
@@ -506,8 +512,8 @@ impl View<'_> {
 
     fn input_reasons(&self, mark: &Mark, reasons: &mut dyn FnMut(ReasonCode)) {
         for up in self.upstream {
-            let column = self.db.records().column(&up.edge.upstream);
             let mapped = up.edge.mapping.upstream_of_one(mark.part);
+            let column = self.db.records().marks(&up.edge.upstream, &mapped);
             let newer = |part: PartitionIdx| {
                 up.state.shifted.contains(part)
                     || column.get(part).is_some_and(|input| input.changed_at > mark.verified_at)

@@ -86,7 +86,7 @@ impl Explainer<'_> {
             });
             return why;
         }
-        let mark = planner.records().column(asset).get(part).filter(Mark::has_value);
+        let mark = planner.records().mark(asset, part);
         match &mark {
             None => why.causes.push(Cause::new(ReasonCode::Missing, "there is no result yet")),
             Some(mark) => {
@@ -259,7 +259,7 @@ impl Explainer<'_> {
         causes: &mut Vec<Cause>,
     ) {
         let planner = self.planner;
-        let column = planner.records().column(&edge.upstream);
+        let column = planner.records().marks(&edge.upstream, settled);
         let is_source = planner.def(&edge.upstream).is_source();
         let code = if is_source { ReasonCode::InputChanged } else { ReasonCode::UpstreamChanged };
         let newer: Vec<Mark> = settled
@@ -299,7 +299,7 @@ impl Explainer<'_> {
         let row = records.row(asset);
         let mut proof = Vec::new();
         if self.planner.def(asset).is_source() {
-            let version = records.column(asset).get(part).map(|mark| mark.version.short());
+            let version = records.mark(asset, part).map(|mark| mark.version.short());
             proof.push(format!("observed, version {}", version.unwrap_or_default()));
             return proof;
         }
@@ -308,7 +308,7 @@ impl Explainer<'_> {
         } else {
             proof.push("its content key is what it was made with".to_owned());
         }
-        if let Some(mark) = records.column(asset).get(part) {
+        if let Some(mark) = records.mark(asset, part) {
             proof.push(format!(
                 "content key {}, version {}",
                 mark.key.short(),
