@@ -9,6 +9,7 @@ mod doctor;
 mod error;
 mod event;
 mod export;
+mod exported;
 mod gc;
 mod ledger;
 mod listing;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use super::Error;
+use super::exported::Exported;
 use super::ledger::Ledger;
 use super::observe::{self, Answer, Answers, Eyes, Files, Known, Look, Memory};
 use crate::base::{AssetKey, Clock, Digest, PartitionKey};
@@ -77,6 +78,8 @@ pub struct Engine {
     pub(super) memories: HashMap<AssetKey, Arc<Memory>>,
     /// Split files by the digest of the whole.
     pub(super) splits: Mutex<HashMap<Digest, Arc<SplitFile>>>,
+    /// What is remembered of exported files, of assets that were looked at.
+    pub(super) exported: HashMap<AssetKey, Exported>,
     pub(super) files_hashed: u64,
 }
 
@@ -119,6 +122,7 @@ impl Engine {
             sources: HashMap::new(),
             memories: HashMap::new(),
             splits: Mutex::default(),
+            exported: HashMap::new(),
             files_hashed: 0,
         };
         engine.prepare()?;
@@ -271,6 +275,7 @@ impl Engine {
         self.ledger.catch_up()?;
         self.stats = self.ledger.ask(Store::stats)?;
         self.memories.clear();
+        self.exported.clear();
         for key in self.project.assets.keys() {
             self.planner.touch(key);
         }

@@ -80,6 +80,7 @@ impl Engine {
             events(self, started(None, &plan, summary.fresh));
             self.settle_closing(&plan)?;
             self.export_again(&exports, &mut summary, events)?;
+            self.keep_exports()?;
             events(self, RunEvent::Finished { summary });
             return Ok(summary);
         }
@@ -627,6 +628,7 @@ impl Run {
             engine.planner.touch(&asset.asset);
         }
         engine.settle_closing(plan)?;
+        engine.keep_exports()?;
         let state = match (self.control.is_cancelled(), summary.is_success()) {
             (true, _) => RunState::Cancelled,
             (false, true) => RunState::Success,
@@ -697,7 +699,7 @@ fn cores() -> usize {
 
 /// What is to become of the trace of a partition that is made now.
 fn tracing(engine: &Engine, plan: &PlanAsset, def: &Asset, part: PartitionIdx) -> Tracing {
-    let mark = || engine.ledger.column(&plan.asset).get(part);
+    let mark = || engine.ledger.mark(&plan.asset, part);
     if def.policy.volatile {
         Tracing::Never
     } else if def.policy.ttl.is_some() {
