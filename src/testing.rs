@@ -134,8 +134,12 @@ impl Harness {
     pub fn materialize(&mut self, target: &str) -> Ran {
         let (asset, set) = self.look(target);
         let engine = self.engine();
-        let request =
-            Request { targets: [(asset, set)].into(), reach: Reach::Upstream, force: false };
+        let request = Request {
+            targets: [(asset, set)].into(),
+            whole: Default::default(),
+            reach: Reach::Upstream,
+            force: false,
+        };
         let mut report = Report::default();
         let done = engine.materialize(
             &request,

@@ -1,5 +1,6 @@
 //! A project of commands that do nothing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use giornata::base::AssetKey;
@@ -27,7 +28,12 @@ pub fn write(root: &Path, commands: u32) {
 pub fn run(engine: &mut Engine) -> Summary {
     let key = AssetKey::parse("nothing").expect("a name");
     let all = engine.planner().domain(&key).all().clone();
-    let request = Request { targets: [(key, all)].into(), reach: Reach::Upstream, force: false };
+    let request = Request {
+        targets: [(key, all)].into(),
+        reach: Reach::Upstream,
+        force: false,
+        whole: BTreeSet::new(),
+    };
     let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
     let summary = engine.materialize(&request, &options, &Control::new(), &mut |_, _| {});
     summary.expect("the run can be carried out")

@@ -42,7 +42,12 @@ impl Weather {
         let planner = engine.planner();
         let targets = targets.into_iter().filter(|key| !planner.def(key).is_source());
         let targets = targets.map(|key| (key.clone(), planner.domain(&key).all().clone()));
-        let request = Request { targets: targets.collect(), reach: Reach::Upstream, force: false };
+        let request = Request {
+            targets: targets.collect(),
+            whole: Default::default(),
+            reach: Reach::Upstream,
+            force: false,
+        };
         let summary = engine
             .materialize(&request, &RunOptions::default(), &Control::new(), &mut |_, _| {})
             .expect("the run can be carried out");

@@ -13,6 +13,7 @@ use crate::base::{AssetKey, Digest, PartitionKey, TimeWindow};
 use crate::defs::TableFormat;
 use crate::engine::error_text;
 use crate::exec::{Failure, Functions, Input, Produced, Step};
+use crate::io::Table;
 
 /// A function with its inputs, ready for any step of its asset.
 pub(super) type Call = Arc<dyn Fn(&Step) -> Result<Produced, Failure> + Send + Sync>;
@@ -256,16 +257,34 @@ fn staging_name(step: &Step) -> String {
     format!("function-{}-{}", digest.finish(), step.attempt)
 }
 
-/// The functions of a project by asset.
-pub(super) struct Calls(pub(super) BTreeMap<AssetKey, Call>);
+/// A check of the user's: says what is wrong in the rows, if anything is.
+pub(super) type Verdict = Arc<dyn Fn(&Table) -> Result<(), String> + Send + Sync>;
+
+/// The functions of a project by asset, and its checks by asset and name.
+#[derive(Default)]
+pub(super) struct Calls {
+    pub(super) calls: BTreeMap<AssetKey, Call>,
+    pub(super) checks: BTreeMap<(AssetKey, String), Verdict>,
+}
 
 impl Functions for Calls {
     fn call(&self, step: &Step) -> Result<Produced, Failure> {
-        match self.0.get(&step.asset.key) {
+        match self.calls.get(&step.asset.key) {
             Some(call) => call(step),
             None => {
                 let key = &step.asset.key;
                 Err(Failure::Unsupported(format!("this program has no function for `{key}`")))
+            }
+        }
+    }
+
+    fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {
+        let key = (step.asset.key.clone(), name.to_owned());
+        match self.checks.get(&key) {
+            Some(verdict) => Ok(verdict(table).err()),
+            None => {
+                let reason = format!("this program has no check `{name}` for `{}`", key.0);
+                Err(Failure::Unsupported(reason))
             }
         }
     }

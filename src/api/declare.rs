@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::compute::{Append, Call, Wire};
+use super::compute::{Append, Call, Verdict, Wire};
 use super::handle::{Handle, Parts, Reference};
 use super::partitions::Partitions;
 use super::project::Project;
 use super::value::{Form, Value};
-use crate::defs::{ColumnType, MappingDef, Missing, Origin};
+use crate::defs::{ColumnType, MappingDef, Missing, Origin, Severity};
 use crate::io::Table;
 
 /// A source or an asset as it was declared, not yet judged.
@@ -21,9 +21,16 @@ pub(super) struct Draft {
     pub(super) deps: Vec<DraftDep>,
     pub(super) version: Option<String>,
     pub(super) export: Option<String>,
-    pub(super) checks: Vec<String>,
+    pub(super) checks: Vec<DraftCheck>,
     pub(super) retries: u32,
     pub(super) description: Option<String>,
+}
+
+/// A check of an asset: as text, or a function under a name.
+pub(super) struct DraftCheck {
+    pub(super) name: String,
+    pub(super) severity: Severity,
+    pub(super) verdict: Option<Verdict>,
 }
 
 pub(super) enum DraftBody {
@@ -397,8 +404,60 @@ impl<'p, W> Asset<'p, W> {
     }
 
     /// What a table must fulfil to count as a result: `rows = 1`, `not_null(date)`, `unique(date)`.
-    pub fn check(mut self, check: &str) -> Asset<'p, W> {
-        self.open.draft.checks.push(check.to_owned());
+    /// Where it fails, the step fails, and the last good result stays.
+    pub fn check(self, check: &str) -> Asset<'p, W> {
+        self.check_as(Severity::Blocking, check)
+    }
+
+    /// A check after which the result counts all the same, unless it is
+    /// [`Blocking`](Severity::Blocking).
+    ///
+    /// ```
+    /// use giornata::api::{Project, Severity, Table};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("stock", dir.path());
+    /// let stock = project
+    ///     .asset("stock")
+    ///     .check_as(Severity::Warn, "between(pieces, 1, 100)")
+    ///     .compute(|_| {
+    ///         let mut table = Table::with_columns(["pieces"]);
+    ///         table.rows.push(vec![0.into()]);
+    ///         Ok(table)
+    ///     });
+    /// assert_eq!(project.get(&stock, ())?.rows.len(), 1);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn check_as(mut self, severity: Severity, check: &str) -> Asset<'p, W> {
+        let name = check.to_owned();
+        self.open.draft.checks.push(DraftCheck { name, severity, verdict: None });
+        self
+    }
+
+    /// A check by a function, which says what is wrong in the rows of a result.
+    ///
+    /// ```
+    /// use giornata::api::{Project, Severity, Table};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("stock", dir.path());
+    /// let empty = project
+    ///     .asset("empty")
+    ///     .check_with("has rows", Severity::Blocking, |table| match table.rows.len() {
+    ///         0 => Err("there is none".to_owned()),
+    ///         _ => Ok(()),
+    ///     })
+    ///     .compute(|_| Ok(Table::with_columns(["pieces"])));
+    /// let error = project.get(&empty, ()).unwrap_err().to_string();
+    /// assert!(error.contains("check failed: `has rows` (there is none)"), "{error}");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn check_with(
+        mut self,
+        name: &str,
+        severity: Severity,
+        verdict: impl Fn(&Table) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Asset<'p, W> {
+        let (name, verdict) = (name.to_owned(), Some(Arc::new(verdict) as Verdict));
+        self.open.draft.checks.push(DraftCheck { name, severity, verdict });
         self
     }
 

@@ -70,6 +70,6 @@ pub use report::{Blocked, FailedStep, PartitionRef, Report, Status};
 pub use value::{BoxError, Form, Json, Raw, Stored, Value};
 
 pub use crate::base::{AssetKey, PartitionKey, TimeWindow};
-pub use crate::defs::{ColumnType, MappingDef as Mapping};
+pub use crate::defs::{ColumnType, MappingDef as Mapping, Severity};
 pub use crate::engine::{State, Summary};
 pub use crate::io::{Table, Value as Cell};

@@ -160,6 +160,14 @@ impl Report {
                 self.blocked.push(Blocked { asset, partitions, code: reason, reason: text });
             }
             RunEvent::Warning { message } => self.warnings.push(message),
+            RunEvent::CheckFailed { asset, partition, name, found, .. } => {
+                let at = if partition.is_unpartitioned() {
+                    String::new()
+                } else {
+                    format!("@{partition}")
+                };
+                self.warnings.push(format!("check `{name}` of `{asset}{at}` failed: {found}"));
+            }
             RunEvent::Finished { summary } => self.summary = summary,
             RunEvent::Started { .. } | RunEvent::StepStarted { .. } | RunEvent::Exported { .. } => {
             }

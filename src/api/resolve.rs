@@ -9,8 +9,8 @@ use std::sync::Arc;
 use chrono::DateTime;
 use chrono_tz::Tz;
 
-use super::compute::{Call, Calls};
-use super::declare::{Count, Draft, DraftBody, DraftDep};
+use super::compute::{Call, Calls, Verdict};
+use super::declare::{Count, Draft, DraftBody, DraftCheck, DraftDep};
 use super::error::{DeclarationError, Mistake};
 use super::partitions::parse_zone;
 use super::system;
@@ -18,7 +18,7 @@ use crate::base::AssetKey;
 use crate::defs::source::is_date_format;
 use crate::defs::{
     Asset, Body, Check, ColumnType, Dep, Domain, DynamicDef, FunctionBody, Mapping, OutputDef,
-    PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SourceDef, SplitBy,
+    PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SourceDef, SplitBy, Test,
 };
 
 /// What a project in code says as a whole.
@@ -47,7 +47,7 @@ pub(super) fn resolve(whole: &Whole<'_>) -> Result<(Project, Calls), Vec<Declara
         broken: BTreeSet::new(),
         settings: whole.settings.clone(),
     };
-    Ok((project, Calls(judge.calls)))
+    Ok((project, Calls { calls: judge.calls, checks: judge.checks }))
 }
 
 struct Judge<'a> {
@@ -58,6 +58,7 @@ struct Judge<'a> {
     partitions: Vec<Option<PartitionsDef>>,
     assets: BTreeMap<AssetKey, Arc<Asset>>,
     calls: BTreeMap<AssetKey, Call>,
+    checks: BTreeMap<(AssetKey, String), Verdict>,
     mistakes: Vec<DeclarationError>,
 }
 
@@ -76,6 +77,7 @@ impl<'a> Judge<'a> {
             partitions: Vec::new(),
             assets: BTreeMap::new(),
             calls: BTreeMap::new(),
+            checks: BTreeMap::new(),
             mistakes,
         }
     }
@@ -107,8 +109,8 @@ impl<'a> Judge<'a> {
         self.partitions.push(partitions.clone());
         let deps = self.deps(draft, partitions.as_ref());
         let mut checks = Vec::new();
-        for text in &draft.checks {
-            checks.extend(self.sound(draft, Check::parse(text)));
+        for declared in &draft.checks {
+            checks.extend(self.check(draft, key.as_ref(), declared));
         }
         let exported = export(draft, partitions.as_ref());
         self.sound(draft, exported);
@@ -118,6 +120,27 @@ impl<'a> Judge<'a> {
         }
         let asset = asset(draft, key.clone(), body, partitions, deps, checks);
         self.assets.insert(key, Arc::new(asset));
+    }
+
+    fn check(
+        &mut self,
+        draft: &Draft,
+        key: Option<&AssetKey>,
+        declared: &DraftCheck,
+    ) -> Option<Check> {
+        let (name, severity) = (declared.name.clone(), declared.severity);
+        match &declared.verdict {
+            None => {
+                let check = self.sound(draft, Check::parse(&name))?;
+                Some(Check { severity, ..check })
+            }
+            Some(verdict) => {
+                if let Some(key) = key {
+                    self.checks.insert((key.clone(), name.clone()), verdict.clone());
+                }
+                Some(Check { test: Test::Function(name.clone()), name, severity })
+            }
+        }
     }
 
     fn body(&mut self, draft: &Draft) -> Option<Body> {
@@ -145,7 +168,9 @@ impl<'a> Judge<'a> {
             Some(Body::Source(SourceDef::Files { pattern, split_by, .. })) => {
                 split_by.is_some() || pattern.captures().next().is_some()
             }
-            Some(Body::Source(SourceDef::Dir { .. } | SourceDef::Observe { .. }))
+            Some(Body::Source(
+                SourceDef::Dir { .. } | SourceDef::Observe { .. } | SourceDef::Pieces { .. },
+            ))
             | Some(Body::Sql(_) | Body::Command(_) | Body::Function(_))
             | None => false,
         };

@@ -316,7 +316,7 @@ fn all_mistakes_are_told_at_once() {
             d: the key `x` is declared twice
             e: the name is declared twice; assets and sources share their names
             e: `until`, `timezone`, `format` and `end_offset` are for windows of time; say which first
-            f: `many rows` is no check: there are `rows = 1`, `not_null(column)` and `unique(column)`
+            f: `many rows` is no check: there are `rows = 1`, `not_null(column)`, `unique(column, ..)`, `accepted(column, value, ..)`, `between(column, low, high)` and `fresh(column, 2d)`
             f: `../out.txt` is no path for exports: it must lie below the project's root
             g: `out.txt` is no path for exports: without `{partition}` in it all partitions would go to one place
             h: `Mars` is no time zone; write one as `Europe/Berlin`

@@ -1,4 +1,4 @@
-//! How much of what was recorded must survive a power cut.
+//! What is asked of the disk: how much survives a power cut, and whether it may be another machine's.
 
 /// What survives a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,4 +9,12 @@ pub enum Durability {
     Safe,
     /// Nothing is synced; after a power cut blobs are hashed again.
     Fast,
+}
+
+/// What to do about a store on a network file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkDisk {
+    Refuse,
+    /// The user says that only one machine writes there.
+    Allow,
 }

@@ -44,6 +44,17 @@ impl AssetKey {
         &self.0
     }
 
+    /// The name under which the pieces that an asset makes are partitions: `NAME/each`.
+    ///
+    /// ```
+    /// use giornata::base::AssetKey;
+    /// assert_eq!(AssetKey::parse("split")?.each().as_str(), "split/each");
+    /// # Ok::<(), giornata::base::InvalidName>(())
+    /// ```
+    pub fn each(&self) -> AssetKey {
+        AssetKey(format!("{}/each", self.0).into())
+    }
+
     /// The name as a variable: `/` and `-` become `_`, and a leading digit gets a `_` in front.
     pub fn variable(&self) -> String {
         let mut name: String =

@@ -8,14 +8,17 @@ pub mod durability;
 pub mod key;
 pub mod record;
 pub mod set;
+pub mod similar;
 pub mod time;
 
 pub use column::{Column, Mark};
 pub use digest::{Digest, DigestBuilder};
-pub use durability::Durability;
+pub use durability::{Durability, NetworkDisk};
 pub use key::{AssetKey, InvalidName, PartitionKey, RunId};
 pub use record::{
-    AssetRow, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev, StepId, StepParts,
+    AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev, StepId,
+    StepParts,
 };
 pub use set::{PartitionIdx, PartitionSet, Ranges, ranges};
+pub use similar::similar;
 pub use time::{Clock, FixedClock, TimeWindow};

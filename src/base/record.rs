@@ -78,6 +78,8 @@ impl Flags {
     pub const ACCEPTED: Flags = Flags(8);
     /// Two runs with one key gave different results.
     pub const NONDETERMINISTIC: Flags = Flags(16);
+    /// Beside `REMOVED`: its content was found to be gone from the store.
+    pub const LOST: Flags = Flags(32);
 
     pub fn has(self, flag: Flags) -> bool {
         self.0 & flag.0 != 0
@@ -157,6 +159,32 @@ impl Output {
             }
         }
     }
+}
+
+/// What is known of a result beside its content.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    pub part: PartitionIdx,
+    /// The content key of the result, or of the attempt that gave none.
+    pub key: Digest,
+    pub run: RunId,
+    /// In milliseconds since 1970.
+    pub made_ms: i64,
+    /// In declared order.
+    pub checks: Vec<CheckFact>,
+    /// What the step reported; the number of `rows` of a table among it.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What one check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckFact {
+    pub name: String,
+    /// `warn`, `error` or `blocking`.
+    pub severity: String,
+    /// What is wrong; absent if it passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
 }
 
 /// The last failed attempt of a partition whose `failed` bit is set.

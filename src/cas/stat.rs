@@ -32,7 +32,7 @@ use crate::base::Digest;
 pub const SLACK_UNKNOWN_NS: i64 = 2_000_000_000;
 
 /// What a file's stat says that can tell two contents apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct StatKey {
     pub dev: u64,
     pub ino: u64,

@@ -114,9 +114,11 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::Refused { .. }
         | engine::Error::Report { .. }
         | engine::Error::NothingReported { .. }
+        | engine::Error::Keys { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
         | engine::Error::Write { .. }
+        | engine::Error::UnknownUse { .. }
         | engine::Error::Remove { .. }
         | engine::Error::Look { .. }
         | engine::Error::Store(_)

@@ -50,7 +50,7 @@ pub(super) fn run(args: &ExportArgs, session: Session<'_>) -> Result<Done, CliEr
     let specs = Spec::parse_all(&args.selection)?;
     let partition = args.partition.as_deref().map(|text| Expression::parse(text, 0)).transpose()?;
     let (engine, sets) = workspace.open(&specs, Access::Read, &[])?;
-    let targets = requested(&engine, &specs, &sets, partition.as_ref())?;
+    let targets = requested(&engine, &specs, &sets, partition.as_ref())?.targets;
     if let Some(source) = targets.keys().find(|key| engine.project().assets[*key].is_source()) {
         let error = CliError::user(format!("`{source}` is a source: its data is there already"));
         return Err(error.hint(format!("`giornata path {source}` says where")));

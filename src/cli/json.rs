@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::text;
-use crate::base::{AssetKey, PartitionSet};
+use crate::base::{AssetKey, CheckFact, PartitionSet};
 use crate::defs::{Asset, Domain};
 use crate::engine::{
     Amount, AssetStatus, Collected, Engine, Observed, Problem, ResultInfo, ResultMark, RunEvent,
@@ -161,6 +161,11 @@ pub(super) struct StatusEntry {
     /// Of which two runs from the same inputs gave different results.
     #[serde(skip_serializing_if = "Option::is_none")]
     nondeterministic: Option<Parts>,
+    /// Whose result was taken though checks of it failed: as errors, or as warnings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks_failed: Option<Parts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks_warned: Option<Parts>,
 }
 
 impl StatusEntry {
@@ -176,7 +181,10 @@ impl StatusEntry {
             }
         }
         let nondeterministic = Parts::some(domain, &status.nondeterministic);
-        StatusEntry { asset: status.asset.clone(), counts, ranges, nondeterministic }
+        let checks_failed = Parts::some(domain, &status.checks_failed);
+        let checks_warned = Parts::some(domain, &status.checks_warned);
+        let asset = status.asset.clone();
+        StatusEntry { asset, counts, ranges, nondeterministic, checks_failed, checks_warned }
     }
 }
 
@@ -187,6 +195,20 @@ pub(super) struct ShowDocument<'a> {
     pub read_by: Vec<AssetKey>,
     pub partition: Option<String>,
     pub result: Option<ResultEntry>,
+}
+
+/// One value of the metadata over partitions.
+#[derive(Serialize)]
+pub(super) struct SeriesDocument {
+    pub asset: AssetKey,
+    pub name: String,
+    pub points: Vec<SeriesPoint>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SeriesPoint {
+    pub partition: String,
+    pub value: Value,
 }
 
 /// A recorded result.
@@ -201,6 +223,8 @@ pub(super) struct ResultEntry {
     failure: Option<String>,
     failed_at: Option<String>,
     marks: Vec<ResultMark>,
+    checks: Vec<CheckFact>,
+    metadata: Map<String, Value>,
 }
 
 impl ResultEntry {
@@ -215,6 +239,8 @@ impl ResultEntry {
             failure: result.failure.clone(),
             failed_at: result.failed_at.map(|at| at.to_rfc3339()),
             marks: result.marks.clone(),
+            checks: result.checks.clone(),
+            metadata: result.metadata.clone(),
         }
     }
 }
@@ -313,6 +339,8 @@ pub(super) struct PlanDocument {
     certain: u64,
     possible: u64,
     restores: u64,
+    /// They make pieces: the partitions that follow these are known when they have run.
+    growing: Vec<AssetKey>,
     assets: Vec<PlanEntry>,
 }
 
@@ -336,6 +364,7 @@ impl PlanDocument {
             certain: plan.certain(),
             possible: plan.possible(),
             restores: plan.restores(),
+            growing: plan.growing().cloned().collect(),
             assets: plan.assets.iter().map(PlanEntry::new).collect(),
         }
     }
@@ -483,6 +512,13 @@ enum EventLine {
         changed: bool,
         reasons: Vec<ReasonCode>,
     },
+    CheckFailed {
+        asset: AssetKey,
+        partition: String,
+        name: String,
+        severity: &'static str,
+        found: String,
+    },
     StepFailed {
         asset: AssetKey,
         partition: String,
@@ -527,6 +563,7 @@ struct SummaryLine {
     restored: u64,
     cut_off: u64,
     blocked: u64,
+    checks_failed: u64,
     fresh: u64,
     cancelled: u64,
 }
@@ -563,6 +600,15 @@ fn line(event: &RunEvent, parts: &dyn Fn(&AssetKey, &PartitionSet) -> Parts) -> 
                 reasons: reasons.clone(),
             }
         }
+        RunEvent::CheckFailed { asset, partition, name, severity, found } => {
+            EventLine::CheckFailed {
+                asset: asset.clone(),
+                partition: partition.to_string(),
+                name: name.clone(),
+                severity: severity.as_str(),
+                found: found.clone(),
+            }
+        }
         RunEvent::StepFailed { asset, partition, duration, reason, log, log_tail } => {
             EventLine::StepFailed {
                 asset: asset.clone(),
@@ -595,8 +641,8 @@ fn line(event: &RunEvent, parts: &dyn Fn(&AssetKey, &PartitionSet) -> Parts) -> 
 
 impl SummaryLine {
     fn new(summary: &Summary) -> SummaryLine {
-        let Summary { ran, unchanged, failed, restored, cut_off, blocked, fresh, cancelled } =
-            *summary;
+        let Summary { ran, unchanged, failed, restored, .. } = *summary;
+        let Summary { cut_off, blocked, checks_failed, fresh, cancelled, .. } = *summary;
         let success = summary.is_success();
         SummaryLine {
             success,
@@ -606,6 +652,7 @@ impl SummaryLine {
             restored,
             cut_off,
             blocked,
+            checks_failed,
             fresh,
             cancelled,
         }
@@ -672,7 +719,7 @@ mod tests {
             {"event":"restored","asset":"a","count":2,"ranges":["1..2"]}
             {"event":"blocked","asset":"a","count":2,"ranges":["1..2"],"reason":"upstream-failed"}
             {"event":"warning","message":"w"}
-            {"event":"finished","success":true,"ran":1,"unchanged":0,"failed":0,"restored":0,"cut_off":0,"blocked":0,"fresh":0,"cancelled":0}
+            {"event":"finished","success":true,"ran":1,"unchanged":0,"failed":0,"restored":0,"cut_off":0,"blocked":0,"checks_failed":0,"fresh":0,"cancelled":0}
         "#]].assert_eq(&text);
     }
 }

@@ -9,15 +9,15 @@ use clap::builder::PossibleValuesParser;
 use super::Done;
 use super::error::CliError;
 use super::json::{Document, PartitionEntry, PartitionsDocument};
-use super::session::Session;
+use super::session::{Session, Workspace, with_partitions};
 use super::table::{self, Align};
-use super::targets::{Spec, only};
-use crate::base::{AssetKey, PartitionIdx};
+use super::targets::{Spec, only, without_partitions};
+use crate::base::{AssetKey, PartitionIdx, PartitionKey};
 use crate::defs::Domain;
 use crate::defs::selection::STATES;
-use crate::engine::{Access, AssetStatus, Engine};
+use crate::engine::{Access, AssetStatus, Engine, KeyChange};
 
-/// List the partitions of an asset with their states
+/// List the partitions of an asset with their states; add or remove keys of a set kept by hand
 #[derive(Debug, Args)]
 pub(super) struct PartitionsArgs {
     /// `ASSET`, or `ASSET@EXPR` for some of them.
@@ -26,6 +26,12 @@ pub(super) struct PartitionsArgs {
     /// Only those in this state.
     #[arg(long, value_parser = PossibleValuesParser::new(STATES))]
     state: Option<String>,
+    /// Add a key to the set `{dynamic: NAME}` that its partitions are.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["state", "upstream", "json"])]
+    add: Vec<String>,
+    /// Remove a key from that set; its results stay and are orphaned.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["state", "upstream", "json"])]
+    remove: Vec<String>,
     /// Also which upstream partitions each reads.
     #[arg(long)]
     upstream: bool,
@@ -37,8 +43,11 @@ pub(super) struct PartitionsArgs {
 pub(super) fn run(args: &PartitionsArgs, session: Session<'_>) -> Result<Done, CliError> {
     let mut workspace = session.workspace()?;
     let spec = [Spec::parse(&args.asset)?];
+    if !args.add.is_empty() || !args.remove.is_empty() {
+        return change(args, &spec, &mut workspace);
+    }
     let (engine, sets) = workspace.open(&spec, Access::Read, &[])?;
-    let key = only(&spec[0], &sets[0])?;
+    let key = with_partitions(engine.project(), only(&spec[0], &sets[0])?);
     let domain = engine.planner().domain(&key);
     let chosen = match &spec[0].partitions {
         Some(expression) => expression.select(&engine, &key)?,
@@ -58,6 +67,40 @@ pub(super) fn run(args: &PartitionsArgs, session: Session<'_>) -> Result<Done, C
         render(partitions)
     };
     workspace.term.print(&output);
+    Ok(Done::Fine)
+}
+
+/// Adds and removes keys, and says what was so already.
+fn change(
+    args: &PartitionsArgs,
+    spec: &[Spec; 1],
+    workspace: &mut Workspace<'_>,
+) -> Result<Done, CliError> {
+    without_partitions(spec)?;
+    let (mut engine, sets) = workspace.open(spec, Access::Write, &[])?;
+    let key = only(&spec[0], &sets[0])?;
+    if args.add.iter().any(String::is_empty) {
+        let error = CliError::user("an empty text is no partition key");
+        return Err(error.hint("`--add KEY` wants the text that names the partition"));
+    }
+    let kinds = [
+        (KeyChange::Add, &args.add, "added", "was there already"),
+        (KeyChange::Remove, &args.remove, "removed", "was not there"),
+    ];
+    let mut text = String::new();
+    for (change, names, done, idle) in kinds {
+        if names.is_empty() {
+            continue;
+        }
+        let keys: Vec<PartitionKey> =
+            names.iter().map(|name| PartitionKey::new(name.as_str())).collect();
+        let left = engine.change_keys(&key, change, &keys)?;
+        for name in &keys {
+            let what = if left.contains(name) { idle } else { done };
+            text += &format!("`{name}` {what}\n");
+        }
+    }
+    workspace.term.print(&text);
     Ok(Done::Fine)
 }
 

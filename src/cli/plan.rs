@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::json::{Document, PlanDocument};
 use super::session::{Session, Workspace};
 use super::table::{self, Align};
-use super::targets::{Expression, Spec, requested};
+use super::targets::{Expression, Spec, Wanted, requested};
 use super::text::{self, Length};
 use super::{Done, values};
 use crate::base::AssetKey;
@@ -79,13 +79,13 @@ impl WantedArgs {
             let readers = with_readers(&engine, sets.iter().flatten());
             workspace.refresh(&mut engine, readers)?;
         }
-        let targets = requested(&engine, &specs, &sets, partition.as_ref())?;
+        let Wanted { targets, whole } = requested(&engine, &specs, &sets, partition.as_ref())?;
         let reach = match (self.only, self.downstream) {
             (true, _) => Reach::Only,
             (false, true) => Reach::UpstreamAndDownstream,
             (false, false) => Reach::Upstream,
         };
-        Ok((engine, Request { targets, reach, force: self.force }))
+        Ok((engine, Request { targets, whole, reach, force: self.force }))
     }
 }
 
@@ -138,6 +138,9 @@ fn render(plan: &Plan, length: Length) -> String {
     ];
     let mut text = table::render(&columns, rows);
     text += &format!("\n{}\n", summary(plan));
+    for maker in plan.growing() {
+        text += &format!("`{maker}` makes pieces: how many is known when it has run\n");
+    }
     text
 }
 

@@ -15,6 +15,7 @@ use super::json;
 use super::term::{Term, bold};
 use super::text::{self, Length};
 use crate::base::{AssetKey, PartitionSet};
+use crate::defs::Severity;
 use crate::engine::{Engine, RunEvent, Summary};
 use crate::plan::ReasonCode;
 
@@ -105,6 +106,22 @@ impl<'t> Reporter<'t> {
                 let address = text::address(&asset, &partition);
                 let took = text::duration(duration);
                 self.verbose(&format!("ran {address} in {took}{unchanged} ({})", why.join(", ")));
+            }
+            RunEvent::CheckFailed { asset, partition, name, severity, found } => {
+                let address = text::address(&asset, &partition);
+                let kind = if severity == Severity::Warn { "warning" } else { "error" };
+                let reason = format!("check `{name}` failed");
+                let part = engine.planner().domain(&asset).index(partition.as_str());
+                match part.filter(|_| !self.is_told(&asset, &reason)) {
+                    Some(part) => {
+                        self.further.entry((asset, reason)).or_default().insert(part);
+                    }
+                    None => {
+                        self.line(&format!(
+                            "{kind}: check `{name}` of `{address}` failed: {found}"
+                        ));
+                    }
+                }
             }
             RunEvent::StepFailed { asset, partition, reason, log, log_tail, .. } => {
                 let part = engine.planner().domain(&asset).index(partition.as_str());
@@ -235,6 +252,7 @@ impl Tally {
             RunEvent::Blocked { parts, .. } => self.settled += parts.len(),
             RunEvent::Started { .. }
             | RunEvent::Exported { .. }
+            | RunEvent::CheckFailed { .. }
             | RunEvent::Warning { .. }
             | RunEvent::Finished { .. } => {}
         }
@@ -320,7 +338,8 @@ pub(super) fn render_summary(summary: &Summary, elapsed: Duration) -> String {
         let fresh = text::count(summary.fresh, "partition");
         return format!("everything up to date: {fresh} in {took}");
     }
-    let Summary { ran, unchanged, failed, restored, cut_off, blocked, fresh, cancelled } = *summary;
+    let Summary { ran, unchanged, failed, restored, .. } = *summary;
+    let Summary { cut_off, blocked, checks_failed, fresh, cancelled, .. } = *summary;
     let mut line = format!("ran {ran}");
     if ran > 0 {
         line += &format!(" ({unchanged} unchanged)");
@@ -328,6 +347,9 @@ pub(super) fn render_summary(summary: &Summary, elapsed: Duration) -> String {
     line += &format!(", {cut_off} cut off, {restored} restored, {fresh} fresh; {failed} failed");
     if blocked > 0 {
         line += &format!(", {blocked} blocked");
+    }
+    if checks_failed > 0 {
+        line += &format!(", {} failed", text::count(checks_failed, "check"));
     }
     if cancelled > 0 {
         line += &format!(", {cancelled} cancelled");

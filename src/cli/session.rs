@@ -14,7 +14,7 @@ use super::targets::Spec;
 use super::term::Term;
 use super::{Source, diagnostics, environment};
 use crate::base::{AssetKey, Clock, FixedClock};
-use crate::defs::{Project, SelectionErrorKind};
+use crate::defs::{Asset, OutputDef, Project, SelectionErrorKind};
 use crate::engine::{Access, Engine, Options, SetValue};
 use crate::exec::{Functions, NoFunctions};
 use crate::load::{self, Diagnostic, PROJECT_FILE};
@@ -115,6 +115,12 @@ impl<'t> Session<'t> {
     }
 }
 
+/// What is meant where partitions of an asset are named: of one that makes pieces, these.
+pub(super) fn with_partitions(project: &Project, key: AssetKey) -> AssetKey {
+    let makes_pieces = |asset: &Arc<Asset>| asset.output == OutputDef::Pieces;
+    if project.assets.get(&key).is_some_and(makes_pieces) { key.each() } else { key }
+}
+
 fn no_project(directory: &Path) -> CliError {
     let message = format!("there is no `{PROJECT_FILE}` in `{}` or above", directory.display());
     CliError::user(message).hint("`giornata init` makes a project here, with an example in it")
@@ -209,6 +215,9 @@ impl Workspace<'_> {
         let mut sets = Vec::new();
         for spec in specs {
             match spec.selection.select(project, &status) {
+                Ok(set) if spec.partitions.is_some() => {
+                    sets.push(set.into_iter().map(|key| with_partitions(project, key)).collect());
+                }
                 Ok(set) => sets.push(set),
                 Err(error) => {
                     let broken = match &error.kind {

@@ -1,16 +1,21 @@
 //! `giornata show`: one asset as declared, its partitions by state, and the result of one of them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::SecondsFormat;
 use clap::Args;
 
 use super::Done;
 use super::error::CliError;
-use super::json::{Definition, Document, ResultEntry, ShowDocument, StatusEntry};
+use super::json::{
+    Definition, Document, ResultEntry, SeriesDocument, SeriesPoint, ShowDocument, StatusEntry,
+};
 use super::session::Session;
-use super::targets::{Spec, one_partition, only};
+use super::table::{self, Align};
+use super::targets::{Spec, one_partition, only, some_partitions};
 use super::text::{self, Length};
-use crate::base::{AssetKey, PartitionIdx};
-use crate::defs::{Asset, Body, Check, Comparison, Missing};
+use crate::base::{AssetKey, PartitionIdx, PartitionSet};
+use crate::defs::{Asset, Body, Check, Missing, Severity};
 use crate::engine::{Access, AssetStatus, Engine, ResultInfo, ResultMark, State};
 
 /// Show an asset, or the result of one of its partitions
@@ -19,6 +24,9 @@ pub(super) struct ShowArgs {
     /// `ASSET` or `ASSET@PARTITION`.
     #[arg(value_name = "ASSET[@PARTITION]")]
     asset: String,
+    /// One value of the metadata over all partitions: `rows`, or what the step reports.
+    #[arg(long, value_name = "NAME")]
+    meta: Option<String>,
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
@@ -29,6 +37,13 @@ pub(super) fn run(args: &ShowArgs, session: Session<'_>) -> Result<Done, CliErro
     let spec = [Spec::parse(&args.asset)?];
     let (engine, sets) = workspace.open(&spec, Access::Read, &[])?;
     let key = only(&spec[0], &sets[0])?;
+    if let Some(name) = &args.meta {
+        let chosen = some_partitions(&engine, &key, spec[0].partitions.as_ref())?;
+        let series = series(&engine, &key, name, &chosen)?;
+        let output = if args.json { Document::text(series) } else { render_series(series) };
+        workspace.term.print(&output);
+        return Ok(Done::Fine);
+    }
     let part = one_partition(&engine, &key, spec[0].partitions.as_ref())?;
     let asset = &engine.project().assets[&key];
     let status = engine.status(&key)?;
@@ -64,6 +79,49 @@ pub(super) fn run(args: &ShowArgs, session: Session<'_>) -> Result<Done, CliErro
     }
     workspace.term.print(&render(asset, &lines));
     Ok(Done::Fine)
+}
+
+/// One value of the metadata by partition, in the order of partitions.
+fn series(
+    engine: &Engine,
+    key: &AssetKey,
+    name: &str,
+    chosen: &PartitionSet,
+) -> Result<SeriesDocument, CliError> {
+    let facts = engine.facts(key)?;
+    let known: BTreeSet<&String> = facts.iter().flat_map(|fact| fact.metadata.keys()).collect();
+    if !known.contains(&name.to_owned()) {
+        let error = CliError::user(format!("no result of `{key}` has a value `{name}`"));
+        let names: Vec<String> = known.into_iter().map(|name| format!("`{name}`")).collect();
+        return Err(match names.is_empty() {
+            true => error.hint("a step reports values as JSON lines in $GIORNATA_METADATA"),
+            false => error.hint(format!("there are {}", names.join(", "))),
+        });
+    }
+    let domain = engine.planner().domain(key);
+    let values: BTreeMap<PartitionIdx, &serde_json::Value> =
+        facts.iter().filter_map(|fact| Some((fact.part, fact.metadata.get(name)?))).collect();
+    let point = |part: PartitionIdx| {
+        let partition = domain.key(part).map(|key| key.to_string()).unwrap_or_default();
+        Some(SeriesPoint { partition, value: (*values.get(&part)?).clone() })
+    };
+    let parts = domain.ordered().into_iter().filter(|part| chosen.contains(*part));
+    Ok(SeriesDocument {
+        asset: key.clone(),
+        name: name.to_owned(),
+        points: parts.filter_map(point).collect(),
+    })
+}
+
+fn render_series(series: SeriesDocument) -> String {
+    let heading = series.name.to_uppercase();
+    let columns = [("PARTITION", Align::Left), (heading.as_str(), Align::Right)];
+    let row = |point: SeriesPoint| vec![point.partition, plain(&point.value)];
+    table::render(&columns, series.points.into_iter().map(row).collect())
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn readers(engine: &Engine, key: &AssetKey) -> Vec<AssetKey> {
@@ -109,21 +167,12 @@ fn definition(asset: &Asset) -> Vec<Line> {
     lines
 }
 
+/// The test as it is written, and what happens where that is not the usual.
 fn check(check: &Check) -> String {
-    match check {
-        Check::NotNull { column } => format!("not_null({column})"),
-        Check::Unique { column } => format!("unique({column})"),
-        Check::Rows { comparison, count } => {
-            let sign = match comparison {
-                Comparison::Equal => "=",
-                Comparison::NotEqual => "!=",
-                Comparison::Less => "<",
-                Comparison::LessOrEqual => "<=",
-                Comparison::Greater => ">",
-                Comparison::GreaterOrEqual => ">=",
-            };
-            format!("rows {sign} {count}")
-        }
+    let name = &check.name;
+    match check.severity {
+        Severity::Blocking => name.clone(),
+        Severity::Warn | Severity::Error => format!("{name} ({})", check.severity.as_str()),
     }
 }
 
@@ -158,6 +207,17 @@ fn partition(
     let took = result.duration_ms.map(std::time::Duration::from_millis);
     lines.extend(took.map(|took| ("took", text::duration(took))));
     lines.extend(result.marks.iter().map(|mark| ("mark", mark_text(*mark).to_owned())));
+    for check in &result.checks {
+        let found = match (&check.found, check.severity.as_str()) {
+            (None, _) => "passed".to_owned(),
+            (Some(found), "warn") => format!("warned ({found})"),
+            (Some(found), _) => format!("failed ({found})"),
+        };
+        lines.push(("check", format!("{}: {found}", check.name)));
+    }
+    for (name, value) in &result.metadata {
+        lines.push(("metadata", format!("{name} = {value}")));
+    }
     lines.extend(result.log.iter().map(|path| ("log", path.display().to_string())));
     lines
 }

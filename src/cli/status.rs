@@ -61,7 +61,8 @@ fn count(status: &AssetStatus, state: State) -> u64 {
 
 fn needs_attention(status: &AssetStatus) -> bool {
     let settled = [State::Fresh, State::Orphaned];
-    State::ALL.iter().any(|state| !settled.contains(state) && count(status, *state) > 0)
+    !status.checks_failed.is_empty()
+        || State::ALL.iter().any(|state| !settled.contains(state) && count(status, *state) > 0)
 }
 
 /// A table of counts; columns that nothing is in are left out, except the common ones.
@@ -103,6 +104,12 @@ fn attention(assets: &[(&Domain, AssetStatus)], length: Length) -> String {
                 rows.push(vec![status.asset.to_string(), state.as_str().to_owned(), ranges]);
             }
         }
+        let checks =
+            [("check failed", &status.checks_failed), ("check warned", &status.checks_warned)];
+        for (name, set) in checks.into_iter().filter(|(_, set)| !set.is_empty()) {
+            let ranges = text::ranges(domain, set, length);
+            rows.push(vec![status.asset.to_string(), name.to_owned(), ranges]);
+        }
     }
     if rows.is_empty() {
         return String::new();
@@ -135,6 +142,8 @@ mod tests {
             ]),
             reasons: Vec::new(),
             nondeterministic: PartitionSet::new(),
+            checks_failed: PartitionSet::new(),
+            checks_warned: PartitionSet::new(),
         };
         assert!(needs_attention(&status));
         let text = render(&[(&domain, status)], Length::Short);

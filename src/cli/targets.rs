@@ -155,6 +155,13 @@ fn nothing(asset: &AssetKey, expression: Option<&Expression>) -> CliError {
     CliError::user(format!("there is no partition of `{asset}`{named}"))
 }
 
+/// The targets of a run.
+pub(super) struct Wanted {
+    pub targets: BTreeMap<AssetKey, PartitionSet>,
+    /// Those of which no partitions were named.
+    pub whole: BTreeSet<AssetKey>,
+}
+
 /// The partitions that a run is to make fresh. `partition` goes with every asset that says none
 /// itself.
 pub(super) fn requested(
@@ -162,8 +169,9 @@ pub(super) fn requested(
     specs: &[Spec],
     sets: &[BTreeSet<AssetKey>],
     partition: Option<&Expression>,
-) -> Result<BTreeMap<AssetKey, PartitionSet>, CliError> {
+) -> Result<Wanted, CliError> {
     let mut targets: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
+    let mut whole = BTreeSet::new();
     for (spec, set) in specs.iter().zip(sets) {
         let is_source = |key: &AssetKey| engine.project().assets[key].is_source();
         // Sources are looked at in any case; they are targets only if nothing else is meant.
@@ -174,7 +182,10 @@ pub(super) fn requested(
         for key in set.iter().filter(|key| only_sources || !is_source(key)) {
             let domain = engine.planner().domain(key);
             let wanted = match (expression, &last) {
-                (None, _) => domain.all().clone(),
+                (None, _) => {
+                    whole.insert(key.clone());
+                    domain.all().clone()
+                }
                 (Some(expression), Some((known, wanted)))
                     if *known == domain && !expression.expr.asks_for_states() =>
                 {
@@ -198,7 +209,7 @@ pub(super) fn requested(
         let named = &expression.text[expression.offset..];
         return Err(CliError::user(format!("`{named}` names no partition of {names}")));
     }
-    Ok(targets)
+    Ok(Wanted { targets, whole })
 }
 
 #[cfg(test)]

@@ -103,6 +103,7 @@ pub(super) fn output(output: &OutputDef) -> String {
         OutputDef::Table(format) => format!("a table ({})", format.extension()),
         OutputDef::File { name } => format!("a file (`{name}`)"),
         OutputDef::Directory => "a directory".to_owned(),
+        OutputDef::Pieces => "a directory of pieces".to_owned(),
         OutputDef::None => "nothing".to_owned(),
     }
 }
@@ -116,6 +117,7 @@ pub(super) fn source(source: &SourceDef) -> String {
         }
         SourceDef::Dir { path, .. } => format!("the directory `{path}`"),
         SourceDef::Observe { command, .. } => format!("what `{command}` prints"),
+        SourceDef::Pieces { of, pattern } => format!("`{}` of what `{of}` makes", pattern.text),
     }
 }
 
@@ -131,6 +133,7 @@ pub(super) fn partitions(asset: &Asset) -> String {
                 }
                 SourceDef::Files { split_by: None, .. } => "one for each file".to_owned(),
                 SourceDef::Dir { .. } | SourceDef::Observe { .. } => "one".to_owned(),
+                SourceDef::Pieces { .. } => "one for each file".to_owned(),
             }
         }
         (_, def) => keys(def),

@@ -20,6 +20,9 @@ pub(super) struct WhyArgs {
     /// `ASSET` or `ASSET@PARTITION`.
     #[arg(value_name = "ASSET[@PARTITION]")]
     asset: String,
+    /// Explain why it is not stale: everything that was compared.
+    #[arg(long)]
+    not: bool,
     /// How many levels of upstream causes to tell.
     #[arg(long, value_name = "N", default_value_t = u32::MAX, hide_default_value = true)]
     depth: u32,
@@ -36,12 +39,17 @@ pub(super) fn run(args: &WhyArgs, session: Session<'_>) -> Result<Done, CliError
     let part = one_partition(&engine, &key, spec[0].partitions.as_ref())?;
     let output = match part {
         Some(part) => {
-            let why = engine.why(&key, part)?;
+            let why =
+                if args.not { engine.why_not(&key, part)? } else { engine.why(&key, part)? };
             if args.json {
                 Document::text(WhyEntry::new(&why, args.depth))
             } else {
                 render(&why, args.depth)
             }
+        }
+        None if args.not => {
+            let error = CliError::user(format!("`{key}` has many partitions, and one is needed"));
+            return Err(error.hint(format!("`giornata why --not {key}@PARTITION` names it")));
         }
         None => {
             let mut status = engine.status(&key)?;

@@ -14,7 +14,7 @@ pub struct Asset {
     pub origin: Origin,
     pub partitions: PartitionsDef,
     pub body: Body,
-    /// In declared order, each upstream once. Empty for a source.
+    /// In declared order, each upstream once. A source has none, except that pieces follow their maker.
     pub deps: Vec<Dep>,
     pub output: OutputDef,
     /// A path of the user's where results are also put, with `{partition}` in it if partitioned.
@@ -39,6 +39,24 @@ pub struct Asset {
 impl Asset {
     pub fn is_source(&self) -> bool {
         matches!(self.body, Body::Source(_))
+    }
+
+    /// The asset whose pieces this is.
+    pub fn pieces_of(&self) -> Option<&AssetKey> {
+        match &self.body {
+            Body::Source(SourceDef::Pieces { of, .. }) => Some(of),
+            Body::Source(
+                SourceDef::Files { .. } | SourceDef::Dir { .. } | SourceDef::Observe { .. },
+            )
+            | Body::Sql(_)
+            | Body::Command(_)
+            | Body::Function(_) => None,
+        }
+    }
+
+    /// The name by which a step finds it: as a variable, or as a table.
+    pub fn variable(&self) -> String {
+        self.pieces_of().unwrap_or(&self.key).variable()
     }
 }
 
@@ -136,6 +154,8 @@ pub enum OutputDef {
     File { name: String },
     /// A directory.
     Directory,
+    /// A directory of which each file is a piece; there may be none.
+    Pieces,
     /// Nothing: a source.
     None,
 }

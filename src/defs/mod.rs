@@ -5,6 +5,7 @@
 
 pub mod asset;
 pub mod check;
+pub mod config;
 pub mod partition;
 pub mod project;
 pub mod selection;
@@ -14,8 +15,8 @@ pub use asset::{
     Asset, Backoff, Body, CommandBody, CommandLine, Dep, FunctionBody, Missing, Origin, OutputDef,
     Policy, Retries, SqlBody, TableFormat, Word, WordPiece,
 };
-pub use check::{Check, Comparison};
+pub use check::{Check, Comparison, Severity, Test};
 pub use partition::{Domain, DynamicDef, KeyTable, Mapping, MappingDef, PartitionsDef};
-pub use project::{Durability, Project, Settings};
+pub use project::{Durability, NetworkDisk, Project, Settings};
 pub use selection::{Selection, SelectionError, SelectionErrorKind};
 pub use source::{ColumnType, PathPattern, PatternPiece, SourceDef, SplitBy};

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 use super::{Asset, PartitionsDef};
 use crate::base::AssetKey;
-pub use crate::base::Durability;
+pub use crate::base::{Durability, NetworkDisk};
 
 /// A validated project: everything in it refers to what exists, and its graph has no cycle.
 ///
@@ -34,6 +34,7 @@ pub struct Settings {
     /// Outputs of at most this many bytes live inside the database; at most 16 KiB.
     pub inline_max_bytes: u64,
     pub durability: Durability,
+    pub network_disk: NetworkDisk,
     /// A step's log is cut at this many bytes: its head and its tail are kept.
     pub log_max_bytes: u64,
 }
@@ -44,6 +45,7 @@ impl Default for Settings {
             jobs: None,
             inline_max_bytes: 4096,
             durability: Durability::Batch,
+            network_disk: NetworkDisk::Refuse,
             log_max_bytes: 64 << 20,
         }
     }

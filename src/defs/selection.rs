@@ -15,7 +15,7 @@ use std::ops::Range;
 use globset::GlobMatcher;
 
 use super::Project;
-use crate::base::AssetKey;
+use crate::base::{AssetKey, similar};
 
 /// A parsed selection.
 ///
@@ -171,13 +171,7 @@ impl SelectionError {
 
 /// `did you mean ...`, if one of `known` is similar to `name`.
 fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let near = |candidate: &&str| {
-        let shorter = name.chars().count().min(candidate.chars().count());
-        strsim::damerau_levenshtein(name, candidate) <= 1 + shorter / 4
-    };
-    let similar = known.into_iter().filter(near);
-    let best = similar.min_by_key(|candidate| strsim::damerau_levenshtein(name, candidate))?;
-    Some(format!("did you mean `{best}`?"))
+    similar(name, known).map(|best| format!("did you mean `{best}`?"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::base::AssetKey;
+
 /// Where a source's data is and how it falls into partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceDef {
@@ -29,6 +31,13 @@ pub enum SourceDef {
         /// How long an answer holds; `None`: until the next look.
         ttl: Option<Duration>,
         timeout: Duration,
+    },
+    /// The files that another asset of the project makes: each is a partition. They are what that
+    /// asset has recorded, and are settled when it is.
+    Pieces {
+        of: AssetKey,
+        /// Of paths within the directory that it makes.
+        pattern: PathPattern,
     },
 }
 

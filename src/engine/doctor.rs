@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Error;
 use super::open::Engine;
 use super::report::Problem;
-use crate::base::{AssetKey, AssetRow, Digest, Output, OutputKind, PartitionSet};
+use crate::base::{AssetKey, AssetRow, Digest, Flags, Output, OutputKind, PartitionSet};
 use crate::cas::State;
 use crate::plan::Records;
 use crate::store::{BlobState, Store};
@@ -89,6 +89,7 @@ impl Engine {
             }
             for ((asset, parts), row) in lost.iter().zip(&known) {
                 batch.remove(asset, parts)?;
+                batch.tx().add_flags(asset, parts, Flags::LOST)?;
                 let row = AssetRow { fresh: &row.fresh - parts, ..AssetRow::clone(row) };
                 batch.set_row(asset, row)?;
             }

@@ -58,6 +58,14 @@ pub enum Error {
     Report { asset: AssetKey, problem: String },
     #[error("nothing is said of the result of `{asset}`; give a version, a path or both")]
     NothingReported { asset: AssetKey },
+    #[error("the partitions of `{asset}` cannot be changed by hand: {problem}")]
+    Keys { asset: AssetKey, problem: String },
+    #[error("nothing was removed: which contents the directory {} needs cannot be read; `giornata doctor` takes note of damage", digest.short())]
+    UnknownUse {
+        digest: crate::base::Digest,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("the store cannot be written to, so nothing can be run")]
     ReadOnly,
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::{AssetKey, PartitionKey, PartitionSet, RunId};
+use crate::defs::Severity;
 use crate::plan::ReasonCode;
 
 /// One event of a run.
@@ -33,6 +34,14 @@ pub enum RunEvent {
         /// False if the result is what it was before, so that consumers are cut off.
         changed: bool,
         reasons: Vec<ReasonCode>,
+    },
+    /// A check failed that does not keep the result from being taken.
+    CheckFailed {
+        asset: AssetKey,
+        partition: PartitionKey,
+        name: String,
+        severity: Severity,
+        found: String,
     },
     StepFailed {
         asset: AssetKey,
@@ -82,6 +91,8 @@ pub struct Summary {
     pub restored: u64,
     pub cut_off: u64,
     pub blocked: u64,
+    /// Checks of results that were taken, where a failure is an error.
+    pub checks_failed: u64,
     /// Wanted and fresh from the start, or made by another process meanwhile.
     pub fresh: u64,
     /// Left undone because the run was cancelled.
@@ -91,13 +102,13 @@ pub struct Summary {
 impl Summary {
     /// Whether everything that was wanted is fresh now.
     pub fn is_success(&self) -> bool {
-        self.failed == 0 && self.blocked == 0 && self.cancelled == 0
+        self.failed == 0 && self.blocked == 0 && self.cancelled == 0 && self.checks_failed == 0
     }
 
     /// The numbers by name, as they are recorded with the run.
     pub fn counts(&self) -> BTreeMap<String, u64> {
-        let Summary { ran, unchanged, failed, restored, cut_off, blocked, fresh, cancelled } =
-            *self;
+        let Summary { ran, unchanged, failed, restored, .. } = *self;
+        let Summary { cut_off, blocked, checks_failed, fresh, cancelled, .. } = *self;
         let counts = [
             ("ran", ran),
             ("unchanged", unchanged),
@@ -105,6 +116,7 @@ impl Summary {
             ("restored", restored),
             ("cut_off", cut_off),
             ("blocked", blocked),
+            ("checks_failed", checks_failed),
             ("fresh", fresh),
             ("cancelled", cancelled),
         ];

@@ -16,7 +16,7 @@ use super::work::error_text;
 use crate::base::{AssetKey, Output, OutputKind, PartitionIdx, PartitionKey, PartitionSet};
 use crate::cas::stat::StatKey;
 use crate::io::tree;
-use crate::plan::{Plan, Records};
+use crate::plan::{Plan, ReasonCode, Records};
 use crate::store::Store;
 
 /// An export that is not what the store has.
@@ -157,8 +157,9 @@ impl Engine {
                 let template = self.project.assets[asset].export.as_deref().unwrap_or_default();
                 let path = export_path(template, &partition);
                 let message = format!(
-                    "`{}` was changed by somebody else; it is put back as the store has it",
-                    path.display()
+                    "`{}` was changed by somebody else ({}); it is put back as the store has it",
+                    path.display(),
+                    ReasonCode::OutputModifiedOutside
                 );
                 events(self, RunEvent::Warning { message });
             }

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::Error;
+use super::blobs::Source;
 use super::open::Engine;
 use crate::base::{Digest, OutputKind, RunId};
 use crate::io::BlobSource;
-use crate::io::tree::{self, EntryKind};
+use crate::io::tree::{self, Entry, EntryKind};
 use crate::store::{Store, Unneeded};
 
 /// What is younger stays, whoever needs it.
@@ -82,7 +83,9 @@ impl Engine {
         let now = self.clock.now();
         let history = i64::try_from(HISTORY.as_millis()).unwrap_or(i64::MAX);
         let oldest_ms = now.timestamp_millis().saturating_sub(history);
-        let older_than = SystemTime::from(now) - GRACE;
+        // Files bear the stamps of the disk's own clock, whatever moment is asked about.
+        let written = Duration::from_nanos(u64::try_from(self.fs_clock.now_ns()).unwrap_or(0));
+        let older_than = SystemTime::UNIX_EPOCH + written.saturating_sub(GRACE);
 
         let mut collected = Collected::default();
         let mut unneeded = Unneeded::default();
@@ -128,7 +131,7 @@ impl Engine {
 
     /// Every content that a result or a trace needs: of a directory, all that is in it.
     fn used(&self, without: &HashSet<Digest>) -> Result<HashSet<Digest>, Error> {
-        let blobs = super::blobs::Source::new(self.cas.clone(), self.ledger.clone());
+        let blobs = Source::new(self.cas.clone(), self.ledger.clone());
         let mut used = HashSet::new();
         let mut trees = Vec::new();
         for (digest, kind) in self.ledger.ask(|store| store.outputs_in_use(without))? {
@@ -137,9 +140,8 @@ impl Engine {
             }
         }
         while let Some(digest) = trees.pop() {
-            // What cannot be read names nothing; `doctor` says so.
-            let Ok(bytes) = blobs.read(&digest) else { continue };
-            for entry in tree::decode(&digest, &bytes).into_iter().flatten() {
+            let Some(entries) = names(&blobs, digest)? else { continue };
+            for entry in entries {
                 match entry.kind {
                     EntryKind::File { digest, .. } => {
                         used.insert(digest);
@@ -188,6 +190,19 @@ impl Engine {
             }
         }
         Ok(found)
+    }
+}
+
+/// What a tree object names; `None` if it is gone for good, and its result with it. One that cannot be
+/// read now may name contents that are needed, so nothing is removed then.
+fn names(blobs: &Source, digest: Digest) -> Result<Option<Vec<Entry>>, Error> {
+    let unreadable = |source: std::io::Error| Error::UnknownUse { digest, source };
+    match blobs.read(&digest) {
+        Ok(bytes) => tree::decode(&digest, &bytes)
+            .map(Some)
+            .map_err(|error| unreadable(std::io::Error::other(error.to_string()))),
+        Err(_) if blobs.path(&digest).is_none() => Ok(None),
+        Err(error) => Err(unreadable(error)),
     }
 }
 

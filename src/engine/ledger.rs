@@ -93,7 +93,7 @@ enum Move {
     Put { asset: AssetKey, row: MatRow },
     Removed { asset: AssetKey, parts: PartitionSet, rev: Rev },
     Row { asset: AssetKey, row: AssetRow },
-    Unfresh { asset: AssetKey, part: PartitionIdx },
+    Unfresh { asset: AssetKey, parts: PartitionSet },
     Failed { asset: AssetKey, failure: FailureRow },
     Recovered { asset: AssetKey, part: PartitionIdx },
 }
@@ -126,10 +126,10 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Takes a partition's fresh bit away, whatever set it.
-    pub fn clear_fresh(&mut self, asset: &AssetKey, part: PartitionIdx) -> Result<(), Error> {
-        self.tx.clear_fresh(asset, &PartitionSet::from_iter([part]))?;
-        self.moves.push(Move::Unfresh { asset: asset.clone(), part });
+    /// Takes the fresh bits of partitions away, whatever set them.
+    pub fn clear_fresh(&mut self, asset: &AssetKey, parts: &PartitionSet) -> Result<(), Error> {
+        self.tx.clear_fresh(asset, parts)?;
+        self.moves.push(Move::Unfresh { asset: asset.clone(), parts: parts.clone() });
         Ok(())
     }
 
@@ -379,9 +379,7 @@ impl Inner {
                 let (max_changed, failed) = (known.max_changed, std::mem::take(&mut known.failed));
                 *known = AssetRow { failed, max_changed: row.max_changed.max(max_changed), ..row };
             }
-            Move::Unfresh { asset, part } => {
-                self.row_mut(&asset).fresh.remove(part);
-            }
+            Move::Unfresh { asset, parts } => self.row_mut(&asset).fresh -= parts,
             Move::Failed { asset, failure } => {
                 self.row_mut(&asset).failed.insert(failure.part);
                 if let Some(failures) = self.failures.get_mut(&asset) {

@@ -5,18 +5,22 @@
 //! declared windows, so that `20140704.csv` can be the file of partition `2014-07-04`.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-use crate::base::PartitionKey;
 use crate::base::time::parse_date;
+use crate::base::{Digest, PartitionKey};
 use crate::cas::stat::StatKey;
 use crate::defs::{PartitionsDef, PathPattern, PatternPiece};
 
 /// The form of dates in keys where no windows are declared.
 pub const DATE_KEY: &str = "%Y-%m-%d";
+
+/// Too many links: `std::io::ErrorKind` has no stable name for it.
+const ELOOP: i32 = 40;
 
 /// A file of a source.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,13 +30,22 @@ pub struct Listed {
     pub path: String,
 }
 
+/// A directory that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedDir {
+    pub path: String,
+    pub stat: StatKey,
+    /// Of the names in it, where these are asked for again.
+    pub names: Digest,
+}
+
 /// Files that match, ordered by key and path, and names that could not be taken.
 #[derive(Debug, Default)]
 pub struct Listing {
     pub files: Vec<Listed>,
     /// Every directory that was read, as it was just before: while none of them changes, no file
     /// comes or goes.
-    pub dirs: Vec<(String, StatKey)>,
+    pub dirs: Vec<ListedDir>,
     pub warnings: Vec<String>,
 }
 
@@ -66,7 +79,8 @@ fn walk(
         .and_then(|meta| Ok((StatKey::of(&meta), std::fs::read_dir(&full)?)))
     {
         Ok((stat, entries)) => {
-            listing.dirs.push((dir.to_string_lossy().into_owned(), stat));
+            let path = dir.to_string_lossy().into_owned();
+            listing.dirs.push(ListedDir { path, stat, names: NO_NAMES });
             entries
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -121,11 +135,12 @@ fn walk_tree(
     if above.contains(&(stat.dev, stat.ino)) {
         return Ok(());
     }
-    let entries = std::fs::read_dir(&full)?;
-    listing.dirs.push((dir.to_string_lossy().into_owned(), stat));
+    let entries = names(&full)?;
+    let (path, names) = (dir.to_string_lossy().into_owned(), digest_of(&entries));
+    listing.dirs.push(ListedDir { path, stat, names });
     above.push((stat.dev, stat.ino));
-    for entry in entries {
-        let path = dir.join(entry?.file_name());
+    for name in entries {
+        let path = dir.join(name);
         let Some(text) = path.to_str() else {
             // Left out, it would be a change that nobody sees.
             let text = format!("the name of `{}` is not UTF-8; rename it", path.display());
@@ -137,12 +152,58 @@ fn walk_tree(
                 let key = PartitionKey::unpartitioned();
                 listing.files.push(Listed { key, path: text.to_owned() });
             }
-            // A pipe or a socket has no content; a link that leads nowhere has none either.
-            Ok(_) | Err(_) => {}
+            // A pipe or a socket has no content.
+            Ok(_) => {}
+            // A link that leads nowhere, or to itself, has none either.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    || error.raw_os_error() == Some(ELOOP) => {}
+            Err(error) => return Err(error),
         }
     }
     above.pop();
     Ok(())
+}
+
+/// Says which piece each path is, ordered by key and path, and which paths are none.
+pub fn pieces<T>(
+    pattern: &PathPattern,
+    partitions: &PartitionsDef,
+    paths: Vec<(String, T)>,
+) -> (Vec<(Listed, T)>, Vec<String>) {
+    let matcher = Matcher::new(pattern, partitions);
+    let (mut pieces, mut others) = (Vec::new(), Vec::new());
+    for (path, content) in paths {
+        match matcher.key(&path) {
+            Some(key) => pieces.push((Listed { key, path }, content)),
+            None => others.push(path),
+        }
+    }
+    pieces.sort_by(|a, b| a.0.cmp(&b.0));
+    (pieces, others)
+}
+
+/// What stands for the names of a directory that nobody asks for again.
+const NO_NAMES: Digest = Digest::from_bytes([0; 32]);
+
+fn names(dir: &Path) -> io::Result<Vec<OsString>> {
+    let mut names =
+        std::fs::read_dir(dir)?.map(|it| Ok(it?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn digest_of(names: &[OsString]) -> Digest {
+    let mut builder = Digest::builder("giornata 2026 names");
+    for name in names {
+        builder.part(name.as_encoded_bytes());
+    }
+    builder.finish()
+}
+
+/// Digest of the names in a directory, as [`tree`] lists them.
+pub fn names_digest(dir: &Path) -> io::Result<Digest> {
+    names(dir).map(|names| digest_of(&names))
 }
 
 struct Matcher {

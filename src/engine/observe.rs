@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Error;
 use super::ledger::Batch;
-use super::listing::{self, Listed, Listing};
+use super::listing::{self, Listed, ListedDir, Listing};
 use super::upkeep::reported_version;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,10 @@ use crate::base::{
 use crate::cas::stat::{self, Observed, Slack, StatEntry, StatKey};
 use crate::defs::{
     Asset, Body, ColumnType, CommandBody, CommandLine, Domain, DynamicDef, PartitionsDef,
-    PathPattern, SourceDef, SplitBy, TableFormat,
+    PathPattern, SourceDef, SplitBy, TableFormat, Test,
 };
-use crate::io::{SplitFile, format_of};
+use crate::io::{BlobSource, SplitFile, format_of, tree};
+use crate::plan::pieces_shape;
 
 /// A file of a source as it was when it was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,6 +166,16 @@ pub struct Eyes<'a> {
     pub slack: Slack,
     /// What the commands of sources have answered in this look.
     pub answers: &'a Answers,
+    /// What the makers of pieces have recorded, by maker.
+    pub made: &'a HashMap<AssetKey, Made>,
+    pub blobs: &'a dyn BlobSource,
+}
+
+/// The recorded result of an asset that makes pieces.
+pub struct Made {
+    pub version: Digest,
+    /// The tree object; `None` if the result was only reported.
+    pub tree: Option<Digest>,
 }
 
 /// What commands printed, or why they could not. Those that were not asked have an answer that holds.
@@ -195,6 +206,9 @@ pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
                 look.source(eyes, asset, &place, || listing::tree(eyes.root, path))?;
             }
             Body::Source(SourceDef::Observe { .. }) => look.answer(eyes, asset),
+            Body::Source(SourceDef::Pieces { of, pattern }) => {
+                look.pieces(eyes, asset, of, pattern)?;
+            }
             Body::Sql(_) | Body::Command(_) | Body::Function(_) => {
                 let mut paths = named_files(eyes.root, asset)?;
                 let named_count = paths.len();
@@ -247,10 +261,8 @@ impl Look {
                     let known = before.get(path.as_str()).copied();
                     (key, path, known)
                 });
-                let dirs = found.dirs.into_iter().map(|(path, stat)| {
-                    // A directory has no digest; the rest of the entry says when it can be trusted.
-                    let entry = StatEntry { stat, digest: NO_DIGEST, taken_ns: eyes.taken_ns };
-                    (path, entry)
+                let dirs = found.dirs.into_iter().map(|ListedDir { path, stat, names }| {
+                    (path, StatEntry { stat, digest: names, taken_ns: eyes.taken_ns })
                 });
                 let dirs: Vec<_> = dirs.collect();
                 let mut warnings = found.warnings;
@@ -274,7 +286,9 @@ impl Look {
         let files = files.collect();
         let modes = match &asset.body {
             Body::Source(SourceDef::Dir { .. }) => Modes::Count,
-            Body::Source(SourceDef::Files { .. } | SourceDef::Observe { .. })
+            Body::Source(
+                SourceDef::Files { .. } | SourceDef::Observe { .. } | SourceDef::Pieces { .. },
+            )
             | Body::Sql(_)
             | Body::Command(_)
             | Body::Function(_) => Modes::Ignore,
@@ -294,6 +308,52 @@ impl Look {
             Some(Err(_)) | None => known.and_then(|memory| memory.answer.clone()),
         };
         self.see(asset, known, Memory::of_answer(about, answer));
+    }
+
+    /// Takes the files that a maker has recorded. While it has no result, its pieces are what they were.
+    fn pieces(
+        &mut self,
+        eyes: &Eyes<'_>,
+        asset: &Arc<Asset>,
+        of: &AssetKey,
+        pattern: &PathPattern,
+    ) -> Result<(), Error> {
+        let Some(made) = eyes.made.get(of) else { return Ok(()) };
+        let about = Memory::about(asset);
+        let shape = pieces_shape(asset, &made.version);
+        let known = eyes.memories.get(&asset.key).filter(|memory| memory.about == about);
+        if let Some(known) = known.filter(|known| known.shape == shape) {
+            self.warnings.extend(known.warnings.iter().cloned());
+            self.see(asset, Some(known), Memory::clone(known));
+            return Ok(());
+        }
+        let paths = match &made.tree {
+            Some(tree) => tree::files(tree, eyes.blobs).map_err(|error| Error::Source {
+                asset: asset.key.clone(),
+                problem: error.to_string(),
+            })?,
+            None => Vec::new(),
+        };
+        let (pieces, others) = listing::pieces(pattern, &asset.partitions, paths);
+        let file = |(Listed { key, path }, digest)| {
+            let entry = StatEntry { stat: StatKey::default(), digest, taken_ns: 0 };
+            SeenFile { key, path, entry }
+        };
+        let files: Vec<SeenFile> = pieces.into_iter().map(file).collect();
+        let mut warnings = Vec::new();
+        if let Some(first) = others.first() {
+            let more = match others.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let text = &pattern.text;
+            warnings.push(format!("`{of}` made `{first}`{more}, which is no `{text}`: no piece"));
+        }
+        self.warnings.extend(warnings.iter().cloned());
+        let memory =
+            Memory { shape, ..Memory::new(about, Vec::new(), files, warnings, Modes::Ignore) };
+        self.see(asset, known, memory);
+        Ok(())
     }
 
     fn see(&mut self, asset: &Arc<Asset>, known: Option<&Arc<Memory>>, memory: Memory) {
@@ -321,9 +381,6 @@ enum Modes {
     Ignore,
 }
 
-/// What stands in place of the digest of a directory.
-const NO_DIGEST: Digest = Digest::from_bytes([0; 32]);
-
 /// What is remembered of a source from look to look: its directories, its files, their digests.
 ///
 /// It is stored as one value, so that looking at ten thousand files reads one row.
@@ -333,6 +390,7 @@ pub struct Memory {
     about: Digest,
     /// Digest of the declaration and of everything that was seen.
     pub shape: Digest,
+    /// The digest of a directory is that of its names.
     dirs: Vec<(String, StatEntry)>,
     files: Vec<SeenFile>,
     warnings: Vec<String>,
@@ -396,7 +454,9 @@ impl Memory {
         }
         // An empty directory is something else than none.
         if modes == Modes::Count {
-            builder.number(u64::from(!dirs.is_empty()));
+            for (path, _) in &dirs {
+                builder.part(path);
+            }
         }
         Memory { about, shape: builder.finish(), dirs, files, warnings, answer: None }
     }
@@ -408,7 +468,7 @@ impl Memory {
         Memory { about, shape: builder.finish(), dirs, files, warnings, answer }
     }
 
-    /// The version of a directory: of each file its path below it, whether it can be executed, and its
+    /// The version of a directory: its directories, and of each file its path below it, whether it can be executed, and its
     /// content. `None` if there is no such directory.
     fn tree_version(&self, dir: &str, columns: &BTreeMap<String, ColumnType>) -> Option<Digest> {
         self.dirs.first()?;
@@ -418,6 +478,11 @@ impl Memory {
             let below = file.path.strip_prefix(dir).unwrap_or(&file.path);
             builder.part(below).number(u64::from(file.is_executable()));
             builder.digest(&file.entry.digest);
+        }
+        let mut dirs: Vec<&str> = self.dirs.iter().map(|(path, _)| path.as_str()).collect();
+        dirs.sort_unstable();
+        for path in dirs {
+            builder.part(path.strip_prefix(dir).unwrap_or(path));
         }
         for (name, kind) in columns {
             builder.part(name).part(format!("{kind:?}"));
@@ -482,6 +547,11 @@ fn named_files(root: &Path, asset: &Asset) -> Result<Vec<String>, Error> {
     if let Body::Command(command) = &asset.body {
         paths.extend(command.named_files.iter().filter_map(|p| p.to_str()).map(str::to_owned));
     }
+    for check in &asset.checks {
+        if let Test::Command(command) = &check.test {
+            paths.extend(command.named_files.iter().filter_map(|p| p.to_str()).map(str::to_owned));
+        }
+    }
     for glob in &asset.inputs {
         let fault = |problem: String| Error::Source { asset: asset.key.clone(), problem };
         let pattern = PathPattern::parse(glob).map_err(|error| fault(error.to_string()))?;
@@ -541,6 +611,9 @@ impl Seen {
             PartitionsDef::Dynamic(def) if *def == DynamicDef::Source(self.asset.key.clone()) => {
                 Some(def.table())
             }
+            PartitionsDef::Dynamic(def @ DynamicDef::Pieces(_)) => {
+                self.asset.pieces_of().map(|_| def.table())
+            }
             PartitionsDef::Unpartitioned
             | PartitionsDef::TimeWindow(_)
             | PartitionsDef::Static(_)
@@ -563,6 +636,7 @@ impl Seen {
                 let answer = self.memory.answer.as_ref();
                 return one(answer.map(|answer| reported_version(&answer.version)));
             }
+            Body::Source(SourceDef::Pieces { .. }) => (&None, &BTreeMap::new()),
             Body::Sql(_) | Body::Command(_) | Body::Function(_) => return Ok(BTreeMap::new()),
         };
         if split_by.is_some() {

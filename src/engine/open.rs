@@ -11,15 +11,15 @@ use rayon::prelude::*;
 use super::Error;
 use super::exported::Exported;
 use super::ledger::Ledger;
-use super::observe::{self, Answer, Answers, Eyes, Files, Known, Look, Memory};
-use crate::base::{AssetKey, Clock, Digest, PartitionKey};
+use super::observe::{self, Answer, Answers, Eyes, Files, Known, Look, Made, Memory};
+use crate::base::{AssetKey, Clock, Digest, Mark, OutputKind, PartitionKey};
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
-use crate::defs::{Asset, Body, PartitionsDef, Project, SourceDef};
+use crate::defs::{Asset, Body, OutputDef, PartitionsDef, Project, Settings, SourceDef};
 use crate::exec::Functions;
 use crate::io::SplitFile;
 use crate::plan::{Planner, Records};
-use crate::store::{self, Store};
+use crate::store::{self, OpenOptions, Store};
 
 /// How often a look is repeated when other processes keep writing meanwhile.
 const LOOKS_MAX: u32 = 8;
@@ -81,6 +81,8 @@ pub struct Engine {
     /// What is remembered of exported files, of assets that were looked at.
     pub(super) exported: HashMap<AssetKey, Exported>,
     pub(super) files_hashed: u64,
+    /// Warnings that a look has returned.
+    pub(super) told: BTreeSet<String>,
 }
 
 /// How much work an engine has done since it was opened: what promises of speed are tested by.
@@ -124,6 +126,7 @@ impl Engine {
             splits: Mutex::default(),
             exported: HashMap::new(),
             files_hashed: 0,
+            told: BTreeSet::new(),
         };
         engine.prepare()?;
         Ok(engine)
@@ -178,6 +181,7 @@ impl Engine {
     /// Looks at the sources that `targets` depend on, and at further files that their steps name.
     /// Returns warnings.
     pub fn refresh(&mut self, targets: &[AssetKey]) -> Result<Vec<String>, Error> {
+        self.planner.set_now(self.clock.now());
         self.look(targets, Asking::Due)
     }
 
@@ -186,20 +190,26 @@ impl Engine {
         targets: &[AssetKey],
         asking: Asking,
     ) -> Result<Vec<String>, Error> {
-        self.planner.set_now(self.clock.now());
         let assets: Vec<Arc<Asset>> = self
             .upstream_cone(targets)
             .iter()
             .map(|key| self.project.assets[key].clone())
             .collect();
         self.remember(&assets)?;
-        let answers = self.ask(&assets, asking);
+        let mut answers = self.ask(&assets, asking);
         for _ in 0..LOOKS_MAX {
             if self.ledger.is_behind()? {
                 self.catch_up()?;
+                // The other process may have been told something newer.
+                self.remember(&assets)?;
+                answers = self.ask(&assets, asking);
             }
             self.remember(&assets)?;
+            let made = self.made(&assets)?;
+            let blobs = super::blobs::Source::new(self.cas.clone(), self.ledger.clone());
             let eyes = Eyes {
+                made: &made,
+                blobs: &blobs,
                 root: &self.root,
                 stats: &self.stats,
                 memories: &self.memories,
@@ -210,6 +220,7 @@ impl Engine {
             let look = observe::look(&eyes, &assets)?;
             if let Some(mut warnings) = self.take_in(look)? {
                 warnings.extend(self.take_faults(&assets, &answers));
+                self.told.extend(warnings.iter().cloned());
                 // New keys of one dimension may move the indexes of the whole.
                 let is_multi = |asset: &Asset| matches!(asset.partitions, PartitionsDef::Multi(_));
                 self.claim_index_spaces(is_multi)?;
@@ -217,6 +228,25 @@ impl Engine {
             }
         }
         Err(Error::Restless)
+    }
+
+    /// Whether there is a set of pieces that follows this asset.
+    pub(super) fn makes_pieces(&self, asset: &AssetKey) -> bool {
+        self.project.assets.get(asset).is_some_and(|asset| asset.output == OutputDef::Pieces)
+    }
+
+    /// What is recorded of the makers of those of `assets` that are pieces.
+    fn made(&self, assets: &[Arc<Asset>]) -> Result<HashMap<AssetKey, Made>, Error> {
+        let mut made = HashMap::new();
+        for of in assets.iter().filter_map(|asset| asset.pieces_of()) {
+            let mark = self.ledger.mark(of, 0);
+            if let Some(Mark { version, .. }) = mark {
+                let tree = self.ledger.output(of, 0)?;
+                let tree = tree.filter(|it| it.kind == OutputKind::Tree).map(|it| it.digest);
+                made.insert(of.clone(), Made { version, tree });
+            }
+        }
+        Ok(made)
     }
 
     /// Asks the commands of sources for versions, all at once.
@@ -446,10 +476,11 @@ impl Engine {
 }
 
 fn open_store(dir: &Path, access: Access, project: &Project) -> Result<Store, Error> {
-    let durability = project.settings.durability;
+    let Settings { durability, network_disk: network, .. } = project.settings;
+    let options = OpenOptions { durability, network };
     match access {
-        Access::Write => Ok(Store::open(dir, durability)?),
-        Access::Read => Ok(Store::open_for_reading(dir, durability)?),
+        Access::Write => Ok(Store::open_with(dir, &options)?),
+        Access::Read => Ok(Store::open_for_reading(dir, &options)?),
     }
 }
 

@@ -11,9 +11,11 @@ use super::run::{OnEvent, Run, Settled, Target, Tracing, partition_of};
 use super::schedule::{Place, Schedule};
 use super::work::{self, Stored};
 use crate::base::{
-    AssetKey, Digest, FailureRow, Flags, MatRow, PartitionIdx, PartitionSet, Rev, StepId,
+    AssetKey, CheckFact, Digest, Fact, FailureRow, Flags, MatRow, PartitionIdx, PartitionSet, Rev,
+    StepId,
 };
-use crate::exec::{Failure, Outcome};
+use crate::defs::Severity;
+use crate::exec::{CheckResult, Failure, Outcome};
 use crate::plan::PlanAsset;
 use crate::store::{AttemptEnd, Outcome as Ended, Traced};
 
@@ -74,10 +76,12 @@ pub(super) fn results(
                 summary.ran += 1;
                 summary.unchanged += u64::from(!changed);
                 schedule.done(place, &parts);
+                run.outdated |= engine.makes_pieces(&landed.target.asset);
                 if landed.target.tracing == Tracing::Never {
                     engine.planner.renewed(&landed.target.asset, landed.target.part);
                 }
                 succeeded(engine, &landed, changed, events);
+                summary.checks_failed += tell_checks(engine, &landed, events);
                 engine.export_results(&landed.target.asset, &parts, summary, events)?;
             }
             Err(Failure::Cancelled) => {
@@ -109,16 +113,19 @@ fn one(
     let (ended, detail) = match result {
         Ok(stored) => {
             changed = put_result(batch, run, landed, stored, steps[asset], known)?;
+            let key = if landed.raced { &NO_KEY } else { key };
+            put_fact(batch, run, landed, *key)?;
             // No bit may stay for what was made from an older state: others have written since, or
             // an input has changed, and may be what it was before anybody looks again.
             if landed.raced || batch.tx().rev() != known {
-                batch.clear_fresh(asset, *part)?;
+                batch.clear_fresh(asset, &PartitionSet::from_iter([*part]))?;
             }
             (Ended::Success, String::new())
         }
         Err(Failure::Cancelled) => (Ended::Cancelled, String::new()),
         Err(failure) => {
             let reason = reason(failure, outcome);
+            put_fact(batch, run, landed, *key)?;
             let (key, run) = (*key, run.id);
             let failure = FailureRow { part: *part, key, run, reason: reason.clone() };
             batch.put_failure(asset, failure)?;
@@ -185,6 +192,45 @@ fn put_result(
     Ok(changed)
 }
 
+/// Remembers what the checks found and what the step reported.
+fn put_fact(
+    batch: &mut Batch<'_>,
+    run: &Run,
+    landed: &Landed,
+    key: Digest,
+) -> Result<(), crate::store::Error> {
+    let outcome = &landed.outcome;
+    let check = |result: &CheckResult| CheckFact {
+        name: result.name.clone(),
+        severity: result.severity.as_str().to_owned(),
+        found: result.found.clone(),
+    };
+    let checks: Vec<CheckFact> = outcome.checks.iter().map(check).collect();
+    let objects = outcome.metadata.iter().filter_map(|it| it.as_object());
+    let metadata = objects.flatten().map(|(name, value)| (name.clone(), value.clone()));
+    let metadata: serde_json::Map<_, _> = metadata.collect();
+    if checks.is_empty() && metadata.is_empty() {
+        return Ok(());
+    }
+    let Target { asset, part, started_ms, .. } = &landed.target;
+    let (part, made_ms, run) = (*part, *started_ms, run.id);
+    batch.tx().put_fact(asset, &Fact { part, key, run, made_ms, checks, metadata })
+}
+
+/// Says which checks of a result that was taken failed; returns how many of them are errors.
+fn tell_checks(engine: &Engine, landed: &Landed, events: OnEvent<'_>) -> u64 {
+    let Target { asset, part, .. } = &landed.target;
+    let mut errors = 0;
+    for CheckResult { name, severity, found } in &landed.outcome.checks {
+        let Some(found) = found else { continue };
+        errors += u64::from(*severity != Severity::Warn);
+        let (asset, partition) = (asset.clone(), partition_of(engine, asset, *part));
+        let (name, severity, found) = (name.clone(), *severity, found.clone());
+        events(engine, RunEvent::CheckFailed { asset, partition, name, severity, found });
+    }
+    errors
+}
+
 /// Whether a key has led to this result before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Repeated {
@@ -211,6 +257,12 @@ fn put_trace(
         Tracing::Keep | Tracing::Replace => {}
     }
     match tx.put_trace(key, asset, *part, output, &version, *started_ms)? {
+        // Of what was marked as stale by hand there is no trace, but the result itself.
+        Traced::New if target.tracing == Tracing::Replace => {
+            let before = tx.row(asset, *part)?;
+            let differs = |row: &MatRow| row.key == *key && row.version != version;
+            Ok(if before.as_ref().is_some_and(differs) { Repeated::Differs } else { Repeated::No })
+        }
         Traced::New => Ok(Repeated::No),
         Traced::Same => Ok(Repeated::Same),
         Traced::Differs(_) => {
@@ -310,7 +362,7 @@ pub(super) fn unstarted(
 /// run settles), what is restored becomes the current result.
 pub(super) fn settle(
     engine: &mut Engine,
-    run: &Run,
+    run: &mut Run,
     parts: &HashMap<AssetKey, &PlanAsset>,
     schedule: &mut Schedule,
     settled: Settled,
@@ -351,7 +403,7 @@ pub(super) fn settle(
                 batch.put(asset, row)?;
                 batch.clear_failure(asset, *part)?;
                 if batch.tx().rev() != snapshot {
-                    batch.clear_fresh(asset, *part)?;
+                    batch.clear_fresh(asset, &PartitionSet::from_iter([*part]))?;
                 }
             }
             Ok::<_, Error>(())
@@ -362,6 +414,7 @@ pub(super) fn settle(
         let cut_off = &set & &parts[&asset].pending;
         summary.cut_off += cut_off.len();
         schedule.done(place, &set);
+        run.outdated |= run.holds && engine.makes_pieces(&asset);
         if !cut_off.is_empty() {
             events(engine, RunEvent::CutOff { asset, parts: cut_off });
         }
@@ -374,6 +427,7 @@ pub(super) fn settle(
         let asset = schedule.asset(place).clone();
         summary.restored += set.len();
         schedule.done(place, &set);
+        run.outdated |= engine.makes_pieces(&asset);
         events(engine, RunEvent::Restored { asset: asset.clone(), parts: set.clone() });
         engine.export_results(&asset, &set, summary, events)?;
     }

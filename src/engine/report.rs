@@ -11,7 +11,9 @@ use super::export::export_path;
 use super::names::file_name;
 use super::open::Engine;
 use super::run::partition_of;
-use crate::base::{AssetKey, Flags, Output, OutputKind, PartitionIdx, PartitionSet, RunId};
+use crate::base::{
+    AssetKey, CheckFact, Fact, Flags, Output, OutputKind, PartitionIdx, PartitionSet, RunId,
+};
 use crate::cas::stat::StatEntry;
 use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
 use crate::defs::{Body, CommandLine, OutputDef, SourceDef, TableFormat};
@@ -69,6 +71,10 @@ pub struct AssetStatus {
     pub reasons: Vec<(ReasonCode, PartitionSet)>,
     /// Two runs from the same inputs gave different results.
     pub nondeterministic: PartitionSet,
+    /// The current result was taken though a check of it failed, as an error.
+    pub checks_failed: PartitionSet,
+    /// The same, as a warning.
+    pub checks_warned: PartitionSet,
 }
 
 /// How a run is to go.
@@ -98,6 +104,10 @@ pub struct ResultInfo {
     pub failure: Option<String>,
     pub failed_at: Option<DateTime<Utc>>,
     pub marks: Vec<ResultMark>,
+    /// What the checks found; of the last attempt, if that failed.
+    pub checks: Vec<CheckFact>,
+    /// What the step reported.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Something that is special about a recorded result.
@@ -171,8 +181,17 @@ impl Engine {
         ]);
         self.ledger.check()?;
         let nondeterministic = self.ledger.ask(|store| store.nondeterministic(asset))?;
+        let (mut checks_failed, mut checks_warned) = (PartitionSet::new(), PartitionSet::new());
+        for (part, failed, warned) in self.ledger.ask(|store| store.failed_checks(asset))? {
+            if failed > 0 {
+                checks_failed.insert(part);
+            }
+            if warned > 0 {
+                checks_warned.insert(part);
+            }
+        }
         let (asset, reasons) = (asset.clone(), state.reasons.clone());
-        Ok(AssetStatus { asset, sets, reasons, nondeterministic })
+        Ok(AssetStatus { asset, sets, reasons, nondeterministic, checks_failed, checks_warned })
     }
 
     /// Partitions that some live run is making right now.
@@ -211,13 +230,32 @@ impl Engine {
         Ok(why)
     }
 
+    /// As `why`; of a fresh partition everything that was compared.
+    pub fn why_not(&self, asset: &AssetKey, part: PartitionIdx) -> Result<Why, Error> {
+        let why = self.planner.why_not(asset, part);
+        self.ledger.check()?;
+        Ok(why)
+    }
+
+    /// What is known of the current results of an asset beside their content, by partition.
+    pub fn facts(&self, asset: &AssetKey) -> Result<Vec<Fact>, Error> {
+        Ok(self.ledger.ask(|store| store.facts(asset))?)
+    }
+
     /// The recorded result of a partition, with the run and the time that produced it.
     pub fn result(&self, asset: &AssetKey, part: PartitionIdx) -> Result<ResultInfo, Error> {
         let output = self.ledger.output(asset, part)?;
         let row = self.ledger.ask(|store| store.row(asset, part))?;
         let run = row.as_ref().and_then(|row| row.run).filter(|_| output.is_some());
-        let failure = self.ledger.failure(asset, part).map(|failure| failure.reason);
+        let failure = self.ledger.failure(asset, part);
+        let key = failure.as_ref().map(|it| it.key).or(row.as_ref().map(|row| row.key));
+        let failure = failure.map(|failure| failure.reason);
         self.ledger.check()?;
+        let fact = match key {
+            Some(key) => self.ledger.ask(|store| store.fact(asset, part, &key))?,
+            None => None,
+        };
+        let (checks, metadata) = fact.map(|it| (it.checks, it.metadata)).unwrap_or_default();
         let last = self.ledger.ask(|store| store.last_attempt(asset, part))?;
         let failed = last.filter(|_| failure.is_some());
         let made = match run {
@@ -232,6 +270,8 @@ impl Engine {
             run,
             made_at: made_ms.and_then(time),
             marks,
+            checks,
+            metadata,
             duration_ms: made.as_ref().and_then(|made| made.duration_ms),
             failed_at: failed.as_ref().and_then(|attempt| time(attempt.started_ms)),
             log: failed.or(made).and_then(|attempt| attempt.log).map(PathBuf::from),
@@ -324,7 +364,7 @@ impl Engine {
                 "" => String::new(),
                 extension => format!(".{extension}"),
             },
-            OutputDef::Directory => String::new(),
+            OutputDef::Directory | OutputDef::Pieces => String::new(),
             OutputDef::None => ".csv".to_owned(),
         };
         let to = self.dir.join("view").join(asset.as_str()).join(format!("{name}{extension}"));

@@ -14,7 +14,8 @@ use std::time::Duration;
 use super::Error;
 use super::event::{RunEvent, Summary};
 use super::ledger::Batch;
-use super::open::{Access, Engine};
+use super::listing;
+use super::open::{Access, Asking, Engine};
 use super::report::RunOptions;
 use super::schedule::{Job, Link, Place, Schedule};
 use super::work::{self, Done, Order};
@@ -95,8 +96,15 @@ impl Engine {
                 break;
             }
             run.replanned = true;
-            self.look_again(&targets)?;
+            for asset in &plan.assets {
+                self.planner.touch(&asset.asset);
+            }
+            for message in self.look_again(&targets)? {
+                events(self, RunEvent::Warning { message });
+            }
             plan = self.plan(request)?;
+            // There may be other partitions by now.
+            run.wanted = self.wanted(&plan);
             // What was forced and has run is not forced again.
             for part in &mut plan.assets {
                 if let Some(ran) = run.forced.get(&part.asset) {
@@ -117,12 +125,19 @@ impl Engine {
 
 impl Engine {
     /// Another process may have recorded files of sources that this one has not seen. While many
-    /// write, a look may be in vain for long.
-    fn look_again(&mut self, targets: &[AssetKey]) -> Result<(), Error> {
+    /// write, a look may be in vain for long. Returns the warnings that are new.
+    fn look_again(&mut self, targets: &[AssetKey]) -> Result<Vec<String>, Error> {
+        let told = std::mem::take(&mut self.told);
         for _ in 0..REPLANS_MAX {
-            match self.refresh(targets) {
+            // What is due stays so as of the beginning: else a short `ttl` would never end.
+            match self.look(targets, Asking::Due) {
                 Err(Error::Restless) => {}
-                other => return other.map(|_| ()),
+                Err(error) => return Err(error),
+                Ok(mut warnings) => {
+                    warnings.retain(|warning| !told.contains(warning));
+                    self.told.extend(told);
+                    return Ok(warnings);
+                }
             }
         }
         Err(Error::Restless)
@@ -209,8 +224,10 @@ pub(super) struct Run {
     blocked: BTreeMap<AssetKey, PartitionSet>,
     stopped: bool,
     second_looks: u32,
-    /// The content of an input was found to be gone: the rest has to be planned again.
-    lost: bool,
+    /// The rest has to be planned again: content was found to be gone, or there are other pieces.
+    pub outdated: bool,
+    /// Something waits until it is known which pieces there are.
+    pub holds: bool,
     /// How many partitions the first plan was about.
     wanted: u64,
     replanned: bool,
@@ -263,7 +280,8 @@ impl Run {
             blocked: BTreeMap::new(),
             stopped: false,
             second_looks: 0,
-            lost: false,
+            outdated: false,
+            holds: false,
             wanted: engine.wanted(plan),
             replanned: false,
         })
@@ -292,7 +310,7 @@ impl Run {
             self.stopped |= self.control.is_cancelled();
             if !overtaken && !self.stopped {
                 let started = self.start_ready(engine, &parts, &mut schedule, summary, events)?;
-                overtaken = started == Drive::Overtaken || std::mem::take(&mut self.lost);
+                overtaken = started == Drive::Overtaken || std::mem::take(&mut self.outdated);
             }
             if self.flights.is_empty() {
                 if !overtaken && !self.stopped && !self.awaited.is_empty() {
@@ -313,20 +331,30 @@ impl Run {
         }
     }
 
-    fn schedule(&self, engine: &Engine, plan: &Plan) -> Schedule {
-        let job = |part: &PlanAsset| {
+    fn schedule(&mut self, engine: &Engine, plan: &Plan) -> Schedule {
+        let mut holds = false;
+        let mut job = |part: &PlanAsset| {
             let mut open = part.open();
             if let Some(given_up) = self.given_up.get(&part.asset) {
                 open -= given_up;
             }
             let edges = engine.planner.edges(&part.asset);
+            // What reads pieces that are yet to be made is planned again when they are.
+            let waits = |edge: &crate::plan::Edge| {
+                edge.waits_for_keys(engine.planner.freshness(&edge.upstream))
+            };
+            if edges.iter().any(waits) {
+                open.clear();
+                holds = true;
+            }
             let link = |edge: &crate::plan::Edge| Link {
                 upstream: edge.upstream.clone(),
                 mapping: edge.mapping.clone(),
             };
             Job { asset: part.asset.clone(), open, links: edges.iter().map(link).collect() }
         };
-        let mut schedule = Schedule::new(plan.assets.iter().map(job).collect());
+        let mut schedule = Schedule::new(plan.assets.iter().map(&mut job).collect());
+        self.holds = holds;
         for (place, part) in plan.assets.iter().enumerate() {
             if let Some(given_up) = self.given_up.get(&part.asset) {
                 schedule.fail(place, given_up);
@@ -369,11 +397,18 @@ impl Run {
             // Twice as many as can run, so that no worker waits for the recording of results.
             while self.flights.len() + self.launches.len() < self.jobs * 2
                 && settled.len() < BATCH_MAX
-                && !self.lost
+                && !self.outdated
             {
                 let Some((place, part)) = schedule.next() else { break };
                 let asset = schedule.asset(place).clone();
                 let plan = parts[&asset];
+                if plan.is_source {
+                    let ready = schedule.take_ready(place, part);
+                    if !follow(engine, &asset, place, &ready, schedule) {
+                        return Ok(Drive::Overtaken);
+                    }
+                    continue;
+                }
                 let forced = plan.forced.contains(part);
                 match engine.planner.decide(&asset, part) {
                     Decision::Verify { .. } if !forced => settled.verify(place, part),
@@ -466,7 +501,7 @@ impl Run {
             Err(Error::Lost { digest, .. }) => {
                 // What another process has written meanwhile is a reason to plan anew as well.
                 engine.mark_lost(digest)?;
-                self.lost = true;
+                self.outdated = true;
                 return Ok(Drive::Overtaken);
             }
             Err(error) => {
@@ -697,6 +732,19 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// Pieces are what their maker left, once that is settled. False if they have to be looked at first.
+fn follow(
+    engine: &Engine,
+    pieces: &AssetKey,
+    place: Place,
+    ready: &PartitionSet,
+    schedule: &mut Schedule,
+) -> bool {
+    let kept = &engine.planner.freshness(pieces).kept;
+    schedule.done(place, &(ready & kept));
+    ready.is_subset(kept)
+}
+
 /// What is to become of the trace of a partition that is made now.
 fn tracing(engine: &Engine, plan: &PlanAsset, def: &Asset, part: PartitionIdx) -> Tracing {
     let mark = || engine.ledger.mark(&plan.asset, part);
@@ -716,11 +764,14 @@ fn tracing(engine: &Engine, plan: &PlanAsset, def: &Asset, part: PartitionIdx) -
 /// Whether a file is what it was. A stamp as young as the look does not tell: then its content does.
 fn is_same(path: &std::path::Path, entry: &StatEntry, slack: Slack) -> bool {
     let Ok(now) = std::fs::metadata(path).map(|now| StatKey::of(&now)) else { return false };
-    // A directory has no content of its own; the next look lists a young one again.
-    now == entry.stat
-        && (path.is_dir()
-            || stat::trusted(entry, &now, slack)
-            || crate::cas::hash_file(path).is_ok_and(|(digest, _)| digest == entry.digest))
+    let digest = || {
+        if path.is_dir() {
+            listing::names_digest(path).ok()
+        } else {
+            crate::cas::hash_file(path).ok().map(|(digest, _)| digest)
+        }
+    };
+    now == entry.stat && (stat::trusted(entry, &now, slack) || digest() == Some(entry.digest))
 }
 
 /// The key of a partition for messages.

@@ -97,6 +97,13 @@ impl Schedule {
         Some((place, part))
     }
 
+    /// Takes all that is ready of the asset of which `next` has just given `part`.
+    pub fn take_ready(&mut self, place: Place, part: PartitionIdx) -> PartitionSet {
+        let mut ready = std::mem::take(&mut self.nodes[place].ready);
+        ready.insert(part);
+        ready
+    }
+
     /// True if nothing is open any more.
     pub fn is_done(&self) -> bool {
         self.nodes.iter().all(|node| node.open.is_empty())

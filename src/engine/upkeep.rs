@@ -118,6 +118,8 @@ impl Engine {
                 let tx = batch.tx();
                 tx.add_flags(asset, parts, Flags::INVALIDATED)?;
                 tx.clear_fresh(asset, parts)?;
+                // Else it came back when what decides it came back, or its partitions moved.
+                tx.forget_current_traces(asset, parts)?;
                 tx.put_notes(asset, parts, &note)?;
             }
             Ok::<_, Error>(())
@@ -131,6 +133,12 @@ impl Engine {
     pub fn wipe(&mut self, targets: &Targets) -> Result<Upkeep, Error> {
         self.writable()?;
         let upkeep = self.with_results(targets);
+        // The indexes of a trace are of its own time; what the keys of now lead to is certain.
+        let keys_of = |(asset, parts): (&AssetKey, &PartitionSet)| {
+            let keys = parts.iter().filter_map(|part| self.planner.recorded_key(asset, part));
+            (asset.clone(), keys.collect::<Vec<_>>())
+        };
+        let keys: BTreeMap<AssetKey, Vec<Digest>> = targets.iter().map(keys_of).collect();
         self.ledger.write(|batch| {
             for (asset, parts) in targets {
                 // A failure is forgotten too, where there is no result.
@@ -143,6 +151,9 @@ impl Engine {
                 }
                 batch.remove(asset, parts)?;
                 batch.tx().forget_traces(asset, parts)?;
+                for key in &keys[asset] {
+                    batch.tx().remove_trace(key)?;
+                }
                 batch.tx().clear_fresh(asset, parts)?;
             }
             Ok::<_, Error>(())
@@ -220,6 +231,8 @@ impl Engine {
                 batch.put(asset, row.clone())?;
                 batch.clear_failure(asset, row.part)?;
             }
+            // A bit is of the definition under which it was set, which may be another one.
+            batch.clear_fresh(asset, parts)?;
             batch.tx().put_notes(asset, parts, note)
         })?;
         self.ledger.check()?;
@@ -325,6 +338,8 @@ impl Engine {
             }
             batch.tx().put_notes(asset, &PartitionSet::from_iter([part]), &note)?;
             batch.put(asset, row)?;
+            // A bit is of the definition under which it was set, which may be another one.
+            batch.clear_fresh(asset, &PartitionSet::from_iter([part]))?;
             batch.clear_failure(asset, part)
         })?;
         Ok(written.is_some())
@@ -361,7 +376,7 @@ impl Engine {
                 let stored = work::store(Produced::File(copy), def, &self.cas, inline_max);
                 return stored.map_err(|failure| fault(failure.to_string()));
             }
-            OutputDef::Directory => {
+            OutputDef::Directory | OutputDef::Pieces => {
                 let mut sink = Copies(super::blobs::Sink::new(&self.cas));
                 let stored =
                     tree::store(path, &mut sink).map_err(|error| fault(error.to_string()))?;
@@ -390,6 +405,9 @@ impl Engine {
         match source {
             SourceDef::Files { .. } | SourceDef::Dir { .. } => {
                 return Err(fault("it is a source of files: its versions are their contents"));
+            }
+            SourceDef::Pieces { of, .. } => {
+                return Err(fault(&format!("these are the pieces of `{of}`: report that")));
             }
             SourceDef::Observe { .. } => {}
         }
@@ -423,6 +441,7 @@ impl Engine {
     /// The warnings come with it.
     pub fn observe(&mut self, sources: &[AssetKey]) -> Result<(Vec<Observed>, Vec<String>), Error> {
         let before: Vec<_> = sources.iter().map(|key| self.ledger.column(key)).collect();
+        self.planner.set_now(self.clock.now());
         let warnings = self.look(sources, Asking::All)?;
         let mut observed = Vec::new();
         for (asset, before) in sources.iter().zip(before) {

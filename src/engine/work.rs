@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::Error;
-use super::observe::{SourceFile, extension, version};
+use super::observe::{SourceFile, SourceFiles, extension, version};
 use super::open::Engine;
 use crate::base::{
     AssetKey, Digest, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
@@ -68,6 +68,9 @@ pub fn work(
         let ran = catch_unwind(AssertUnwindSafe(|| worker.run(&step, control)));
         let mut outcome = ran.unwrap_or_else(|panic| panicked(&*panic));
         let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
+        if let Ok(Produced::Table { rows, .. }) = &made {
+            outcome.metadata.push(serde_json::json!({"rows": rows}));
+        }
         let result = made.and_then(|made| store(made, &step.asset, cas, inline_max));
         // Every kind of step there is makes exactly one result. A failure is that of all targets.
         let results = match result {
@@ -89,6 +92,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
         log: None,
         duration: std::time::Duration::ZERO,
         metadata: Vec::new(),
+        checks: Vec::new(),
         warnings: Vec::new(),
         attempt: 1,
     }
@@ -132,7 +136,7 @@ fn store_file(path: &Path, asset: &Asset, cas: &Cas, inline_max: u64) -> Result<
     let io = |source: std::io::Error| Failure::Store { reason: source.to_string() };
     let schema = match &asset.output {
         OutputDef::File { name } => Some(name.clone()),
-        OutputDef::Table(_) | OutputDef::Directory | OutputDef::None => None,
+        OutputDef::Table(_) | OutputDef::Directory | OutputDef::Pieces | OutputDef::None => None,
     };
     let kind = OutputKind::File;
     if std::fs::metadata(path).map_err(io)?.len() <= inline_max {
@@ -188,6 +192,7 @@ impl Engine {
             window_rfc3339: window.map(|window| rfc3339_window(window, zone)),
             config: asset.config.clone(),
             run,
+            now: self.clock.now(),
             attempt: 1,
             paths: StepPaths {
                 root: self.root.clone(),
@@ -231,7 +236,8 @@ impl Engine {
             }
         }
         let one_file = edge.mapping.is_single() && parts.len() <= 1;
-        Ok(Input { name: edge.upstream.clone(), single: one_file, parts })
+        let (name, variable) = (edge.upstream.clone(), upstream.variable());
+        Ok(Input { name, variable, single: one_file, parts })
     }
 
     /// The value of one partition as a step is given it; several for a source of several files.
@@ -259,7 +265,8 @@ impl Engine {
         output: Output,
     ) -> Result<Part, Error> {
         let (format, extension) = match (&upstream.output, output.kind) {
-            (OutputDef::Table(format), OutputKind::Table) => {
+            // A command writes its rows itself, in the form that is declared.
+            (OutputDef::Table(format), OutputKind::Table | OutputKind::File) => {
                 (Some(*format), format.extension().to_owned())
             }
             (_, OutputKind::File | OutputKind::Table) => {
@@ -303,6 +310,7 @@ impl Engine {
         let Some(files) = self.sources.get(&upstream.key) else { return Ok(Vec::new()) };
         let columns = match source {
             SourceDef::Files { columns, .. } => Arc::new(columns.clone()),
+            SourceDef::Pieces { .. } => return self.piece(upstream, files.get(), part, key),
             SourceDef::Dir { path, columns } => {
                 let content = Content::File(self.root.join(path));
                 return Ok(self.whole_part(upstream, part, content, columns));
@@ -346,6 +354,36 @@ impl Engine {
             }
         };
         Ok(files.iter().map(part).collect())
+    }
+
+    /// One piece: a file of the store.
+    fn piece(
+        &self,
+        pieces: &Asset,
+        files: &SourceFiles,
+        part: PartitionIdx,
+        key: &PartitionKey,
+    ) -> Result<Vec<Part>, Error> {
+        let columns = Arc::default();
+        let made = files.by_part.get(&part).map(Vec::as_slice).unwrap_or_default();
+        let piece = |file: &SourceFile| {
+            let (path, extension) = (self.cas.path(&file.digest), extension(&file.path));
+            if !path.exists() {
+                let (asset, digest) = (pieces.key.clone(), file.digest);
+                return Err(Error::Lost { asset, digest });
+            }
+            Ok(Part {
+                key: key.clone(),
+                version: version(&[(extension, file.digest)], &columns),
+                content_digest: file.digest,
+                content: Content::Blob(path),
+                extension: extension.to_owned(),
+                format: format_of(Path::new(&file.path)),
+                schema: None,
+                columns: columns.clone(),
+            })
+        };
+        made.iter().map(piece).collect()
     }
 
     /// The one value of a source that is no file.

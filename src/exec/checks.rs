@@ -1,41 +1,98 @@
-//! Checks that a table must pass before it is recorded.
+//! Checks of what a step made, before it is recorded: which passed, and what the others found.
+//!
+//! Rows are looked at in memory, SQL runs over the result as a table, a command is given its path. All
+//! checks are evaluated, so that one run tells everything that is wrong.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 
-use super::{Failure, Produced, Step};
-use crate::defs::{Check, Comparison};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+
+use super::step::{CheckResult, Input, Part};
+use super::{CommandExecutor, Content, Control, Failure, Functions, Produced, SqlExecutor, Step};
+use crate::base::time::parse_date;
+use crate::base::{AssetKey, Digest, PartitionKey};
+use crate::defs::{Check, CommandBody, Comparison, Severity, SqlBody, TableFormat, Test};
 use crate::io::names::nearest;
 use crate::io::{Table, Value, format_of, manager};
 
-/// Evaluates `checks` in order; the first that fails is the failure.
-pub(super) fn verify(checks: &[Check], table: &Table) -> Result<(), Failure> {
-    checks.iter().try_for_each(|check| match verify_one(check, table) {
-        None => Ok(()),
-        Some(found) => Err(Failure::Check { check: text(check), found }),
-    })
+/// Forms of times in cells.
+const TIME_FORMS: [&str; 4] =
+    ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d"];
+
+/// Who can evaluate a check that is not about rows alone.
+pub(super) struct Judges<'a> {
+    pub sql: &'a mut SqlExecutor,
+    pub command: &'a CommandExecutor,
+    pub functions: &'a dyn Functions,
 }
 
-/// The same for a step that handed over bytes.
-pub(super) fn verify_bytes(step: &Step, produced: Produced) -> Result<Produced, Failure> {
+/// The first check because of which the result is not taken.
+pub(super) fn blocking(results: &[CheckResult]) -> Option<Failure> {
+    let stops = |it: &&CheckResult| it.found.is_some() && it.severity == Severity::Blocking;
+    let mut failed = results.iter().filter(stops);
+    let first = failed.next()?;
+    let mut found = first.found.clone().unwrap_or_default();
+    match failed.count() {
+        0 => {}
+        1 => found += "; one more failed",
+        more => found += &format!("; {more} more failed"),
+    }
+    Some(Failure::Check { check: first.name.clone(), found })
+}
+
+/// Evaluates all checks of a step on what it made. A check that cannot be evaluated fails the step.
+pub(super) fn evaluate(
+    step: &Step,
+    produced: &Produced,
+    control: &Control,
+    judges: &mut Judges<'_>,
+) -> Result<Vec<CheckResult>, Failure> {
+    let needs_rows = step.asset.checks.iter().any(|check| check.test.needs_rows());
+    let table = if needs_rows { Some(read(step, produced)?) } else { None };
+    let mut results = Vec::with_capacity(step.asset.checks.len());
+    for check in &step.asset.checks {
+        let found = match (&check.test, &table) {
+            (Test::Sql { body, file }, _) => {
+                let step = step_of_sql(step, produced, body, file.as_deref())?;
+                judges.sql.rows_of(body, &step, control).map(rows_found)?
+            }
+            (Test::Command(body), _) => {
+                judge_by_command(step, produced, body, check, control, judges)?
+            }
+            (Test::Function(name), Some(table)) => judges.functions.check(step, name, table)?,
+            (test, Some(table)) => rows(step, test, table),
+            (_, None) => unreachable!("what looks at rows has been given them"),
+        };
+        let (name, severity) = (check.name.clone(), check.severity);
+        results.push(CheckResult { name, severity, found });
+    }
+    Ok(results)
+}
+
+fn read(step: &Step, produced: &Produced) -> Result<Table, Failure> {
     let declared = BTreeMap::new();
-    let read = match &produced {
+    let read = match produced {
         Produced::Table { encoded, format, .. } => {
             manager(*format).read(&encoded.bytes, Some(&encoded.schema), &declared)
         }
         Produced::File(path) => {
             let format = format_of(path).ok_or_else(|| no_table(step))?;
-            let bytes = fs::read(path).map_err(|error| Failure::Io {
-                verb: "read",
-                path: path.clone(),
-                reason: error.to_string(),
-            })?;
-            manager(format).read(&bytes, None, &declared)
+            manager(format).read(&bytes_of(path)?, None, &declared)
         }
         Produced::Directory(_) => return Err(no_table(step)),
     };
-    verify(&step.asset.checks, &read.map_err(Failure::Table)?)?;
-    Ok(produced)
+    read.map_err(Failure::Table)
+}
+
+fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| Failure::Io {
+        verb: "read",
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 fn no_table(step: &Step) -> Failure {
@@ -43,25 +100,119 @@ fn no_table(step: &Step) -> Failure {
     Failure::Unsupported(format!("`{key}` has checks, which need a table (`.csv`, `.jsonl`)"))
 }
 
-/// What was found instead, if the check fails.
-fn verify_one(check: &Check, table: &Table) -> Option<String> {
-    match check {
-        Check::Rows { comparison, count } => {
+/// The step of a check: its one input is the result, under the name `result`.
+fn step_of_check(step: &Step, produced: &Produced) -> Step {
+    let (content, format, schema) = match produced {
+        Produced::Table { encoded, format, .. } => {
+            let content = Content::Inline(encoded.bytes.as_slice().into());
+            (content, Some(*format), Some(encoded.schema.clone()))
+        }
+        Produced::File(path) => (Content::File(path.clone()), format_of(path), None),
+        Produced::Directory(path) => (Content::File(path.clone()), None, None),
+    };
+    let extension = format.map(TableFormat::extension).unwrap_or_default().to_owned();
+    let content_digest = match &content {
+        Content::Inline(bytes) => Digest::of_blob(bytes),
+        Content::File(path) => {
+            fs::read(path).map_or(Digest::of_blob(b""), |it| Digest::of_blob(&it))
+        }
+        Content::Blob(_) | Content::Tree { .. } => unreachable!("made above, of other kinds"),
+    };
+    let part = Part {
+        key: PartitionKey::unpartitioned(),
+        version: content_digest,
+        content_digest,
+        content,
+        extension,
+        format,
+        schema,
+        columns: Arc::default(),
+    };
+    let name = AssetKey::parse("result").expect("a name of letters");
+    let input = Input { name, variable: "result".to_owned(), single: true, parts: vec![part] };
+    Step { inputs: vec![input], ..step.clone() }
+}
+
+fn step_of_sql(
+    step: &Step,
+    produced: &Produced,
+    body: &SqlBody,
+    file: Option<&Path>,
+) -> Result<Step, Failure> {
+    let mut step = step_of_check(step, produced);
+    if step.inputs[0].parts[0].format.is_none() {
+        return Err(no_table(&step));
+    }
+    let mut asset = (*step.asset).clone();
+    asset.body = crate::defs::Body::Sql(body.clone());
+    if let Some(file) = file {
+        asset.origin.file = file.to_owned();
+    }
+    step.asset = Arc::new(asset);
+    Ok(step)
+}
+
+/// SQL must return no row; of those that it returns the first is shown.
+fn rows_found(table: Table) -> Option<String> {
+    let first = table.rows.first()?;
+    let cells = table
+        .columns
+        .iter()
+        .zip(first)
+        .map(|(column, value)| format!("{} = {}", column.name, shown(value)));
+    let cells = cells.collect::<Vec<_>>().join(", ");
+    Some(match table.rows.len() {
+        1 => format!("1 row: {cells}"),
+        count => format!("{count} rows, first: {cells}"),
+    })
+}
+
+fn judge_by_command(
+    step: &Step,
+    produced: &Produced,
+    body: &CommandBody,
+    check: &Check,
+    control: &Control,
+    judges: &Judges<'_>,
+) -> Result<Option<String>, Failure> {
+    let step = step_of_check(step, produced);
+    match judges.command.judge(body, &check.name, &step, control) {
+        Ok(()) => Ok(None),
+        Err(failure @ (Failure::Exit { .. } | Failure::Signal { .. })) => {
+            Ok(Some(failure.to_string()))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// What was found instead, if the test fails.
+pub(super) fn rows(step: &Step, test: &Test, table: &Table) -> Option<String> {
+    let on = |column: &str, judge: &dyn Fn(usize) -> Option<String>| match place(table, column) {
+        Err(reason) => Some(reason),
+        Ok(place) => judge(place),
+    };
+    match test {
+        Test::Rows { comparison, count } => {
             let rows = table.rows.len() as u64;
             (!holds(*comparison, rows, *count)).then(|| format!("got {rows}"))
         }
-        Check::NotNull { column } => match place(table, column) {
-            Err(reason) => Some(reason),
-            Ok(place) => {
-                let mut rows = table.rows.iter();
-                let row = rows.position(|row| row[place] == Value::Null)?;
-                Some(format!("row {} is NULL", row + 1))
-            }
-        },
-        Check::Unique { column } => match place(table, column) {
-            Err(reason) => Some(reason),
-            Ok(place) => first_twice(table, place).map(|value| format!("{value} is there twice")),
-        },
+        Test::NotNull { column } => on(column, &|place| {
+            let row = table.rows.iter().position(|row| row[place] == Value::Null)?;
+            Some(format!("row {} is NULL", row + 1))
+        }),
+        Test::Unique { columns } => first_twice(table, columns),
+        Test::Accepted { column, values } => on(column, &|place| {
+            first_row(table, place, |value| {
+                *value == Value::Null || values.iter().any(|known| *known == plain(value))
+            })
+        }),
+        Test::Between { column, low, high } => on(column, &|place| {
+            first_row(table, place, |value| *value == Value::Null || is_between(value, low, high))
+        }),
+        Test::Fresh { column, age } => on(column, &|place| too_old(step, table, place, *age)),
+        Test::Sql { .. } | Test::Command(_) | Test::Function(_) => {
+            unreachable!("these are not about rows alone")
+        }
     }
 }
 
@@ -73,17 +224,85 @@ fn place(table: &Table, column: &str) -> Result<usize, String> {
     })
 }
 
+/// The first row whose value is not good.
+fn first_row(table: &Table, place: usize, is_good: impl Fn(&Value) -> bool) -> Option<String> {
+    let row = table.rows.iter().position(|row| !is_good(&row[place]))?;
+    Some(format!("row {} is {}", row + 1, shown(&table.rows[row][place])))
+}
+
 /// NULLs differ from each other, as in SQL.
-fn first_twice(table: &Table, place: usize) -> Option<String> {
+fn first_twice(table: &Table, columns: &[String]) -> Option<String> {
+    let mut places = Vec::with_capacity(columns.len());
+    for column in columns {
+        match place(table, column) {
+            Ok(place) => places.push(place),
+            Err(reason) => return Some(reason),
+        }
+    }
     let mut seen = HashSet::new();
-    let values = table.rows.iter().filter_map(|row| match &row[place] {
-        Value::Null => None,
-        Value::Integer(integer) => Some(integer.to_string()),
-        Value::Real(real) => Some(format!("{real:?}")),
-        Value::Text(text) => Some(format!("`{text}`")),
-        Value::Blob(blob) => Some(format!("{blob:02x?}")),
-    });
-    values.into_iter().find(|value| !seen.insert(value.clone()))
+    for row in &table.rows {
+        let values: Vec<&Value> = places.iter().map(|place| &row[*place]).collect();
+        if values.contains(&&Value::Null) {
+            continue;
+        }
+        let text = values.into_iter().map(shown).collect::<Vec<_>>().join(", ");
+        if !seen.insert(text.clone()) {
+            return Some(format!("{text} is there twice"));
+        }
+    }
+    None
+}
+
+/// A value as text, numbers as they are written.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Integer(integer) => integer.to_string(),
+        Value::Real(real) => real.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Blob(blob) => format!("{blob:02x?}"),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Text(text) => format!("`{text}`"),
+        Value::Integer(_) | Value::Real(_) | Value::Blob(_) => plain(value),
+    }
+}
+
+fn is_between(value: &Value, low: &str, high: &str) -> bool {
+    let text = plain(value);
+    let number = |text: &str| text.parse::<f64>().ok();
+    match (number(&text), number(low), number(high)) {
+        (Some(value), Some(low), Some(high)) => low <= value && value <= high,
+        (_, _, _) => low <= text.as_str() && text.as_str() <= high,
+    }
+}
+
+/// The end of the partition's window, else the moment of the run.
+fn reference(step: &Step) -> DateTime<Utc> {
+    let end = step.window_rfc3339.as_ref();
+    let end = end.and_then(|(_, end)| DateTime::parse_from_rfc3339(end).ok());
+    end.map_or(step.now, |end| end.to_utc())
+}
+
+fn too_old(step: &Step, table: &Table, place: usize, age: std::time::Duration) -> Option<String> {
+    let time = |row: &Vec<Value>| time_of(&plain(&row[place]));
+    let newest = table.rows.iter().filter_map(time).max();
+    let Some(newest) = newest else { return Some("no row has a time".to_owned()) };
+    let oldest =
+        TimeDelta::from_std(age).ok().and_then(|age| reference(step).checked_sub_signed(age));
+    let is_old = oldest.is_some_and(|oldest| newest < oldest.naive_utc());
+    is_old.then(|| format!("the newest is {newest}"))
+}
+
+fn time_of(text: &str) -> Option<NaiveDateTime> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some(time.naive_utc());
+    }
+    TIME_FORMS.iter().find_map(|form| parse_date(text, form))
 }
 
 fn holds(comparison: Comparison, found: u64, wanted: u64) -> bool {
@@ -94,25 +313,6 @@ fn holds(comparison: Comparison, found: u64, wanted: u64) -> bool {
         Comparison::LessOrEqual => found <= wanted,
         Comparison::Greater => found > wanted,
         Comparison::GreaterOrEqual => found >= wanted,
-    }
-}
-
-/// A check as the user wrote it.
-fn text(check: &Check) -> String {
-    match check {
-        Check::NotNull { column } => format!("not_null({column})"),
-        Check::Unique { column } => format!("unique({column})"),
-        Check::Rows { comparison, count } => {
-            let sign = match comparison {
-                Comparison::Equal => "=",
-                Comparison::NotEqual => "!=",
-                Comparison::Less => "<",
-                Comparison::LessOrEqual => "<=",
-                Comparison::Greater => ">",
-                Comparison::GreaterOrEqual => ">=",
-            };
-            format!("rows {sign} {count}")
-        }
     }
 }
 
@@ -128,21 +328,20 @@ mod tests {
     use crate::exec::{Control, Executor, Lifeline, NoFunctions, Worker};
 
     #[track_caller]
-    fn check(declared: Check, expected: &Expect) {
+    fn check(declared: Test, expected: &Expect) {
         let mut table = Table::with_columns(["id", "note"]);
         table.rows.push(vec![Value::Integer(1), Value::Text("x".into())]);
         table.rows.push(vec![Value::Integer(1), Value::Null]);
-        expected.assert_eq(&match verify(&[declared], &table) {
-            Ok(()) => "passed".to_owned(),
-            Err(failure) => failure.to_string(),
-        });
+        let step = StepBuilder::shell("true").build();
+        let found = rows(&step, &declared, &table);
+        expected.assert_eq(found.as_deref().unwrap_or("passed"));
     }
 
     #[test]
     fn what_a_command_made_is_checked_as_a_table() {
         let run = |name: &str| {
             let output = OutputDef::File { name: name.to_owned() };
-            let check = Check::Rows { comparison: Comparison::Greater, count: 1 };
+            let check = Check::parse("rows > 1").unwrap();
             let step = StepBuilder::shell("printf 'n\\n1\\n' > \"$output\"")
                 .output(output)
                 .asset(|asset| asset.checks.push(check))
@@ -157,24 +356,16 @@ mod tests {
 
     #[test]
     fn a_check_says_what_it_found() {
-        let rows = |comparison| Check::Rows { comparison, count: 2 };
-        check(rows(Comparison::Equal), &expect!["passed"]);
-        check(rows(Comparison::Less), &expect!["check failed: `rows < 2` (got 2)"]);
+        let count = |comparison| Test::Rows { comparison, count: 2 };
+        check(count(Comparison::Equal), &expect!["passed"]);
+        check(count(Comparison::Less), &expect!["got 2"]);
+        check(Test::NotNull { column: "note".into() }, &expect!["row 2 is NULL"]);
+        check(Test::NotNull { column: "id".into() }, &expect!["passed"]);
+        check(Test::Unique { columns: vec!["id".into()] }, &expect!["1 is there twice"]);
+        check(Test::Unique { columns: vec!["note".into()] }, &expect!["passed"]);
         check(
-            Check::NotNull { column: "note".into() },
-            &expect!["check failed: `not_null(note)` (row 2 is NULL)"],
-        );
-        check(Check::NotNull { column: "id".into() }, &expect!["passed"]);
-        check(
-            Check::Unique { column: "id".into() },
-            &expect!["check failed: `unique(id)` (1 is there twice)"],
-        );
-        check(Check::Unique { column: "note".into() }, &expect!["passed"]);
-        check(
-            Check::Unique { column: "nite".into() },
-            &expect![
-                "check failed: `unique(nite)` (there is no column `nite`; did you mean `note`?)"
-            ],
+            Test::Unique { columns: vec!["nite".into()] },
+            &expect!["there is no column `nite`; did you mean `note`?"],
         );
     }
 }

@@ -28,9 +28,11 @@ pub use lifeline::{Lifeline, sweep_leftovers};
 pub use probe::probe;
 pub use retry::Retrying;
 pub use sql::SqlExecutor;
-pub use step::{Content, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths};
+pub use step::{CheckResult, Content, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths};
 
+use self::checks::Judges;
 use crate::defs::Body;
+use crate::io::Table;
 
 /// Runs steps one after the other; each worker thread has a set of its own.
 pub trait Executor {
@@ -40,6 +42,13 @@ pub trait Executor {
 /// The functions of the program that declares the project.
 pub trait Functions: Send + Sync {
     fn call(&self, step: &Step) -> Result<Produced, Failure>;
+
+    /// What a check of the program's own found wrong in the rows of a result.
+    fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {
+        let (key, _) = (&step.asset.key, table);
+        let reason = format!("this program has no check `{name}` for `{key}`");
+        Err(Failure::Unsupported(reason))
+    }
 }
 
 /// The functions of a program that has none.
@@ -78,12 +87,29 @@ impl Executor for Worker {
                 Outcome { result: Err(Failure::Unsupported(reason)), ..Outcome::new(step) }
             }
         };
-        // What SQL made was checked as rows.
-        if !matches!(step.asset.body, Body::Sql(_)) && !step.asset.checks.is_empty() {
-            outcome.result =
-                outcome.result.and_then(|produced| checks::verify_bytes(step, produced));
+        if !step.asset.checks.is_empty() {
+            self.check(step, control, &mut outcome);
         }
         outcome
+    }
+}
+
+impl Worker {
+    /// Judges what was made; where a check says so, it is not taken.
+    fn check(&mut self, step: &Step, control: &Control, outcome: &mut Outcome) {
+        let Ok(produced) = &outcome.result else { return };
+        let functions = &*self.functions;
+        let mut judges = Judges { sql: &mut self.sql, command: &self.command, functions };
+        match checks::evaluate(step, produced, control, &mut judges) {
+            Ok(results) => {
+                let blocking = checks::blocking(&results);
+                outcome.checks = results;
+                if let Some(failure) = blocking {
+                    outcome.result = Err(failure);
+                }
+            }
+            Err(failure) => outcome.result = Err(failure),
+        }
     }
 }
 

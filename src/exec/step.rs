@@ -9,9 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::Failure;
 use crate::base::{AssetKey, Digest, PartitionKey, RunId};
-use crate::defs::{Asset, ColumnType, TableFormat};
+use crate::defs::{Asset, ColumnType, Severity, TableFormat};
 use crate::io::{BlobSource, Encoded};
 
 /// One partition of one asset, to be made once.
@@ -28,6 +30,8 @@ pub struct Step {
     /// The values of the asset's configuration for this run.
     pub config: BTreeMap<String, serde_json::Value>,
     pub run: RunId,
+    /// When it was prepared.
+    pub now: DateTime<Utc>,
     /// Counted from 1.
     pub attempt: u32,
     pub paths: StepPaths,
@@ -66,6 +70,8 @@ pub struct StepPaths {
 #[derive(Debug, Clone)]
 pub struct Input {
     pub name: AssetKey,
+    /// As a variable, or as a table.
+    pub variable: String,
     /// One file, not a directory of them: decided by the kind of mapping, never by the count.
     pub single: bool,
     /// In canonical order.
@@ -129,6 +135,15 @@ pub enum Produced {
     Directory(PathBuf),
 }
 
+/// What one check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckResult {
+    pub name: String,
+    pub severity: Severity,
+    /// What is wrong; `None` if it passed.
+    pub found: Option<String>,
+}
+
 /// How one execution went.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -138,6 +153,8 @@ pub struct Outcome {
     pub duration: Duration,
     /// What the step reported about its result.
     pub metadata: Vec<serde_json::Value>,
+    /// What the checks found, in declared order; empty where nothing was made.
+    pub checks: Vec<CheckResult>,
     /// Sentences for the user that do not make the step fail.
     pub warnings: Vec<String>,
     /// The attempt that ended thus, counted from 1.
@@ -152,6 +169,7 @@ impl Outcome {
             log: None,
             duration: Duration::ZERO,
             metadata: Vec::new(),
+            checks: Vec::new(),
             warnings: Vec::new(),
             attempt: step.attempt,
         }

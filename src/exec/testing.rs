@@ -91,6 +91,7 @@ impl StepBuilder {
             inputs: Vec::new(),
             config: BTreeMap::new(),
             run: RunId(7),
+            now: chrono::DateTime::UNIX_EPOCH,
             attempt: 1,
             paths: StepPaths { root, staging, log },
             env: Arc::new(vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),
@@ -142,7 +143,9 @@ impl StepBuilder {
 
     pub(super) fn input(mut self, name: &str, parts: Vec<Part>) -> StepBuilder {
         let single = parts.len() == 1;
-        self.step.inputs.push(Input { name: AssetKey::parse(name).unwrap(), single, parts });
+        let name = AssetKey::parse(name).unwrap();
+        let variable = name.variable();
+        self.step.inputs.push(Input { name, variable, single, parts });
         self
     }
 

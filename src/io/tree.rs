@@ -146,6 +146,31 @@ fn store_entry(
     }
 }
 
+/// The files of a directory at any depth: the path of each within it, and its digest. Links are left out.
+pub fn files(digest: &Digest, source: &dyn BlobSource) -> Result<Vec<(String, Digest)>, Error> {
+    let mut found = Vec::new();
+    collect(digest, source, "", &mut found)?;
+    Ok(found)
+}
+
+fn collect(
+    digest: &Digest,
+    source: &dyn BlobSource,
+    above: &str,
+    found: &mut Vec<(String, Digest)>,
+) -> Result<(), Error> {
+    let object = source.read(digest).map_err(failed("read the tree of", Path::new(above)))?;
+    for entry in decode(digest, &object)? {
+        let path = format!("{above}{}", entry.name);
+        match entry.kind {
+            EntryKind::File { digest, .. } => found.push((path, digest)),
+            EntryKind::Dir { digest } => collect(&digest, source, &format!("{path}/"), found)?,
+            EntryKind::Symlink { .. } => {}
+        }
+    }
+    Ok(())
+}
+
 /// Writes the directory that `digest` names to `to`, which must not exist.
 pub fn write_out(digest: &Digest, source: &dyn BlobSource, to: &Path) -> Result<(), Error> {
     let object = source.read(digest).map_err(failed("read the tree of", to))?;

@@ -11,10 +11,11 @@ use super::form::{Form, Key, TEXTS, key};
 use super::node::{Kind, Sink, Table, Value};
 use super::output::{self, Maker};
 use super::partitions::{self, Sets};
-use super::{policy, sql};
+use super::{check, policy, sql};
 use crate::base::{AssetKey, Digest};
 use crate::defs::{
-    Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, Policy, SqlBody,
+    Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, PathPattern, Policy,
+    SqlBody,
 };
 
 /// What is said about an asset or source for people only.
@@ -33,7 +34,7 @@ pub(super) static COMMON_KEYS: &[Key] = &[
     key("env", "Names of environment variables that its result depends on.", &TEXTS),
     key("config", "Values for the step, or names of values of the project's `[config]`.", &CONFIG),
     key("output", "The name of the file that the step makes at `$output`.", &Form::Text),
-    key("outputs", "The pattern of the files that the step makes, one a partition.", &Form::Any),
+    key("outputs", "The files that the step makes in `$output_dir`, each a piece.", &Form::Text),
     key("output_dir", "Whether the step makes a directory at `$output_dir`.", &Form::Bool),
     key("format", "The result is a table, kept in this form.", &Form::Word(output::FORMATS)),
     key("export", "A path at which results are also put: `{partition}`, `{asset}`.", &Form::Text),
@@ -46,7 +47,7 @@ pub(super) static COMMON_KEYS: &[Key] = &[
         "The version of the code; with another one everything is stale.",
         &Form::Written,
     ),
-    key("checks", "What must hold of a table: `rows > 0`, `not_null(a)`, `unique(a)`.", &TEXTS),
+    key("checks", "What must hold of the result: `rows > 0`, `not_null(a)`.", &check::CHECKS),
 ];
 /// Keys that hold the code of an asset without a file of its own.
 pub(super) static CODE_KEYS: &[Key] = &[
@@ -65,6 +66,7 @@ pub(super) struct Context<'a> {
     /// The `[config]` of the project.
     pub config: &'a BTreeMap<String, serde_json::Value>,
     pub is_file: &'a dyn Fn(&Path) -> bool,
+    pub read: &'a dyn Fn(&Path) -> Option<String>,
 }
 
 /// Keys of an asset, and of the defaults that apply to it, the nearest first.
@@ -126,6 +128,10 @@ pub(super) struct Draft {
     pub inputs: Vec<(String, Place)>,
     /// Where the `run` line is.
     pub run: Option<Place>,
+    /// The pattern of the files that the step makes, each of which is a piece.
+    pub pieces: Option<(PathPattern, Place)>,
+    /// It says itself what it reads, be it nothing.
+    pub says_deps: bool,
 }
 
 /// Reads one asset. `place` is its name or the opening line of its header.
@@ -188,7 +194,7 @@ fn read_fields(
     let (body, reads) = body(&place, fields, code, &deps, context, sink);
     let maker = if matches!(body, Body::Sql(_)) { Maker::Sql } else { Maker::Command };
     let output = output::read(fields, key, maker, sink);
-    let checks = output::checks(fields, &output, sink);
+    let checks = output::checks(fields, &output, context, sink);
     // With a mistake in `partitions` nothing can be said about `{partition}`.
     let export = if partitions_known || !each.is_empty() {
         output::export(fields, key, &partitions, sink)
@@ -213,7 +219,10 @@ fn read_fields(
     describe(&mut asset, fields, sink);
     let export = export.map(|(_, place)| place);
     let run = fields.own("run").map(Value::place);
-    Draft { asset, place, sound: true, deps, reads, each, export, inputs, run }
+    let pieces = output::pieces(fields, &asset.partitions, sink);
+    let says_deps = fields.get("deps").is_some();
+    let sound = true;
+    Draft { asset, place, sound, deps, reads, each, export, inputs, run, pieces, says_deps }
 }
 
 fn body(
@@ -247,7 +256,10 @@ fn body(
             (Body::Command(body), None)
         }
         Code::Keys => match (fields.own("run"), fields.own("sql")) {
-            (Some(run), None) => (Body::Command(run_line(run, deps, context, sink)), None),
+            (Some(run), None) => {
+                let variables = deps.iter().map(|dep| dep.upstream.variable()).collect();
+                (Body::Command(run_line(run, &variables, context, sink)), None)
+            }
             (None, Some(sql)) => inline_sql(sql, sink),
             (Some(_), Some(sql)) => {
                 sink.push(sql.place().error("`run` and `sql` exclude each other").label("second"));
@@ -264,14 +276,14 @@ fn no_body() -> Body {
     Body::Command(CommandBody { line, code: None, named_files: Vec::new() })
 }
 
-fn run_line(
+/// Reads a `run` line, in which `variables` are ours.
+pub(super) fn run_line(
     value: Value<'_>,
-    deps: &[DepDraft],
+    variables: &BTreeSet<String>,
     context: &Context<'_>,
     sink: &mut Sink,
 ) -> CommandBody {
-    let variables: BTreeSet<String> = deps.iter().map(|dep| dep.upstream.variable()).collect();
-    let line = value.text("run", sink).map(|text| command::parse(text, &variables));
+    let line = value.text("run", sink).map(|text| command::parse(text, variables));
     let line = match line {
         Some(Ok(line)) => line,
         Some(Err(error)) => {
@@ -419,6 +431,8 @@ pub(super) fn unreadable(key: AssetKey, place: Place) -> Draft {
         export: None,
         inputs: Vec::new(),
         run: None,
+        pieces: None,
+        says_deps: false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::base::AssetKey;
+use crate::base::{AssetKey, similar};
 
 /// Something wrong (or doubtful) in a definition file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,18 +156,6 @@ impl Diagnostic {
         self.related.push((span, text.into()));
         self
     }
-}
-
-/// The name among `known` that a misspelt `name` was probably meant to be.
-pub(super) fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|&(distance, candidate)| {
-            distance <= 1 + name.chars().count().min(candidate.chars().count()) / 4
-        })
-        .min()
-        .map(|(_, candidate)| candidate)
 }
 
 /// The help that names a similar word, if there is one.

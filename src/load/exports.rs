@@ -115,7 +115,7 @@ fn readers(draft: &Draft) -> Vec<Reader<'_>> {
             what: format!("the source `{key}`"),
             shapes: overlap::of_glob(&format!("{path}/**")),
         }),
-        Body::Source(SourceDef::Observe { .. })
+        Body::Source(SourceDef::Observe { .. } | SourceDef::Pieces { .. })
         | Body::Sql(_)
         | Body::Command(_)
         | Body::Function(_) => {}

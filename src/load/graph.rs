@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::asset::{Draft, Read};
+use super::asset::{Draft, Read, unreadable};
 use super::deps::DepDraft;
 use super::diagnostic::{Diagnostic, Place, did_you_mean};
 use super::node::Sink;
 use super::{command, exports};
 use crate::base::AssetKey;
-use crate::defs::{Asset, Body, Dep, DynamicDef, MappingDef, Missing, PartitionsDef};
+use crate::defs::{Asset, Body, Dep, DynamicDef, MappingDef, Missing, PartitionsDef, SourceDef};
 
 /// What is sound, and what is not.
 pub(super) struct Resolved {
@@ -20,6 +20,9 @@ pub(super) struct Resolved {
 
 /// `lost` are names that files which cannot be read probably declare.
 pub(super) fn resolve(drafts: Vec<Draft>, lost: BTreeSet<AssetKey>, sink: &mut Sink) -> Resolved {
+    let mut drafts = drafts;
+    let pieces: Vec<Draft> = drafts.iter().filter_map(pieces).collect();
+    drafts.extend(pieces);
     let mut graph = Graph { drafts: by_name(drafts, sink), lost, needs: BTreeMap::new() };
     graph.resolve_each(sink);
     graph.resolve_deps(sink);
@@ -28,6 +31,28 @@ pub(super) fn resolve(drafts: Vec<Draft>, lost: BTreeSet<AssetKey>, sink: &mut S
         graph.drafts.entry(key).and_modify(|draft| draft.sound = false);
     }
     graph.finish(sink)
+}
+
+/// What an asset makes many of is a source beside it, of which each piece is a partition.
+fn pieces(maker: &Draft) -> Option<Draft> {
+    let (pattern, place) = maker.pieces.clone()?;
+    let of = &maker.asset.key;
+    let mut draft = unreadable(of.each(), place.clone());
+    draft.sound = maker.sound;
+    draft.asset.description = Some(format!("The pieces that `{of}` makes"));
+    draft.asset.group.clone_from(&maker.asset.group);
+    draft.asset.tags.clone_from(&maker.asset.tags);
+    draft.asset.owners.clone_from(&maker.asset.owners);
+    draft.asset.partitions = PartitionsDef::Dynamic(DynamicDef::Pieces(of.clone()));
+    draft.asset.body = Body::Source(SourceDef::Pieces { of: of.clone(), pattern });
+    draft.deps = vec![DepDraft {
+        upstream: of.clone(),
+        mapping: MappingDef::All,
+        mapping_place: place.clone(),
+        missing: Missing::Error,
+        place,
+    }];
+    Some(draft)
 }
 
 fn by_name(drafts: Vec<Draft>, sink: &mut Sink) -> BTreeMap<AssetKey, Draft> {
@@ -109,9 +134,11 @@ impl Graph {
         if !target.sound {
             return Ok(PartitionsDef::Unpartitioned);
         }
+        if target.pieces.is_some() {
+            return Ok(PartitionsDef::Dynamic(DynamicDef::Pieces(name.clone())));
+        }
         if !target.asset.is_source() {
-            let help =
-                "an asset makes pieces by `outputs`, which this version does not support yet";
+            let help = "`outputs: \"{piece}.csv\"` says that its files are pieces";
             return Err((format!("asset `{name}` makes no pieces"), Some(help.to_owned())));
         }
         match &target.asset.partitions {
@@ -134,6 +161,7 @@ impl Graph {
             let draft = &self.drafts[key];
             let declared = draft.deps.clone();
             let wanted = match draft.reads.clone() {
+                None if !draft.says_deps => self.named(key, followed(draft, declared), sink),
                 None => self.named(key, declared, sink),
                 Some(reads) => self.read(key, reads, declared, &names, sink),
             };
@@ -142,11 +170,28 @@ impl Graph {
             let mut deps = Vec::new();
             for dep in wanted {
                 self.need(key, &dep.upstream);
+                let dep = DepDraft { upstream: self.pieces_or_all(key, &dep.upstream), ..dep };
                 self.check_mapping(key, &dep, sink);
                 let DepDraft { upstream, mapping, missing, .. } = dep;
                 deps.push(Dep { upstream, mapping, missing });
             }
+            // Commands and statements find their inputs by name, so that the order in which they are
+            // written decides nothing and must not be part of a key.
+            deps.sort_by(|a, b| a.upstream.cmp(&b.upstream));
             self.drafts.get_mut(key).expect("keys are of the drafts").asset.deps = deps;
+        }
+    }
+
+    /// Whoever follows the pieces of an asset reads its piece, and SQL reads the rows of pieces; others
+    /// read all pieces as the directory that they are.
+    fn pieces_or_all(&self, key: &AssetKey, upstream: &AssetKey) -> AssetKey {
+        let (draft, maker) = (&self.drafts[key], &self.drafts[upstream]);
+        let follows = draft.each.iter().any(|(name, _)| name == upstream);
+        let reads_rows = matches!(draft.asset.body, Body::Sql(_));
+        if maker.pieces.is_some() && (follows || reads_rows) {
+            upstream.each()
+        } else {
+            upstream.clone()
         }
     }
 
@@ -486,6 +531,20 @@ fn replace(partitions: &mut PartitionsDef, name: &AssetKey, def: &PartitionsDef)
         | PartitionsDef::Static(_)
         | PartitionsDef::Dynamic(_) => {}
     }
+}
+
+/// A command that follows the keys of another definition reads it, if it does not say what it reads.
+fn followed(draft: &Draft, mut declared: Vec<DepDraft>) -> Vec<DepDraft> {
+    for (upstream, place) in &draft.each {
+        declared.push(DepDraft {
+            upstream: upstream.clone(),
+            mapping: MappingDef::Default,
+            mapping_place: place.clone(),
+            missing: Missing::Error,
+            place: place.clone(),
+        });
+    }
+    declared
 }
 
 /// How SQL may name an asset.

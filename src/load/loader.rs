@@ -275,6 +275,7 @@ impl Loader<'_> {
             sets: &self.manifest.sets,
             config: &self.manifest.config,
             is_file: &|path| tree.is_file(path),
+            read: &|path| String::from_utf8(tree.read(path).ok()?).ok(),
         };
         asset::read(key, place, &fields, code, &context, &mut self.sink)
     }

@@ -12,7 +12,7 @@ use super::form::{Form, Key, TEXTS, key};
 use super::node::{Sink, Table, Value};
 use super::partitions::{self, Sets};
 use super::{policy, source};
-use crate::defs::{Durability, Settings};
+use crate::defs::{Durability, NetworkDisk, Settings};
 
 static KEYS: &[Key] = &[
     key("name", "What the project is called; without it, as its directory.", &Form::Text),
@@ -33,6 +33,7 @@ static SETTING_KEYS: &[Key] = &[
     key("jobs", "How many steps run at once.", &Form::Integer(1, JOBS_MAX)),
     key("inline_max", "The largest result that is kept inside the database.", &Form::Size),
     key("durability", "How sure it is that a power cut loses nothing.", &Form::Word(DURABILITIES)),
+    key("network_disk", "Whether the store may be on a network disk.", &Form::Word(NETWORK_DISKS)),
     key("log_max", "How much of the log of a step is kept.", &Form::Size),
 ];
 static DEFAULT_KEYS: &[Key] =
@@ -44,6 +45,7 @@ static DEFAULTS: Form = Form::List(&Form::Table(&[DEFAULT_KEYS, DESCRIBE_KEYS, C
 /// Everything that can stand in `giornata.toml`.
 pub(super) static PROJECT: Form = Form::Table(&[KEYS]);
 
+const NETWORK_DISKS: &[&str] = &["refuse", "allow"];
 const DURABILITIES: &[&str] = &["batch", "safe", "fast"];
 /// The most steps that may run at once.
 const JOBS_MAX: i64 = 100_000;
@@ -165,6 +167,12 @@ fn settings(table: Table<'_>, sink: &mut Sink) -> Settings {
             Some("safe") => Durability::Safe,
             Some("fast") => Durability::Fast,
             Some(_) | None => Durability::Batch,
+        };
+    }
+    if let Some(value) = table.get("network_disk") {
+        settings.network_disk = match value.word("network_disk", NETWORK_DISKS, sink) {
+            Some("allow") => NetworkDisk::Allow,
+            Some(_) | None => NetworkDisk::Refuse,
         };
     }
     if let Some(size) = table.get("log_max").and_then(|it| policy::size(it, "log_max", sink)) {

@@ -5,6 +5,7 @@
 //! reads that; the rest of the project stays usable.
 
 mod asset;
+mod check;
 mod command;
 mod deps;
 mod diagnostic;

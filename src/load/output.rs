@@ -1,12 +1,13 @@
 //! Decides what a step leaves behind (`output`, `output_dir`, `format`), where it is also put
 //! (`export`), and what is checked about it (`checks`).
 
-use super::asset::Fields;
+use super::asset::{Context, Fields};
+use super::check;
 use super::command::inside;
 use super::diagnostic::Place;
 use super::node::{Sink, Value};
 use crate::base::AssetKey;
-use crate::defs::{Check, OutputDef, PartitionsDef, TableFormat};
+use crate::defs::{Check, OutputDef, PartitionsDef, PathPattern, TableFormat};
 
 /// In which forms a table is kept.
 pub(super) const FORMATS: &[&str] = &["csv", "jsonl"];
@@ -24,12 +25,21 @@ pub(super) fn read(
     maker: Maker,
     sink: &mut Sink,
 ) -> OutputDef {
-    if let Some(value) = fields.get("outputs") {
-        sink.push(value.place().error("`outputs` is not supported yet by this version").help(
-            "one result a partition: `output: name.csv`, or a directory: `output_dir: true`",
-        ));
+    let [output, directory, format, pieces] =
+        fields.first_of(["output", "output_dir", "format", "outputs"]);
+    if let Some(value) = pieces {
+        let others = [("output", output), ("output_dir", directory), ("format", format)];
+        if let Some((name, _)) = others.into_iter().find(|(_, other)| other.is_some()) {
+            let message = format!("`outputs` and `{name}` exclude each other");
+            sink.push(value.place().error(message).label("many files, or one result"));
+        }
+        if maker == Maker::Sql {
+            let help = "a command makes files: `run: ... --out \"$output_dir\"`";
+            let message = "a SQL asset makes a table, no files of its own";
+            sink.push(value.place().error(message).help(help));
+        }
+        return OutputDef::Pieces;
     }
-    let [output, directory, format] = fields.first_of(["output", "output_dir", "format"]);
     let file = output.and_then(|value| file_name(value, sink));
     let is_directory = directory.and_then(|value| value.boolean("output_dir", sink)) == Some(true);
     let format = format.and_then(|value| table_format(value, sink));
@@ -64,6 +74,37 @@ pub(super) fn read(
     }
 }
 
+/// Reads `outputs`: the pattern of the files that one execution makes, each a partition.
+pub(super) fn pieces(
+    fields: &Fields<'_>,
+    partitions: &PartitionsDef,
+    sink: &mut Sink,
+) -> Option<(PathPattern, Place)> {
+    let [_, _, _, value] = fields.first_of(["output", "output_dir", "format", "outputs"]);
+    let value = value?;
+    let text = value.text("outputs", sink)?;
+    let place = value.place();
+    let example = "for example `outputs: \"{piece}.csv\"`";
+    let pattern = match PathPattern::parse(text) {
+        Ok(pattern) => pattern,
+        Err(error) => {
+            sink.push(place.error(error.to_string()).label("no pattern").help(example));
+            return None;
+        }
+    };
+    let (message, label) = if pattern.captures().next().is_none() {
+        ("`outputs` does not say what tells one piece from another", "no capture in braces")
+    } else if text.starts_with('/') || inside(text).is_none() {
+        ("`outputs` must stay inside of the directory that the step makes", "leads outside")
+    } else if *partitions != PartitionsDef::Unpartitioned {
+        ("an asset with `outputs` has no `partitions`: its pieces are partitions", "pieces here")
+    } else {
+        return Some((pattern, place));
+    };
+    sink.push(place.error(message).label(label).help(example));
+    None
+}
+
 fn file_name(value: Value<'_>, sink: &mut Sink) -> Option<String> {
     let name = value.text("output", sink)?;
     if !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']) {
@@ -77,6 +118,11 @@ fn file_name(value: Value<'_>, sink: &mut Sink) -> Option<String> {
             .help("results live in the store; `export: PATH` also puts them at a path of yours"),
     );
     None
+}
+
+/// The endings of files whose rows can be read.
+fn is_table(name: &str) -> bool {
+    [".csv", ".jsonl", ".ndjson"].iter().any(|ending| name.to_ascii_lowercase().ends_with(ending))
 }
 
 fn table_format(value: Value<'_>, sink: &mut Sink) -> Option<TableFormat> {
@@ -120,16 +166,28 @@ pub(super) fn export(
     Some((path, place))
 }
 
-pub(super) fn checks(fields: &Fields<'_>, output: &OutputDef, sink: &mut Sink) -> Vec<Check> {
+pub(super) fn checks(
+    fields: &Fields<'_>,
+    output: &OutputDef,
+    context: &Context<'_>,
+    sink: &mut Sink,
+) -> Vec<Check> {
     let Some(value) = fields.get("checks") else { return Vec::new() };
-    let mut checks = Vec::new();
-    for (text, place) in value.texts("checks", sink) {
-        match Check::parse(&text) {
-            Ok(check) => checks.push(check),
-            Err(error) => sink.push(place.error(error.to_string()).label("unknown check")),
+    let Some(list) = value.list("checks", sink) else { return Vec::new() };
+    let mut checks: Vec<Check> = Vec::new();
+    for value in list {
+        let Some(check) = check::read(value, context, sink) else { continue };
+        if checks.iter().any(|other| other.name == check.name) {
+            let message = format!("the check `{}` is there twice", check.name);
+            sink.push(value.place().error(message).label("second").help("`name` tells them apart"));
+        } else {
+            checks.push(check);
         }
     }
-    if !matches!(output, OutputDef::Table(_)) && fields.own("checks").is_some() {
+    let needs_rows = checks.iter().any(|check| check.test.needs_rows());
+    let may_be_table = matches!(output, OutputDef::Table(_))
+        || matches!(output, OutputDef::File { name } if is_table(name));
+    if needs_rows && !may_be_table && fields.own("checks").is_some() {
         sink.push(
             value
                 .place()

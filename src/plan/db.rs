@@ -110,6 +110,11 @@ impl Edge {
         }
     }
 
+    /// Whether a consumer reads all partitions there are, and that is not known yet.
+    pub fn waits_for_keys(&self, upstream: &Freshness) -> bool {
+        upstream.growing && !self.mapping.is_by_key()
+    }
+
     /// The upstream partitions that a step may be given, apart from their values: those that exist, and
     /// where all steps read the same ones, these. Where inputs may be missing, one that cannot be had
     /// is none.

@@ -21,7 +21,7 @@ use super::records::{Records, Trace};
 use crate::base::{
     AssetKey, AssetRow, Column, Digest, Flags, Mark, PartitionIdx, PartitionSet, StepId,
 };
-use crate::defs::{Asset, Domain, Missing};
+use crate::defs::{Asset, Domain, DynamicDef, Missing, PartitionsDef};
 
 /// A result that is right but has to be recorded as such.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub struct Freshness {
     pub faulted: PartitionSet,
     /// What counts besides content keys.
     pub terms: Terms,
+    /// Which partitions there are is not known before the asset that makes them is settled.
+    pub growing: bool,
 
     /// Of `run`: the last attempt, under the very same content key, failed.
     pub failed: PartitionSet,
@@ -171,6 +173,14 @@ impl Freshness {
         value(column, part)
     }
 
+    /// Has `part` wait for what it reads.
+    fn wait(&mut self, part: PartitionIdx, mark: Option<&Mark>) {
+        self.pending.insert(part);
+        if mark.is_none() {
+            self.without_result.insert(part);
+        }
+    }
+
     fn add_restore(&mut self, restore: Restore, mark: Option<&Mark>) {
         if mark.is_none_or(|mark| mark.version != restore.trace.version) {
             self.shifted.insert(restore.part);
@@ -191,6 +201,7 @@ impl Freshness {
             blocked: PartitionSet::new(),
             faulted: PartitionSet::new(),
             terms: Terms::default(),
+            growing: false,
             failed: PartitionSet::new(),
             upstream_failed: PartitionSet::new(),
             without_result: PartitionSet::new(),
@@ -228,6 +239,7 @@ pub fn compute(db: &dyn Db, asset: AssetInput) -> Freshness {
 
     let same_shape = row.shape == Some(db::shape(db, asset));
     fresh.terms = Terms::of(db, asset, domain);
+    fresh.growing = is_growing(db, &def.partitions);
     let mut suspects = view.suspects(same_shape);
     suspects |= &fresh.terms.due;
     view.wait(&mut fresh, &suspects);
@@ -252,7 +264,59 @@ fn source(db: &dyn Db, asset: AssetInput, domain: &Domain, row: &AssetRow) -> Fr
         fresh.kept.clear();
     }
     fresh.blocked = &fresh.without_result | &fresh.faulted;
+    if let Some(of) = asset.def(db).pieces_of() {
+        let maker = World::get(db).assets(db)[of];
+        follow(db, asset, maker, row, &mut fresh);
+    }
     fresh
+}
+
+/// Whether the pieces that a set of keys follows are yet to be made.
+fn is_growing(db: &dyn Db, partitions: &PartitionsDef) -> bool {
+    match partitions {
+        PartitionsDef::Dynamic(DynamicDef::Pieces(maker)) => {
+            let pieces = World::get(db).assets(db).get(&maker.each());
+            pieces.is_some_and(|pieces| db::freshness(db, *pieces).growing)
+        }
+        PartitionsDef::Multi(dimensions) => {
+            dimensions.values().any(|dimension| is_growing(db, dimension))
+        }
+        PartitionsDef::Unpartitioned
+        | PartitionsDef::TimeWindow(_)
+        | PartitionsDef::Static(_)
+        | PartitionsDef::Dynamic(DynamicDef::Source(_) | DynamicDef::Named(_)) => false,
+    }
+}
+
+/// What another asset makes is known once that is settled and has been looked at since.
+fn follow(
+    db: &dyn Db,
+    pieces: AssetInput,
+    maker: AssetInput,
+    row: &AssetRow,
+    fresh: &mut Freshness,
+) {
+    const WHOLE: PartitionIdx = 0;
+    let state = db::freshness(db, maker);
+    // Its version is read below: this is the dependency on it.
+    let _epoch = maker.epoch(db);
+    let version = db.records().mark(&state.asset, WHOLE).map(|mark| mark.version);
+    let shape = version.map(|version| manifest::pieces_shape(pieces.def(db), &version));
+    if state.blocked.contains(WHOLE) {
+        fresh.blocked = fresh.domain.all().clone();
+        fresh.kept.clear();
+    } else if !state.fresh().contains(WHOLE) || row.shape != shape {
+        fresh.growing = true;
+        fresh.pending = fresh.domain.all().clone();
+        fresh.kept.clear();
+        fresh.blocked.clear();
+    }
+    if state.failed.contains(WHOLE) || state.upstream_failed.contains(WHOLE) {
+        fresh.upstream_failed = fresh.domain.all().clone();
+    }
+    if state.faulted.contains(WHOLE) {
+        fresh.faulted = fresh.domain.all().clone();
+    }
 }
 
 /// One dependency on another asset, with what is known of that.
@@ -261,7 +325,6 @@ struct Upstream<'a> {
     edge: &'a Edge,
     state: &'a Freshness,
     row: Arc<AssetRow>,
-    is_source: bool,
 }
 
 impl<'a> Upstream<'a> {
@@ -273,12 +336,16 @@ impl<'a> Upstream<'a> {
             edge,
             state: db::freshness(db, edge.input),
             row: db.records().row(&edge.upstream),
-            is_source: edge.input.def(db).is_source(),
         }
     }
 
     fn must_exist(&self) -> bool {
         self.edge.must_exist()
+    }
+
+    /// Whether a consumer reads all partitions there are, and that is not known yet.
+    fn waits_for_keys(&self) -> bool {
+        self.edge.waits_for_keys(self.state)
     }
 
     /// Upstream partitions for which a consumer has to wait.
@@ -357,6 +424,9 @@ impl View<'_> {
         };
         for up in self.upstream {
             fresh.pending |= image(up, &up.unsettled());
+            if up.waits_for_keys() {
+                fresh.pending |= all;
+            }
             fresh.upstream_failed |= image(up, &(&up.state.failed | &up.state.upstream_failed));
             fresh.faulted |= image(up, &up.state.faulted);
             if up.must_exist() {
@@ -430,21 +500,22 @@ impl View<'_> {
             domains.map(|(edge, domain)| InputView { edge, domain }).collect();
         let mut keys = KeyMaker::new(step.digest, self.domain, &inputs, &version);
         let mut reasons = Reasons::new(records, step);
+        let lacking = self.lacking(fresh);
         let mut queue = suspects.clone();
         while let Some(part) = queue.min() {
             queue.remove(part);
             fresh.kept.remove(part);
+            let mark = own.get(part).filter(Mark::has_value);
             if self.waits_for_itself(fresh, part) {
-                fresh.pending.insert(part);
+                fresh.wait(part, mark.as_ref());
                 self.requeue(fresh, &mut queue, part);
                 continue;
             }
             let Some(key) = keys.content_key(part) else {
                 // A version is missing although upstream is settled: it went away in this moment.
-                fresh.pending.insert(part);
+                fresh.wait(part, mark.as_ref());
                 continue;
             };
-            let mark = own.get(part).filter(Mark::has_value);
             match judge(records, &fresh.terms, mark.as_ref(), key) {
                 Judgement::Verify => {
                     fresh.verify_set.insert(part);
@@ -463,7 +534,23 @@ impl View<'_> {
                 }
             }
             self.requeue(fresh, &mut queue, part);
-            self.explain(fresh, &mut reasons, part, mark.as_ref());
+            match &mark {
+                None => {
+                    let lost = own.get(part).is_some_and(|mark| mark.flags.has(Flags::LOST));
+                    fresh.without_result.insert(part);
+                    reasons.add(
+                        if lost { ReasonCode::BlobMissing } else { ReasonCode::Missing },
+                        part,
+                    );
+                }
+                Some(mark) => {
+                    let due = fresh.terms.due.contains(part).then(|| fresh.terms.reason());
+                    let inputs = |add: &mut dyn FnMut(ReasonCode)| {
+                        self.input_reasons(fresh, &columns, &lacking, mark, add);
+                    };
+                    reasons.compare(mark, due, inputs);
+                }
+            }
         }
         fresh.reasons = reasons.finish();
     }
@@ -486,44 +573,62 @@ impl View<'_> {
         }
     }
 
-    fn explain(
-        &self,
-        fresh: &mut Freshness,
-        reasons: &mut Reasons,
-        part: PartitionIdx,
-        mark: Option<&Mark>,
-    ) {
-        match mark {
-            None => {
-                fresh.without_result.insert(part);
-                reasons.add(ReasonCode::Missing, part);
-            }
-            Some(mark) => {
-                let due = fresh.terms.due.contains(part).then(|| fresh.terms.reason());
-                reasons.compare(mark, due, |add| self.input_reasons(mark, add));
-            }
-        }
-    }
-
     fn has_failed(&self, part: PartitionIdx, key: Digest) -> bool {
         self.row.failed.contains(part)
             && self.db.records().failure(&self.def.key, part).is_some_and(|f| f.key == key)
     }
 
-    fn input_reasons(&self, mark: &Mark, reasons: &mut dyn FnMut(ReasonCode)) {
-        for up in self.upstream {
-            let mapped = up.edge.mapping.upstream_of_one(mark.part);
-            let column = self.db.records().marks(&up.edge.upstream, &mapped);
-            let newer = |part: PartitionIdx| {
-                up.state.shifted.contains(part)
-                    || column.get(part).is_some_and(|input| input.changed_at > mark.verified_at)
+    /// By edge: what read a partition that is not there any more.
+    fn lacking(&self, fresh: &Freshness) -> Vec<PartitionSet> {
+        let lacking = |(place, edge): (usize, &Edge)| {
+            let readable = match self.upstream.iter().find(|up| up.place == place) {
+                Some(up) => edge.readable(up.state),
+                None => self.domain.all() - &fresh.absent(),
             };
-            if mapped.iter().any(newer) {
-                reasons(if up.is_source {
-                    ReasonCode::InputChanged
-                } else {
-                    ReasonCode::UpstreamChanged
-                });
+            let Some(seen) = self.row.seen.get(place) else { return PartitionSet::new() };
+            let gone = seen - readable;
+            match (gone.is_empty(), edge.mapping.is_constant()) {
+                (true, _) => gone,
+                // The mapping cannot tell: what has gone is none of those that it gives now.
+                (false, true) => self.domain.all().clone(),
+                (false, false) => edge.mapping.downstream_of(&gone),
+            }
+        };
+        self.edges.iter().enumerate().map(lacking).collect()
+    }
+
+    fn input_reasons(
+        &self,
+        fresh: &Freshness,
+        columns: &[Arc<Column>],
+        lacking: &[PartitionSet],
+        mark: &Mark,
+        reasons: &mut dyn FnMut(ReasonCode),
+    ) {
+        for (place, edge) in self.edges.iter().enumerate() {
+            let up = self.upstream.iter().find(|up| up.place == place);
+            let shifted = up.map_or(&fresh.shifted, |up| &up.state.shifted);
+            let newer = |part: &PartitionIdx| {
+                let input = columns[place].get(*part);
+                shifted.contains(*part)
+                    || input.is_some_and(|input| input.changed_at > mark.verified_at)
+            };
+            let (mut changed, mut added) = (false, false);
+            for part in edge.mapping.upstream_of_one(mark.part).iter().filter(newer) {
+                let is_new = self.row.seen.get(place).is_some_and(|seen| !seen.contains(part));
+                (changed, added) = (changed || !is_new, added || is_new);
+                if changed && added {
+                    break;
+                }
+            }
+            if changed {
+                reasons(super::reason::changed_code(self.def, edge.input.def(self.db)));
+            }
+            if added {
+                reasons(ReasonCode::InputAdded);
+            }
+            if lacking[place].contains(mark.part) {
+                reasons(ReasonCode::InputRemoved);
             }
         }
     }
@@ -645,7 +750,11 @@ impl<'a> Reasons<'a> {
             codes.push(ReasonCode::InputChangedDuringRun);
         }
         codes.extend(self.step_codes(mark.step));
-        inputs(&mut |code| codes.push(code));
+        let rewired = [ReasonCode::InputsAdded, ReasonCode::InputsRemoved];
+        // What was seen of the inputs then is by their places, which are others now.
+        if !codes.iter().any(|code| rewired.contains(code)) {
+            inputs(&mut |code| codes.push(code));
+        }
         if codes.is_empty() {
             codes.push(ReasonCode::InputsMoved);
         }

@@ -57,7 +57,9 @@ pub fn step_parts(
     }
     put("output".to_owned(), output_text(&asset.output));
     if !asset.checks.is_empty() {
-        put("checks".to_owned(), format!("{:?}", asset.checks));
+        // How bad a failure is makes no other result.
+        let checks = asset.checks.iter().map(|check| check.test.to_string());
+        put("checks".to_owned(), checks.collect::<Vec<_>>().join("\n"));
     }
     StepParts(parts)
 }
@@ -97,6 +99,7 @@ fn output_text(output: &OutputDef) -> String {
         OutputDef::Table(format) => format!("table {}", format.extension()),
         OutputDef::File { name } => format!("file {name}"),
         OutputDef::Directory => "directory".to_owned(),
+        OutputDef::Pieces => "pieces".to_owned(),
         OutputDef::None => "none".to_owned(),
     }
 }
@@ -109,6 +112,14 @@ pub fn shape(step: &Digest, own: &PartitionsDef, upstream: &[(&str, &PartitionsD
     for (name, def) in upstream {
         builder.part(name).part(def.spec());
     }
+    builder.finish()
+}
+
+/// Digest of what the recorded pieces of an asset are: as long as the maker has this version, they are
+/// its pieces.
+pub fn pieces_shape(pieces: &Asset, maker: &Digest) -> Digest {
+    let mut builder = Digest::builder("giornata 2026 pieces");
+    builder.part(pieces.partitions.spec()).part(format!("{:?}", pieces.body)).digest(maker);
     builder.finish()
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::base::StepParts;
+use crate::defs::{Asset, Body, SourceDef};
 
 /// The kind of a reason. The text form is the one in JSON and in every listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -26,9 +27,17 @@ pub enum ReasonCode {
     OutputChanged,
     /// A source has other content.
     InputChanged,
+    /// The command of a source says another version.
+    ObservedVersionChanged,
     /// An upstream asset has another result.
     UpstreamChanged,
-    /// The mapping gives other partitions than before: some came or went.
+    /// An earlier partition of the asset itself has another result.
+    PreviousPartitionChanged,
+    /// A partition is read that was not there before.
+    InputAdded,
+    /// A partition that was read is not there any more.
+    InputRemoved,
+    /// The mapping gives other partitions than before, for another reason than these.
     InputsMoved,
     /// Something upstream has to be made first.
     UpstreamStale,
@@ -36,6 +45,10 @@ pub enum ReasonCode {
     UpstreamFailed,
     /// An input that the mapping names has no data.
     MissingInput,
+    /// The content of the result is gone from the store.
+    BlobMissing,
+    /// Not stale: an exported file was changed, and is put back.
+    OutputModifiedOutside,
     /// An input changed while the step ran.
     InputChangedDuringRun,
     /// Marked as stale by hand.
@@ -67,11 +80,17 @@ impl ReasonCode {
             ReasonCode::MappingChanged => "mapping-changed",
             ReasonCode::OutputChanged => "output-changed",
             ReasonCode::InputChanged => "input-changed",
+            ReasonCode::ObservedVersionChanged => "observed-version-changed",
             ReasonCode::UpstreamChanged => "upstream-changed",
+            ReasonCode::PreviousPartitionChanged => "previous-partition-changed",
+            ReasonCode::InputAdded => "input-added",
+            ReasonCode::InputRemoved => "input-removed",
             ReasonCode::InputsMoved => "inputs-moved",
             ReasonCode::UpstreamStale => "upstream-stale",
             ReasonCode::UpstreamFailed => "upstream-failed",
             ReasonCode::MissingInput => "missing-input",
+            ReasonCode::BlobMissing => "blob-missing",
+            ReasonCode::OutputModifiedOutside => "output-modified-outside",
             ReasonCode::InputChangedDuringRun => "input-changed-during-run",
             ReasonCode::Invalidated => "invalidated",
             ReasonCode::Expired => "expired",
@@ -81,6 +100,20 @@ impl ReasonCode {
             ReasonCode::Failed => "failed",
             ReasonCode::EngineChanged => "engine-changed",
         }
+    }
+}
+
+/// What it is called that an input of `asset` has another version.
+pub fn changed_code(asset: &Asset, upstream: &Asset) -> ReasonCode {
+    match &upstream.body {
+        Body::Source(SourceDef::Observe { .. }) => ReasonCode::ObservedVersionChanged,
+        Body::Source(SourceDef::Files { .. } | SourceDef::Dir { .. }) => ReasonCode::InputChanged,
+        // Another asset makes them.
+        Body::Source(SourceDef::Pieces { .. }) => ReasonCode::UpstreamChanged,
+        Body::Sql(_) | Body::Command(_) | Body::Function(_) if upstream.key == asset.key => {
+            ReasonCode::PreviousPartitionChanged
+        }
+        Body::Sql(_) | Body::Command(_) | Body::Function(_) => ReasonCode::UpstreamChanged,
     }
 }
 

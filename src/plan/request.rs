@@ -1,17 +1,20 @@
 //! From a request to a plan: which partitions of which assets it needs, and what each needs done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Freshness, Planner, ReasonCode};
 use crate::base::{AssetKey, PartitionIdx, PartitionSet};
-use crate::defs::Missing;
+use crate::defs::{Missing, OutputDef};
 
 /// What somebody wants to be fresh.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// Each asset once.
     pub targets: BTreeMap<AssetKey, PartitionSet>,
+    /// Targets of which every partition is meant that there is when the plan is made. A run may make
+    /// more of them.
+    pub whole: BTreeSet<AssetKey>,
     pub reach: Reach,
     /// Run the targets whatever their state.
     pub force: bool,
@@ -38,6 +41,9 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 pub struct PlanAsset {
     pub asset: AssetKey,
+    /// Looked at, not made: nothing of it runs.
+    pub is_source: bool,
+    pub makes_pieces: bool,
     pub is_target: bool,
     pub wanted: PartitionSet,
     pub fresh: PartitionSet,
@@ -89,7 +95,7 @@ impl PlanAsset {
 
     /// An upper bound of the steps that will run.
     pub fn may_run(&self) -> u64 {
-        (&(&self.run | &self.forced) | &self.pending).len()
+        if self.is_source { 0 } else { (&(&self.run | &self.forced) | &self.pending).len() }
     }
 }
 
@@ -101,11 +107,18 @@ impl Plan {
 
     /// Steps that run unless they are cut off or restored.
     pub fn possible(&self) -> u64 {
-        self.assets.iter().map(|asset| (&asset.pending - &asset.forced).len()).sum()
+        let made = self.assets.iter().filter(|asset| !asset.is_source);
+        made.map(|asset| (&asset.pending - &asset.forced).len()).sum()
     }
 
     pub fn restores(&self) -> u64 {
         self.assets.iter().map(|asset| asset.restore.len()).sum()
+    }
+
+    /// Assets that make pieces and may run: how many there are is known afterwards.
+    pub fn growing(&self) -> impl Iterator<Item = &AssetKey> {
+        let makers = self.assets.iter().filter(|it| it.makes_pieces && it.may_run() > 0);
+        makers.map(|asset| &asset.asset)
     }
 
     /// True if there is nothing to do, not even to record.
@@ -116,10 +129,18 @@ impl Plan {
 
 /// Restricts the state of all assets to what `request` needs.
 pub fn plan(planner: &Planner, request: &Request) -> Plan {
-    let mut wanted = request.targets.clone();
+    let mut targets = request.targets.clone();
+    for key in &request.whole {
+        targets.insert(key.clone(), planner.domain(key).all().clone());
+    }
+    let mut wanted = targets.clone();
     match request.reach {
         Reach::UpstreamAndDownstream => downstream(planner, &mut wanted),
         Reach::Upstream | Reach::Only => {}
+    }
+    match request.reach {
+        Reach::UpstreamAndDownstream | Reach::Upstream => makers_of_keys(planner, &mut wanted),
+        Reach::Only => {}
     }
     let mut assets = Vec::new();
     for key in planner.order().iter().rev() {
@@ -130,7 +151,7 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
             Reach::Only => set.clone(),
             Reach::Upstream | Reach::UpstreamAndDownstream => with_earlier(planner, key, set),
         };
-        let asset = restrict(planner, request, key, &set);
+        let asset = restrict(planner, request, &targets, key, &set);
         match request.reach {
             Reach::Only => {}
             Reach::Upstream | Reach::UpstreamAndDownstream => {
@@ -149,7 +170,43 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
         assets.push(asset);
     }
     assets.reverse();
+    match request.reach {
+        Reach::Only => {}
+        Reach::Upstream | Reach::UpstreamAndDownstream => await_forced(planner, &mut assets),
+    }
     Plan { assets }
+}
+
+/// What is fresh and reads what runs whatever its state is decided once that has run: it may come out
+/// different although nothing that counts has changed.
+fn await_forced(planner: &Planner, assets: &mut [PlanAsset]) {
+    let mut moving: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
+    for asset in assets {
+        let settled = &asset.fresh | &asset.verify;
+        let edges = planner.edges(&asset.asset);
+        let (own, others): (Vec<_>, Vec<_>) =
+            edges.iter().partition(|edge| edge.upstream == asset.asset);
+        let mut waits = PartitionSet::new();
+        for edge in others {
+            if let Some(moving) = moving.get(&edge.upstream) {
+                waits |= edge.mapping.downstream_of(moving) & &settled;
+            }
+        }
+        for edge in own {
+            let mut front = &asset.forced | &waits;
+            while !front.is_empty() {
+                front = &(edge.mapping.downstream_of(&front) & &settled) - &waits;
+                waits |= &front;
+            }
+        }
+        asset.fresh -= &waits;
+        asset.verify -= &waits;
+        asset.pending |= &waits;
+        let set = &asset.forced | &waits;
+        if !set.is_empty() {
+            moving.insert(asset.asset.clone(), set);
+        }
+    }
 }
 
 /// Adds the partitions of the asset itself that `set` reads, as far as they are not fresh.
@@ -171,18 +228,44 @@ fn with_earlier(planner: &Planner, key: &AssetKey, set: &PartitionSet) -> Partit
     wanted
 }
 
-fn restrict(planner: &Planner, request: &Request, key: &AssetKey, set: &PartitionSet) -> PlanAsset {
+/// Which partitions there are is not known before those have run that make pieces.
+fn makers_of_keys(planner: &Planner, wanted: &mut BTreeMap<AssetKey, PartitionSet>) {
+    let mut cone: BTreeSet<&AssetKey> = BTreeSet::new();
+    let mut makers = Vec::new();
+    for key in planner.order().iter().rev() {
+        if !wanted.contains_key(key) && !cone.contains(key) {
+            continue;
+        }
+        let def = planner.def(key);
+        cone.extend(def.deps.iter().map(|dep| &dep.upstream));
+        makers.extend(def.pieces_of().cloned());
+    }
+    for maker in makers {
+        let all = planner.domain(&maker).all().clone();
+        *wanted.entry(maker).or_default() |= all;
+    }
+}
+
+fn restrict(
+    planner: &Planner,
+    request: &Request,
+    targets: &BTreeMap<AssetKey, PartitionSet>,
+    key: &AssetKey,
+    set: &PartitionSet,
+) -> PlanAsset {
     let state = planner.freshness(key);
     let wanted = set & state.domain.all();
-    let is_target = request.targets.contains_key(key);
-    let forced = if request.force && is_target && !planner.def(key).is_source() {
-        &(&wanted & &request.targets[key]) - &state.blocked
+    let (is_target, is_source) = (targets.contains_key(key), planner.def(key).is_source());
+    let forced = if request.force && is_target && !is_source {
+        &(&wanted & &targets[key]) - &state.blocked
     } else {
         PartitionSet::new()
     };
     let rest = &wanted - &forced;
     PlanAsset {
         asset: key.clone(),
+        is_source,
+        makes_pieces: planner.def(key).output == OutputDef::Pieces,
         is_target,
         fresh: &rest & &state.fresh(),
         verify: &rest & state.verify_set(),

@@ -6,13 +6,16 @@
 use std::collections::HashSet;
 
 use super::planner::Planner;
-use super::reason::{ReasonCode, step_changes};
+use super::reason::{ReasonCode, changed_code, step_changes};
 use super::{Edge, Freshness};
-use crate::base::{AssetKey, Flags, Mark, PartitionIdx, PartitionKey, PartitionSet};
+use crate::base::{AssetKey, Flags, Mark, PartitionIdx, PartitionKey, PartitionSet, StepParts};
 use crate::defs::{Domain, Missing};
 
 /// How many causes of one kind are explained in full.
 const LISTED_MAX: usize = 5;
+
+/// How many assets one after the other are explained. A call stack is not deeper than that for sure.
+const DEPTH_MAX: usize = 100;
 
 /// The state of one partition with its causes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,14 +53,40 @@ impl Cause {
 impl Planner {
     /// Explains one partition.
     pub fn why(&self, asset: &AssetKey, part: PartitionIdx) -> Why {
-        Explainer { planner: self, seen: HashSet::new() }.explain(asset, part)
+        Explainer { planner: self, seen: HashSet::new(), depth: 0 }.explain(asset, part)
     }
+}
+
+impl Planner {
+    /// Explains one partition; if it is fresh, by everything that was compared.
+    pub fn why_not(&self, asset: &AssetKey, part: PartitionIdx) -> Why {
+        let mut why = self.why(asset, part);
+        let state = self.freshness(asset);
+        let is_fresh = state.kept.contains(part) || state.verify_set().contains(part);
+        if is_fresh && !self.def(asset).is_source() {
+            let explainer = Explainer { planner: self, seen: HashSet::new(), depth: 0 };
+            why.proof.extend(explainer.compared(asset, part));
+        }
+        why
+    }
+}
+
+/// What is known of an edge as it was when a result was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wiring {
+    /// It was not there.
+    New,
+    /// It was there, and so were all others and no more.
+    Same,
+    /// It was there, among others.
+    Other,
 }
 
 struct Explainer<'a> {
     planner: &'a Planner,
     /// A cause that several paths lead to is told once.
     seen: HashSet<(AssetKey, PartitionIdx)>,
+    depth: usize,
 }
 
 impl Explainer<'_> {
@@ -72,14 +101,15 @@ impl Explainer<'_> {
             causes: Vec::new(),
             proof: Vec::new(),
         };
-        if !self.seen.insert((asset.clone(), part)) {
+        if self.depth == DEPTH_MAX || !self.seen.insert((asset.clone(), part)) {
             return why;
         }
         if state.kept.contains(part) || state.verify_set().contains(part) {
             why.proof = self.proof(asset, state, part);
             return why;
         }
-        if planner.def(asset).is_source() {
+        let def = planner.def(asset);
+        if def.is_source() && def.pieces_of().is_none() {
             why.causes.push(match planner.fault(asset) {
                 Some(fault) => Cause::new(ReasonCode::SourceFailed, &**fault),
                 None => Cause::new(ReasonCode::MissingInput, "the source has no data for it"),
@@ -88,7 +118,16 @@ impl Explainer<'_> {
         }
         let mark = planner.records().mark(asset, part);
         match &mark {
-            None => why.causes.push(Cause::new(ReasonCode::Missing, "there is no result yet")),
+            None => {
+                let only = PartitionSet::from_iter([part]);
+                let mark = planner.records().marks(asset, &only).get(part);
+                why.causes.push(match mark.is_some_and(|mark| mark.flags.has(Flags::LOST)) {
+                    true => {
+                        Cause::new(ReasonCode::BlobMissing, "its content is gone from the store")
+                    }
+                    false => Cause::new(ReasonCode::Missing, "there is no result yet"),
+                });
+            }
             Some(mark) => {
                 self.flag_causes(asset, mark, &mut why.causes);
                 self.due_causes(asset, state, part, &mut why.causes);
@@ -203,8 +242,11 @@ impl Explainer<'_> {
             Missing::Error => self.absent_causes(edge, part, causes),
             Missing::Allow => {}
         }
-        if let Some(mark) = mark {
-            self.changed_causes(edge, &(&mapped & &fresh), mark, causes);
+        let wiring = mark.map_or(Wiring::Other, |mark| self.wiring(state, edge, mark));
+        if let Some(mark) = mark.filter(|_| wiring != Wiring::New) {
+            let settled = &fresh | upstream.restore_set();
+            self.changed_causes(state, edge, &(&mapped & &settled), mark, causes);
+            self.removed_causes(state, edge, mark, wiring, causes);
         }
         let mut unsettled = &mapped - &fresh;
         if edge.missing == Missing::Allow {
@@ -230,8 +272,12 @@ impl Explainer<'_> {
                     _ => format!("{} {verb}", place(&edge.upstream, &names)),
                 };
                 let mut cause = Cause { count: set.len(), ..Cause::new(code, text) };
-                let listed = set.iter().take(LISTED_MAX);
+                let first =
+                    if edge.upstream == state.asset { first(edge, state, set) } else { set };
+                self.depth += 1;
+                let listed = first.iter().take(LISTED_MAX);
                 cause.upstream = listed.map(|q| self.explain(&edge.upstream, q)).collect();
+                self.depth -= 1;
                 causes.push(cause);
             }
         }
@@ -250,9 +296,67 @@ impl Explainer<'_> {
         }
     }
 
+    /// What decides the result of a fresh partition: the parts of its step, and its inputs.
+    fn compared(&self, asset: &AssetKey, part: PartitionIdx) -> Vec<String> {
+        let planner = self.planner;
+        let mut lines = Vec::new();
+        for (name, value) in &planner.step(asset).parts.0 {
+            // Which program and which asset it is has no place to point at.
+            if name != "engine" && name != "asset" {
+                lines.push(format!("{} is still `{}`", self.part_text(asset, name), shown(value)));
+            }
+        }
+        for edge in planner.edges(asset).iter() {
+            let domain = planner.domain(&edge.upstream);
+            let mapped = edge.mapping.upstream_of_one(part);
+            let column = planner.records().marks(&edge.upstream, &mapped);
+            for input in mapped.iter().take(LISTED_MAX).filter_map(|q| column.get(q)) {
+                let key = domain.key(input.part).unwrap_or_else(PartitionKey::unpartitioned);
+                let (place, version) = (place(&edge.upstream, key.as_str()), input.version.short());
+                let since = input.changed_at;
+                lines.push(format!("{place} is still {version}, since revision {since}"));
+            }
+            match mapped.len().saturating_sub(LISTED_MAX as u64) {
+                0 => {}
+                more => {
+                    lines.push(format!("{more} more of `{}` are what they were", edge.upstream));
+                }
+            }
+            if mapped.is_empty() {
+                lines.push(format!("it still reads no partition of `{}`", edge.upstream));
+            }
+        }
+        if let Some(ttl) = planner.def(asset).policy.ttl
+            && let Some(made_ms) = planner.records().made_at(asset, part)
+        {
+            let age_ms = planner.now().timestamp_millis() - made_ms;
+            let left_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX) - age_ms;
+            lines.push(format!("it is good for another {} s (ttl)", left_ms.max(0) / 1000));
+        }
+        lines
+    }
+
+    /// How what a step read when it made a result compares with what it reads now.
+    fn wiring(&self, state: &Freshness, edge: &Edge, mark: &Mark) -> Wiring {
+        let old = mark.step.and_then(|step| self.planner.records().step_parts(step));
+        let Some(old) = old else { return Wiring::Other };
+        let deps = |parts: &StepParts| -> Vec<String> {
+            parts.0.keys().filter(|name| name.starts_with("deps.")).cloned().collect()
+        };
+        let (old, new) = (deps(&old), deps(&self.planner.step(&state.asset).parts));
+        if !old.contains(&format!("deps.{}", edge.upstream)) {
+            Wiring::New
+        } else if old == new {
+            Wiring::Same
+        } else {
+            Wiring::Other
+        }
+    }
+
     /// Inputs whose version is another than when the result was made.
     fn changed_causes(
         &mut self,
+        state: &Freshness,
         edge: &Edge,
         settled: &PartitionSet,
         mark: &Mark,
@@ -260,38 +364,83 @@ impl Explainer<'_> {
     ) {
         let planner = self.planner;
         let column = planner.records().marks(&edge.upstream, settled);
-        let is_source = planner.def(&edge.upstream).is_source();
-        let code = if is_source { ReasonCode::InputChanged } else { ReasonCode::UpstreamChanged };
-        let newer: Vec<Mark> = settled
-            .iter()
-            .filter_map(|q| column.get(q))
-            .filter(|input| input.changed_at > mark.verified_at)
-            .collect();
-        let count = newer.len();
-        let mut listed = 0;
-        for input in newer {
-            let old = planner.records().version_at(&edge.upstream, input.part, mark.verified_at);
-            if old == Some(input.version) {
+        let upstream = planner.freshness(&edge.upstream);
+        let code = changed_code(planner.def(&state.asset), planner.def(&edge.upstream));
+        let newer = |part: &PartitionIdx| {
+            let input = column.get(*part);
+            upstream.restore_set().contains(*part)
+                || input.is_some_and(|input| input.changed_at > mark.verified_at)
+        };
+        let before = |part| planner.records().version_at(&edge.upstream, part, mark.verified_at);
+        let (mut listed, mut more) = (0, 0);
+        for part in settled.iter().filter(newer) {
+            if listed == LISTED_MAX {
+                more += 1;
+                continue;
+            }
+            let (old, new) = (before(part), upstream.version(&column, part));
+            if old == new {
                 continue;
             }
             listed += 1;
-            if listed > LISTED_MAX {
-                let text = format!("{} more of `{}`", count - LISTED_MAX, edge.upstream);
-                causes.push(Cause { count: (count - LISTED_MAX) as u64, ..Cause::new(code, text) });
-                return;
-            }
-            let key = planner.domain(&edge.upstream).key(input.part);
-            let key = key.unwrap_or_else(PartitionKey::unpartitioned);
             let (code, what) = match old {
                 Some(_) => (code, "has another content"),
-                None => (ReasonCode::InputsMoved, "is new"),
+                None => (ReasonCode::InputAdded, "is new"),
             };
-            let mut cause =
-                Cause::new(code, format!("{} {what}", place(&edge.upstream, key.as_str())));
+            let mut cause = Cause::new(code, format!("{} {what}", self.named(edge, part)));
             cause.old = old.map(|digest| digest.short());
-            cause.new = Some(input.version.short());
+            cause.new = new.map(|digest| digest.short());
             causes.push(cause);
         }
+        if more > 0 {
+            let text = format!("{more} more of `{}`", edge.upstream);
+            causes.push(Cause { count: more, ..Cause::new(code, text) });
+        }
+    }
+
+    /// Inputs that the result was made of and that are not there any more.
+    fn removed_causes(
+        &self,
+        state: &Freshness,
+        edge: &Edge,
+        mark: &Mark,
+        wiring: Wiring,
+        causes: &mut Vec<Cause>,
+    ) {
+        let (planner, records) = (self.planner, self.planner.records());
+        let readable = edge.readable(planner.freshness(&edge.upstream));
+        let mut gone = records.changed_since(&edge.upstream, mark.verified_at) - &readable;
+        let place = planner.edges(&state.asset).iter().position(|it| it.upstream == edge.upstream);
+        let row = records.row(&state.asset);
+        if let Some(seen) = place.and_then(|place| row.seen.get(place))
+            && wiring == Wiring::Same
+        {
+            gone |= seen - &readable;
+        }
+        let read_it = |part: &PartitionIdx| {
+            let reads = || edge.mapping.downstream_of(&PartitionSet::from_iter([*part]));
+            edge.mapping.is_constant() || reads().contains(mark.part)
+        };
+        let before = |part| records.version_at(&edge.upstream, part, mark.verified_at);
+        let was_there = |part: PartitionIdx| Some((part, before(part)?));
+        let removed: Vec<_> = gone.iter().filter(read_it).filter_map(was_there).collect();
+        for (part, old) in removed.iter().take(LISTED_MAX) {
+            let text = format!("{} is gone", self.named(edge, *part));
+            let old = Some(old.short());
+            causes.push(Cause { old, ..Cause::new(ReasonCode::InputRemoved, text) });
+        }
+        let more = removed.len().saturating_sub(LISTED_MAX);
+        if more > 0 {
+            let text = format!("{more} more of `{}` are gone", edge.upstream);
+            let cause = Cause::new(ReasonCode::InputRemoved, text);
+            causes.push(Cause { count: more as u64, ..cause });
+        }
+    }
+
+    /// The name of an upstream partition, existing or not.
+    fn named(&self, edge: &Edge, part: PartitionIdx) -> String {
+        let key = self.planner.domain(&edge.upstream).key(part);
+        place(&edge.upstream, key.unwrap_or_else(PartitionKey::unpartitioned).as_str())
     }
 
     fn proof(&self, asset: &AssetKey, state: &Freshness, part: PartitionIdx) -> Vec<String> {
@@ -323,6 +472,19 @@ impl Explainer<'_> {
         }
         proof
     }
+}
+
+/// Where the chains of earlier partitions of the asset itself begin that `set` waits for: what lies
+/// between is explained by that, however long it is.
+fn first(edge: &Edge, state: &Freshness, set: PartitionSet) -> PartitionSet {
+    let unsettled = state.domain.all() - &state.fresh();
+    let (mut chain, mut front) = (set.clone(), set);
+    while !front.is_empty() {
+        front = &(edge.mapping.upstream_of(&front) & &unsettled) - &chain;
+        chain |= &front;
+    }
+    let later = edge.mapping.downstream_of(&chain);
+    chain - later
 }
 
 /// The first ranges of a set; nothing where there are no partitions.

@@ -107,6 +107,7 @@ impl Tx<'_> {
                 self.ask(|sql| sql.exec(statement, params![run_number(*run)]))?;
             }
         }
+        self.collect_facts()?;
         self.ask(|sql| {
             sql.exec(
                 "DELETE FROM output WHERE id NOT IN (SELECT output FROM mat WHERE output IS NOT NULL)

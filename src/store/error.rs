@@ -25,7 +25,7 @@ pub enum Error {
     )]
     Damaged { path: PathBuf, detail: String },
     #[error(
-        "{} is on a network file system ({kind}), where locks cannot be relied on and the database can be damaged; keep the project on a local disk, or force it if only one machine ever writes there",
+        "{} is on a network file system ({kind}), where locks cannot be relied on and the database can be damaged; keep the project on a local disk, or say `network_disk = \"allow\"` under `[settings]` of giornata.toml if only one machine ever writes there",
         path.display()
     )]
     Network { path: PathBuf, kind: &'static str },

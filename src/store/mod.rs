@@ -11,6 +11,7 @@
 mod claim;
 mod collect;
 mod error;
+mod facts;
 mod health;
 mod open;
 mod owner;
@@ -33,7 +34,7 @@ use crate::base::{AssetKey, Digest, Durability, PartitionIdx};
 pub use collect::Unneeded;
 pub use error::Error;
 pub use health::{BlobState, Problem};
-pub use open::{NetworkDisk, OpenOptions};
+pub use open::OpenOptions;
 pub use owner::{Owner, Recovered, recover, staging_dir};
 pub use runs::{Attempt, AttemptEnd, Counts, NewAttempt, NewRun, Outcome, Run, RunState};
 pub use schema::FORMAT;

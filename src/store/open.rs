@@ -9,21 +9,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{BUSY_MS, Error, Store, schema};
-use crate::base::Durability;
+use crate::base::{Durability, NetworkDisk};
 
 /// How to open a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenOptions {
     pub durability: Durability,
     pub network: NetworkDisk,
-}
-
-/// What to do about a directory on a network file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NetworkDisk {
-    Refuse,
-    /// The user says that only one machine writes there.
-    Allow,
 }
 
 impl Store {

@@ -6,17 +6,17 @@ use std::path::Path;
 use rusqlite::params;
 
 use super::read::{digest_at, key_at, output_kind_text};
-use super::{Error, Store, Tx};
-use crate::base::{AssetKey, Digest, Durability, OutputKind, PartitionIdx, PartitionSet};
+use super::{Error, OpenOptions, Store, Tx};
+use crate::base::{AssetKey, Digest, OutputKind, PartitionIdx, PartitionSet};
 
 impl Store {
     /// Opens the database for a command that only looks: in place if it can be written to (what is
     /// observed is then recorded), as a copy in memory if not, and empty if there is none.
-    pub fn open_for_reading(dir: &Path, durability: Durability) -> Result<Store, Error> {
+    pub fn open_for_reading(dir: &Path, options: &OpenOptions) -> Result<Store, Error> {
         if !dir.join("giornata.db").exists() {
             return Store::open_copy(dir);
         }
-        match Store::open(dir, durability) {
+        match Store::open_with(dir, options) {
             // What cannot be opened for writing may be on a disk that is mounted read-only.
             Err(
                 Error::ReadOnly { .. }

@@ -9,7 +9,7 @@ pub(super) fn migrations() -> Migrations<'static> {
     Migrations::from_slice(MIGRATIONS)
 }
 
-const MIGRATIONS: &[M<'static>] = &[M::up(FORMAT_1), M::up(FORMAT_2)];
+const MIGRATIONS: &[M<'static>] = &[M::up(FORMAT_1), M::up(FORMAT_2), M::up(FORMAT_3)];
 
 // Released formats do not change: a change is a new entry of MIGRATIONS.
 const FORMAT_1: &str = r#"
@@ -202,6 +202,24 @@ CREATE TABLE note (
     made_ms INTEGER NOT NULL,
     PRIMARY KEY (asset, part)
 ) STRICT, WITHOUT ROWID;
+"#;
+
+// What is known of results beside their content. It goes with the key, so that a result which is restored
+// has what was said when it was made.
+const FORMAT_3: &str = r#"
+CREATE TABLE fact (
+    asset INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    run INTEGER NOT NULL,
+    made_ms INTEGER NOT NULL,
+    failed INTEGER NOT NULL, -- how many checks failed that make a run fail
+    warned INTEGER NOT NULL, -- how many that are told only
+    checks TEXT NOT NULL, -- JSON array
+    metadata TEXT NOT NULL, -- JSON object
+    PRIMARY KEY (asset, part, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX fact_failed ON fact (asset) WHERE failed > 0 OR warned > 0;
 "#;
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use expect_test::{Expect, expect};
 use super::snapshot::Snapshot;
 use super::*;
 use crate::base::{
-    AssetRow, FailureRow, Flags, MatRow, Note, Output, OutputKind, PartitionKey, PartitionSet, Rev,
-    RunId, StepId, StepParts,
+    AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind, PartitionKey,
+    PartitionSet, Rev, RunId, StepId, StepParts,
 };
 use crate::cas::stat::{Slack, StatEntry, StatKey};
 
@@ -90,6 +90,12 @@ pub(super) fn tell_a_story(store: &mut Store) {
     tx.put_mat(&daily, &row).unwrap();
     tx.put_blob_small(&digest("out"), b"out").unwrap();
     tx.put_trace(&digest("k1"), &daily, 0, &output("out"), &digest("out"), 7).unwrap();
+    let check =
+        CheckFact { name: "rows > 0".into(), severity: "warn".into(), found: Some("got 0".into()) };
+    let metadata = [("rows".to_owned(), 0.into())].into_iter().collect();
+    let key_of = digest("k1");
+    let fact = Fact { part: 0, key: key_of, run, made_ms: 9, checks: vec![check], metadata };
+    tx.put_fact(&daily, &fact).unwrap();
     let note = Note { reason: "by hand".to_owned(), made_ms: 8 };
     tx.put_notes(&daily, &set([0]), &note).unwrap();
     let end = AttemptEnd { duration_ms: 9, outcome: Outcome::Success, detail: "", log: None };
@@ -139,6 +145,7 @@ fn a_story_leaves_its_traces() {
             attempt asset=mart/daily part=1 run=1 attempt=1 started_ms=1001 duration_ms=5 outcome="failure" detail="exit status 3" log="logs/1/a.log"
             blob digest=17762fdd size=1 created_rev=1 state="sound"
             blob_small digest=5443af0c data="out"
+            fact asset=mart/daily part=0 key=ffb43327 run=1 made_ms=9 failed=0 warned=1 checks="[{\"name\":\"rows > 0\",\"severity\":\"warn\",\"found\":\"got 0\"}]" metadata="{\"rows\":0}"
             failure asset=mart/daily part=1 key=8c381c8e run=1 reason="exit status 3"
             key_table name="files raw" idx=0 key="x" present=0 added_rev=1 removed_rev=3
             key_table name="files raw" idx=1 key="y" present=1 added_rev=1

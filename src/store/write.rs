@@ -286,6 +286,18 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Forgets what the keys of these current results have led to. The results stay.
+    pub fn forget_current_traces(
+        &mut self,
+        asset: &AssetKey,
+        set: &PartitionSet,
+    ) -> Result<(), Error> {
+        for row in self.rows_in(asset, set)? {
+            self.remove_trace(&row.key)?;
+        }
+        Ok(())
+    }
+
     fn insert_trace(
         &mut self,
         key: &Digest,

@@ -1,8 +1,10 @@
 //! Single ways in which something stale could be called fresh, or run again.
 
+use std::collections::BTreeMap;
+
 use giornata::defs::PartitionsDef;
-use giornata::engine::{Engine, RunEvent, Value};
-use giornata::plan::Reach;
+use giornata::engine::{Engine, RunEvent, State, Value};
+use giornata::plan::{Reach, Request};
 
 use super::freshness_rig::{Shelf, all, asset, daily, files_of, fixed, key, some, source, split};
 
@@ -475,4 +477,96 @@ fn a_script_that_is_edited_while_it_runs_has_no_lasting_result() {
     assert_eq!(make(Some("printf 'n\\n2\\n' > \"$output\"")), "n\n2\n");
     std::fs::write(&path, script("printf 'n\\n1\\n' > \"$output\"")).unwrap();
     assert_eq!(make(None), "n\n1\n");
+}
+
+#[test]
+fn the_order_in_which_inputs_are_named_in_a_file_decides_nothing() {
+    // A user would have seen everything run again after a list of names was sorted.
+    let project = |deps: &str| {
+        format!(
+            "assets:\n  a: {{run: 'echo 1 > \"$output\"', output: a.txt}}\n  \
+             b: {{run: 'echo 2 > \"$output\"', output: b.txt}}\n  \
+             c: {{run: 'cat \"$a\" \"$b\" > \"$output\"', output: c.txt, deps: {deps}}}\n"
+        )
+    };
+    let mut harness = giornata::testing::Harness::files(&[
+        ("giornata.toml", ""),
+        ("assets/all.yaml", &project("[a, b]")),
+    ]);
+    harness.materialize("c").ran("a, b, c");
+    harness.write("assets/all.yaml", project("[b, a]"));
+    harness.materialize("c").ran("");
+    harness.write("assets/all.yaml", project("{b: {missing: error}, a: default}"));
+    harness.materialize("c").ran("");
+}
+
+#[test]
+fn a_day_without_a_result_is_missing_though_it_waits_for_the_day_before() {
+    // A user would have seen all days of a running total but the first called maybe stale, as if
+    // they had been made.
+    let shelf = Shelf::new(false);
+    let sums = asset("sum", daily(0, Some(3)), 1, &[("sum?", "window(-1d, -1d)")]);
+    let mut process = shelf.process(vec![sums]);
+    let engine = shelf.refreshed(&mut process);
+    let status = engine.status(&key("sum")).unwrap();
+    assert_eq!(status.sets[&State::Missing].len(), 3);
+    let why = engine.why(&key("sum"), engine.planner().domain(&key("sum")).all().max().unwrap());
+    assert_eq!(why.unwrap().state, "missing");
+}
+
+#[test]
+fn what_stands_between_forced_steps_is_made_too() {
+    // A user would have seen `--force` end well and the last asset stale: what lies between was not
+    // looked at again, though the first came out different.
+    let mut shelf = Shelf::new(false);
+    let unpartitioned = || PartitionsDef::Unpartitioned;
+    let mut process = shelf.process(vec![
+        asset("a", unpartitioned(), 3, &[]),
+        asset("b", unpartitioned(), 1, &[("a", "")]),
+        asset("c", unpartitioned(), 1, &[("b", "")]),
+    ]);
+    shelf.settle(&mut process);
+    let mut request = all(shelf.refreshed(&mut process), true);
+    request.targets.remove(&key("b"));
+    // The same again: cut off between.
+    assert_eq!(shelf.make(&mut process, &request).names(), ["a@", "c@"]);
+    shelf.bodies.world.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(shelf.make(&mut process, &request).names(), ["a@", "b@", "c@"]);
+    shelf.check(&mut process, &request);
+}
+
+#[test]
+fn a_chain_of_ten_thousand_days_is_planned_and_explained() {
+    // A user would have seen `why` die of a stack that is not as deep as the chain is long.
+    const DAYS: u32 = 10_000;
+    let mut shelf = Shelf::new(false);
+    shelf.clock.move_back(4_102_444_800);
+    let sums = |code| {
+        let mut days = daily(0, None);
+        let PartitionsDef::TimeWindow(def) = &mut days else { unreachable!() };
+        def.end = Some(def.start + chrono::Days::new(u64::from(DAYS)));
+        vec![asset("sum", days, code, &[("sum?", "window(-1d, -1d)")])]
+    };
+    let mut process = shelf.process(sums(1));
+    let engine = shelf.refreshed(&mut process);
+    assert_eq!(engine.status(&key("sum")).unwrap().sets[&State::Missing].len(), 10_000);
+    let last = engine.planner().domain(&key("sum")).all().max().unwrap();
+    assert_eq!(engine.why(&key("sum"), last).unwrap().state, "missing");
+    let request = Request {
+        whole: Default::default(),
+        targets: BTreeMap::from([(key("sum"), [last].into_iter().collect())]),
+        reach: Reach::Upstream,
+        force: false,
+    };
+    assert_eq!(engine.plan(&request).unwrap().assets[0].may_run(), 10_000);
+    let before = engine.work();
+    let all = all(engine, false);
+    assert_eq!(shelf.make(&mut process, &all).ran.len(), 10_000);
+    let engine = shelf.refreshed(&mut process);
+    // One decision a day, and no more than a few statements.
+    let after = engine.work();
+    assert!(after.statements - before.statements < u64::from(DAYS) * 40, "{before:?} {after:?}");
+    let mut process = shelf.process(sums(2));
+    let engine = shelf.refreshed(&mut process);
+    assert_eq!(engine.why(&key("sum"), last).unwrap().state, "maybe_stale");
 }

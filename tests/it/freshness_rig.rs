@@ -1,24 +1,25 @@
-//! What the freshness tests stand on: projects of functions, processes that share a store, an oracle.
+//! What the freshness tests stand on: projects of functions, and processes that share a store.
 //!
 //! The value of an asset is a digest of everything its function was given, so a value that is out of
-//! date shows. The oracle computes every value anew from the files, with nothing of the engine's but
-//! domains and mappings.
+//! date shows. Functions from version 3 on also take a number that nothing declares: the world.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use giornata::base::{AssetKey, Clock, Digest, PartitionIdx, PartitionKey, PartitionSet};
+use giornata::base::{AssetKey, Clock, Digest, Durability, PartitionKey, PartitionSet};
 use giornata::defs::partition::{Cadence, DynamicDef, TimeWindowDef};
 use giornata::defs::{
     Asset, Body, Dep, FunctionBody, MappingDef, Missing, Origin, OutputDef, PartitionsDef,
     PathPattern, Policy, Project, Settings, SourceDef, SplitBy, TableFormat,
 };
-use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions, Value};
+use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions};
 use giornata::exec::{Content, Control, Failure, Functions, Part, Produced, Step};
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
@@ -72,6 +73,20 @@ pub fn split(name: &str, path: &str, partitions: PartitionsDef) -> Asset {
     asset_of(name, partitions, Body::Source(files), OutputDef::None)
 }
 
+/// A source that is a directory.
+pub fn dir(name: &str, path: &str) -> Asset {
+    let dir = SourceDef::Dir { path: path.to_owned(), columns: BTreeMap::new() };
+    asset_of(name, PartitionsDef::Unpartitioned, Body::Source(dir), OutputDef::None)
+}
+
+/// A source whose version is the one line of a file; without the file it cannot be asked.
+pub fn observed(name: &str, path: &str) -> Asset {
+    let command = format!("read -r line < {path} && echo \"$line\"");
+    let (ttl, timeout) = (None, Duration::from_secs(60));
+    let observe = SourceDef::Observe { command, ttl, timeout };
+    asset_of(name, PartitionsDef::Unpartitioned, Body::Source(observe), OutputDef::None)
+}
+
 /// A function; `deps` are names with their mappings, `?` behind a name allows what is missing.
 pub fn asset(name: &str, partitions: PartitionsDef, code: u8, deps: &[(&str, &str)]) -> Asset {
     let body = Body::Function(FunctionBody { version: code.to_string() });
@@ -122,7 +137,7 @@ pub fn project(assets: Vec<Asset>) -> Project {
         assets,
         partition_sets: BTreeMap::new(),
         broken: BTreeSet::new(),
-        settings: Settings::default(),
+        settings: Settings { durability: Durability::Fast, ..Settings::default() },
     }
 }
 
@@ -134,6 +149,15 @@ impl Hand {
     pub fn set(&self, day: u32) {
         let noon = midnight(day).and_utc().timestamp() + 12 * 3600;
         self.0.store(noon, Ordering::Relaxed);
+    }
+
+    /// Long after everything; returns the moment before.
+    pub fn move_far(&self) -> i64 {
+        self.0.swap(4_102_444_800, Ordering::Relaxed)
+    }
+
+    pub fn move_back(&self, to: i64) {
+        self.0.store(to, Ordering::Relaxed);
     }
 }
 
@@ -150,6 +174,25 @@ type Hook = Box<dyn FnOnce(&Step) + Send>;
 pub struct Ran {
     pub id: String,
     pub given: String,
+    pub aging: Aging,
+}
+
+/// How results age, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aging {
+    Never,
+    After(i64),
+    AtOnce,
+}
+
+impl Aging {
+    pub fn of(policy: &Policy) -> Aging {
+        match policy.ttl {
+            _ if policy.volatile => Aging::AtOnce,
+            Some(ttl) => Aging::After(i64::try_from(ttl.as_millis()).unwrap()),
+            None => Aging::Never,
+        }
+    }
 }
 
 /// The functions of all assets.
@@ -162,6 +205,8 @@ pub struct Bodies {
     hooks: Mutex<BTreeMap<(String, bool), Hook>>,
     /// Values are one of three, so that changes are often cut off.
     pub coarse: bool,
+    /// What no declaration mentions, and functions from version 3 on take.
+    pub world: AtomicU64,
 }
 
 impl Bodies {
@@ -182,17 +227,20 @@ impl Functions for Bodies {
     fn call(&self, step: &Step) -> Result<Produced, Failure> {
         let id = format!("{}@{}", step.asset.key, step.partition);
         self.hook(&id, true, step);
-        let mut given = head(&step.asset, step.partition.as_str());
+        let mut given = head(&step.asset, step.partition.as_str(), step.window.is_some());
         for input in &step.inputs {
             let parts = input.parts.iter().map(|part: &Part| (part.key.as_str(), text(part)));
             push_input(&mut given, input.name.as_str(), parts);
         }
         self.hook(&id, false, step);
-        self.ran.lock().unwrap().push(Ran { id, given: given.clone() });
+        let aging = Aging::of(&step.asset.policy);
+        self.ran.lock().unwrap().push(Ran { id, given: given.clone(), aging });
         if self.failing.lock().unwrap().contains(step.asset.key.as_str()) {
             return Err(Failure::Function("as told".to_owned()));
         }
-        let bytes = format!("{}\n", made(&given, self.coarse)).into_bytes();
+        let world = self.world.load(Ordering::Relaxed);
+        let value = made(&step.asset, &given, world, self.coarse);
+        let bytes = format!("{value}\n").into_bytes();
         let encoded = Encoded { bytes, schema: String::new() };
         Ok(Produced::Table { encoded, format: TableFormat::Csv, rows: 1 })
     }
@@ -201,27 +249,61 @@ impl Functions for Bodies {
 fn text(part: &Part) -> String {
     let bytes = match &part.content {
         Content::Inline(bytes) => bytes.to_vec(),
+        Content::File(path) if path.is_dir() => return tree(path),
         Content::Blob(path) | Content::File(path) => std::fs::read(path).unwrap(),
         Content::Tree { .. } => unreachable!("no asset makes a directory"),
     };
     String::from_utf8(bytes).unwrap().trim().to_owned()
 }
 
-fn head(asset: &Asset, partition: &str) -> String {
+/// All that a directory consists of.
+pub fn tree(dir: &Path) -> String {
+    let mut lines = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                lines.push(format!("{}/", path.strip_prefix(dir).unwrap().display()));
+                open.push(path);
+                continue;
+            }
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o100;
+            let (text, name) = (std::fs::read_to_string(&path).unwrap(), path.strip_prefix(dir));
+            lines.push(format!("{} {mode} {}", name.unwrap().display(), text.trim()));
+        }
+    }
+    lines.sort();
+    lines.join("; ")
+}
+
+pub fn head(asset: &Asset, partition: &str, has_window: bool) -> String {
     let Body::Function(function) = &asset.body else { unreachable!("only functions run") };
     let deps = asset.deps.iter().map(|d| format!("{} {} {:?}", d.upstream, d.mapping, d.missing));
     let deps: Vec<String> = deps.collect();
-    format!("{} v{} {partition} {deps:?}", asset.key, function.version)
+    let kind = if has_window { "window" } else { "" };
+    format!("{} v{} {partition} {deps:?} {kind}", asset.key, function.version)
 }
 
-fn push_input<'a>(given: &mut String, name: &str, parts: impl Iterator<Item = (&'a str, String)>) {
+pub fn takes_world(asset: &Asset) -> bool {
+    let Body::Function(function) = &asset.body else { unreachable!("only functions run") };
+    function.version.parse::<u8>().unwrap() >= 3
+}
+
+pub fn push_input<'a>(
+    given: &mut String,
+    name: &str,
+    parts: impl Iterator<Item = (&'a str, String)>,
+) {
     write!(given, "; {name}:").unwrap();
     for (key, value) in parts {
         write!(given, " {key}={value:?}").unwrap();
     }
 }
 
-fn made(given: &str, coarse: bool) -> String {
+/// What a function makes of what it is given.
+pub fn made(asset: &Asset, given: &str, world: u64, coarse: bool) -> String {
+    let given = if takes_world(asset) { format!("{given}; {world}") } else { given.to_owned() };
     let digest = Digest::of_blob(given.as_bytes()).short();
     match coarse {
         true => (given.bytes().map(u32::from).sum::<u32>() % 3).to_string(),
@@ -240,8 +322,24 @@ pub struct Shelf {
     pub dir: tempfile::TempDir,
     pub clock: Arc<Hand>,
     pub bodies: Arc<Bodies>,
-    /// Everything that was ever computed and recorded.
+    /// Everything that was ever computed and recorded, apart from what ages.
     pub known: BTreeSet<String>,
+    /// Of what ages: when it was computed the last time.
+    pub young: BTreeMap<String, i64>,
+    /// Worlds in which something may have been made, and when.
+    pub history: Mutex<Vec<(u64, i64)>>,
+    /// Marked as stale by hand, and not made since.
+    pub invalidated: Mutex<BTreeSet<String>>,
+    /// What was said by hand to be the result of what: when.
+    pub accepted: BTreeMap<Accepted, i64>,
+}
+
+/// A result that was said to be right: of which partition, made of what, its value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Accepted {
+    pub id: String,
+    pub given: String,
+    pub value: String,
 }
 
 /// What a request came to.
@@ -264,7 +362,16 @@ impl Shelf {
         let clock = Arc::new(Hand(AtomicI64::new(0)));
         clock.set(30);
         let bodies = Arc::new(Bodies { coarse, ..Bodies::default() });
-        Shelf { dir: tempfile::tempdir().unwrap(), clock, bodies, known: BTreeSet::new() }
+        Shelf {
+            dir: tempfile::tempdir().unwrap(),
+            clock,
+            bodies,
+            known: BTreeSet::new(),
+            young: BTreeMap::new(),
+            history: Mutex::default(),
+            invalidated: Mutex::default(),
+            accepted: BTreeMap::new(),
+        }
     }
 
     pub fn path(&self, path: &str) -> PathBuf {
@@ -330,31 +437,71 @@ impl Shelf {
     /// Carries out a request. Nothing that was recorded may run again, unless it is forced.
     pub fn make(&mut self, process: &mut Process, request: &Request) -> Done {
         self.bodies.ran.lock().unwrap().clear();
+        self.live();
         let engine = process.engine.as_mut().unwrap();
         let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
         engine.materialize(request, &options, &Control::new(), &mut |_, _| {}).unwrap();
         let ran = std::mem::take(&mut *self.bodies.ran.lock().unwrap());
+        let now = self.clock.now().timestamp_millis();
+        let mut invalidated = self.invalidated.lock().unwrap();
         let mut seen = BTreeSet::new();
         for ran in &ran {
             assert!(seen.insert(&ran.given), "ran twice in one run: {ran:?}");
-            assert!(request.force || !self.known.contains(&ran.given), "ran again: {ran:?}");
+            let had_to = match ran.aging {
+                Aging::Never => !self.known.contains(&ran.given),
+                Aging::After(ms) => self.young.get(&ran.given).is_none_or(|at| *at <= now - ms),
+                Aging::AtOnce => true,
+            };
+            let wanted = request.force || invalidated.contains(&ran.id);
+            assert!(had_to || wanted, "ran again: {ran:?}");
         }
-        let made = ran.iter().filter(|ran| !self.bodies.fails(ran));
-        self.known.extend(made.map(|ran| ran.given.clone()));
+        for ran in ran.iter().filter(|ran| !self.bodies.fails(ran)) {
+            invalidated.remove(&ran.id);
+            match ran.aging {
+                Aging::Never => drop(self.known.insert(ran.given.clone())),
+                Aging::After(_) => drop(self.young.insert(ran.given.clone(), now)),
+                Aging::AtOnce => {}
+            }
+        }
+        drop(invalidated);
         Done { ran }
+    }
+
+    /// Something may be made now.
+    pub fn live(&self) {
+        let moment = (self.bodies.world.load(Ordering::Relaxed), self.clock.now());
+        self.history.lock().unwrap().push((moment.0, moment.1.timestamp_millis()));
+    }
+
+    /// What ran unwatched may have been recorded or not.
+    pub fn take_ran(&self) {
+        let ran = std::mem::take(&mut *self.bodies.ran.lock().unwrap());
+        let mut invalidated = self.invalidated.lock().unwrap();
+        invalidated.retain(|id| ran.iter().all(|ran| ran.id != *id));
+    }
+
+    /// Nothing is known any more of what was computed.
+    pub fn forget(&mut self) {
+        self.known.clear();
+        self.young.clear();
     }
 
     /// Carries out a request while inputs change: what runs may have to run again.
     pub fn race(&self, process: &mut Process, request: &Request) {
+        self.live();
         let engine = process.engine.as_mut().unwrap();
         let control = Control::new();
         engine.materialize(request, &RunOptions::default(), &control, &mut |_, _| {}).unwrap();
+        self.take_ran();
     }
 
     /// The process dies when so many results are recorded: nothing more happens, nothing is tidied up.
     pub fn die(&self, process: &mut Process, request: &Request, after: usize) {
         // Its threads may outlive it here, so what they run is not for our list.
-        let bodies = Arc::new(Bodies { coarse: self.bodies.coarse, ..Bodies::default() });
+        self.live();
+        let world = AtomicU64::new(self.bodies.world.load(Ordering::Relaxed));
+        let coarse = self.bodies.coarse;
+        let bodies = Arc::new(Bodies { coarse, world, ..Bodies::default() });
         process.engine = None;
         let root = self.dir.path();
         let mut engine = open(root, &self.clock, &bodies, &process.project, Access::Write);
@@ -371,41 +518,8 @@ impl Shelf {
         let control = Control::new();
         let run = AssertUnwindSafe(|| engine.materialize(request, &options, &control, &mut listen));
         let _ = catch_unwind(run);
-    }
-
-    /// Everything in `request` has the state and the value that it would have in an empty store, and
-    /// an engine that is opened anew sees the same.
-    pub fn check(&self, process: &mut Process, request: &Request) {
-        self.refreshed(process);
-        let mut cold = self.open(&process.project, Access::Read);
-        let assets: Vec<AssetKey> = process.project.assets.keys().cloned().collect();
-        cold.refresh(&assets).unwrap();
-        let hot = process.engine.as_ref().unwrap();
-        for asset in &assets {
-            assert_eq!(
-                hot.status(asset).unwrap(),
-                cold.status(asset).unwrap(),
-                "hot, cold {asset}"
-            );
-        }
-        let mut oracle = Oracle::new(self, &cold, &process.project);
-        for (asset, parts) in &request.targets {
-            let state = cold.planner().freshness(asset).clone();
-            for part in parts {
-                let wanted = oracle.value(asset, part);
-                let id = format!("{asset}@{}", cold.planner().domain(asset).key(part).unwrap());
-                let fresh = state.fresh().contains(part);
-                assert_eq!(fresh, matches!(wanted, Made::Value(_)), "{id} is fresh; {wanted:?}");
-                let blocked = state.blocked.contains(part);
-                assert_eq!(blocked, wanted == Made::Blocked, "{id} is blocked; {wanted:?}");
-                if let Made::Value(wanted) = wanted {
-                    let Value::Table { bytes, .. } = cold.value(asset, part).unwrap() else {
-                        panic!("{id} is no table")
-                    };
-                    assert_eq!(String::from_utf8(bytes).unwrap().trim(), wanted, "value of {id}");
-                }
-            }
-        }
+        self.bodies.ran.lock().unwrap().append(&mut bodies.ran.lock().unwrap());
+        self.take_ran();
     }
 
     /// Makes everything twice: the first time gives what an empty store would give, the second does
@@ -415,8 +529,8 @@ impl Shelf {
         let request = all(self.refreshed(process), false);
         self.check(process, &request);
         let mut again = self.make_all(process);
-        // What fails is tried again.
-        again.ran.retain(|ran| !self.bodies.fails(ran));
+        // What fails is tried again, and what ages at once is made again.
+        again.ran.retain(|ran| !self.bodies.fails(ran) && ran.aging != Aging::AtOnce);
         assert_eq!(again.ran, [], "ran although nothing has changed");
         done
     }
@@ -445,121 +559,22 @@ pub fn all(engine: &Engine, force: bool) -> Request {
     let assets = engine.project().assets.values().filter(|asset| !asset.is_source());
     let set =
         |asset: &Arc<Asset>| (asset.key.clone(), engine.planner().domain(&asset.key).all().clone());
-    Request { targets: assets.map(set).collect(), reach: Reach::Upstream, force }
+    Request {
+        targets: assets.map(set).collect(),
+        whole: Default::default(),
+        reach: Reach::Upstream,
+        force,
+    }
 }
 
 /// A request for some partitions of one asset.
 pub fn some(engine: &Engine, asset: &str, parts: &[&str], reach: Reach, force: bool) -> Request {
     let domain = engine.planner().domain(&key(asset));
     let set: PartitionSet = parts.iter().filter_map(|part| domain.index(part)).collect();
-    Request { targets: BTreeMap::from([(key(asset), set)]), reach, force }
-}
-
-/// What a partition is, when everything is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Made {
-    Value(String),
-    /// Something that it needs is missing.
-    Blocked,
-    /// It, or something that it needs, fails.
-    Failed,
-}
-
-/// The brute force.
-struct Oracle<'a> {
-    shelf: &'a Shelf,
-    engine: &'a Engine,
-    project: &'a Project,
-    sources: BTreeMap<AssetKey, BTreeMap<String, String>>,
-    memo: BTreeMap<(AssetKey, PartitionIdx), Made>,
-}
-
-impl Oracle<'_> {
-    fn new<'a>(shelf: &'a Shelf, engine: &'a Engine, project: &'a Project) -> Oracle<'a> {
-        let mut sources = BTreeMap::new();
-        for asset in project.assets.values().filter(|asset| asset.is_source()) {
-            let files = contents(shelf.dir.path(), asset);
-            if let PartitionsDef::Dynamic(_) = asset.partitions {
-                let domain = engine.planner().domain(&asset.key);
-                let keys: BTreeSet<_> =
-                    domain.all().iter().map(|i| domain.key(i).unwrap()).collect();
-                let wanted = files.keys().map(|key| PartitionKey::new(key.as_str())).collect();
-                assert_eq!(keys, wanted, "partitions of {}", asset.key);
-            }
-            sources.insert(asset.key.clone(), files);
-        }
-        Oracle { shelf, engine, project, sources, memo: BTreeMap::new() }
+    Request {
+        targets: BTreeMap::from([(key(asset), set)]),
+        whole: Default::default(),
+        reach,
+        force,
     }
-
-    fn value(&mut self, asset: &AssetKey, part: PartitionIdx) -> Made {
-        if let Some(made) = self.memo.get(&(asset.clone(), part)) {
-            return made.clone();
-        }
-        let made = self.compute(asset, part);
-        self.memo.insert((asset.clone(), part), made.clone());
-        made
-    }
-
-    fn compute(&mut self, asset: &AssetKey, part: PartitionIdx) -> Made {
-        let domain = self.engine.planner().domain(asset).clone();
-        let key = domain.key(part).unwrap();
-        if let Some(files) = self.sources.get(asset) {
-            return files.get(key.as_str()).cloned().map_or(Made::Blocked, Made::Value);
-        }
-        let def = self.project.assets[asset].clone();
-        let mut given = head(&def, key.as_str());
-        let (mut blocked, mut failed) = (false, false);
-        for edge in self.engine.planner().edges(asset).clone().iter() {
-            blocked |= edge.missing == Missing::Error && !edge.mapping.absent(part).is_empty();
-            let up = self.engine.planner().domain(&edge.upstream).clone();
-            let mut members: Vec<_> = edge.mapping.upstream_of_one(part).iter().collect();
-            if !matches!(up.def(), PartitionsDef::TimeWindow(_)) {
-                members.sort_by_key(|member| up.key(*member));
-            }
-            let mut parts = Vec::new();
-            for member in members {
-                match (self.value(&edge.upstream, member), edge.missing) {
-                    (Made::Value(value), _) => parts.push((up.key(member).unwrap(), value)),
-                    (Made::Blocked, Missing::Allow) => {}
-                    (Made::Blocked, Missing::Error) => blocked = true,
-                    (Made::Failed, _) => failed = true,
-                }
-            }
-            let parts = parts.iter().map(|(key, value)| (key.as_str(), value.clone()));
-            push_input(&mut given, edge.upstream.as_str(), parts);
-        }
-        let fails = self.shelf.bodies.failing.lock().unwrap().contains(asset.as_str());
-        match (blocked, failed) {
-            (true, _) => Made::Blocked,
-            (false, true) => Made::Failed,
-            // What was computed before needs no step that could fail.
-            (false, false) if fails && !self.shelf.known.contains(&given) => Made::Failed,
-            (false, false) => Made::Value(made(&given, self.shelf.bodies.coarse)),
-        }
-    }
-}
-
-/// What the partitions of a source contain, as the steps read it.
-fn contents(root: &Path, source: &Asset) -> BTreeMap<String, String> {
-    let Body::Source(SourceDef::Files { pattern, split_by, .. }) = &source.body else {
-        unreachable!("only sources are asked")
-    };
-    let path = root.join(&pattern.text);
-    let mut found: BTreeMap<String, String> = BTreeMap::new();
-    if split_by.is_some() {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        for row in text.lines().skip(1) {
-            let day = row.split(',').next().unwrap().to_owned();
-            let part = found.entry(day).or_insert_with(|| text.lines().next().unwrap().to_owned());
-            *part += &format!("\n{row}");
-        }
-        return found;
-    }
-    for file in std::fs::read_dir(path.parent().unwrap()).into_iter().flatten() {
-        let path = file.unwrap().path();
-        let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let text = std::fs::read_to_string(&path).unwrap().trim().to_owned();
-        found.insert(stem, text);
-    }
-    found
 }

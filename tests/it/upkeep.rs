@@ -2,109 +2,8 @@
 //! of shell commands. Each test asserts which steps ran.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
-use tempfile::TempDir;
-
-/// A project in a directory of its own, and a clock.
-struct Bench {
-    dir: TempDir,
-    now: String,
-}
-
-/// How a command ended and what it said.
-#[derive(Debug)]
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    #[track_caller]
-    fn ends(self, code: i32) -> Said {
-        assert_eq!(self.code, code, "{self:#?}");
-        self
-    }
-
-    #[track_caller]
-    fn says(self, text: &str) -> Said {
-        assert!(self.out.contains(text) || self.err.contains(text), "no `{text}` in {self:#?}");
-        self
-    }
-
-    #[track_caller]
-    fn says_not(self, text: &str) -> Said {
-        assert!(!self.out.contains(text) && !self.err.contains(text), "`{text}` in {self:#?}");
-        self
-    }
-}
-
-impl Bench {
-    fn new(definitions: &str) -> Bench {
-        let bench =
-            Bench { dir: tempfile::tempdir().unwrap(), now: "2026-01-01T00:00:00Z".to_owned() };
-        bench.write("giornata.toml", "name = \"bench\"\n");
-        bench.write("assets/all.yaml", definitions);
-        bench
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.dir.path().join(path)
-    }
-
-    fn write(&self, path: &str, content: &str) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
-    fn edit(&self, from: &str, to: &str) {
-        let text = fs::read_to_string(self.path("assets/all.yaml")).unwrap();
-        assert!(text.contains(from), "no {from}");
-        self.write("assets/all.yaml", &text.replacen(from, to, 1));
-    }
-
-    fn at(&mut self, now: &str) {
-        self.now = now.to_owned();
-    }
-
-    fn run(&self, args: &[&str]) -> Said {
-        let output = Command::new(env!("CARGO_BIN_EXE_giornata"))
-            .args(["--now", &self.now, "--no-progress"])
-            .args(args)
-            .current_dir(self.dir.path())
-            .env("NO_COLOR", "1")
-            .output()
-            .unwrap();
-        Said {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// The steps that a run of everything started, in alphabetical order.
-    #[track_caller]
-    fn steps(&self) -> Vec<String> {
-        let said = self.run(&["m", "--all", "--jsonl"]);
-        let mut steps = Vec::new();
-        for line in said.out.lines() {
-            let event: serde_json::Value = serde_json::from_str(line).unwrap();
-            if event["event"] == "step-started" {
-                let text = |field: &str| event[field].as_str().unwrap().to_owned();
-                steps.push(format!("{}@{}", text("asset"), text("partition")));
-            }
-        }
-        steps.sort();
-        steps
-    }
-
-    fn why(&self, address: &str) -> Said {
-        self.run(&["why", address]).ends(0)
-    }
-}
+use super::bench::{Bench, Said};
 
 /// `a` takes what lies outside of all that is declared, `b` and `c` copy what they read.
 const CHAIN: &str = r#"
@@ -376,6 +275,8 @@ fn what_a_result_or_a_former_result_needs_is_not_collected() {
     assert!(bench.run(&["cat", "c"]).ends(0).out.starts_with("222"));
 }
 
+const TWO_DAYS: std::time::Duration = std::time::Duration::from_secs(2 * 24 * 3600);
+
 #[test]
 fn what_was_wiped_is_collected_after_a_day() {
     let mut bench = Bench::new(LARGE);
@@ -383,13 +284,29 @@ fn what_was_wiped_is_collected_after_a_day() {
     assert_eq!(bench.steps(), ["big@", "tree@"]);
     bench.run(&["wipe", "big", "tree"]).ends(0);
     bench.run(&["gc", "-n"]).ends(0).says_not("kB");
+    // A moment that is only asked about makes no file older.
     bench.at("2100-01-01T00:00:00Z");
+    bench.run(&["gc", "-n"]).ends(0).says_not("contents");
+    age(&bench.path(".giornata/blobs"));
     bench.run(&["gc", "-n"]).ends(0).says("WOULD REMOVE").says("contents");
     bench.run(&["gc"]).ends(0).says("REMOVED").says("kB");
     let blobs = walk(&bench.path(".giornata/blobs"));
     assert_eq!(blobs, 0);
     bench.run(&["doctor", "--deep"]).ends(0);
     assert_eq!(bench.steps(), ["big@", "tree@"]);
+}
+
+/// Makes all files below `dir` two days old.
+fn age(dir: &std::path::Path) {
+    for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            age(&path);
+        } else {
+            let old = fs::metadata(&path).unwrap().modified().unwrap() - TWO_DAYS;
+            // The owner of a file may set its times, also where it may not write to it.
+            fs::File::open(&path).unwrap().set_modified(old).unwrap();
+        }
+    }
 }
 
 fn walk(dir: &std::path::Path) -> usize {
@@ -430,4 +347,57 @@ fn a_chain_of_days_is_accepted_day_by_day() {
     assert_eq!(shelf.make_all(&mut new).ran, []);
     let status = shelf.refreshed(&mut new).status(&key("sum")).unwrap();
     assert_eq!(status.sets[&giornata::engine::State::Fresh].len(), 5);
+}
+
+#[test]
+fn what_was_invalidated_does_not_come_back_when_an_edit_is_taken_back() {
+    // A user would have seen the result that they had called bad restored as if it were good.
+    let bench = chain();
+    bench.run(&["invalidate", "a"]).ends(0);
+    bench.write("world", "2");
+    bench.edit("world\" >", "world\"  >");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.edit("world\"  >", "world\" >");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.run(&["cat", "c"]).ends(0).says("2");
+}
+
+#[test]
+fn what_was_invalidated_does_not_come_back_when_partitions_move() {
+    let bench = Bench::new(
+        "assets:\n  a: {run: 'cat \"$GIORNATA_ROOT/world\" > \"$output\"', output: a.txt, partitions: [x]}\n",
+    );
+    bench.write("world", "1");
+    assert_eq!(bench.steps(), ["a@x"]);
+    bench.run(&["invalidate", "a"]).ends(0);
+    bench.edit("[x]", "{multi: {one: [x], two: [y]}}");
+    bench.run(&["status"]).ends(0);
+    bench.edit("{multi: {one: [x], two: [y]}}", "[x]");
+    assert_eq!(bench.steps(), ["a@x"]);
+}
+
+#[test]
+fn what_was_reported_for_an_edit_is_not_that_of_the_file_before() {
+    // A user would have seen the result that they had brought for the new code called fresh after
+    // the edit was taken back.
+    let bench = chain();
+    bench.write("elsewhere.txt", "9");
+    bench.edit("# 1", "# 2");
+    bench.run(&["report", "b", "--path", "elsewhere.txt"]).ends(0);
+    bench.edit("# 2", "# 1");
+    bench.run(&["status", "--check"]).ends(1);
+    assert_eq!(bench.steps(), [""; 0], "the own result is restored");
+    bench.run(&["cat", "c"]).says("1");
+}
+
+#[test]
+fn what_becomes_volatile_is_not_restored_from_before() {
+    let bench = chain();
+    bench.edit("output: a.txt", "output: a.txt, volatile: true");
+    bench.write("world", "2");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    // And what was made while it was volatile is no trace.
+    bench.edit(", volatile: true", "");
+    bench.run(&["wipe", "a"]).ends(0);
+    assert_eq!(bench.steps(), ["a@"]);
 }

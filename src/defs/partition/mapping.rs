@@ -253,6 +253,16 @@ impl Mapping {
         }
     }
 
+    /// True if what a partition reads follows from its key alone, whichever other keys there are.
+    pub fn is_by_key(&self) -> bool {
+        match &*self.relation {
+            Relation::Same | Relation::ByKey(_) | Relation::Table(..) | Relation::Overlap(_) => {
+                true
+            }
+            Relation::All | Relation::Last(_) | Relation::Dimensions(_) => false,
+        }
+    }
+
     /// True if a partition is given to a step as one file; false if as a directory, whatever the count.
     pub fn is_single(&self) -> bool {
         match &*self.relation {

@@ -29,7 +29,7 @@ impl Environment {
         let mut this =
             Environment { ours: BTreeMap::new(), hidden: Vec::new(), warnings: Vec::new() };
         for (input, path) in step.inputs.iter().zip(inputs) {
-            this.add_input(step, input.name.as_str(), &input.name.variable(), path);
+            this.add_input(step, input.name.as_str(), &input.variable, path);
         }
         this.set(output.variable, &output.path);
         this.set("GIORNATA_METADATA", metadata);
@@ -46,7 +46,7 @@ impl Environment {
         this
     }
 
-    fn set(&mut self, name: &str, value: impl Into<OsString>) {
+    pub(super) fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.ours.insert(name.to_owned(), value.into());
     }
 

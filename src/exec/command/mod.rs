@@ -54,6 +54,26 @@ impl CommandExecutor {
     }
 }
 
+impl CommandExecutor {
+    /// Runs the command of a check: it makes nothing, and its exit status is the answer.
+    pub(super) fn judge(
+        &self,
+        body: &CommandBody,
+        name: &str,
+        step: &Step,
+        control: &Control,
+    ) -> Result<(), Failure> {
+        let mut scratch = Scratch::new(step);
+        let inputs = scratch.inputs(step)?;
+        let metadata = scratch.file("check.jsonl");
+        let output = Output::unused(&mut scratch);
+        let mut environment = Environment::new(step, &inputs, &output, &metadata);
+        environment.set("GIORNATA_CHECK", name);
+        let mut command = environment.command(&body.line, step)?;
+        process::run(&mut command, step, control, &self.lifeline).result
+    }
+}
+
 impl Executor for CommandExecutor {
     #[expect(clippy::disallowed_methods, reason = "this is where a process is timed")]
     fn run(&mut self, step: &Step, control: &Control) -> Outcome {
@@ -76,17 +96,26 @@ struct Output {
     variable: &'static str,
     path: PathBuf,
     directory: bool,
+    may_be_empty: bool,
 }
 
 impl Output {
+    /// For a command that is not asked for any: whatever it leaves there is removed.
+    fn unused(scratch: &mut Scratch) -> Output {
+        let (variable, path) = ("output", scratch.file("unused"));
+        Output { variable, path, directory: false, may_be_empty: true }
+    }
+
     fn prepare(step: &Step, scratch: &mut Scratch) -> Result<Output, Failure> {
         let name = match &step.asset.output {
             OutputDef::File { name } => name.clone(),
             OutputDef::Table(format) => format!("output.{}", format.extension()),
-            OutputDef::Directory => {
+            OutputDef::Directory | OutputDef::Pieces => {
                 let path = scratch.file("output");
                 fs::create_dir(&path).map_err(failed("create", &path))?;
-                return Ok(Output { variable: "output_dir", path, directory: true });
+                let may_be_empty = step.asset.output == OutputDef::Pieces;
+                let (variable, directory) = ("output_dir", true);
+                return Ok(Output { variable, path, directory, may_be_empty });
             }
             OutputDef::None => {
                 let key = &step.asset.key;
@@ -95,7 +124,8 @@ impl Output {
                 )));
             }
         };
-        Ok(Output { variable: "output", path: scratch.file(&name), directory: false })
+        let (variable, path) = ("output", scratch.file(&name));
+        Ok(Output { variable, path, directory: false, may_be_empty: true })
     }
 
     /// Looks at what the command left; what is good is no longer scratch.
@@ -114,7 +144,7 @@ impl Output {
             resolve_link(&self.path).map_err(failed("copy", &self.path))?;
         } else if found != expected {
             return Err(Failure::WrongOutput { variable, found, expected });
-        } else if self.directory && is_empty(&self.path) {
+        } else if !self.may_be_empty && is_empty(&self.path) {
             return Err(Failure::NoOutput { variable });
         }
         scratch.keep(&self.path);
@@ -162,8 +192,11 @@ fn read_metadata(path: &Path, outcome: &mut Outcome) {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match serde_json::from_slice(line) {
-            Ok(value) => outcome.metadata.push(value),
+        match serde_json::from_slice::<serde_json::Value>(line) {
+            Ok(value) if value.is_object() => outcome.metadata.push(value),
+            Ok(_) => outcome.warnings.push(format!(
+                "line {number} of $GIORNATA_METADATA is no object, such as {{\"accuracy\": 0.9}}"
+            )),
             Err(error) => outcome
                 .warnings
                 .push(format!("line {number} of $GIORNATA_METADATA is not JSON: {error}")),

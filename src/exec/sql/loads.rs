@@ -120,7 +120,7 @@ impl Loads {
 
     /// The names under which an input can be read: as a variable, and as it is.
     pub(super) fn names(input: &Input) -> Vec<String> {
-        let mut names = vec![input.name.variable()];
+        let mut names = vec![input.variable.clone()];
         if names[0] != input.name.as_str() {
             names.push(input.name.to_string());
         }
@@ -129,7 +129,7 @@ impl Loads {
 
     /// The columns of an input.
     pub(super) fn columns(&self, input: &Input) -> Vec<String> {
-        let view = self.views.get(&input.name.variable().to_lowercase());
+        let view = self.views.get(&input.variable.to_lowercase());
         view.map(|view| union_columns(&view.bases)).unwrap_or_default()
     }
 

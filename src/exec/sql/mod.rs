@@ -23,7 +23,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode};
 use self::guard::Guard;
 use self::loads::Loads;
 use self::text::{Complaint, Script};
-use super::{Control, Executor, Failure, Outcome, Produced, Step, checks};
+use super::{Control, Executor, Failure, Outcome, Produced, Step};
 use crate::defs::{Body, OutputDef, SqlBody, TableFormat};
 use crate::io::names::nearest;
 use crate::io::{Table, Value, manager};
@@ -57,12 +57,13 @@ impl SqlExecutor {
         SqlExecutor { database: None }
     }
 
-    fn run_body(
+    /// The rows of the last statement of `body`.
+    pub(super) fn rows_of(
         &mut self,
         body: &SqlBody,
         step: &Step,
         control: &Control,
-    ) -> Result<Produced, Failure> {
+    ) -> Result<Table, Failure> {
         if control.is_cancelled() {
             return Err(Failure::Cancelled);
         }
@@ -73,11 +74,21 @@ impl SqlExecutor {
                 none.insert(opened.map_err(|error| Failure::Unsupported(error.to_string()))?)
             }
         };
-        let table = database.run(body, step, control)?;
-        checks::verify(&step.asset.checks, &table)?;
+        database.run(body, step, control)
+    }
+
+    fn run_body(
+        &mut self,
+        body: &SqlBody,
+        step: &Step,
+        control: &Control,
+    ) -> Result<Produced, Failure> {
+        let table = self.rows_of(body, step, control)?;
         let format = match step.asset.output {
             OutputDef::Table(format) => format,
-            OutputDef::File { .. } | OutputDef::Directory | OutputDef::None => TableFormat::Csv,
+            OutputDef::File { .. } | OutputDef::Directory | OutputDef::Pieces | OutputDef::None => {
+                TableFormat::Csv
+            }
         };
         let encoded = manager(format).write(&table).map_err(Failure::Table)?;
         Ok(Produced::Table { encoded, format, rows: table.rows.len() as u64 })

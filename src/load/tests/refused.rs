@@ -262,11 +262,7 @@ assets:
               assets/a.yaml:13:23 [a/b] a name without `/`
               help: results live in the store; `export: PATH` also puts them at a path of yours
               disables [e]
-            error: checks look at rows, and this asset makes no table
-              assets/a.yaml:13:54 [[] 
-              help: `format: csv` says that a command writes rows
-              disables [e]
-            error: `rows` is no check: there are `rows = 1`, `not_null(column)` and `unique(column)`
+            error: `rows` is no check: there are `rows = 1`, `not_null(column)`, `unique(column, ..)`, `accepted(column, value, ..)`, `between(column, low, high)` and `fresh(column, 2d)`
               assets/a.yaml:13:55 [rows] unknown check
               disables [e]
             error: `a=b` cannot name an environment variable
@@ -278,10 +274,6 @@ assets:
             error: `[a` is no glob: unclosed character class; missing ']'
               assets/a.yaml:13:93 ["[a"] in `inputs`
               disables [e]
-            error: `outputs` is not supported yet by this version
-              assets/a.yaml:14:24 ["{piece}.csv"] 
-              help: one result a partition: `output: name.csv`, or a directory: `output_dir: true`
-              disables [f]
             error: a SQL asset makes a table, no file of its own
               assets/a.yaml:15:30 [x.csv] 
               help: `format: csv` or `format: jsonl` says how it is kept, `export` where it is also put
@@ -304,8 +296,12 @@ assets:
             error: `l` must be a table, not a text
               assets/a.yaml:20:6 [x] expected a table
               disables [l]
+            f (assets/a.yaml:14) x
+            f/each (assets/a.yaml:14) source Pieces { of: f, pattern: PathPattern { text: "{piece}.csv", pieces: [Capture { name: "piece", format: None }, Literal(".csv")] } }
+              partitions pieces:f
+              reads f by All
             u (assets/a.yaml:5) source Dir { path: "x", columns: {} }
-            broken: {a, b, c, d, e, f, g, h, i, j, k, l, s, t, v, w}
+            broken: {a, b, c, d, e, g, h, i, j, k, l, s, t, v, w}
         "#]],
     );
 }
