@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::error::{CliError, Excerpt, Kind};
 use super::text;
 use crate::base::{AssetKey, PartitionIdx, PartitionSet};
-use crate::defs::Selection;
 use crate::defs::partition::{PartitionExpr, PartitionTextError};
+use crate::defs::{Domain, Selection};
 use crate::engine::Engine;
 
 /// One argument: which assets, and which of their partitions if that was said.
@@ -182,14 +182,23 @@ pub(super) fn requested(
         // Sources are looked at in any case; they are targets only if nothing else is meant.
         let only_sources = set.iter().all(is_source);
         let expression = spec.partitions.as_ref().or(partition);
+        // Assets over the same partitions mostly stand together, and mean the same by an expression.
+        let mut last: Option<(&Domain, PartitionSet)> = None;
         for key in set.iter().filter(|key| only_sources || !is_source(key)) {
-            let wanted = match expression {
-                Some(expression) => expression.select(engine, key)?,
-                None => {
+            let domain = engine.planner().domain(key);
+            let wanted = match (expression, &last) {
+                (None, _) => {
                     whole.insert(key.clone());
-                    engine.planner().domain(key).all().clone()
+                    domain.all().clone()
                 }
+                (Some(expression), Some((known, wanted)))
+                    if *known == domain && !expression.expr.asks_for_states() =>
+                {
+                    wanted.clone()
+                }
+                (Some(expression), _) => expression.select(engine, key)?,
             };
+            last = Some((domain, wanted.clone()));
             *targets.entry(key.clone()).or_default() |= wanted;
         }
     }

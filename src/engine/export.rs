@@ -1,18 +1,22 @@
 //! Puts results at paths of the user's, and looks whether they are still what was put there.
 
+use std::fs::Metadata;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::Error;
 use super::event::{RunEvent, Summary};
+use super::exported::Exported;
 use super::names::file_name;
 use super::open::Engine;
 use super::run::{OnEvent, partition_of};
 use super::work::error_text;
 use crate::base::{AssetKey, Output, OutputKind, PartitionIdx, PartitionKey, PartitionSet};
-use crate::cas::stat::{self, StatEntry, StatKey};
+use crate::cas::stat::StatKey;
 use crate::io::tree;
-use crate::plan::{Plan, ReasonCode};
+use crate::plan::{Plan, ReasonCode, Records};
 use crate::store::Store;
 
 /// An export that is not what the store has.
@@ -37,43 +41,107 @@ pub fn export_path(template: &str, partition: &PartitionKey) -> PathBuf {
     PathBuf::from(template.replace("{partition}", &name))
 }
 
+/// What a look at the place of an export found.
+enum Seen {
+    Nothing,
+    /// Something of which its state alone does not tell whether it is the result.
+    Unknown(Metadata),
+}
+
 impl Engine {
-    /// Exports of fresh results that are gone or were changed. One `stat` each.
-    pub(super) fn stale_exports(&self, plan: &Plan) -> Result<Vec<StaleExport>, Error> {
+    /// Exports of fresh results that are gone or were changed. One `stat` each, unless the state of a
+    /// file cannot tell.
+    pub(super) fn stale_exports(&mut self, plan: &Plan) -> Result<Vec<StaleExport>, Error> {
+        // Before any file is looked at, as files are stamped.
+        let taken_ns = self.fs_clock.now_ns();
         let mut stale = Vec::new();
-        for part in &plan.assets {
-            let Some(template) = &self.project.assets[&part.asset].export else { continue };
-            for index in &part.fresh {
-                let partition = partition_of(self, &part.asset, index);
-                let path = export_path(template, &partition);
-                let Some(output) = self.ledger.output(&part.asset, index)? else { continue };
-                if let Some(found) = self.differs(&path, &output)? {
-                    stale.push(StaleExport { asset: part.asset.clone(), part: index, found });
+        for plan in plan.assets.iter().filter(|plan| !plan.fresh.is_empty()) {
+            let asset = &plan.asset;
+            let Some(template) = self.project.assets[asset].export.clone() else { continue };
+            self.recall_exports(asset, &template)?;
+            self.move_exports(asset)?;
+            let unknown = self.look_at_exports(asset, &template, &plan.fresh);
+            let outputs = unknown.iter().map(|(part, ..)| self.ledger.output(asset, *part));
+            let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+            let looks: Vec<_> = unknown.into_iter().zip(outputs).collect();
+            let looks = looks.into_par_iter().filter_map(|((part, path, seen), output)| {
+                Some((part, differs(&path, seen, &output?)))
+            });
+            let rev = self.ledger.rev();
+            let known = self.exported.get_mut(asset).expect("it was recalled");
+            for (part, found) in looks.collect::<Vec<_>>() {
+                match found? {
+                    Ok(stat) => known.put(part, rev, stat, taken_ns),
+                    Err(found) => stale.push(StaleExport { asset: asset.clone(), part, found }),
                 }
             }
         }
         Ok(stale)
     }
 
-    fn differs(&self, path: &Path, output: &Output) -> Result<Option<Found>, Error> {
-        let full = self.root.join(path);
-        let Ok(metadata) = std::fs::metadata(&full) else { return Ok(Some(Found::Nothing)) };
-        if output.kind == OutputKind::Tree {
-            return Ok((!metadata.is_dir()).then_some(Found::Modified));
+    /// Has in memory what is remembered of an asset's exports.
+    fn recall_exports(&mut self, asset: &AssetKey, template: &str) -> Result<(), Error> {
+        if !self.exported.contains_key(asset) {
+            let bytes = self.ledger.ask(|store| store.memory(asset))?;
+            let known = Exported::from_bytes(bytes.as_deref(), template);
+            self.exported.insert(asset.clone(), known);
         }
-        let known = self.stats.get(path);
-        if known.is_some_and(|entry| {
-            entry.digest == output.digest
-                && stat::trusted(entry, &StatKey::of(&metadata), self.slack)
-        }) {
-            return Ok(None);
+        Ok(())
+    }
+
+    /// Makes it true as of now.
+    fn move_exports(&mut self, asset: &AssetKey) -> Result<(), Error> {
+        let known = self.exported.get_mut(asset).expect("it was recalled");
+        let changed = match self.ledger.row(asset).max_changed > known.rev() {
+            true => self.ledger.changed_since(asset, known.rev()),
+            false => PartitionSet::new(),
+        };
+        let changed = self.ledger.marks(asset, &changed);
+        self.ledger.check()?;
+        known.move_to(self.ledger.rev(), &changed);
+        Ok(())
+    }
+
+    /// Stats the exports of some partitions; gives those that are not known to be in place.
+    fn look_at_exports(
+        &self,
+        asset: &AssetKey,
+        template: &str,
+        parts: &PartitionSet,
+    ) -> Vec<(PartitionIdx, PathBuf, Seen)> {
+        let (known, domain) = (&self.exported[asset], self.planner.domain(asset));
+        let (root, slack) = (&self.root, self.slack);
+        let parts: Vec<PartitionIdx> = parts.iter().collect();
+        let look = |part: PartitionIdx| {
+            let partition = domain.key(part).unwrap_or_else(PartitionKey::unpartitioned);
+            let path = root.join(export_path(template, &partition));
+            match std::fs::metadata(&path) {
+                Err(_) => Some((part, path, Seen::Nothing)),
+                // A directory is another one with each file that comes or goes in it.
+                Ok(now) if now.is_file() && known.vouches(part, &StatKey::of(&now), slack) => None,
+                Ok(now) => Some((part, path, Seen::Unknown(now))),
+            }
+        };
+        parts.into_par_iter().filter_map(look).collect()
+    }
+
+    /// Writes down what is new about exported files.
+    pub(super) fn keep_exports(&mut self) -> Result<(), Error> {
+        let is_new = |known: &mut Exported| known.take_news();
+        let news: Vec<(AssetKey, Vec<u8>)> = self
+            .exported
+            .iter_mut()
+            .filter_map(|(asset, known)| is_new(known).then(|| (asset.clone(), known.to_bytes())))
+            .collect();
+        if news.is_empty() {
+            return Ok(());
         }
-        if metadata.len() != output.size {
-            return Ok(Some(Found::Modified));
-        }
-        let hashed =
-            crate::cas::hash_file(&full).map_err(|source| Error::Look { path: full, source });
-        Ok((hashed?.0 != output.digest).then_some(Found::Modified))
+        self.ledger.write(|batch| {
+            for (asset, bytes) in &news {
+                batch.tx().put_memory(asset, bytes)?;
+            }
+            Ok(())
+        })
     }
 
     /// Puts back what is gone or was changed.
@@ -110,14 +178,18 @@ impl Engine {
         events: OnEvent<'_>,
     ) -> Result<(), Error> {
         let Some(template) = self.project.assets[asset].export.clone() else { return Ok(()) };
-        let mut stats = Vec::new();
+        self.recall_exports(asset, &template)?;
         for part in parts {
             let partition = partition_of(self, asset, part);
             let path = export_path(&template, &partition);
             let Some(output) = self.ledger.output(asset, part)? else { continue };
             match self.export(&output, &path) {
-                Ok(entry) => {
-                    stats.extend(entry.map(|entry| (path.clone(), entry)));
+                Ok(stat) => {
+                    if let (Some(stat), Some(known)) = (stat, self.exported.get_mut(asset)) {
+                        // The clock is read after the file was put there, but in the same moment by
+                        // the file system's clock: the entry is trusted from the next moment on.
+                        known.put(part, self.ledger.rev(), stat, self.fs_clock.now_ns());
+                    }
                     let (asset, path) = (asset.clone(), path);
                     events(self, RunEvent::Exported { asset, partition, path });
                 }
@@ -128,10 +200,6 @@ impl Engine {
                     events(self, RunEvent::Warning { message });
                 }
             }
-        }
-        if !stats.is_empty() {
-            self.ledger.write(|batch| batch.tx().put_stats(&stats))?;
-            self.stats.extend(stats);
         }
         Ok(())
     }
@@ -173,8 +241,8 @@ impl Engine {
         }
     }
 
-    /// Writes one result to `path`; gives what the stat cache is to remember of it.
-    fn export(&self, output: &Output, path: &Path) -> Result<Option<StatEntry>, Error> {
+    /// Writes one result to `path`; gives the state of the file.
+    fn export(&self, output: &Output, path: &Path) -> Result<Option<StatKey>, Error> {
         let full = self.root.join(path);
         if output.kind == OutputKind::Tree {
             self.spare(&full)?;
@@ -182,12 +250,9 @@ impl Engine {
             return Ok(None);
         }
         self.write_file(output, &full)?;
-        // After the rename, which moves the change time. The clock is read after that too, but in the
-        // same moment by the file system's clock, so the entry is trusted from the next moment on.
+        // After the rename, which moves the change time.
         let io = |source| Error::Io { path: full.clone(), source };
-        let stat = StatKey::of(&std::fs::metadata(&full).map_err(io)?);
-        let taken_ns = self.fs_clock.now_ns();
-        Ok(Some(StatEntry { stat, digest: output.digest, taken_ns }))
+        Ok(Some(StatKey::of(&std::fs::metadata(&full).map_err(io)?)))
     }
 
     /// Writes the content of a file or table to `to`, whole or not at all.
@@ -223,4 +288,19 @@ impl Engine {
         }
         std::fs::rename(&made, to).map_err(io)
     }
+}
+
+/// Whether what was seen is another thing than the result; if it is not, the state in which it was read.
+fn differs(path: &Path, seen: Seen, output: &Output) -> Result<Result<StatKey, Found>, Error> {
+    let Seen::Unknown(metadata) = seen else { return Ok(Err(Found::Nothing)) };
+    let stat = StatKey::of(&metadata);
+    if output.kind == OutputKind::Tree {
+        return Ok(if metadata.is_dir() { Ok(stat) } else { Err(Found::Modified) });
+    }
+    if metadata.len() != output.size {
+        return Ok(Err(Found::Modified));
+    }
+    let hashed = crate::cas::hash_file(path);
+    let (digest, _) = hashed.map_err(|source| Error::Look { path: path.to_owned(), source })?;
+    Ok(if digest == output.digest { Ok(stat) } else { Err(Found::Modified) })
 }

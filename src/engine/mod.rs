@@ -4,11 +4,13 @@
 //! sources, asks the planner, runs what is ready, records each result in one transaction, and asks
 //! again. Everything that the command line and the Rust API do goes through it.
 
+mod again;
 mod blobs;
 mod doctor;
 mod error;
 mod event;
 mod export;
+mod exported;
 mod gc;
 mod keys;
 mod ledger;

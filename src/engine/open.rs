@@ -9,12 +9,13 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use super::Error;
+use super::exported::Exported;
 use super::ledger::Ledger;
 use super::observe::{self, Answer, Answers, Eyes, Files, Known, Look, Made, Memory};
 use crate::base::{AssetKey, Clock, Digest, Mark, OutputKind, PartitionKey};
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
-use crate::defs::{Asset, Body, OutputDef, PartitionsDef, Project, Settings, SourceDef};
+use crate::defs::{Asset, Body, PartitionsDef, Project, Settings, SourceDef};
 use crate::exec::Functions;
 use crate::io::SplitFile;
 use crate::plan::{Planner, Records};
@@ -84,6 +85,8 @@ pub struct Engine {
     pub(super) memories: HashMap<AssetKey, Arc<Memory>>,
     /// Split files by source and the digest of the whole: two sources may split one file otherwise.
     pub(super) splits: Mutex<HashMap<(AssetKey, Digest), Arc<SplitFile>>>,
+    /// What is remembered of exported files, of assets that were looked at.
+    pub(super) exported: HashMap<AssetKey, Exported>,
     pub(super) files_hashed: u64,
     /// Warnings that a look has returned.
     pub(super) told: BTreeSet<String>,
@@ -128,6 +131,7 @@ impl Engine {
             sources: HashMap::new(),
             memories: HashMap::new(),
             splits: Mutex::default(),
+            exported: HashMap::new(),
             files_hashed: 0,
             told: BTreeSet::new(),
         };
@@ -233,16 +237,11 @@ impl Engine {
         Err(Error::Restless)
     }
 
-    /// Whether there is a set of pieces that follows this asset.
-    pub(super) fn makes_pieces(&self, asset: &AssetKey) -> bool {
-        self.project.assets.get(asset).is_some_and(|asset| asset.output == OutputDef::Pieces)
-    }
-
     /// What is recorded of the makers of those of `assets` that are pieces.
     fn made(&self, assets: &[Arc<Asset>]) -> Result<HashMap<AssetKey, Made>, Error> {
         let mut made = HashMap::new();
         for of in assets.iter().filter_map(|asset| asset.pieces_of()) {
-            let mark = self.ledger.column(of).get(0).filter(Mark::has_value);
+            let mark = self.ledger.mark(of, 0);
             if let Some(Mark { version, .. }) = mark {
                 let tree = self.ledger.output(of, 0)?;
                 let tree = tree.filter(|it| it.kind == OutputKind::Tree).map(|it| it.digest);
@@ -314,6 +313,7 @@ impl Engine {
         self.ledger.catch_up()?;
         self.stats = self.ledger.ask(Store::stats)?;
         self.memories.clear();
+        self.exported.clear();
         for key in self.project.assets.keys() {
             self.planner.touch(key);
         }

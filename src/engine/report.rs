@@ -201,7 +201,7 @@ impl Engine {
     }
 
     fn orphans(&self, asset: &AssetKey) -> PartitionSet {
-        self.ledger.column(asset).with_value() - self.planner.domain(asset).all()
+        self.ledger.strangers(asset, self.planner.domain(asset).all())
     }
 
     /// The partitions that `expr` names, with `missing`, `failed` and `stale` answered.

@@ -15,7 +15,7 @@ use super::Error;
 use super::event::{RunEvent, Summary};
 use super::ledger::Batch;
 use super::listing;
-use super::open::{Access, Asking, Engine};
+use super::open::{Access, Engine};
 use super::report::RunOptions;
 use super::schedule::{Job, Link, Place, Schedule};
 use super::work::{self, Done, Order};
@@ -24,7 +24,7 @@ use crate::cas::Lease;
 use crate::cas::stat::{self, Slack, StatEntry, StatKey};
 use crate::defs::Asset;
 use crate::exec::{Control, Lifeline, Retrying, Step, Worker};
-use crate::plan::{Decision, Plan, PlanAsset, Reach, ReasonCode, Records, Request, Trace};
+use crate::plan::{Decision, Plan, PlanAsset, ReasonCode, Records, Request, Trace};
 use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
@@ -81,6 +81,7 @@ impl Engine {
             events(self, started(None, &plan, summary.fresh));
             self.settle_closing(&plan)?;
             self.export_again(&exports, &mut summary, events)?;
+            self.keep_exports()?;
             events(self, RunEvent::Finished { summary });
             return Ok(summary);
         }
@@ -115,48 +116,10 @@ impl Engine {
         Ok(summary)
     }
 
-    /// The targets of a request, and what reads them if that is wanted: there may be more of it later.
-    fn looked_at(&self, request: &Request) -> Vec<AssetKey> {
-        let mut targets: BTreeSet<AssetKey> = request.targets.keys().cloned().collect();
-        match request.reach {
-            Reach::Upstream | Reach::Only => {}
-            Reach::UpstreamAndDownstream => {
-                for key in self.planner.order() {
-                    let deps = &self.project.assets[key].deps;
-                    if deps.iter().any(|dep| targets.contains(&dep.upstream)) {
-                        targets.insert(key.clone());
-                    }
-                }
-            }
-        }
-        targets.into_iter().collect()
-    }
-
     /// How many partitions a plan is about; sources are not made, so they are not counted.
     fn wanted(&self, plan: &Plan) -> u64 {
         let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
         made.map(|part| part.wanted.len()).sum()
-    }
-}
-
-impl Engine {
-    /// Another process may have recorded files of sources that this one has not seen. While many
-    /// write, a look may be in vain for long. Returns the warnings that are new.
-    fn look_again(&mut self, targets: &[AssetKey]) -> Result<Vec<String>, Error> {
-        let told = std::mem::take(&mut self.told);
-        for _ in 0..REPLANS_MAX {
-            // What is due stays so as of the beginning: else a short `ttl` would never end.
-            match self.look(targets, Asking::Due) {
-                Err(Error::Restless) => {}
-                Err(error) => return Err(error),
-                Ok(mut warnings) => {
-                    warnings.retain(|warning| !told.contains(warning));
-                    self.told.extend(told);
-                    return Ok(warnings);
-                }
-            }
-        }
-        Err(Error::Restless)
     }
 }
 
@@ -422,7 +385,7 @@ impl Run {
                 let plan = parts[&asset];
                 if plan.is_source {
                     let ready = schedule.take_ready(place, part);
-                    if !follow(engine, &asset, place, &ready, schedule) {
+                    if !super::again::follow(engine, &asset, place, &ready, schedule) {
                         self.launches.clear();
                         return Ok(Drive::Overtaken);
                     }
@@ -697,6 +660,7 @@ impl Run {
             engine.planner.touch(&asset.asset);
         }
         engine.settle_closing(plan)?;
+        engine.keep_exports()?;
         let state = match (self.control.is_cancelled(), summary.is_success()) {
             (true, _) => RunState::Cancelled,
             (false, true) => RunState::Success,
@@ -765,22 +729,9 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Pieces are what their maker left, once that is settled. False if they have to be looked at first.
-fn follow(
-    engine: &Engine,
-    pieces: &AssetKey,
-    place: Place,
-    ready: &PartitionSet,
-    schedule: &mut Schedule,
-) -> bool {
-    let kept = &engine.planner.freshness(pieces).kept;
-    schedule.done(place, &(ready & kept));
-    ready.is_subset(kept)
-}
-
 /// What is to become of the trace of a partition that is made now.
 fn tracing(engine: &Engine, plan: &PlanAsset, def: &Asset, part: PartitionIdx) -> Tracing {
-    let mark = || engine.ledger.column(&plan.asset).get(part);
+    let mark = || engine.ledger.mark(&plan.asset, part);
     if def.policy.volatile {
         Tracing::Never
     } else if def.policy.ttl.is_some() {

@@ -471,7 +471,7 @@ impl Engine {
                 upkeep.refuse(asset, parts.clone(), Refusal::Source);
                 continue;
             }
-            upkeep.add(asset, &(parts & &self.ledger.column(asset).with_value()));
+            upkeep.add(asset, &(parts & &self.ledger.marks(asset, parts).with_value()));
         }
         upkeep
     }

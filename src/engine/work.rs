@@ -13,7 +13,7 @@ use super::Error;
 use super::observe::{SourceFile, SourceFiles, extension, version};
 use super::open::Engine;
 use crate::base::{
-    AssetKey, Digest, Mark, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
+    AssetKey, Digest, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
 };
 use crate::cas::Cas;
 use crate::defs::partition::Cadence;
@@ -400,7 +400,7 @@ impl Engine {
         content: Content,
         columns: &BTreeMap<String, ColumnType>,
     ) -> Vec<Part> {
-        let mark = self.ledger.column(&upstream.key).get(part).filter(Mark::has_value);
+        let mark = self.ledger.mark(&upstream.key, part);
         let part = mark.map(|mark| Part {
             key: PartitionKey::unpartitioned(),
             version: mark.version,

@@ -13,7 +13,7 @@ use super::freshness::{Freshness, compute};
 use super::manifest;
 use super::records::Records;
 use crate::base::{AssetKey, Digest, PartitionSet, StepParts};
-use crate::defs::{Asset, Domain, KeyTable, Mapping, Missing};
+use crate::defs::{Asset, Domain, DynamicDef, KeyTable, Mapping, Missing, PartitionsDef};
 
 /// One declared asset or source.
 #[salsa::input(debug)]
@@ -142,6 +142,13 @@ pub struct StepVersion {
 pub fn domain(db: &dyn Db, asset: AssetInput) -> Domain {
     let partitions = &asset.def(db).partitions;
     let world = World::get(db);
+    if let PartitionsDef::Dynamic(DynamicDef::Source(source)) = partitions
+        && let Some(input) = world.assets(db).get(source).filter(|input| **input != asset)
+        && input.def(db).partitions == *partitions
+    {
+        // One value for all assets over the files of one source: they compare by address.
+        return domain(db, *input).clone();
+    }
     let names = partitions.key_tables();
     let mut tables = BTreeMap::new();
     if !names.is_empty() {

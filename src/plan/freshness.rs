@@ -300,7 +300,7 @@ fn follow(
     let state = db::freshness(db, maker);
     // Its version is read below: this is the dependency on it.
     let _epoch = maker.epoch(db);
-    let version = value(&db.records().column(&state.asset), WHOLE);
+    let version = db.records().mark(&state.asset, WHOLE).map(|mark| mark.version);
     let shape = version.map(|version| manifest::pieces_shape(pieces.def(db), &version));
     if state.blocked.contains(WHOLE) {
         fresh.blocked = fresh.domain.all().clone();
@@ -464,22 +464,28 @@ impl View<'_> {
             unknown -= &self.row.fresh;
         }
         if !unknown.is_empty() {
-            fresh.without_result = unknown - self.column().with_value();
+            let marks = self.db.records().marks(&self.def.key, &unknown);
+            fresh.without_result = unknown - marks.with_value();
         }
-    }
-
-    fn column(&self) -> Arc<Column> {
-        self.db.records().column(&self.def.key)
     }
 
     /// Decides by content keys about suspects whose upstream is settled, earlier partitions first.
     fn decide(&self, fresh: &mut Freshness, suspects: &PartitionSet, step: &StepVersion) {
         let records = self.db.records();
-        let own = self.column();
+        let own = match self.own {
+            [] => records.marks(&self.def.key, suspects),
+            // What earlier ones decide may reach any of them.
+            _ => records.column(&self.def.key),
+        };
         let restored: RefCell<BTreeMap<PartitionIdx, Digest>> = RefCell::default();
         let blocked = fresh.blocked.clone();
-        let columns: Vec<Arc<Column>> =
-            self.edges.iter().map(|edge| records.column(&edge.upstream)).collect();
+        let column = |edge: &Edge| {
+            if edge.upstream == self.def.key {
+                return own.clone();
+            }
+            records.marks(&edge.upstream, &edge.mapping.upstream_of(suspects))
+        };
+        let columns: Vec<Arc<Column>> = self.edges.iter().map(column).collect();
         let version = |place: usize, part: PartitionIdx| match self
             .upstream
             .iter()

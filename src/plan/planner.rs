@@ -1,5 +1,6 @@
 //! The planner: the one handle on the salsa database.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +29,8 @@ pub struct Planner {
     /// Volatile partitions that were made since their asset was touched.
     renewed: BTreeMap<AssetKey, PartitionSet>,
     executed: Arc<AtomicU64>,
+    /// Assets whose freshness was asked for since the last change.
+    warm: RefCell<BTreeSet<AssetKey>>,
 }
 
 /// What is to be done about one partition whose upstream is settled.
@@ -56,20 +59,30 @@ impl Planner {
         let (assets, tables) = (Arc::default(), Arc::default());
         let world = World::new(&db, Arc::clone(&assets), Arc::clone(&tables), Arc::default(), now);
         let (order, renewed) = (Vec::new(), BTreeMap::new());
-        Planner { db, records, world, assets, tables, order, renewed, executed }
+        Planner {
+            db,
+            records,
+            world,
+            assets,
+            tables,
+            order,
+            renewed,
+            executed,
+            warm: RefCell::default(),
+        }
     }
 
     /// Takes over the declarations: one input per definition, set only where it differs.
     pub fn set_project(&mut self, project: &Project) {
         let mut assets = BTreeMap::new();
         for (key, def) in &project.assets {
-            let input = match self.assets.get(key) {
+            let input = match self.assets.get(key).copied() {
                 Some(input) => {
                     if input.def(&self.db) != def {
-                        let setter = input.set_def(&mut self.db);
+                        let setter = input.set_def(self.db_mut());
                         setter.with_durability(Durability::MEDIUM).to(def.clone());
                     }
-                    *input
+                    input
                 }
                 None => {
                     let files = Arc::default();
@@ -79,8 +92,9 @@ impl Planner {
             assets.insert(key.clone(), input);
         }
         if *self.assets != assets {
-            self.assets = Arc::new(assets);
-            self.world.set_assets(&mut self.db).to(self.assets.clone());
+            let assets = Arc::new(assets);
+            self.assets = Arc::clone(&assets);
+            self.world.set_assets(self.db_mut()).to(assets);
         }
         self.order = project.topological();
     }
@@ -89,7 +103,7 @@ impl Planner {
     pub fn set_files(&mut self, asset: &AssetKey, files: Vec<(String, Digest)>) {
         let input = self.assets[asset];
         if **input.files(&self.db) != files {
-            input.set_files(&mut self.db).to(Arc::new(files));
+            input.set_files(self.db_mut()).to(Arc::new(files));
         }
     }
 
@@ -103,15 +117,16 @@ impl Planner {
         match self.tables.get(name) {
             Some(input) => {
                 if **input.table(&self.db) != *table {
-                    input.set_table(&mut self.db).to(table);
+                    input.set_table(self.db_mut()).to(table);
                 }
             }
             None => {
                 let input = TableInput::new(&self.db, table);
                 let mut tables = (*self.tables).clone();
                 tables.insert(name.to_owned(), input);
-                self.tables = Arc::new(tables);
-                self.world.set_tables(&mut self.db).to(self.tables.clone());
+                let tables = Arc::new(tables);
+                self.tables = Arc::clone(&tables);
+                self.world.set_tables(self.db_mut()).to(tables);
             }
         }
     }
@@ -119,24 +134,24 @@ impl Planner {
     /// The keyed digests of declared environment variables.
     pub fn set_env(&mut self, env: BTreeMap<String, Digest>) {
         if **self.world.env(&self.db) != env {
-            self.world.set_env(&mut self.db).to(Arc::new(env));
+            self.world.set_env(self.db_mut()).to(Arc::new(env));
         }
     }
 
     pub fn set_now(&mut self, now: DateTime<Utc>) {
         if self.world.now(&self.db) != now {
-            self.world.set_now(&mut self.db).to(now);
+            self.world.set_now(self.db_mut()).to(now);
         }
     }
 
     /// Says that the records of an asset have moved.
     pub fn touch(&mut self, asset: &AssetKey) {
-        if let Some(input) = self.assets.get(asset) {
+        if let Some(input) = self.assets.get(asset).copied() {
             let epoch = input.epoch(&self.db) + 1;
-            input.set_epoch(&mut self.db).to(epoch);
+            input.set_epoch(self.db_mut()).to(epoch);
             if let Some(renewed) = self.renewed.remove(asset) {
                 let all = &renewed | &**input.renewed(&self.db);
-                input.set_renewed(&mut self.db).to(Arc::new(all));
+                input.set_renewed(self.db_mut()).to(Arc::new(all));
             }
         }
     }
@@ -144,9 +159,9 @@ impl Planner {
     /// Volatile assets are made once more from here on.
     pub fn begin_invocation(&mut self) {
         self.renewed.clear();
-        for input in self.assets.values() {
+        for input in Arc::clone(&self.assets).values() {
             if !input.renewed(&self.db).is_empty() {
-                input.set_renewed(&mut self.db).to(Arc::default());
+                input.set_renewed(self.db_mut()).to(Arc::default());
             }
         }
     }
@@ -161,7 +176,7 @@ impl Planner {
     pub fn set_fault(&mut self, source: &AssetKey, fault: Option<Arc<str>>) {
         let input = self.assets[source];
         if *input.fault(&self.db) != fault {
-            input.set_fault(&mut self.db).to(fault);
+            input.set_fault(self.db_mut()).to(fault);
         }
     }
 
@@ -222,7 +237,7 @@ impl Planner {
         let Some(key) = self.recorded_key(asset, part) else {
             return Decision::Lost;
         };
-        let mark = self.records.column(asset).get(part).filter(Mark::has_value);
+        let mark = self.records.mark(asset, part);
         let terms = &db::freshness(&self.db, self.input(asset)).terms;
         match freshness::judge(&*self.records, terms, mark.as_ref(), key) {
             Judgement::Verify => Decision::Verify { key },
@@ -234,7 +249,9 @@ impl Planner {
     /// The content key over the versions that are recorded now.
     pub fn recorded_key(&self, asset: &AssetKey, part: PartitionIdx) -> Option<Digest> {
         let edges = self.edges(asset);
-        let columns: Vec<_> = edges.iter().map(|e| self.records.column(&e.upstream)).collect();
+        let marks =
+            |edge: &Edge| self.records.marks(&edge.upstream, &edge.mapping.upstream_of_one(part));
+        let columns: Vec<_> = edges.iter().map(marks).collect();
         let version = |dep: usize, part: PartitionIdx| {
             let mark = columns[dep].get(part).filter(Mark::has_value)?;
             self.is_usable(&edges[dep].upstream, part).then_some(mark.version)
@@ -262,20 +279,32 @@ impl Planner {
         self.executed.load(Ordering::Relaxed)
     }
 
+    /// The database for a change, after which no answer is sure to stand.
+    fn db_mut(&mut self) -> &mut PlanDb {
+        self.warm.get_mut().clear();
+        &mut self.db
+    }
+
     fn input(&self, asset: &AssetKey) -> AssetInput {
         *self.assets.get(asset).expect("the caller names an asset of the project")
     }
 
     /// Computes upstream first, so that no chain of assets is as deep as the call stack.
     fn warm(&self, asset: &AssetKey) {
-        let mut cone = BTreeSet::from([asset.clone()]);
-        for key in self.order.iter().rev() {
-            if cone.contains(key) {
-                cone.extend(self.def(key).deps.iter().map(|dep| dep.upstream.clone()));
+        let mut warm = self.warm.borrow_mut();
+        let mut path = vec![(asset, false)];
+        while let Some((asset, is_ready)) = path.pop() {
+            if warm.contains(asset) {
+                continue;
             }
-        }
-        for key in self.order.iter().filter(|key| cone.contains(*key)) {
-            db::freshness(&self.db, self.input(key));
+            if is_ready {
+                db::freshness(&self.db, self.input(asset));
+                warm.insert(asset.clone());
+                continue;
+            }
+            path.push((asset, true));
+            let upstream = self.def(asset).deps.iter().map(|dep| &dep.upstream);
+            path.extend(upstream.filter(|upstream| *upstream != asset).map(|it| (it, false)));
         }
     }
 }

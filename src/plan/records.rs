@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use crate::base::{
-    AssetKey, AssetRow, Column, Digest, FailureRow, Note, Output, PartitionIdx, PartitionSet, Rev,
-    StepId, StepParts,
+    AssetKey, AssetRow, Column, Digest, FailureRow, Mark, Note, Output, PartitionIdx, PartitionSet,
+    Rev, StepId, StepParts,
 };
 
 /// The records of one moment.
@@ -21,6 +21,19 @@ pub trait Records: Send + Sync {
 
     /// Everything recorded of an asset's partitions.
     fn column(&self, asset: &AssetKey) -> Arc<Column>;
+
+    /// A column that has at least what is recorded of `parts`: where these are few, the rest need not be
+    /// fetched.
+    fn marks(&self, asset: &AssetKey, parts: &PartitionSet) -> Arc<Column> {
+        let _all_of_them = parts;
+        self.column(asset)
+    }
+
+    /// What is recorded of one partition, if it has a value.
+    fn mark(&self, asset: &AssetKey, part: PartitionIdx) -> Option<Mark> {
+        let marks = self.marks(asset, &PartitionSet::from_iter([part]));
+        marks.get(part).filter(Mark::has_value)
+    }
 
     /// The result that was once made under this content key, if it can still be restored.
     fn trace(&self, key: &Digest) -> Option<Trace>;

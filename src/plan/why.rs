@@ -116,10 +116,11 @@ impl Explainer<'_> {
             });
             return why;
         }
-        let mark = planner.records().column(asset).get(part).filter(Mark::has_value);
+        let mark = planner.records().mark(asset, part);
         match &mark {
             None => {
-                let mark = planner.records().column(asset).get(part);
+                let only = PartitionSet::from_iter([part]);
+                let mark = planner.records().marks(asset, &only).get(part);
                 why.causes.push(match mark.is_some_and(|mark| mark.flags.has(Flags::LOST)) {
                     true => {
                         Cause::new(ReasonCode::BlobMissing, "its content is gone from the store")
@@ -307,8 +308,8 @@ impl Explainer<'_> {
         }
         for edge in planner.edges(asset).iter() {
             let domain = planner.domain(&edge.upstream);
-            let column = planner.records().column(&edge.upstream);
             let mapped = edge.mapping.upstream_of_one(part);
+            let column = planner.records().marks(&edge.upstream, &mapped);
             for input in mapped.iter().take(LISTED_MAX).filter_map(|q| column.get(q)) {
                 let key = domain.key(input.part).unwrap_or_else(PartitionKey::unpartitioned);
                 let (place, version) = (place(&edge.upstream, key.as_str()), input.version.short());
@@ -362,7 +363,7 @@ impl Explainer<'_> {
         causes: &mut Vec<Cause>,
     ) {
         let planner = self.planner;
-        let column = planner.records().column(&edge.upstream);
+        let column = planner.records().marks(&edge.upstream, settled);
         let upstream = planner.freshness(&edge.upstream);
         let code = changed_code(planner.def(&state.asset), planner.def(&edge.upstream));
         let newer = |part: &PartitionIdx| {
@@ -408,7 +409,7 @@ impl Explainer<'_> {
     ) {
         let (planner, records) = (self.planner, self.planner.records());
         let readable = edge.readable(planner.freshness(&edge.upstream));
-        let mut gone = records.column(&edge.upstream).changed_since(mark.verified_at) - &readable;
+        let mut gone = records.changed_since(&edge.upstream, mark.verified_at) - &readable;
         let place = planner.edges(&state.asset).iter().position(|it| it.upstream == edge.upstream);
         let row = records.row(&state.asset);
         if let Some(seen) = place.and_then(|place| row.seen.get(place))
@@ -447,7 +448,7 @@ impl Explainer<'_> {
         let row = records.row(asset);
         let mut proof = Vec::new();
         if self.planner.def(asset).is_source() {
-            let version = records.column(asset).get(part).map(|mark| mark.version.short());
+            let version = records.mark(asset, part).map(|mark| mark.version.short());
             proof.push(format!("observed, version {}", version.unwrap_or_default()));
             return proof;
         }
@@ -456,7 +457,7 @@ impl Explainer<'_> {
         } else {
             proof.push("its content key is what it was made with".to_owned());
         }
-        if let Some(mark) = records.column(asset).get(part) {
+        if let Some(mark) = records.mark(asset, part) {
             proof.push(format!(
                 "content key {}, version {}",
                 mark.key.short(),

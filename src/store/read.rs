@@ -1,6 +1,7 @@
 //! Questions about assets, results, keys and traces.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rusqlite::{Row, params};
@@ -65,16 +66,39 @@ impl Store {
 
     /// All rows of an asset, by partition.
     pub fn column(&self, asset: &AssetKey) -> Result<Column, Error> {
+        let mut column = Column::default();
+        // Beyond what a partition can be too: a damaged row is to be found, not passed over.
+        self.marks_between(asset, i64::MIN, i64::MAX, |mark| column.push(mark))?;
+        Ok(column)
+    }
+
+    /// The rows of some partitions, by partition.
+    pub fn marks_in(&self, asset: &AssetKey, set: &PartitionSet) -> Result<Vec<Mark>, Error> {
+        let mut marks = Vec::new();
+        for range in few_ranges(set) {
+            let (first, last) = (i64::from(*range.start()), i64::from(*range.end()));
+            self.marks_between(asset, first, last, |mark| marks.push(mark))?;
+        }
+        marks.retain(|mark| set.contains(mark.part));
+        Ok(marks)
+    }
+
+    fn marks_between(
+        &self,
+        asset: &AssetKey,
+        first: i64,
+        last: i64,
+        mut take: impl FnMut(Mark),
+    ) -> Result<(), Error> {
         self.ask(|sql| {
-            let mut column = Column::default();
-            let Some(id) = sql.asset_id(asset)? else { return Ok(column) };
+            let Some(id) = sql.asset_id(asset)? else { return Ok(()) };
             let mut rows = sql.stmt(
                 "SELECT part, changed_at, verified_at, step, key, version, flags
-                 FROM mat WHERE asset = ?1 ORDER BY part",
+                 FROM mat WHERE asset = ?1 AND part BETWEEN ?2 AND ?3 ORDER BY part",
             )?;
-            let mut rows = rows.query([id])?;
+            let mut rows = rows.query(params![id, first, last])?;
             while let Some(row) = rows.next()? {
-                column.push(Mark {
+                take(Mark {
                     part: row.get(0)?,
                     changed_at: Rev(row.get(1)?),
                     verified_at: Rev(row.get(2)?),
@@ -84,7 +108,32 @@ impl Store {
                     flags: Flags(row.get(6)?),
                 });
             }
-            Ok(column)
+            Ok(())
+        })
+    }
+
+    /// The partitions outside of `existing` that have a value. Where these are a few ranges, only what
+    /// lies between them is looked at.
+    pub fn values_outside(
+        &self,
+        asset: &AssetKey,
+        existing: &PartitionSet,
+    ) -> Result<PartitionSet, Error> {
+        self.ask(|sql| {
+            let mut found = PartitionSet::new();
+            let Some(id) = sql.asset_id(asset)? else { return Ok(found) };
+            for gap in few_gaps(existing) {
+                let mut rows = sql.stmt(
+                    "SELECT part FROM mat
+                     WHERE asset = ?1 AND part BETWEEN ?2 AND ?3 AND flags & ?4 = 0",
+                )?;
+                let removed = Flags::REMOVED.0;
+                let mut rows = rows.query(params![id, gap.start(), gap.end(), removed])?;
+                while let Some(row) = rows.next()? {
+                    found.insert(row.get(0)?);
+                }
+            }
+            Ok(found - existing)
         })
     }
 
@@ -95,16 +144,11 @@ impl Store {
 
     /// The results of some partitions, by partition.
     pub fn rows_in(&self, asset: &AssetKey, set: &PartitionSet) -> Result<Vec<MatRow>, Error> {
-        let (Some(first), Some(last)) = (set.min(), set.max()) else { return Ok(Vec::new()) };
-        if ranges(set).nth(RANGES_MAX).is_some() {
-            let mut rows = self.rows_between(asset, first, last)?;
-            rows.retain(|row| set.contains(row.part));
-            return Ok(rows);
-        }
         let mut rows = Vec::new();
-        for range in ranges(set) {
+        for range in few_ranges(set) {
             rows.append(&mut self.rows_between(asset, *range.start(), *range.end())?);
         }
+        rows.retain(|row| set.contains(row.part));
         Ok(rows)
     }
 
@@ -158,8 +202,9 @@ impl Store {
     pub fn nondeterministic(&self, asset: &AssetKey) -> Result<PartitionSet, Error> {
         self.ask(|sql| {
             let Some(id) = sql.asset_id(asset)? else { return Ok(PartitionSet::new()) };
-            // The condition as the index has it.
-            let query = "SELECT part FROM mat WHERE asset = ?1 AND flags & 16 <> 0";
+            // The condition as the index has it. By itself SQLite takes the primary key.
+            let query = "SELECT part FROM mat INDEXED BY mat_differing
+                         WHERE asset = ?1 AND flags & 16 <> 0";
             Ok(sql.all(query, [id], |row| row.get::<_, PartitionIdx>(0))?.into_iter().collect())
         })
     }
@@ -340,6 +385,30 @@ impl Store {
             known.insert(rows[*place].0.clone(), *id);
         }
     }
+}
+
+/// The ranges of a set, or one from its first to its last member if there are too many.
+fn few_ranges(set: &PartitionSet) -> Vec<RangeInclusive<PartitionIdx>> {
+    let few: Vec<_> = ranges(set).take(RANGES_MAX + 1).collect();
+    match (set.min(), set.max()) {
+        (Some(first), Some(last)) if few.len() > RANGES_MAX => vec![first..=last],
+        (_, _) => few,
+    }
+}
+
+/// What lies between the ranges of a set, before and behind them; everything if that is too much.
+fn few_gaps(set: &PartitionSet) -> Vec<RangeInclusive<PartitionIdx>> {
+    let (mut gaps, mut next) = (Vec::new(), Some(0));
+    for range in ranges(set).take(RANGES_MAX + 1) {
+        let before = next.zip(range.start().checked_sub(1)).map(|(first, last)| first..=last);
+        gaps.extend(before.filter(|gap| !gap.is_empty()));
+        next = range.end().checked_add(1);
+    }
+    if gaps.len() >= RANGES_MAX {
+        return vec![0..=PartitionIdx::MAX];
+    }
+    gaps.extend(next.map(|first| first..=PartitionIdx::MAX));
+    gaps
 }
 
 fn asset_row(row: &Row<'_>, at: usize) -> rusqlite::Result<AssetRow> {

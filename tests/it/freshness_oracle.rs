@@ -287,7 +287,8 @@ fn contents(root: &Path, source: &Asset) -> Option<BTreeMap<String, String>> {
     let path = root.join(&pattern.text);
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     if split_by.is_some() {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        // A file that is not there is not one without rows.
+        let text = std::fs::read_to_string(&path).ok()?;
         for row in text.lines().skip(1) {
             let day = row.split(',').next().unwrap().to_owned();
             let part = found.entry(day).or_insert_with(|| text.lines().next().unwrap().to_owned());

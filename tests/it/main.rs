@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bench;
+mod bench_smoke;
 mod checks;
 mod cli_arguments;
 mod cli_verbs;

@@ -210,7 +210,8 @@ impl Domain {
     pub(super) fn shares_indexes(&self, other: &Domain) -> bool {
         match (&self.inner.shape, &other.inner.shape) {
             (Shape::Keys { table: a, .. }, Shape::Keys { table: b, .. }) => {
-                self.def.index_space() == other.def.index_space() && a.keys() == b.keys()
+                self.def.index_space() == other.def.index_space()
+                    && (Arc::ptr_eq(a, b) || a.keys() == b.keys())
             }
             (Shape::Multi(a), Shape::Multi(b)) => a.shares_indexes(b),
             (Shape::One | Shape::Time(_), _) => self.def.index_space() == other.def.index_space(),
@@ -231,7 +232,9 @@ impl Domain {
 }
 
 impl Inner {
-    fn new(all: PartitionSet, shape: Shape) -> Inner {
+    fn new(mut all: PartitionSet, shape: Shape) -> Inner {
+        // Mostly one range: then an operation on whole domains costs as much as on one partition.
+        all.optimize();
         Inner { all, shape, problem: None }
     }
 

@@ -64,6 +64,13 @@ impl KeyTable {
         self.by_key.get(place).copied().filter(|index| at(index) == key)
     }
 
+    /// Where an index is among those in the order of their keys.
+    pub fn place(&self, index: PartitionIdx) -> Option<usize> {
+        let key = self.key(index)?;
+        let place = self.by_key.partition_point(|other| self.keys[*other as usize] < *key);
+        (self.by_key.get(place) == Some(&index)).then_some(place)
+    }
+
     /// Indexes in the order of their keys, present or not.
     pub fn by_key(&self) -> &[PartitionIdx] {
         &self.by_key

@@ -385,6 +385,44 @@ pub(super) fn render(domain: &Domain, set: &PartitionSet) -> Vec<String> {
 
 /// First and last of each run of existing partitions that follow each other.
 fn neighbours(domain: &Domain, set: &PartitionSet) -> Vec<(PartitionIdx, PartitionIdx)> {
+    let all = domain.all();
+    let chosen = set & all;
+    match domain.shape() {
+        Shape::Time(_) => {
+            let follows = |a: PartitionIdx, b: PartitionIdx| all.range_cardinality(a + 1..b) == 0;
+            runs_of(chosen.iter(), follows)
+        }
+        Shape::Keys { table, declared: None } if chosen.len() * 16 < all.len() => {
+            let by_key = table.by_key();
+            let mut places: Vec<usize> = chosen.iter().filter_map(|i| table.place(i)).collect();
+            places.sort_unstable();
+            let exists = |index: &PartitionIdx| all.contains(*index);
+            let follows = |a: usize, b: usize| !by_key[a + 1..b].iter().any(exists);
+            let runs = runs_of(places.into_iter(), follows).into_iter();
+            runs.map(|(first, last)| (by_key[first], by_key[last])).collect()
+        }
+        Shape::One | Shape::Keys { .. } | Shape::Multi(_) | Shape::Broken => {
+            every_neighbour(domain, &chosen)
+        }
+    }
+}
+
+fn runs_of<T: Copy>(
+    members: impl Iterator<Item = T>,
+    follows: impl Fn(T, T) -> bool,
+) -> Vec<(T, T)> {
+    let mut runs: Vec<(T, T)> = Vec::new();
+    for member in members {
+        match runs.last_mut() {
+            Some(run) if follows(run.1, member) => run.1 = member,
+            Some(_) | None => runs.push((member, member)),
+        }
+    }
+    runs
+}
+
+/// As `neighbours`, by a walk over the whole domain.
+fn every_neighbour(domain: &Domain, set: &PartitionSet) -> Vec<(PartitionIdx, PartitionIdx)> {
     let mut runs: Vec<(PartitionIdx, PartitionIdx)> = Vec::new();
     let mut open = false;
     let mut visit = |index: PartitionIdx| {
@@ -396,12 +434,7 @@ fn neighbours(domain: &Domain, set: &PartitionSet) -> Vec<(PartitionIdx, Partiti
         }
         open = chosen;
     };
-    match domain.shape() {
-        Shape::Time(_) => domain.all().iter().for_each(&mut visit),
-        Shape::One | Shape::Keys { .. } | Shape::Multi(_) | Shape::Broken => {
-            domain.ordered().into_iter().for_each(&mut visit);
-        }
-    }
+    domain.ordered().into_iter().for_each(&mut visit);
     runs
 }
 

@@ -61,7 +61,8 @@ fn broken_yaml_is_said_once() {
         "jobs: {x: {select: y}}\nassets:\n",
         expect![[r#"
             error: job `x`: there is no asset `y`
-              assets/a.yaml:1:20 [y] selects nothing that can be
+              assets/a.yaml:1:20 [y] nothing has this name
+              help: `giornata list` names all assets
         "#]],
     );
 }
