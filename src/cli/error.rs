@@ -116,6 +116,7 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::Report { .. }
         | engine::Error::NothingReported { .. }
         | engine::Error::Keys { .. }
+        | engine::Error::Domain { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
         | engine::Error::Write { .. }

@@ -1,6 +1,6 @@
 //! `giornata partitions`: the keys of an asset with their windows, states and what they read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
@@ -46,8 +46,9 @@ pub(super) fn run(args: &PartitionsArgs, session: Session<'_>) -> Result<Done, C
     if !args.add.is_empty() || !args.remove.is_empty() {
         return change(args, &spec, &mut workspace);
     }
-    let (engine, sets) = workspace.open(&spec, Access::Read, &[])?;
+    let (mut engine, sets) = workspace.open(&spec, Access::Read, &[])?;
     let key = with_partitions(engine.project(), only(&spec[0], &sets[0])?);
+    workspace.refresh(&mut engine, BTreeSet::from([key.clone()]))?;
     let domain = engine.planner().domain(&key);
     let chosen = match &spec[0].partitions {
         Some(expression) => expression.select(&engine, &key)?,

@@ -79,6 +79,7 @@ impl WantedArgs {
             let readers = with_readers(&engine, sets.iter().flatten());
             workspace.refresh(&mut engine, readers)?;
         }
+        self.warn_of_growing(workspace, &engine, &specs, &sets);
         let Wanted { targets, whole } = requested(&engine, &specs, &sets, partition.as_ref())?;
         let reach = match (self.only, self.downstream) {
             (true, _) => Reach::Only,
@@ -86,6 +87,29 @@ impl WantedArgs {
             (false, false) => Reach::Upstream,
         };
         Ok((engine, Request { targets, whole, reach, force: self.force }))
+    }
+}
+
+impl WantedArgs {
+    /// Partitions that are named are those that are known; a maker that has to run may make others.
+    fn warn_of_growing(
+        &self,
+        workspace: &mut Workspace<'_>,
+        engine: &Engine,
+        specs: &[Spec],
+        sets: &[BTreeSet<AssetKey>],
+    ) {
+        for (spec, set) in specs.iter().zip(sets) {
+            if self.partition.is_none() && spec.partitions.is_none() {
+                continue;
+            }
+            for key in set.iter().filter(|key| engine.planner().freshness(key).growing) {
+                workspace.term.warning(&format!(
+                    "which partitions `{key}` has is known when its pieces are made again; this is \
+                     about those that are known now"
+                ));
+            }
+        }
     }
 }
 

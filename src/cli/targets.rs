@@ -78,11 +78,12 @@ impl Spec {
     }
 }
 
-/// The first `@` that is not in quotes.
+/// The first `@` that is neither in quotes nor that of an owner's address.
 fn find_at(argument: &str) -> Option<usize> {
     let mut quote = None;
     for (at, c) in argument.char_indices() {
         match (c, quote) {
+            ('@', None) if is_of_owner(&argument[..at]) => {}
             ('@', None) => return Some(at),
             ('"' | '\'', None) => quote = Some(c),
             (c, Some(open)) if c == open => quote = None,
@@ -90,6 +91,12 @@ fn find_at(argument: &str) -> Option<usize> {
         }
     }
     None
+}
+
+/// Whether what stands before an `@` is the beginning of `owner:name@host`.
+fn is_of_owner(before: &str) -> bool {
+    let word = before.rsplit([' ', ',', '(', '+']).next().unwrap_or(before);
+    word.strip_prefix("owner:").is_some_and(|name| !name.is_empty() && !name.contains('@'))
 }
 
 /// What several verbs say of specs that take no partitions.
@@ -225,6 +232,8 @@ mod tests {
     fn an_at_sign_in_quotes_is_part_of_the_selection() {
         assert_eq!(find_at("a@2014"), Some(1));
         assert_eq!(find_at("owner:\"a@b\""), None);
+        assert_eq!(find_at("tag:x,owner:ann@x.org"), None);
+        assert_eq!(find_at("owner:ann@x.org@2014"), Some(15));
         assert_eq!(find_at("owner:\"a@b\"@x@y"), Some(11));
     }
 }

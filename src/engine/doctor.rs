@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
+
 use super::Error;
 use super::open::Engine;
 use super::report::Problem;
 use crate::base::{AssetKey, AssetRow, Digest, Flags, Output, OutputKind, PartitionSet};
 use crate::cas::State;
+use crate::exec::{Content, Step};
+use crate::io::tree;
 use crate::plan::Records;
-use crate::store::{BlobState, Store};
+use crate::store::{self, BlobState, Store};
 
 /// How often a mark is tried again while other processes write.
 const TRIES_MAX: u32 = 8;
@@ -27,6 +31,13 @@ impl Engine {
     pub fn doctor(&mut self, depth: Depth) -> Result<Vec<Problem>, Error> {
         let found = self.ledger.ask(Store::integrity)?;
         let help = "run `giornata materialize --all`; what is missing is made again".to_owned();
+        self.forget_dangling()?;
+        let mut lost: Vec<(Digest, BlobState)> = Vec::new();
+        for problem in &found {
+            if let store::Problem::MissingContent { digest, .. } = problem {
+                lost.push((*digest, BlobState::Missing));
+            }
+        }
         let mut problems: Vec<Problem> = found
             .into_iter()
             .map(|problem| Problem { what: problem.to_string(), help: help.clone() })
@@ -48,8 +59,34 @@ impl Engine {
                 found.push((digest, now));
             }
         }
+        found.extend(lost);
         self.mark_all(&found)?;
         Ok(problems)
+    }
+
+    /// Results whose output has no row are results no more, and neither are traces.
+    fn forget_dangling(&mut self) -> Result<(), Error> {
+        for _ in 0..TRIES_MAX {
+            let dangling = self.ledger.ask(Store::dangling_results)?;
+            if dangling.is_empty() {
+                return Ok(());
+            }
+            let rows: Vec<_> = dangling.keys().map(|asset| self.ledger.row(asset)).collect();
+            let written = self.ledger.write_if_current(|batch| {
+                batch.tx().forget_dangling_traces()?;
+                for ((asset, parts), row) in dangling.iter().zip(&rows) {
+                    batch.remove(asset, parts)?;
+                    let row = AssetRow { fresh: &row.fresh - parts, ..AssetRow::clone(row) };
+                    batch.set_row(asset, row)?;
+                }
+                Ok::<_, Error>(())
+            })?;
+            self.catch_up()?;
+            if written.is_some() {
+                return Ok(());
+            }
+        }
+        Err(Error::Restless)
     }
 
     fn mark_all(&mut self, found: &[(Digest, BlobState)]) -> Result<(), Error> {
@@ -66,6 +103,40 @@ impl Engine {
     /// written meanwhile; nothing is said then.
     pub(super) fn mark_lost(&mut self, digest: Digest) -> Result<bool, Error> {
         self.mark_blobs(&[(digest, BlobState::Missing)])
+    }
+
+    /// Whether the contents of the store that a step is given are what they should be. One that is not
+    /// is put aside, and what had it is made again. Each content is hashed once.
+    pub(super) fn inputs_are_sound(&mut self, step: &Step) -> Result<bool, Error> {
+        let mut digests = BTreeSet::new();
+        for part in step.inputs.iter().flat_map(|input| &input.parts) {
+            match &part.content {
+                Content::Blob(_) => {
+                    digests.insert(part.content_digest);
+                }
+                Content::Tree { digest, blobs } => {
+                    let files = tree::files(digest, &**blobs).unwrap_or_default();
+                    digests.extend(files.into_iter().map(|(_, digest)| digest));
+                }
+                Content::Inline(_) | Content::File(_) => {}
+            }
+        }
+        let unknown: Vec<Digest> =
+            digests.into_iter().filter(|digest| !self.verified.contains(digest)).collect();
+        let cas = self.cas.clone();
+        let states: Vec<_> = unknown
+            .into_par_iter()
+            .map(|digest| Ok((digest, state_of(cas.verify(&digest)?))))
+            .collect::<Result<_, Error>>()?;
+        let (sound, bad): (Vec<_>, Vec<_>) =
+            states.into_iter().partition(|(_, state)| *state == BlobState::Sound);
+        self.verified.extend(sound.into_iter().map(|(digest, _)| digest));
+        if bad.is_empty() {
+            return Ok(true);
+        }
+        // What another process has written meanwhile is a reason to plan anew as well.
+        self.mark_blobs(&bad)?;
+        Ok(false)
     }
 
     fn mark_blobs(&mut self, found: &[(Digest, BlobState)]) -> Result<bool, Error> {

@@ -50,7 +50,7 @@ pub enum Error {
     NoResult { asset: AssetKey, partition: PartitionKey },
     #[error("`{asset}` has a version{} and no content that could be read", of(partition))]
     NoContent { asset: AssetKey, partition: PartitionKey },
-    #[error("the content {} of a result of `{asset}` is gone from the store; `giornata doctor` takes note of it, `giornata materialize {asset}` makes it again", digest.short())]
+    #[error("the content {} of a result of `{asset}` is gone from the store or damaged; `giornata doctor --deep` takes note of it, `giornata materialize {asset}` makes it again", digest.short())]
     Lost { asset: AssetKey, digest: crate::base::Digest },
     #[error("`{asset}` is not an asset of this project")]
     UnknownAsset { asset: String },
@@ -60,6 +60,8 @@ pub enum Error {
     Report { asset: AssetKey, problem: String },
     #[error("nothing is said of the result of `{asset}`; give a version, a path or both")]
     NothingReported { asset: AssetKey },
+    #[error("`{asset}` cannot have these partitions: {problem}")]
+    Domain { asset: AssetKey, problem: String },
     #[error("the partitions of `{asset}` cannot be changed by hand: {problem}")]
     Keys { asset: AssetKey, problem: String },
     #[error("nothing was removed: which contents the directory {} needs cannot be read; `giornata doctor` takes note of damage", digest.short())]

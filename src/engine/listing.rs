@@ -96,11 +96,11 @@ fn walk(
         };
         let kind = entry.file_type()?;
         // A link to a directory is followed only where the pattern says how deep it goes.
-        let is_dir = kind.is_dir()
-            || (kind.is_symlink() && depth != usize::MAX && root.join(&path).is_dir());
-        if is_dir {
-            if depth > 1 {
-                walk(root, &path, depth.saturating_sub(1).max(1), matcher, listing)?;
+        let is_link = kind.is_symlink() && root.join(&path).is_dir();
+        if kind.is_dir() || is_link {
+            let below = if depth == usize::MAX { depth } else { depth.saturating_sub(1) };
+            if below > 0 && (kind.is_dir() || depth != usize::MAX) {
+                walk(root, &path, below, matcher, listing)?;
             }
         } else if let Some(key) = matcher.key(text) {
             listing.files.push(Listed { key, path: text.to_owned() });

@@ -144,6 +144,8 @@ pub struct Look {
     /// How many files had to be read in order to know their digest.
     pub hashed: u64,
     pub warnings: Vec<String>,
+    /// Sources that could not be looked at, and why.
+    pub faults: Vec<(AssetKey, String)>,
 }
 
 /// What was seen of one source.
@@ -191,19 +193,21 @@ pub struct Answer {
 
 /// Looks at the files of `assets`: of sources by their patterns, of others by what they name.
 pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
-    let (sources, stats, files, warnings) = Default::default();
-    let mut look = Look { sources, stats, files, hashed: 0, warnings };
+    let (sources, stats, files, warnings, faults) = Default::default();
+    let mut look = Look { sources, stats, files, hashed: 0, warnings, faults };
     for asset in assets {
         match &asset.body {
             Body::Source(SourceDef::Files { pattern, .. }) => {
                 let list = || listing::list(eyes.root, pattern, &asset.partitions);
                 let place =
                     Named { path: &pattern.text, what: "file", alone: pattern.is_literal() };
-                look.source(eyes, asset, &place, list)?;
+                let seen = look.source(eyes, asset, &place, list);
+                look.take_fault(asset, seen)?;
             }
             Body::Source(SourceDef::Dir { path, .. }) => {
                 let place = Named { path, what: "directory", alone: true };
-                look.source(eyes, asset, &place, || listing::tree(eyes.root, path))?;
+                let seen = look.source(eyes, asset, &place, || listing::tree(eyes.root, path));
+                look.take_fault(asset, seen)?;
             }
             Body::Source(SourceDef::Observe { .. }) => look.answer(eyes, asset),
             Body::Source(SourceDef::Pieces { of, pattern }) => {
@@ -235,6 +239,17 @@ pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
 }
 
 impl Look {
+    /// What cannot be read is the fault of its source, and of nothing else.
+    fn take_fault(&mut self, asset: &Asset, seen: Result<(), Error>) -> Result<(), Error> {
+        match seen {
+            Err(error @ (Error::Io { .. } | Error::Look { .. })) => {
+                self.faults.push((asset.key.clone(), super::error_text(&error)));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     fn source(
         &mut self,
         eyes: &Eyes<'_>,

@@ -1,6 +1,6 @@
 //! Opening a project, and looking at the world around it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -90,6 +90,8 @@ pub struct Engine {
     pub(super) files_hashed: u64,
     /// Warnings that a look has returned.
     pub(super) told: BTreeSet<String>,
+    /// Contents that were hashed since the engine was opened, and are what they should be.
+    pub(super) verified: HashSet<Digest>,
 }
 
 /// How much work an engine has done since it was opened: what promises of speed are tested by.
@@ -134,6 +136,7 @@ impl Engine {
             exported: HashMap::new(),
             files_hashed: 0,
             told: BTreeSet::new(),
+            verified: HashSet::new(),
         };
         engine.prepare()?;
         Ok(engine)
@@ -231,6 +234,12 @@ impl Engine {
                 // New keys of one dimension may move the indexes of the whole.
                 let is_multi = |asset: &Asset| matches!(asset.partitions, PartitionsDef::Multi(_));
                 self.claim_index_spaces(is_multi)?;
+                for asset in assets.iter().filter(|asset| is_multi(asset)) {
+                    if let Some(problem) = self.planner.domain(&asset.key).problem() {
+                        let (asset, problem) = (asset.key.clone(), problem.to_owned());
+                        return Err(Error::Domain { asset, problem });
+                    }
+                }
                 return Ok(warnings);
             }
         }
@@ -335,8 +344,8 @@ impl Engine {
 
     /// Records what a look saw; `None` if another process has written meanwhile.
     fn take_in(&mut self, look: Look) -> Result<Option<Looked>, Error> {
-        let Look { mut sources, stats, files, hashed, mut warnings } = look;
-        let mut faults = BTreeMap::new();
+        let Look { mut sources, stats, files, hashed, mut warnings, faults } = look;
+        let mut faults: BTreeMap<AssetKey, String> = faults.into_iter().collect();
         for seen in &mut sources {
             seen.within(self.planner.domain(&seen.asset.key));
         }

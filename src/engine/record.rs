@@ -66,6 +66,9 @@ pub(super) fn results(
         if let Ok(Stored { output, small: Some(bytes), .. }) = &landed.result {
             engine.ledger.keep_small(output.digest, bytes);
         }
+        if let Ok(Stored { blobs, .. }) = &landed.result {
+            engine.verified.extend(blobs.iter().map(|(digest, _)| *digest));
+        }
         for warning in &landed.outcome.warnings {
             events(engine, RunEvent::Warning { message: warning.clone() });
         }

@@ -14,6 +14,7 @@ use super::run::partition_of;
 use crate::base::{
     AssetKey, CheckFact, Fact, Flags, Output, OutputKind, PartitionIdx, PartitionSet, RunId,
 };
+use crate::cas::State as BlobCheck;
 use crate::cas::stat::StatEntry;
 use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
 use crate::defs::{Body, CommandLine, OutputDef, SourceDef, TableFormat};
@@ -295,7 +296,7 @@ impl Engine {
         }
         let part =
             parts.pop().ok_or_else(|| Error::NoResult { asset: asset.clone(), partition: key })?;
-        self.part_value(part)
+        self.part_value(asset, part)
     }
 
     /// The value of a partition as a step that reads it is given it: one part, several for a source of
@@ -305,8 +306,13 @@ impl Engine {
         self.parts_of(&self.project.assets[asset], part, &key)
     }
 
-    fn part_value(&self, part: Part) -> Result<Value, Error> {
-        let Part { content, format, schema, .. } = part;
+    fn part_value(&self, asset: &AssetKey, part: Part) -> Result<Value, Error> {
+        let Part { content, format, schema, content_digest, .. } = part;
+        if let Content::Blob(_) = &content
+            && !matches!(self.cas.verify(&content_digest)?, BlobCheck::Sound { .. })
+        {
+            return Err(Error::Lost { asset: asset.clone(), digest: content_digest });
+        }
         let read =
             |path: PathBuf| std::fs::read(&path).map_err(|source| Error::Io { path, source });
         Ok(match (content, format) {

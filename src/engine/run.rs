@@ -494,6 +494,10 @@ impl Run {
                 return Ok(Drive::Finished);
             }
         };
+        if !engine.inputs_are_sound(&step)? {
+            self.outdated = true;
+            return Ok(Drive::Overtaken);
+        }
         let forced = plan.forced.contains(part);
         let guards = engine.guards(&step);
         let started_ms = engine.clock.now().timestamp_millis();

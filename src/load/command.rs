@@ -209,17 +209,18 @@ pub(super) fn variables(line: &CommandLine) -> BTreeSet<&str> {
 /// Words of a command line that could name a file of the project, as paths relative to its root.
 pub(super) fn candidate_files(line: &CommandLine) -> Vec<PathBuf> {
     let words: Vec<&str> = match line {
+        // A word may be a script of its own, as in `sh -c "cat notes.txt > $output"`.
         CommandLine::Direct(words) => words
             .iter()
-            .filter_map(|word| match word.as_slice() {
-                [WordPiece::Text(text)] => Some(text.as_str()),
-                _ => None,
+            .flatten()
+            .filter_map(|piece| match piece {
+                WordPiece::Text(text) => Some(text.as_str()),
+                WordPiece::Variable(_) => None,
             })
+            .flat_map(|text| std::iter::once(text).chain(between_signs(text)))
             .collect(),
         // Where it cannot be read as words, what stands between the shell's signs has to do.
-        CommandLine::Shell(text) => {
-            text.split(|c: char| c.is_whitespace() || "|&;<>()'\"`$".contains(c)).collect()
-        }
+        CommandLine::Shell(text) => between_signs(text).collect(),
         CommandLine::Script { .. } => Vec::new(),
     };
     let mut paths: Vec<PathBuf> = Vec::new();
@@ -232,6 +233,10 @@ pub(super) fn candidate_files(line: &CommandLine) -> Vec<PathBuf> {
         }
     }
     paths
+}
+
+fn between_signs(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || "|&;<>()'\"`$".contains(c))
 }
 
 /// The text as a path below the root, without `.` and `..`; `None` if it is none.

@@ -273,7 +273,12 @@ impl Reader<'_> {
             sink.push(value.place().error("`multi` needs at least one dimension"));
             return None;
         }
-        sound.then_some(PartitionsDef::Multi(dimensions))
+        let def = PartitionsDef::Multi(dimensions);
+        if let (true, Err(error)) = (sound, def.validate()) {
+            sink.push(value.place().error(error.to_string()).label("these dimensions"));
+            return None;
+        }
+        sound.then_some(def)
     }
 
     fn time_window(

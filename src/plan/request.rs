@@ -282,12 +282,19 @@ fn restrict(
 fn downstream(planner: &Planner, wanted: &mut BTreeMap<AssetKey, PartitionSet>) {
     for key in planner.order() {
         let mut set = PartitionSet::new();
+        let mut reads = false;
         for edge in planner.edges(key).iter() {
-            if let Some(upstream) = wanted.get(&edge.upstream) {
-                set |= edge.mapping.downstream_of(upstream) & planner.domain(key).all();
+            let Some(upstream) = wanted.get(&edge.upstream) else { continue };
+            reads = true;
+            let all = planner.domain(key).all();
+            // What reads all there are also reads that there are none any more.
+            if edge.mapping.is_by_key() {
+                set |= edge.mapping.downstream_of(upstream) & all;
+            } else {
+                set |= all;
             }
         }
-        if !set.is_empty() {
+        if reads {
             *wanted.entry(key.clone()).or_default() |= set;
         }
     }

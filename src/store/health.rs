@@ -1,12 +1,13 @@
 //! Whether the database is sound, and what a power cut may have taken.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use rusqlite::params;
 
-use super::read::digest_at;
+use super::read::{digest_at, key_at};
 use super::{Error, Store, Tx};
-use crate::base::{Digest, Rev};
+use crate::base::{AssetKey, Digest, PartitionIdx, PartitionSet, Rev};
 
 /// Something that is not as it should be. Its text says what and which.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +101,23 @@ impl Store {
                 })
             },
         )
+    }
+
+    /// Results whose output has no row, by asset.
+    pub fn dangling_results(&self) -> Result<BTreeMap<AssetKey, PartitionSet>, Error> {
+        self.ask(|sql| {
+            let rows = sql.all(
+                "SELECT name, part FROM mat JOIN asset ON asset.id = mat.asset
+                 WHERE output IS NOT NULL AND output NOT IN (SELECT id FROM output)",
+                [],
+                |row| Ok((key_at(row, 0)?, row.get::<_, PartitionIdx>(1)?)),
+            )?;
+            let mut found: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
+            for (asset, part) in rows {
+                found.entry(asset).or_default().insert(part);
+            }
+            Ok(found)
+        })
     }
 
     fn missing_content(&self) -> rusqlite::Result<Vec<Problem>> {

@@ -134,6 +134,13 @@ fn prepare(conn: &mut Connection, dir: &Path, path: &Path) -> Result<(), Error> 
 
 fn migrate(conn: &mut Connection, path: &Path) -> Result<(), Error> {
     schema::migrations().to_latest(conn).map_err(|error| match error {
+        // Such an error holds the whole text of the tables.
+        rusqlite_migration::Error::RusqliteError { query: _, err }
+            if err.to_string().contains("already exists") =>
+        {
+            let detail = "it has tables and does not say of which format".to_owned();
+            Error::Damaged { path: path.to_owned(), detail }
+        }
         rusqlite_migration::Error::RusqliteError { query: _, err } => Error::sql(path, err),
         other => Error::Damaged { path: path.to_owned(), detail: other.to_string() },
     })

@@ -245,7 +245,11 @@ impl Tx<'_> {
         if self.insert_trace(key, asset, part, output, version, made_ms)? {
             return Ok(Traced::New);
         }
-        let known = self.trace(key)?.expect("the insertion has just found it");
+        // A trace whose output has no row is damage, and no result.
+        let Some(known) = self.trace(key)? else {
+            self.replace_trace(key, asset, part, output, version, made_ms)?;
+            return Ok(Traced::New);
+        };
         Ok(if known.version == *version { Traced::Same } else { Traced::Differs(known) })
     }
 
@@ -269,6 +273,14 @@ impl Tx<'_> {
         let gone =
             self.ask(|sql| sql.exec("DELETE FROM trace WHERE key = ?1", [key.as_bytes()]))?;
         self.changed |= gone > 0;
+        Ok(())
+    }
+
+    /// Forgets traces whose output has no row.
+    pub fn forget_dangling_traces(&mut self) -> Result<(), Error> {
+        self.ask(|sql| {
+            sql.exec("DELETE FROM trace WHERE output NOT IN (SELECT id FROM output)", [])
+        })?;
         Ok(())
     }
 

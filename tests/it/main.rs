@@ -12,6 +12,7 @@ mod damage;
 mod docs;
 mod examples;
 mod first_hour;
+mod found;
 mod freshness;
 mod freshness_by_hand;
 mod freshness_cases;

@@ -74,7 +74,14 @@ fn tokens(text: &str) -> Result<Vec<Spanned>, SelectionError> {
             }
             '<' if rest.starts_with("<null>") => (Token::Null, "<null>".len()),
             c if is_word(c) => {
-                let len = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+                // An owner is mostly an address.
+                let is_owner = matches!(
+                    tokens.as_slice(),
+                    [.., Spanned { token: Token::Word(word), .. }, Spanned { token: Token::Colon, .. }]
+                        if word == "owner"
+                );
+                let is_part = |c: char| is_word(c) || (is_owner && c == '@');
+                let len = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
                 (Token::Word(rest[..len].to_owned()), len)
             }
             c => {
