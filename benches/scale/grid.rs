@@ -88,17 +88,17 @@ impl Grid {
     /// The partitions of an asset that can be made: no failing one of this or an upstream asset.
     pub fn sound(&self, asset: u32) -> PartitionSet {
         let mut sound: PartitionSet = (0..self.partitions).collect();
-        if self.kind == Kind::Exported {
-            return sound;
-        }
         let (mut cone, mut place) = (vec![asset], 0);
-        while let Some(next) = cone.get(place).copied() {
+        while self.kind == Kind::Failing
+            && let Some(next) = cone.get(place).copied()
+        {
             sound.remove(next % self.partitions);
             cone.extend(
                 upstream(next).into_iter().filter(|up| !cone.contains(up)).collect::<Vec<_>>(),
             );
             place += 1;
         }
+        sound.optimize();
         sound
     }
 
@@ -110,7 +110,8 @@ impl Grid {
 
     /// Wants everything, what fails again too.
     pub fn request_all(&self) -> Request {
-        let all: PartitionSet = (0..self.partitions).collect();
+        let mut all: PartitionSet = (0..self.partitions).collect();
+        all.optimize();
         Request {
             targets: (0..self.assets).map(|asset| (key(asset), all.clone())).collect(),
             ..self.request()

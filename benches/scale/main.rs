@@ -1,7 +1,8 @@
 //! Measures what giornata promises of big projects, each figure beside its promise.
 //!
-//! `cargo bench --bench scale` measures everything; `-- null exports` only these groups, `--large` also
-//! ten million partitions and a million exported files, `--in DIR` keeps projects there for the next time.
+//! `cargo bench --bench scale` measures everything; `-- null growth exports commands hashing` only these
+//! groups, `--large` also ten million partitions and a million exported files, `--in DIR` keeps projects
+//! there for the next time.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -13,6 +14,7 @@ mod commands;
 mod exports;
 mod fill;
 mod grid;
+mod growth;
 mod hashing;
 mod null;
 mod process;
@@ -77,6 +79,9 @@ fn main() {
     let mut board = Board;
     if wanted.has("null") {
         null::measure(&wanted, &mut board);
+    }
+    if wanted.has("growth") {
+        growth::measure(&wanted);
     }
     if wanted.has("exports") {
         exports::measure(&wanted, &mut board);

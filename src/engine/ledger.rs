@@ -5,7 +5,7 @@
 //! is committed. If another process has committed meanwhile, the ledger is *behind*: what it holds
 //! is still the state of one revision, and [`Ledger::catch_up`] moves to the newest.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::{
@@ -15,7 +15,7 @@ use crate::base::{
 use crate::cas::Cas;
 use crate::defs::KeyTable;
 use crate::plan::{Records, Trace};
-use crate::store::{Error, Store, Tx};
+use crate::store::{self, Error, Store, Tx};
 
 /// Bytes of small outputs that are kept in memory for the steps that read them.
 const SMALL_CACHE_BYTES: usize = 64 << 20;
@@ -46,6 +46,8 @@ struct Inner {
     failures: HashMap<AssetKey, BTreeMap<PartitionIdx, FailureRow>>,
     small: SmallCache,
     steps: HashMap<Digest, StepId>,
+    /// Keys that have led to nothing yet: those of failures, which every plan asks about again.
+    untraced: HashSet<Digest>,
     /// A question of the planner that failed; see [`Ledger::check`].
     fault: Option<Error>,
 }
@@ -166,6 +168,7 @@ impl Ledger {
             failures: HashMap::new(),
             small: SmallCache::default(),
             steps: HashMap::new(),
+            untraced: HashSet::new(),
             fault: None,
         };
         inner.reload()?;
@@ -190,6 +193,9 @@ impl Ledger {
             let mut batch = Batch { tx, moves: Vec::new() };
             let value = fill(&mut batch)?;
             let Batch { tx, moves } = batch;
+            if tx.has_new_traces() {
+                inner.untraced.clear();
+            }
             (found, tx.commit()?, value, moves)
         };
         if found == inner.rev {
@@ -331,6 +337,7 @@ impl Inner {
         self.overtaken = false;
         self.rows = rows.into_iter().map(|(key, row)| (key, Arc::new(row))).collect();
         self.columns.clear();
+        self.untraced.clear();
         self.outputs.clear();
         self.failures.clear();
         Ok(())
@@ -404,6 +411,17 @@ impl Inner {
         Ok(column)
     }
 
+    fn trace(&mut self, key: &Digest) -> Result<Option<store::Trace>, Error> {
+        if self.untraced.contains(key) {
+            return Ok(None);
+        }
+        let trace = self.store.trace(key)?;
+        if trace.is_none() {
+            self.untraced.insert(*key);
+        }
+        Ok(trace)
+    }
+
     /// A column with at least these partitions.
     fn marks(&mut self, asset: &AssetKey, parts: &PartitionSet) -> Result<Arc<Column>, Error> {
         let held = self.columns.get(asset);
@@ -471,7 +489,7 @@ impl Records for Ledger {
     }
 
     fn trace(&self, key: &Digest) -> Option<Trace> {
-        let trace = self.lock().answer(|inner| inner.store.trace(key))?;
+        let trace = self.lock().answer(|inner| inner.trace(key))?;
         let made_ms = trace.made_ms;
         let found = Trace { version: trace.version, output: trace.output, made_ms };
         self.lost(&found.output).is_none().then_some(found)

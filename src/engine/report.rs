@@ -222,7 +222,9 @@ impl Engine {
                 }
             }
         };
-        expr.select(self.planner.domain(asset), &word)
+        let mut set = expr.select(self.planner.domain(asset), &word)?;
+        set.optimize();
+        Ok(set)
     }
 
     /// Why a partition is in the state in which it is, to the root causes.

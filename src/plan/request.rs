@@ -261,17 +261,23 @@ fn restrict(
     } else {
         PartitionSet::new()
     };
-    let rest = &wanted - &forced;
+    // A copy of a big set costs as much as all else here.
+    let left = (!forced.is_empty()).then(|| &wanted - &forced);
+    let rest = left.as_ref().unwrap_or(&wanted);
+    let mut fresh = rest & &state.kept;
+    if !state.verify_set().is_empty() {
+        fresh |= rest & state.verify_set();
+    }
     PlanAsset {
         asset: key.clone(),
         is_source,
         makes_pieces: planner.def(key).output == OutputDef::Pieces,
         is_target,
-        fresh: &rest & &state.fresh(),
-        verify: &rest & state.verify_set(),
-        restore: &rest & state.restore_set(),
-        run: &rest & &state.run,
-        pending: &rest & &state.pending,
+        fresh,
+        verify: rest & state.verify_set(),
+        restore: rest & state.restore_set(),
+        run: rest & &state.run,
+        pending: rest & &state.pending,
         blocked: &wanted & &state.blocked,
         forced,
         wanted,

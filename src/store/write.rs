@@ -25,6 +25,8 @@ pub struct Tx<'a> {
     changed: bool,
     /// Assets whose `max_changed` is already that of this transaction.
     moved: HashSet<i64>,
+    /// Keys lead to something that did not before.
+    traced: bool,
     /// A result and its trace name the same output.
     last_output: Option<(Output, i64)>,
     done: bool,
@@ -68,6 +70,7 @@ impl Store {
             found: Rev(0),
             changed: false,
             moved: HashSet::new(),
+            traced: false,
             last_output: None,
             done: false,
         };
@@ -88,6 +91,11 @@ impl Tx<'_> {
     /// The revision that its commit will be, if it changes records.
     pub fn next_rev(&self) -> Rev {
         Rev(self.found.0 + 1)
+    }
+
+    /// Whether a key leads to something now that did not before.
+    pub fn has_new_traces(&self) -> bool {
+        self.traced
     }
 
     /// Makes it all happen. The revision stays what it was if no record was changed.
@@ -337,6 +345,7 @@ impl Tx<'_> {
             )
         })?;
         self.changed |= inserted > 0;
+        self.traced |= inserted > 0;
         Ok(inserted > 0)
     }
 
