@@ -207,6 +207,8 @@ pub(super) struct Run {
     pub outdated: bool,
     /// What waits until it is known which pieces there are.
     held: BTreeMap<AssetKey, PartitionSet>,
+    /// Made while an input changed: stale, and not made once more in this run.
+    raced: BTreeMap<AssetKey, PartitionSet>,
     /// How many partitions the first plan was about.
     wanted: u64,
     replanned: bool,
@@ -262,6 +264,7 @@ impl Run {
             second_looks: 0,
             outdated: false,
             held: BTreeMap::new(),
+            raced: BTreeMap::new(),
             wanted: engine.wanted(plan),
             replanned: false,
         })
@@ -315,8 +318,10 @@ impl Run {
         let mut held: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
         let mut job = |part: &PlanAsset| {
             let mut open = part.open();
-            if let Some(given_up) = self.given_up.get(&part.asset) {
-                open -= given_up;
+            for gone in [&self.given_up, &self.raced] {
+                if let Some(parts) = gone.get(&part.asset) {
+                    open -= parts;
+                }
             }
             let edges = engine.planner.edges(&part.asset);
             // What reads pieces that are yet to be made is planned again when they are, and what reads
@@ -614,6 +619,9 @@ impl Run {
             let outcome = Arc::new(outcome);
             for (target, result) in flight.targets.into_iter().zip(results) {
                 let (outcome, snapshot) = (outcome.clone(), flight.snapshot);
+                if raced {
+                    self.raced.entry(target.asset.clone()).or_default().insert(target.part);
+                }
                 landed.push(super::record::Landed { target, result, outcome, snapshot, raced });
             }
         }

@@ -235,8 +235,14 @@ pub(super) fn candidate_files(line: &CommandLine) -> Vec<PathBuf> {
     paths
 }
 
+/// Words between the signs of a shell, without those that are written to.
 fn between_signs(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| c.is_whitespace() || "|&;<>()'\"`$".contains(c))
+    let is_sign = |c: char| c.is_whitespace() || "|&;<>()'\"`$".contains(c);
+    let is_read = move |word: &&str| {
+        let before = &text[..word.as_ptr().addr() - text.as_ptr().addr()];
+        !before.trim_end_matches([' ', '\t', '"', '\'']).ends_with('>')
+    };
+    text.split(is_sign).filter(|word| !word.is_empty()).filter(is_read)
 }
 
 /// The text as a path below the root, without `.` and `..`; `None` if it is none.
@@ -337,6 +343,9 @@ mod tests {
         let paths = candidate_files(&line);
         assert!(paths.contains(&"a.sh".into()) && paths.contains(&"b.toml".into()), "{paths:?}");
         assert!(!paths.contains(&"c".into()) && !paths.contains(&"d".into()), "{paths:?}");
+        let line = CommandLine::Shell("cat a >b 2>> c.log > \"d\" < e".to_owned());
+        let paths = candidate_files(&line);
+        assert_eq!(paths, ["cat", "a", "2", "e"].map(PathBuf::from));
     }
 
     proptest! {

@@ -233,3 +233,19 @@ fn what_reads_pieces_is_asked_for_from_upstream() {
     assert_eq!(cat(&bench, "merged"), "4\n5\n");
     assert_eq!(bench.steps(), [""; 0]);
 }
+
+/// A maker that wrote to its own input was run again and again within one run.
+#[test]
+fn a_maker_that_changes_its_input_runs_once_a_run() {
+    let bench = Bench::new(
+        r#"
+assets:
+  mk: {inputs: [log.txt], run: "sh -c 'echo x >> log.txt; echo 1 > $output_dir/a.csv'", outputs: "{p}.csv"}
+  e: {partitions: each(mk), run: 'cat "$mk" > "$output"'}
+  all: {deps: [e], run: 'ls "$e" > "$output"'}
+"#,
+    );
+    bench.write("log.txt", "");
+    bench.run(&["m", "--all"]).says("changed while it ran");
+    assert_eq!(fs::read_to_string(bench.path("log.txt")).unwrap(), "x\n");
+}
