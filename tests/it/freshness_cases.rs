@@ -6,7 +6,9 @@ use giornata::defs::PartitionsDef;
 use giornata::engine::{Engine, RunEvent, State, Value};
 use giornata::plan::{Reach, Request};
 
-use super::freshness_rig::{Shelf, all, asset, daily, files_of, fixed, key, some, source, split};
+use super::freshness_rig::{
+    Shelf, all, asset, daily, files_of, fixed, key, observed, some, source, split,
+};
 
 #[test]
 fn an_earlier_last_file_is_another_input() {
@@ -569,4 +571,21 @@ fn a_chain_of_ten_thousand_days_is_planned_and_explained() {
     let mut process = shelf.process(sums(2));
     let engine = shelf.refreshed(&mut process);
     assert_eq!(engine.why(&key("sum"), last).unwrap().state, "maybe_stale");
+}
+
+#[test]
+fn a_day_whose_day_before_cannot_be_known_is_not_made_without_it() {
+    // A user would have seen a running total begin anew while a source could not be asked.
+    let mut shelf = Shelf::new(false);
+    shelf.write("answer", "1\n");
+    let mut process = shelf.process(vec![
+        observed("s", "answer"),
+        asset("u", daily(0, Some(2)), 1, &[("s", "all")]),
+        asset("c", daily(0, Some(4)), 1, &[("u?", ""), ("c?", "window(-1d, -1d)")]),
+    ]);
+    assert_eq!(shelf.settle(&mut process).ran.len(), 6);
+    shelf.remove("answer");
+    assert_eq!(shelf.settle(&mut process).names(), [""; 0]);
+    shelf.write("answer", "2\n");
+    assert_eq!(shelf.settle(&mut process).ran.len(), 6);
 }

@@ -177,6 +177,7 @@ sources:
 assets:
   a: {run: 'cat "$table" > "$output"', output: a.txt, deps: [table]}
   b: {run: 'cat "$other" > "$output"', output: b.txt, deps: [other]}
+  c: {run: 'echo 1 > "$output"', output: c.txt, deps: {table: {missing: allow}}}
 "#;
 
 #[test]
@@ -185,17 +186,17 @@ fn a_command_says_the_version_of_a_source() {
     bench.write("version", "v1\n");
     bench.write("other.txt", "1");
     let asked = |bench: &Bench| fs::read_to_string(bench.path("asked")).unwrap().lines().count();
-    assert_eq!(bench.steps(), ["a@", "b@"]);
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
     bench.run(&["cat", "a"]).says("v1");
     bench.write("version", "v2\n");
     assert_eq!(bench.steps(), [""; 0]);
     assert_eq!(asked(&bench), 1, "an answer holds for an hour");
     bench.at("2026-01-01T01:00:00Z");
-    assert_eq!(bench.steps(), ["a@"]);
+    assert_eq!(bench.steps(), ["a@", "c@"]);
     assert_eq!(asked(&bench), 2);
     bench.write("version", "v3\n");
     bench.run(&["observe", "table"]).ends(0).says("table: changed");
-    assert_eq!(bench.steps(), ["a@"]);
+    assert_eq!(bench.steps(), ["a@", "c@"]);
     bench.run(&["report", "table", "--version", "v1"]).ends(0).says("observed `table`");
     assert_eq!(bench.steps(), [""; 0], "restored");
     bench.run(&["cat", "a"]).says("v1");
@@ -214,6 +215,8 @@ fn a_source_that_cannot_be_asked_blocks_only_what_reads_it() {
     said.says("source `table` cannot be observed").says("exited with status 1");
     bench.run(&["cat", "b"]).says("2");
     bench.why("a").says("is blocked").says("source-failed");
+    // Nobody knows whether it is missing, so that nothing is made without it.
+    bench.why("c").says("is blocked").says("source-failed");
     bench.run(&["observe"]).ends(1).says("table: not observed");
     bench.write("version", "v1\n");
     assert_eq!(bench.steps(), [""; 0], "its result was never in doubt");
