@@ -327,7 +327,10 @@ impl Run {
             // What reads pieces that are yet to be made is planned again when they are, and what reads
             // that too.
             let waits = |edge: &crate::plan::Edge| {
-                held.contains_key(&edge.upstream)
+                let is_over = self.raced.contains_key(&edge.upstream)
+                    || self.given_up.contains_key(&edge.upstream);
+                (part.is_source && is_over)
+                    || held.contains_key(&edge.upstream)
                     || edge.waits_for_keys(engine.planner.freshness(&edge.upstream))
             };
             if edges.iter().any(waits) {
