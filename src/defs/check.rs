@@ -98,7 +98,7 @@ impl Check {
     /// ```
     /// use giornata::defs::Check;
     /// assert_eq!(Check::parse("rows>=10").unwrap().name, "rows >= 10");
-    /// assert_eq!(Check::parse("accepted(kind, 'a b', c)").unwrap().name, "accepted(kind, 'a b', c)");
+    /// assert_eq!(Check::parse("accepted(kind, 'a,b', c)").unwrap().name, "accepted(kind, 'a,b', c)");
     /// assert!(Check::parse("row = 1").is_err());
     /// ```
     pub fn parse(text: &str) -> Result<Check, InvalidCheck> {
