@@ -121,16 +121,21 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
         Reach::UpstreamAndDownstream => downstream(planner, &mut wanted),
         Reach::Upstream | Reach::Only => {}
     }
+    let moving = moving(planner, request);
+    let unmoved = PartitionSet::new();
     let mut assets = Vec::new();
     for key in planner.order().iter().rev() {
         let Some(set) = wanted.get(key).filter(|set| !set.is_empty()) else {
             continue;
         };
+        let moving = moving.get(key).unwrap_or(&unmoved);
         let set = match request.reach {
             Reach::Only => set.clone(),
-            Reach::Upstream | Reach::UpstreamAndDownstream => with_earlier(planner, key, set),
+            Reach::Upstream | Reach::UpstreamAndDownstream => {
+                with_earlier(planner, key, set, moving)
+            }
         };
-        let asset = restrict(planner, request, key, &set);
+        let asset = restrict(planner, request, key, &set, moving);
         match request.reach {
             Reach::Only => {}
             Reach::Upstream | Reach::UpstreamAndDownstream => {
@@ -149,47 +154,57 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
         assets.push(asset);
     }
     assets.reverse();
-    match request.reach {
-        Reach::Only => {}
-        Reach::Upstream | Reach::UpstreamAndDownstream => await_forced(planner, &mut assets),
-    }
     Plan { assets }
 }
 
-/// What is fresh and reads what runs whatever its state is decided once that has run: it may come out
-/// different although nothing that counts has changed.
-fn await_forced(planner: &Planner, assets: &mut [PlanAsset]) {
+/// What runs whatever its state, and all that reads it: it may come out different although nothing that
+/// counts has changed, so that what is fresh is decided again.
+fn moving(planner: &Planner, request: &Request) -> BTreeMap<AssetKey, PartitionSet> {
     let mut moving: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
-    for asset in assets {
-        let settled = &asset.fresh | &asset.verify;
-        let edges = planner.edges(&asset.asset);
-        let (own, others): (Vec<_>, Vec<_>) =
-            edges.iter().partition(|edge| edge.upstream == asset.asset);
-        let mut waits = PartitionSet::new();
-        for edge in others {
-            if let Some(moving) = moving.get(&edge.upstream) {
-                waits |= edge.mapping.downstream_of(moving) & &settled;
+    if !request.force || request.reach == Reach::Only {
+        return moving;
+    }
+    for key in planner.order() {
+        let all = planner.domain(key).all();
+        let mut set = forced(planner, request, key);
+        let edges = planner.edges(key);
+        for edge in edges.iter().filter(|edge| edge.upstream != *key) {
+            if let Some(upstream) = moving.get(&edge.upstream) {
+                set |= edge.mapping.downstream_of(upstream) & all;
             }
         }
-        for edge in own {
-            let mut front = &asset.forced | &waits;
+        for edge in edges.iter().filter(|edge| edge.upstream == *key) {
+            let mut front = set.clone();
             while !front.is_empty() {
-                front = &(edge.mapping.downstream_of(&front) & &settled) - &waits;
-                waits |= &front;
+                front = &(edge.mapping.downstream_of(&front) & all) - &set;
+                set |= &front;
             }
         }
-        asset.fresh -= &waits;
-        asset.verify -= &waits;
-        asset.pending |= &waits;
-        let set = &asset.forced | &waits;
         if !set.is_empty() {
-            moving.insert(asset.asset.clone(), set);
+            moving.insert(key.clone(), set);
         }
+    }
+    moving
+}
+
+/// What of an asset runs whatever its state.
+fn forced(planner: &Planner, request: &Request, key: &AssetKey) -> PartitionSet {
+    match request.targets.get(key) {
+        Some(target) if request.force && !planner.def(key).is_source() => {
+            let state = planner.freshness(key);
+            &(target & state.domain.all()) - &state.blocked
+        }
+        Some(_) | None => PartitionSet::new(),
     }
 }
 
-/// Adds the partitions of the asset itself that `set` reads, as far as they are not fresh.
-fn with_earlier(planner: &Planner, key: &AssetKey, set: &PartitionSet) -> PartitionSet {
+/// Adds the partitions of the asset itself that `set` reads, as far as they are not fresh or may move.
+fn with_earlier(
+    planner: &Planner,
+    key: &AssetKey,
+    set: &PartitionSet,
+    moving: &PartitionSet,
+) -> PartitionSet {
     let mut wanted = set.clone();
     let edges = planner.edges(key);
     for edge in edges.iter().filter(|edge| edge.upstream == *key) {
@@ -198,7 +213,8 @@ fn with_earlier(planner: &Planner, key: &AssetKey, set: &PartitionSet) -> Partit
         if !edge.must_exist() {
             stale -= &state.blocked;
         }
-        let mut front = &(set & state.domain.all()) - &state.kept;
+        stale |= moving;
+        let mut front = &(&(set & state.domain.all()) - &state.kept) | &(set & moving);
         while !front.is_empty() {
             front = &(edge.mapping.upstream_of(&front) & &stale) - &wanted;
             wanted |= &front;
@@ -207,24 +223,26 @@ fn with_earlier(planner: &Planner, key: &AssetKey, set: &PartitionSet) -> Partit
     wanted
 }
 
-fn restrict(planner: &Planner, request: &Request, key: &AssetKey, set: &PartitionSet) -> PlanAsset {
+fn restrict(
+    planner: &Planner,
+    request: &Request,
+    key: &AssetKey,
+    set: &PartitionSet,
+    moving: &PartitionSet,
+) -> PlanAsset {
     let state = planner.freshness(key);
     let wanted = set & state.domain.all();
-    let is_target = request.targets.contains_key(key);
-    let forced = if request.force && is_target && !planner.def(key).is_source() {
-        &(&wanted & &request.targets[key]) - &state.blocked
-    } else {
-        PartitionSet::new()
-    };
+    let forced = &wanted & &forced(planner, request, key);
     let rest = &wanted - &forced;
+    let waits = &(&rest & moving) & &state.fresh();
     PlanAsset {
         asset: key.clone(),
-        is_target,
-        fresh: &rest & &state.fresh(),
-        verify: &rest & state.verify_set(),
+        is_target: request.targets.contains_key(key),
+        fresh: &(&rest & &state.fresh()) - &waits,
+        verify: &(&rest & state.verify_set()) - &waits,
         restore: &rest & state.restore_set(),
         run: &rest & &state.run,
-        pending: &rest & &state.pending,
+        pending: &(&rest & &state.pending) | &waits,
         blocked: &wanted & &state.blocked,
         forced,
         wanted,
