@@ -17,8 +17,9 @@ use super::system;
 use crate::base::AssetKey;
 use crate::defs::source::is_date_format;
 use crate::defs::{
-    Asset, Body, Check, ColumnType, Dep, Domain, DynamicDef, FunctionBody, Mapping, OutputDef,
-    PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SourceDef, SplitBy, Test,
+    Asset, Body, Check, ColumnType, Dep, Domain, DynamicDef, FunctionBody, FunctionSlot, Mapping,
+    OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SourceDef, SplitBy,
+    Test,
 };
 
 /// What a project in code says as a whole.
@@ -43,10 +44,8 @@ pub(super) fn resolve(whole: &Whole<'_>) -> Result<(Project, Calls), Vec<Declara
         name: whole.name.to_owned(),
         timezone: judge.zone,
         assets: judge.assets,
-        jobs: BTreeMap::new(),
-        partition_sets: BTreeMap::new(),
-        broken: BTreeSet::new(),
         settings: whole.settings.clone(),
+        ..Project::empty()
     };
     Ok((project, Calls { calls: judge.calls, checks: judge.checks }))
 }
@@ -150,9 +149,17 @@ impl<'a> Judge<'a> {
                 source(pattern, split_by.as_deref(), columns).map(Body::Source)
             }
             DraftBody::Function { .. } => match &draft.version {
-                Some(version) => Ok(Body::Function(FunctionBody { version: version.clone() })),
+                Some(version) => Ok(Body::Function(FunctionBody {
+                    version: version.clone(),
+                    slot: FunctionSlot::Asset,
+                })),
                 None => system::executable()
-                    .map(|digest| Body::Function(FunctionBody { version: digest.to_owned() }))
+                    .map(|digest| {
+                        Body::Function(FunctionBody {
+                            version: digest.to_owned(),
+                            slot: FunctionSlot::Asset,
+                        })
+                    })
                     .map_err(|reason| Mistake::Executable { reason }),
             },
         };

@@ -146,6 +146,54 @@ impl fmt::Debug for AssetKey {
     }
 }
 
+/// The name of a step: `mart/revenue` of an asset, `nightly/inner.add_one_2` of a call in a job, and
+/// `nightly/compute[p1]` of its instance for one piece.
+///
+/// ```
+/// use giornata::base::{JobName, StepName};
+/// let step = StepName::of(&JobName::parse("nightly")?, "inner.add_one");
+/// assert_eq!(step.as_str(), "nightly/inner.add_one");
+/// assert_eq!(step.instance("p1").as_str(), "nightly/inner.add_one[p1]");
+/// # Ok::<(), giornata::base::InvalidName>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepName(Arc<str>);
+
+impl StepName {
+    /// A call in a job, by the names on the way to it, joined by `.`.
+    pub fn of(job: &JobName, path: &str) -> StepName {
+        StepName(format!("{job}/{path}").into())
+    }
+
+    /// Its instance for one piece.
+    pub fn instance(&self, piece: &str) -> StepName {
+        StepName(format!("{}[{piece}]", self.0).into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&AssetKey> for StepName {
+    fn from(key: &AssetKey) -> StepName {
+        StepName(key.0.clone())
+    }
+}
+
+impl fmt::Display for StepName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for StepName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The text that names one partition within its domain; empty for an asset without partitions.
 ///
 /// Any characters are allowed: a key comes from file names and data.

@@ -14,7 +14,7 @@ pub mod time;
 pub use column::{Column, Mark};
 pub use digest::{Digest, DigestBuilder};
 pub use durability::{Durability, NetworkDisk};
-pub use key::{AssetKey, InvalidName, JobName, PartitionKey, RunId};
+pub use key::{AssetKey, InvalidName, JobName, PartitionKey, RunId, StepName};
 pub use record::{
     AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev, StepId,
     StepParts,

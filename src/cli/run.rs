@@ -13,8 +13,8 @@ use super::session::{Session, Workspace};
 use super::targets::{Expression, Spec, requested};
 use super::values;
 use crate::base::similar::similar;
-use crate::defs::Job;
 use crate::defs::config::Config;
+use crate::defs::{Job, Selection, Work};
 use crate::engine::{Access, LaunchInfo, SetValue};
 use crate::plan::{Reach, Request};
 
@@ -50,7 +50,8 @@ pub(super) fn run(args: &RunArgs, session: Session<'_>) -> Result<Done, CliError
     let job = find(&workspace, args.job.as_deref())?;
     let config = configured(&workspace, &job, &args.given)?;
     let settings = settings(&workspace, &job, &config)?;
-    let specs = [Spec::of(job.selection.clone())];
+    let selection = selected(&job)?;
+    let specs = [Spec::of(selection.clone())];
     let partition = args.partition.as_ref().map(|text| Expression::parse(text, 0)).transpose()?;
     let access = if args.dry_run { Access::Read } else { Access::Write };
     let (mut engine, sets) = workspace.open(&specs, access, &settings)?;
@@ -91,14 +92,26 @@ pub(super) fn find(workspace: &Workspace<'_>, name: Option<&str>) -> Result<Job,
     }
 }
 
+/// The assets of a job that has such.
+fn selected(job: &Job) -> Result<&Selection, CliError> {
+    match &job.work {
+        Work::Select(selection) => Ok(selection),
+        Work::Flow(_) => {
+            let message = format!("job `{}` is made of ops, which `run` cannot launch", job.name);
+            Err(CliError::user(message).hint("the program that declares it runs it in process"))
+        }
+    }
+}
+
 /// The configured values of assets that the configuration of a job replaces.
 fn settings(
     workspace: &Workspace<'_>,
     job: &Job,
     config: &Config,
 ) -> Result<Vec<SetValue>, CliError> {
-    let assets = job.selection.select(&workspace.project, &|_| Default::default());
-    let assets = assets.map_err(|error| CliError::selection(error, job.selection.as_str()))?;
+    let selection = selected(job)?;
+    let assets = selection.select(&workspace.project, &|_| Default::default());
+    let assets = assets.map_err(|error| CliError::selection(error, selection.as_str()))?;
     let read = job.readable(&workspace.project, &assets);
     let mut settings = Vec::new();
     for (name, value) in config.value.as_object().into_iter().flatten() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Check, MappingDef, PartitionsDef, SourceDef};
+use super::{Check, MappingDef, PartitionsDef, Retries, SourceDef};
 use crate::base::{AssetKey, Digest};
 
 /// One declared asset or source.
@@ -126,6 +126,16 @@ pub enum WordPiece {
 pub struct FunctionBody {
     /// The digest of the executable, or the version its author gave.
     pub version: String,
+    pub slot: FunctionSlot,
+}
+
+/// Where the program that declares the project has a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FunctionSlot {
+    /// With the asset of the body, by its name.
+    Asset,
+    /// At this place among the functions of its ops.
+    Op(u32),
 }
 
 /// One edge of the graph.
@@ -186,24 +196,4 @@ pub struct Policy {
     pub ttl: Option<Duration>,
     /// Run at every invocation, cut off by content.
     pub volatile: bool,
-}
-
-/// How often a failed attempt is repeated.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Retries {
-    pub max: u32,
-    pub delay: Duration,
-    pub backoff: Backoff,
-}
-
-/// How the delay grows from attempt to attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Backoff {
-    /// Always the same.
-    #[default]
-    Constant,
-    /// n times the delay before the n-th retry.
-    Linear,
-    /// (2^n - 1) times the delay before the n-th retry.
-    Exponential,
 }

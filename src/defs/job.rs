@@ -1,11 +1,12 @@
-//! A job: a selection of assets under a name, with a schema of what can be configured.
+//! A job: assets or ops under a name, to be run together, with a schema of what can be configured.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::config::{Config, ConfigError, ConfigErrorKind, ConfigErrors, Env, Layers, Schema};
-use super::{Origin, Project, Selection};
+use super::{Flow, Hooks, Origin, PartitionsDef, Project, Selection};
 use crate::base::{AssetKey, JobName};
 
 /// One declared job.
@@ -13,15 +14,28 @@ use crate::base::{AssetKey, JobName};
 pub struct Job {
     pub name: JobName,
     pub origin: Origin,
-    pub selection: Selection,
-    /// What can be configured; it reaches the assets that have values of these names.
+    pub work: Work,
+    /// What can be configured; it reaches the assets that have values of these names, and the ops that
+    /// say that they read them. A flow's ops have further fields of their own under the step's path.
     pub config: Schema,
     /// Values that hold unless a launch gives others.
     pub values: Value,
     /// Further sets of values, by name.
     pub presets: BTreeMap<String, Value>,
+    pub partitions: PartitionsDef,
     pub tags: BTreeMap<String, String>,
+    /// Of every step of a flow, after those of the step itself.
+    pub hooks: Hooks,
     pub description: Option<String>,
+}
+
+/// What a job runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Assets are brought up to date.
+    Select(Selection),
+    /// All steps run.
+    Flow(Arc<Flow>),
 }
 
 impl Job {

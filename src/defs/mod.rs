@@ -6,19 +6,33 @@
 pub mod asset;
 pub mod check;
 pub mod config;
+pub mod emit;
+pub mod flow;
+pub mod graph;
 pub mod job;
+pub mod op;
 pub mod partition;
 pub mod project;
+pub mod retry;
 pub mod selection;
 pub mod source;
+pub mod step;
+pub mod types;
 
 pub use asset::{
-    Asset, Backoff, Body, CommandBody, CommandLine, Dep, FunctionBody, Missing, Origin, OutputDef,
-    Policy, Retries, SqlBody, TableFormat, Word, WordPiece,
+    Asset, Body, CommandBody, CommandLine, Dep, FunctionBody, FunctionSlot, Missing, Origin,
+    OutputDef, Policy, SqlBody, TableFormat, Word, WordPiece,
 };
 pub use check::{Check, Comparison, Severity, Test};
-pub use job::Job;
+pub use emit::{EmissionError, Emissions};
+pub use flow::{Flow, FlowStep, Item, Slot, Wiring};
+pub use graph::{Call, Callee, Entry, Graph, GraphMistake, GraphMistakeKind, Port, Ref, Source};
+pub use job::{Job, Work};
+pub use op::{HookDef, Hooks, Memo, Op};
 pub use partition::{Domain, DynamicDef, KeyTable, Mapping, MappingDef, PartitionsDef};
 pub use project::{Durability, NetworkDisk, Project, Settings};
+pub use retry::{Backoff, Jitter, Retries};
 pub use selection::{Selection, SelectionError, SelectionErrorKind};
 pub use source::{ColumnType, PathPattern, PatternPiece, SourceDef, SplitBy};
+pub use step::{Emits, InputDecl, Least, OutputDecl, StepDef, Takes};
+pub use types::{Builtin, InvalidType, Predicate, TypeDef, TypeRef};

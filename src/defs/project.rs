@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
-use super::{Asset, Job, PartitionsDef};
+use super::{Asset, Job, PartitionsDef, TypeDef};
 use crate::base::{AssetKey, JobName};
 pub use crate::base::{Durability, NetworkDisk};
 
@@ -22,6 +22,10 @@ pub struct Project {
     pub jobs: BTreeMap<JobName, Arc<Job>>,
     /// Partition sets that `giornata.toml` names, for `partitions = "name"`.
     pub partition_sets: BTreeMap<String, PartitionsDef>,
+    /// Types of the user's, by the name that a declaration of an input or an output says.
+    pub types: BTreeMap<String, TypeDef>,
+    /// How many steps of each pool may run at once.
+    pub pools: BTreeMap<Arc<str>, u32>,
     /// Declared with an error, or downstream of such.
     pub broken: BTreeSet<AssetKey>,
     pub settings: Settings,
@@ -61,6 +65,8 @@ impl Project {
             assets: BTreeMap::new(),
             jobs: BTreeMap::new(),
             partition_sets: BTreeMap::new(),
+            types: BTreeMap::new(),
+            pools: BTreeMap::new(),
             broken: BTreeSet::new(),
             settings: Settings::default(),
         }

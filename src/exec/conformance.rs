@@ -174,7 +174,7 @@ macro_rules! conformance {
 
             #[test]
             fn a_flood_does_no_harm() {
-                let retries = Retries { max: 1, delay: Duration::ZERO, backoff: Backoff::Linear };
+                let retries = Retries { backoff: Backoff::Linear, ..Retries::times(1) };
                 assert!(run(<$kind>::flood().retries(retries).log_max(10_000)).is_ok());
             }
 

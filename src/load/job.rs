@@ -11,7 +11,9 @@ use super::form::{Form, Key, key};
 use super::node::{Sink, Table, Value};
 use crate::base::{AssetKey, JobName};
 use crate::defs::config::{Schema, Segment};
-use crate::defs::{Job, Origin, Project, Selection, SelectionErrorKind};
+use crate::defs::{
+    Hooks, Job, Origin, PartitionsDef, Project, Selection, SelectionErrorKind, Work,
+};
 
 static KEYS: &[Key] = &[
     key("select", "Which assets: `+model`, `tag:mart`.", &Form::Text),
@@ -31,6 +33,7 @@ pub(super) static JOBS: Form = Form::Optional(&Form::Map(&JOB));
 #[derive(Debug)]
 pub(super) struct Draft {
     job: Job,
+    selection: Selection,
     place: Place,
     select: Place,
 }
@@ -69,10 +72,12 @@ pub(super) fn read(name: &str, place: Place, table: Table<'_>, sink: &mut Sink) 
     let config = table.get("config").map_or(Some(Schema::shape([])), |value| schema(value, sink));
     let job = Job {
         origin: Origin { file: place.path().to_path_buf(), line: place.line() },
-        selection,
+        work: Work::Select(selection.clone()),
         config: config?,
         values: table.get("values").map_or(Json::Null, Value::json),
         presets: presets(table, sink),
+        partitions: PartitionsDef::Unpartitioned,
+        hooks: Hooks::default(),
         tags: table.get("tags").map(|value| tags(value, sink)).unwrap_or_default(),
         description: table
             .get("description")
@@ -82,7 +87,7 @@ pub(super) fn read(name: &str, place: Place, table: Table<'_>, sink: &mut Sink) 
     };
     check_values(&job, table, sink);
     let select = select.place();
-    (sink.errors() == errors).then_some(Draft { job, place, select })
+    (sink.errors() == errors).then_some(Draft { job, selection, place, select })
 }
 
 fn presets(table: Table<'_>, sink: &mut Sink) -> BTreeMap<String, Json> {
@@ -150,7 +155,7 @@ pub(super) fn resolve(
     sink: &mut Sink,
 ) -> BTreeMap<JobName, Arc<Job>> {
     let mut jobs: BTreeMap<JobName, Arc<Job>> = BTreeMap::new();
-    for Draft { job, place, select } in drafts {
+    for Draft { job, selection, place, select } in drafts {
         if let Some(first) = jobs.get(&job.name) {
             let at = format!("{}:{}", first.origin.file.display(), first.origin.line);
             let diagnostic = place.error(format!("job `{}` is declared twice", job.name));
@@ -159,7 +164,7 @@ pub(super) fn resolve(
             );
             continue;
         }
-        match job.selection.select(project, &|_| BTreeSet::new()) {
+        match selection.select(project, &|_| BTreeSet::new()) {
             Ok(assets) => {
                 warn_of_unread(&job, &assets, project, &place, sink);
                 jobs.insert(job.name.clone(), Arc::new(job));

@@ -82,10 +82,10 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         name: manifest.name.clone().unwrap_or_else(|| tree.name()),
         timezone: manifest.sets.timezone,
         assets: resolved.assets,
-        jobs: BTreeMap::new(),
         partition_sets: manifest.sets.named.clone(),
         broken: resolved.broken,
         settings: manifest.settings.clone(),
+        ..Project::empty()
     };
     project.jobs = job::resolve(jobs, &project, &mut sink);
     let assets_dir = manifest.assets_dir.clone();

@@ -64,7 +64,7 @@ fn retries(value: Value<'_>, sink: &mut Sink) -> Retries {
         Some("exponential") => Backoff::Exponential,
         Some(_) | None => Backoff::Constant,
     };
-    Retries { max, delay: delay.unwrap_or_default(), backoff }
+    Retries { delay: delay.unwrap_or_default(), backoff, ..Retries::times(max) }
 }
 
 /// A duration such as `10m` or `1h 30m`.

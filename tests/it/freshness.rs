@@ -14,8 +14,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use giornata::base::{AssetKey, Clock, FixedClock, PartitionSet};
 use giornata::defs::partition::{Cadence, DynamicDef, TimeWindowDef};
 use giornata::defs::{
-    Asset, Body, Dep, FunctionBody, MappingDef, Missing, Origin, OutputDef, PartitionsDef,
-    PathPattern, Policy, Project, Settings, SourceDef, TableFormat,
+    Asset, Body, Dep, FunctionBody, FunctionSlot, MappingDef, Missing, Origin, OutputDef,
+    PartitionsDef, PathPattern, Policy, Project, SourceDef, TableFormat,
 };
 use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions, Summary, Value};
 use giornata::exec::{Content, Control, Failure, Functions, Produced, Step};
@@ -173,21 +173,16 @@ fn project(world: &World) -> Project {
                 _ => Missing::Error,
             },
         };
-        let body = Body::Function(FunctionBody { version: node.code.to_string() });
+        let body = Body::Function(FunctionBody {
+            version: node.code.to_string(),
+            slot: FunctionSlot::Asset,
+        });
         let partitions = if node.daily { daily.clone() } else { PartitionsDef::Unpartitioned };
         let output = OutputDef::Table(TableFormat::Csv);
         let deps = node.deps.iter().map(dep).collect();
         assets.insert(key.clone(), Arc::new(asset(key, partitions, body, deps, output)));
     }
-    Project {
-        name: "random".to_owned(),
-        timezone: chrono_tz::Tz::UTC,
-        assets,
-        jobs: BTreeMap::new(),
-        partition_sets: BTreeMap::new(),
-        broken: BTreeSet::new(),
-        settings: Settings::default(),
-    }
+    Project { assets, ..Project::empty() }
 }
 
 /// A window needs windows on both sides; a daily asset reads files by key.

@@ -16,8 +16,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use giornata::base::{AssetKey, Clock, Digest, Durability, PartitionKey, PartitionSet};
 use giornata::defs::partition::{Cadence, DynamicDef, TimeWindowDef};
 use giornata::defs::{
-    Asset, Body, Dep, FunctionBody, MappingDef, Missing, Origin, OutputDef, PartitionsDef,
-    PathPattern, Policy, Project, Settings, SourceDef, SplitBy, TableFormat,
+    Asset, Body, Dep, FunctionBody, FunctionSlot, MappingDef, Missing, Origin, OutputDef,
+    PartitionsDef, PathPattern, Policy, Project, Settings, SourceDef, SplitBy, TableFormat,
 };
 use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions};
 use giornata::exec::{Content, Control, Failure, Functions, Part, Produced, Step};
@@ -89,7 +89,8 @@ pub fn observed(name: &str, path: &str) -> Asset {
 
 /// A function; `deps` are names with their mappings, `?` behind a name allows what is missing.
 pub fn asset(name: &str, partitions: PartitionsDef, code: u8, deps: &[(&str, &str)]) -> Asset {
-    let body = Body::Function(FunctionBody { version: code.to_string() });
+    let body =
+        Body::Function(FunctionBody { version: code.to_string(), slot: FunctionSlot::Asset });
     let mut asset = asset_of(name, partitions, body, OutputDef::Table(TableFormat::Csv));
     let dep = |(name, mapping): &(&str, &str)| {
         let (name, missing) = match name.strip_suffix('?') {
@@ -131,15 +132,8 @@ fn asset_of(name: &str, partitions: PartitionsDef, body: Body, output: OutputDef
 
 pub fn project(assets: Vec<Asset>) -> Project {
     let assets = assets.into_iter().map(|asset| (asset.key.clone(), Arc::new(asset))).collect();
-    Project {
-        name: "random".to_owned(),
-        timezone: chrono_tz::Tz::UTC,
-        assets,
-        jobs: BTreeMap::new(),
-        partition_sets: BTreeMap::new(),
-        broken: BTreeSet::new(),
-        settings: Settings { durability: Durability::Fast, ..Settings::default() },
-    }
+    let settings = Settings { durability: Durability::Fast, ..Settings::default() };
+    Project { assets, settings, ..Project::empty() }
 }
 
 /// A clock that the test moves.

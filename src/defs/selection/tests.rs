@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::*;
 use crate::defs::{
     Asset, Body, CommandBody, CommandLine, Dep, MappingDef, Missing, Origin, OutputDef,
-    PartitionsDef, PathPattern, Policy, Settings, SourceDef,
+    PartitionsDef, PathPattern, Policy, SourceDef,
 };
 
 fn key(name: &str) -> AssetKey {
@@ -58,13 +58,9 @@ fn asset(name: &str, deps: &[&str]) -> Asset {
 
 fn project(assets: Vec<Asset>) -> Project {
     Project {
-        name: "p".into(),
-        timezone: chrono_tz::UTC,
         assets: assets.into_iter().map(|a| (a.key.clone(), Arc::new(a))).collect(),
-        jobs: BTreeMap::new(),
-        partition_sets: BTreeMap::new(),
         broken: BTreeSet::from([key("bad")]),
-        settings: Settings::default(),
+        ..Project::empty()
     }
 }
 
