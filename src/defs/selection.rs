@@ -8,13 +8,14 @@
 
 mod evaluate;
 mod parse;
+mod steps;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use globset::GlobMatcher;
 
-use super::Project;
+use super::{Flow, Project};
 use crate::base::{AssetKey, similar};
 
 /// A parsed selection.
@@ -126,6 +127,12 @@ impl Selection {
         status: &dyn Fn(&str) -> BTreeSet<AssetKey>,
     ) -> Result<BTreeSet<AssetKey>, SelectionError> {
         evaluate::evaluate(&self.root, project, status)
+    }
+
+    /// The steps of a flow that are meant, by their places. Only names, `*`, layers and words apply: a
+    /// step has no tags, owners or states.
+    pub fn select_steps(&self, flow: &Flow) -> Result<BTreeSet<u32>, SelectionError> {
+        steps::evaluate(&self.root, flow)
     }
 
     /// True if `select` asks for states, so that the project has to be looked at first.

@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod export;
 mod exported;
+pub mod flow;
 mod gc;
 mod keys;
 mod ledger;
