@@ -1,8 +1,11 @@
 //! What can go wrong with a project in code: with its declarations, and with a query.
 
+use super::job::JobMistake;
 use super::report::Report;
 use super::value::BoxError;
 use crate::base::{InvalidName, PartitionKey};
+use crate::defs::SelectionError;
+use crate::defs::config::{ConfigErrors, SettingError};
 use crate::defs::partition::{MappingError, PartitionTextError, PartitionsError};
 
 /// Why a query has no answer.
@@ -47,6 +50,25 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+    /// A job cannot be used before all of these are mended.
+    #[error("declare the job `{job}`: {}", lines(.mistakes))]
+    Job { job: String, mistakes: Vec<JobMistake> },
+    #[error("configure the job `{job}`:\n{errors}")]
+    Config { job: String, errors: ConfigErrors },
+    #[error("the job `{job}` has no preset `{preset}`{}", presets(.known))]
+    Preset { job: String, preset: String, known: Vec<String> },
+    #[error("configure the job `{job}`")]
+    Setting {
+        job: String,
+        #[source]
+        error: SettingError,
+    },
+    #[error("`{text}` selects no ops of the job `{job}`: {error}")]
+    Ops { job: String, text: String, error: Box<SelectionError> },
+    #[error("`{step}` of the job `{job}` reads `{reads}`, which is not selected; select `+{step}`")]
+    Unselected { job: String, step: String, reads: String },
+    #[error("`{step}` of the job `{job}` has no value at `{output}`: {reason}")]
+    NoValue { job: String, step: String, output: String, reason: String },
     #[error(transparent)]
     Engine(#[from] crate::engine::Error),
 }
@@ -139,7 +161,14 @@ fn place(file: &str, line: u32) -> String {
     if line == 0 { String::new() } else { format!("{file}:{line}: ") }
 }
 
-fn lines(mistakes: &[DeclarationError]) -> String {
+fn presets(known: &[String]) -> String {
+    match known {
+        [] => "; it has none".to_owned(),
+        known => format!("; it has `{}`", known.join("`, `")),
+    }
+}
+
+fn lines(mistakes: &[impl std::fmt::Display]) -> String {
     match mistakes {
         [one] => one.to_string(),
         several => several.iter().map(|mistake| format!("\n- {mistake}")).collect(),

@@ -46,30 +46,59 @@
 //! let daily = project.asset("daily").inputs(&rain).compute(|_, rain: Table| Ok(rain));
 //! ```
 
+mod body;
 mod compute;
+mod datum;
 mod declare;
 mod error;
+mod graph;
 mod handle;
+mod hook;
+mod inline;
+mod job;
+mod job_config;
+mod kind;
+mod op;
+mod op_context;
 mod partitions;
+mod ports;
 mod project;
+pub mod raw;
 mod report;
 mod resolve;
+mod result;
 mod system;
 mod value;
 
 #[cfg(test)]
+mod job_tests;
+#[cfg(test)]
 mod tests;
 
+pub use body::{FailureKind, StepFailure};
 pub use compute::{Append, Context, Wire};
+pub use datum::Data;
 pub use declare::{Asset, Source};
 pub use error::{DeclarationError, Error, Mistake};
+pub use graph::{Collected, Edge, Feeds, Graph, GraphBuilder, Pieces, Results, SubGraph, graph};
 pub use handle::{Handle, IntoPartition, Parts};
+pub use hook::{Again, Fatal, Hook};
+pub use job::{Job, JobBuilder, JobMistake, JobMistakeKind, Launch, job};
+pub use kind::Kind;
+pub use op::{Op, OpBuilder, op};
+pub use op_context::{Level, LogLine, Logger, OpContext};
 pub use partitions::Partitions;
+pub use ports::{
+    After, Alone, Further, Longer, Many, Maybe, One, Output, Outputs, Param, Pieced, Plain,
+    Undeclared,
+};
 pub use project::Project;
 pub use report::{Blocked, FailedStep, PartitionRef, Report, Status};
+pub use result::JobResult;
 pub use value::{BoxError, Form, Json, Raw, Stored, Value};
 
 pub use crate::base::{AssetKey, PartitionKey, TimeWindow};
-pub use crate::defs::{ColumnType, MappingDef as Mapping, Severity};
+pub use crate::defs::{Backoff, ColumnType, Jitter, MappingDef as Mapping, Retries, Severity};
+pub use crate::engine::flow::StepState;
 pub use crate::engine::{State, Summary};
 pub use crate::io::{Table, Value as Cell};

@@ -350,7 +350,7 @@ impl Project {
     }
 }
 
-fn origin(place: &Location<'_>) -> Origin {
+pub(super) fn origin(place: &Location<'_>) -> Origin {
     Origin { file: place.file().into(), line: place.line() }
 }
 

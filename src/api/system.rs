@@ -18,6 +18,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// The value of an environment variable.
+#[expect(clippy::disallowed_methods, reason = "a program that declares a project is outermost")]
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// The digest of the executable, once per process; an error says why there is none.
 pub(super) fn executable() -> Result<&'static str, String> {
     static DIGEST: OnceLock<Result<String, String>> = OnceLock::new();

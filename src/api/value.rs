@@ -123,7 +123,17 @@ pub struct Raw<'a> {
     columns: &'a BTreeMap<String, ColumnType>,
 }
 
+static NO_COLUMNS: BTreeMap<String, ColumnType> = BTreeMap::new();
+
 impl<'a> Raw<'a> {
+    pub(super) fn of(
+        bytes: &'a [u8],
+        format: Option<TableFormat>,
+        schema: Option<&'a str>,
+    ) -> Raw<'a> {
+        Raw { bytes, format, schema, columns: &NO_COLUMNS }
+    }
+
     /// The bytes as they are.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
@@ -202,6 +212,25 @@ impl Value for Vec<u8> {
         Ok(raw.bytes().to_vec())
     }
 }
+
+/// Single values are kept as JSON.
+macro_rules! json_values {
+    ($($T:ty),*) => {
+        $(impl Value for $T {
+            const FORM: Form = Form::File { extension: "json" };
+
+            fn store(&self) -> Result<Stored, BoxError> {
+                Ok(Stored::Bytes(serde_json::to_vec(self)?))
+            }
+
+            fn load(raw: &Raw<'_>) -> Result<$T, BoxError> {
+                Ok(serde_json::from_slice(raw.bytes())?)
+            }
+        })*
+    };
+}
+
+json_values!(i64, i32, u64, u32, f64, bool, (), serde_json::Value);
 
 /// Any serde type, kept as JSON. Maps should have an order of their own (`BTreeMap`): a `HashMap` is
 /// written in another order each time, so it would seem to have changed.

@@ -20,6 +20,7 @@ mod freshness_oracle;
 mod freshness_rig;
 mod freshness_wide;
 mod jobs;
+mod op_graphs;
 mod pieces;
 mod processes;
 mod staleness_table;

@@ -15,7 +15,8 @@ pub(super) fn evaluate(root: &Node, flow: &Flow) -> Result<Steps, SelectionError
     let mut upstream = Vec::with_capacity(flow.steps.len());
     let mut downstream: Vec<Vec<u32>> = vec![Vec::new(); flow.steps.len()];
     for (at, step) in (0..).zip(&flow.steps) {
-        let reads: Steps = step.reads().map(|slot| slot.step).chain(step.after.iter().copied()).collect();
+        let reads: Steps =
+            step.reads().map(|slot| slot.step).chain(step.after.iter().copied()).collect();
         reads.iter().for_each(|up| downstream[*up as usize].push(at));
         upstream.push(reads.into_iter().collect());
     }

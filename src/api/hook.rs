@@ -1,0 +1,142 @@
+//! What a function can say about its own failure, and what is called when a step has ended.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::body::StepFailure;
+
+/// A failure after which no other attempt is made, whatever the policy of the op.
+///
+/// ```
+/// use giornata::api::{Fatal, FailureKind, Retries, job, op};
+/// let broken = op("broken").retries(Retries::times(3)).run(|_| -> Result<i64, _> {
+///     Err(Fatal::new("the file is not ours").into())
+/// });
+/// let result = job("j").define(|g| { broken.call(g); }).execute_in_process()?;
+/// assert_eq!(result.attempts("broken"), Some(1));
+/// assert_eq!(result.failure("broken").map(|failure| failure.kind), Some(FailureKind::Fatal));
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fatal(String);
+
+impl Fatal {
+    pub fn new(reason: impl Into<String>) -> Fatal {
+        Fatal(reason.into())
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Fatal {}
+
+/// A failure after which the function asks for another attempt, though the op has no such policy.
+///
+/// ```
+/// use giornata::api::{Again, job, op};
+/// let polls = op("polls").run(|ctx| match ctx.attempt() {
+///     3 => Ok("there it is".to_owned()),
+///     _ => Err(Again::new("not there yet").max(5).into()),
+/// });
+/// let result = job("j").define(|g| { polls.call(g); }).execute_in_process()?;
+/// assert_eq!(result.attempts("polls"), Some(3));
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Again {
+    reason: String,
+    pub(super) max: u32,
+    pub(super) after: Option<Duration>,
+}
+
+impl Again {
+    /// One more attempt, right away.
+    pub fn new(reason: impl Into<String>) -> Again {
+        Again { reason: reason.into(), max: 1, after: None }
+    }
+
+    /// How many repetitions there may be in all; if the op's policy has more, those.
+    #[must_use]
+    pub fn max(mut self, max: u32) -> Again {
+        self.max = max;
+        self
+    }
+
+    /// How long to wait before, instead of what the policy says.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Again {
+        self.after = Some(delay);
+        self
+    }
+}
+
+impl fmt::Display for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Again {}
+
+/// What a hook is told: which step has ended, and how.
+///
+/// Hooks are called once for each step and piece, after its last attempt, and never for a step that was
+/// skipped or blocked. A hook that fails is a warning.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use giornata::api::{job, op};
+/// let told = Arc::new(Mutex::new(Vec::new()));
+/// let tell = told.clone();
+/// let fails = op("fails").run(|_| -> Result<i64, _> { Err("no ink left".into()) });
+/// let page = job("page")
+///     .on_failure(move |hook| {
+///         let reason = hook.failure().map(|failure| failure.text.clone());
+///         tell.lock().map_err(|_| "poisoned")?.push((hook.step().to_owned(), reason));
+///         Ok(())
+///     })
+///     .define(|g| { fails.call(g); });
+/// page.execute_in_process()?;
+/// let told = told.lock().map_err(|_| "poisoned")?;
+/// assert_eq!(*told, [("fails".to_owned(), Some("no ink left".to_owned()))]);
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug)]
+pub struct Hook<'a> {
+    pub(super) job: &'a str,
+    pub(super) step: &'a str,
+    pub(super) piece: Option<&'a str>,
+    pub(super) attempts: u32,
+    pub(super) failure: Option<&'a StepFailure>,
+}
+
+impl Hook<'_> {
+    /// The name of the job.
+    pub fn job(&self) -> &str {
+        self.job
+    }
+
+    /// The name of the step that has ended.
+    pub fn step(&self) -> &str {
+        self.step
+    }
+
+    /// The piece for which it ran.
+    pub fn piece(&self) -> Option<&str> {
+        self.piece
+    }
+
+    /// How many attempts there were.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Why it failed; `None` in a hook on success.
+    pub fn failure(&self) -> Option<&StepFailure> {
+        self.failure
+    }
+}

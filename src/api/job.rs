@@ -1,0 +1,465 @@
+//! Jobs in code: ops wired together under a name, with a configuration, run within this process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::Location;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::body::{HookCall, OpBody, next_slot};
+use super::error::Error;
+use super::graph::{Graph, Parts};
+use super::hook::Hook;
+use super::inline::{self, Launched};
+use super::job_config::{self, Settings};
+use super::project::origin;
+use super::result::JobResult;
+use super::value::BoxError;
+use crate::base::{InvalidName, JobName};
+use crate::defs::config::{Layers, Schema, SchemaErrors, Setting};
+use crate::defs::{
+    self, Flow, GraphMistakeKind, HookDef, Hooks, Origin, PartitionsDef, Selection, Work,
+};
+
+/// Begins to declare a job.
+///
+/// ```
+/// use giornata::api::{job, op};
+/// let hello = op("hello").run(|_| Ok("hello".to_owned()));
+/// let greeting = job("greeting").tag("team", "a").define(|g| { hello.call(g); });
+/// assert!(greeting.execute_in_process()?.is_success());
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[track_caller]
+pub fn job(name: &str) -> JobBuilder {
+    JobBuilder {
+        name: name.to_owned(),
+        origin: origin(Location::caller()),
+        config: Schema::shape([]),
+        values: Json::Null,
+        presets: BTreeMap::new(),
+        tags: BTreeMap::new(),
+        hooks: Hooks::default(),
+        calls: Vec::new(),
+        description: None,
+        mistakes: Vec::new(),
+    }
+}
+
+/// A job in the making.
+#[must_use = "a job is finished by `define`"]
+pub struct JobBuilder {
+    name: String,
+    origin: Origin,
+    config: Schema,
+    values: Json,
+    presets: BTreeMap<String, Json>,
+    tags: BTreeMap<String, String>,
+    hooks: Hooks,
+    calls: Vec<(u32, HookCall)>,
+    description: Option<String>,
+    mistakes: Vec<JobMistakeKind>,
+}
+
+impl JobBuilder {
+    /// What can be configured beside the ops' own configurations; ops read of it what they name with
+    /// [`reads`](super::OpBuilder::reads).
+    ///
+    /// ```
+    /// use giornata::api::{Launch, job, op};
+    /// use serde_json::json;
+    /// let greet = op("greet").reads(["name"]).run(|ctx| {
+    ///     Ok(format!("hello {}", ctx.setting::<String>("name")?))
+    /// });
+    /// let greeting = job("greeting")
+    ///     .config(json!({"name": {"type": "string", "default": "world"}}))
+    ///     .preset("ada", json!({"name": "Ada"}))
+    ///     .define(|g| { greet.call(g); });
+    /// assert_eq!(greeting.execute_in_process()?.value::<String>("greet")?, "hello world");
+    /// let ada = greeting.execute(&Launch::new().preset("ada"))?;
+    /// assert_eq!(ada.value::<String>("greet")?, "hello Ada");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn config(mut self, schema: Json) -> Self {
+        match Schema::parse_root(&schema) {
+            Ok(schema) => self.config = schema,
+            Err(errors) => self.mistakes.push(JobMistakeKind::Config(errors)),
+        }
+        self
+    }
+
+    /// Values that hold unless a launch gives others: those of the job by their names, those of an op
+    /// under the name of its step, as in `{"fit": {"lr": 0.5}}`.
+    pub fn values(mut self, values: Json) -> Self {
+        self.values = values;
+        self
+    }
+
+    /// A named set of values, for [`Launch::preset`].
+    pub fn preset(mut self, name: &str, values: Json) -> Self {
+        self.presets.insert(name.to_owned(), values);
+        self
+    }
+
+    /// A label of its runs.
+    pub fn tag(mut self, name: &str, value: &str) -> Self {
+        self.tags.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// What it does, in a sentence.
+    pub fn describe(mut self, text: &str) -> Self {
+        self.description = Some(text.to_owned());
+        self
+    }
+
+    /// Called when any of its steps has succeeded; see [`Hook`].
+    pub fn on_success<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&Hook<'_>) -> Result<(), BoxError> + Send + Sync + 'static,
+    {
+        let (slot, function) = next_slot();
+        self.calls.push((slot, Arc::new(hook)));
+        self.hooks.success.push(HookDef::Function(function));
+        self
+    }
+
+    /// Called when any of its steps has failed; see [`Hook`].
+    pub fn on_failure<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&Hook<'_>) -> Result<(), BoxError> + Send + Sync + 'static,
+    {
+        let (slot, function) = next_slot();
+        self.calls.push((slot, Arc::new(hook)));
+        self.hooks.failure.push(HookDef::Function(function));
+        self
+    }
+
+    /// Says which ops it calls. All mistakes come back when it is first used.
+    pub fn define(self, define: impl FnOnce(&Graph)) -> Job {
+        let graph = Graph::new(&self.name);
+        define(&graph);
+        let (graph, parts) = graph.finish(Vec::new());
+        self.finish(&graph, &parts)
+    }
+
+    pub(super) fn finish(self, graph: &defs::Graph, parts: &Parts) -> Job {
+        let mut table = Table::default();
+        let mut mistakes: Vec<JobMistake> = Vec::new();
+        table.take(parts, &mut mistakes);
+        table.hooks.extend(self.calls);
+        let own = |kind| JobMistake::new(&self.name, &self.origin, kind);
+        mistakes.extend(self.mistakes.into_iter().map(own));
+        let name = match JobName::parse(&self.name) {
+            Ok(name) => name,
+            Err(error) => {
+                mistakes.push(JobMistake::new(&self.name, &self.origin, error.into()));
+                JobName::parse("job").expect("it is a name")
+            }
+        };
+        let flow = match graph.compile(&name) {
+            Ok(flow) => flow,
+            Err(wrong) => {
+                mistakes.extend(wrong.into_iter().map(|it| {
+                    JobMistake::new(&it.path, &it.origin, JobMistakeKind::Graph(it.kind))
+                }));
+                Flow::default()
+            }
+        };
+        let config = match job_config::schema(&self.config, &flow) {
+            Ok(config) => config,
+            Err(kind) => {
+                mistakes.push(JobMistake::new(&self.name, &self.origin, kind));
+                Schema::shape([])
+            }
+        };
+        // An op that is used in several graphs brings its mistakes along with each.
+        let mut told: Vec<JobMistake> = Vec::new();
+        for mistake in mistakes {
+            if !told.contains(&mistake) {
+                told.push(mistake);
+            }
+        }
+        let mistakes = told;
+        let def = defs::Job {
+            name,
+            origin: self.origin,
+            work: Work::Flow(Arc::new(flow)),
+            config,
+            values: self.values,
+            presets: self.presets,
+            partitions: PartitionsDef::Unpartitioned,
+            tags: self.tags,
+            hooks: self.hooks,
+            description: self.description,
+        };
+        Job { def: Arc::new(def), table: Arc::new(table), mistakes, own: self.config }
+    }
+}
+
+/// The functions of a job by their slots.
+#[derive(Default)]
+pub(super) struct Table {
+    pub(super) bodies: BTreeMap<u32, Arc<OpBody>>,
+    pub(super) hooks: BTreeMap<u32, HookCall>,
+}
+
+impl Table {
+    fn take(&mut self, parts: &Parts, mistakes: &mut Vec<JobMistake>) {
+        let known = |(slot, _): &(u32, Arc<OpBody>)| self.bodies.contains_key(slot);
+        if parts.bodies.first().is_some_and(known) {
+            return;
+        }
+        self.bodies.extend(parts.bodies.iter().cloned());
+        self.hooks.extend(parts.hooks.iter().cloned());
+        for (path, origin, kind) in &parts.mistakes {
+            mistakes.push(JobMistake::new(path, origin, kind.clone()));
+        }
+        parts.within.iter().for_each(|within| self.take(within, mistakes));
+    }
+}
+
+/// A declared job.
+///
+/// A mistake in it is told when it is first used, with all others:
+///
+/// ```
+/// use giornata::api::{Error, job, op};
+/// let load = op("load").pieces::<i64>().run(|_| Ok(vec![]));
+/// let add = op("add").input::<i64>("a").input::<i64>("b").run(|_, a, b| Ok(a + b));
+/// let j = job("j").define(|g| {
+///     let (first, second) = (load.call(g), load.call(g));
+///     first.map(|a| second.map(|b| add.call(g, a, b)).map(|_| a).collect_one());
+/// });
+/// # trait One<T> { fn collect_one(&self) -> T; }
+/// # impl<T> One<giornata::api::Edge<T>> for giornata::api::Pieces<T> {
+/// #     fn collect_one(&self) -> giornata::api::Edge<T> {
+/// #         let mut edge = None; self.map(|it| { edge = Some(it); it }); edge.unwrap()
+/// #     }
+/// # }
+/// let Err(Error::Job { mistakes, .. }) = j.execute_in_process() else { panic!() };
+/// assert!(mistakes[0].to_string().ends_with(
+///     "`add`: it is mapped over the pieces of both `load.result` and `load_2.result`; collect one of them"
+/// ));
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+pub struct Job {
+    def: Arc<defs::Job>,
+    table: Arc<Table>,
+    mistakes: Vec<JobMistake>,
+    /// Without what is the ops' own.
+    own: Schema,
+}
+
+/// A mistake in the declaration of a job; see the example of [`Job`].
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{}:{line}: `{path}`: {kind}", .file)]
+pub struct JobMistake {
+    /// The call or the op that it is about, or the job.
+    pub path: String,
+    pub file: String,
+    /// Counted from 1.
+    pub line: u32,
+    pub kind: JobMistakeKind,
+}
+
+/// What is wrong with the declaration of a job.
+///
+/// ```
+/// use giornata::api::{Error, JobMistakeKind, job, op};
+/// let one = op("one").run(|_| Ok(1_i64));
+/// let add = op("add").input::<i64>("n").run(|_, n| Ok(n + 1));
+/// let mut stolen = None;
+/// job("first").define(|g| stolen = Some(one.call(g)));
+/// let second = job("second").define(|g| { add.call(g, stolen.unwrap()); });
+/// let Err(Error::Job { mistakes, .. }) = second.execute_in_process() else { panic!() };
+/// assert_eq!(mistakes[0].kind, JobMistakeKind::Foreign);
+/// ```
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum JobMistakeKind {
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    #[error(transparent)]
+    Graph(#[from] GraphMistakeKind),
+    #[error("an edge of another graph is wired into it")]
+    Foreign,
+    #[error("the input `{input}` is declared twice")]
+    InputTwice { input: String },
+    #[error("the output `{output}` is declared twice")]
+    OutputTwice { output: String },
+    #[error("its type is not right: {reason}")]
+    Type { reason: String },
+    #[error("its configuration is not right: {0}")]
+    Config(SchemaErrors),
+    #[error("`{name}` is both a step and a field of the job's configuration; rename one")]
+    ConfigName { name: String },
+    #[error("it reads `{field}`, which the job's configuration does not have")]
+    Reads { field: String },
+}
+
+impl JobMistake {
+    pub(super) fn new(path: &str, origin: &Origin, kind: JobMistakeKind) -> JobMistake {
+        let file = origin.file.display().to_string();
+        JobMistake { path: path.to_owned(), file, line: origin.line, kind }
+    }
+}
+
+/// How a job is launched: values, and which of its ops.
+///
+/// ```
+/// use giornata::api::{Launch, job, op};
+/// use serde_json::json;
+/// let fit = op("fit").config(json!({"lr": "float"})).run(|ctx| ctx.setting::<f64>("lr"));
+/// let model = job("model").define(|g| { fit.call(g); });
+/// let launch = Launch::new().config(json!({"fit": {"lr": 1}})).set("fit.lr=0.5");
+/// assert_eq!(model.execute(&launch)?.value::<f64>("fit")?, 0.5);
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Launch {
+    preset: Option<String>,
+    config: Vec<Json>,
+    set: Vec<String>,
+    ops: Option<String>,
+}
+
+impl Launch {
+    /// With the job's own values, and all ops.
+    pub fn new() -> Launch {
+        Launch::default()
+    }
+
+    /// Values, over those of the job and of the preset.
+    #[must_use]
+    pub fn config(mut self, values: Json) -> Launch {
+        self.config.push(values);
+        self
+    }
+
+    /// One value, over all others: `fit.lr=0.5`.
+    #[must_use]
+    pub fn set(mut self, setting: &str) -> Launch {
+        self.set.push(setting.to_owned());
+        self
+    }
+
+    /// The values of a named set of the job's.
+    #[must_use]
+    pub fn preset(mut self, name: &str) -> Launch {
+        self.preset = Some(name.to_owned());
+        self
+    }
+
+    /// Only these ops: `fit`, `+fit`, `load or fit+`. What they read must be among them.
+    ///
+    /// ```
+    /// use giornata::api::{Launch, StepState, job, op};
+    /// let one = op("one").run(|_| Ok(1_i64));
+    /// let add = op("add").input::<i64>("n").run(|_, n| Ok(n + 1));
+    /// let other = op("other").run(|_| Ok(()));
+    /// let j = job("j").define(|g| { add.call(g, one.call(g)); other.call(g); });
+    /// let result = j.execute(&Launch::new().ops("+add"))?;
+    /// assert_eq!(result.state("add"), Some(StepState::Success));
+    /// assert_eq!(result.state("other"), None);
+    /// let error = j.execute(&Launch::new().ops("add")).unwrap_err();
+    /// assert_eq!(error.to_string(), "`add` of the job `j` reads `one`, which is not selected; select `+add`");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    #[must_use]
+    pub fn ops(mut self, selection: &str) -> Launch {
+        self.ops = Some(selection.to_owned());
+        self
+    }
+}
+
+impl Job {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.def.name.as_str()
+    }
+
+    /// Its definition as plain data, or all that is wrong with it.
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// use giornata::defs::Work;
+    /// let one = op("one").run(|_| Ok(1_i64));
+    /// let j = job("j").define(|g| { one.call(g); });
+    /// let Work::Flow(flow) = &j.definition()?.work else { panic!() };
+    /// assert_eq!(flow.steps[0].def.name.as_str(), "j/one");
+    /// # Ok::<(), giornata::api::Error>(())
+    /// ```
+    pub fn definition(&self) -> Result<&Arc<defs::Job>, Error> {
+        match self.mistakes.as_slice() {
+            [] => Ok(&self.def),
+            mistakes => {
+                Err(Error::Job { job: self.name().to_owned(), mistakes: mistakes.to_vec() })
+            }
+        }
+    }
+
+    /// Runs all its ops in this process, one after the other, with results in memory: no store, no
+    /// directory, no thread. A step that fails stops what reads it and nothing else; the result tells.
+    pub fn execute_in_process(&self) -> Result<JobResult, Error> {
+        self.execute(&Launch::new())
+    }
+
+    /// As [`execute_in_process`](Job::execute_in_process), with values and a choice of ops.
+    pub fn execute(&self, launch: &Launch) -> Result<JobResult, Error> {
+        let def = self.definition()?;
+        let Work::Flow(flow) = &def.work else {
+            unreachable!("a program declares jobs of ops only")
+        };
+        let config = self.configure(def, launch)?;
+        let chosen = self.chosen(flow, launch)?;
+        let settings = Settings::of(flow, &self.own, &config);
+        let launched = Launched { job: def, flow, table: &self.table, settings: &settings };
+        Ok(inline::run(&launched, &chosen))
+    }
+
+    fn configure(&self, def: &defs::Job, launch: &Launch) -> Result<Json, Error> {
+        let job = || self.name().to_owned();
+        let mut layers: Layers = def.layers(launch.preset.as_deref()).map_err(|known| {
+            let preset = launch.preset.clone().unwrap_or_default();
+            let known = known.into_iter().map(str::to_owned).collect();
+            Error::Preset { job: job(), preset, known }
+        })?;
+        for values in &launch.config {
+            layers.push("the launch", values.clone());
+        }
+        for text in &launch.set {
+            let setting = Setting::parse(text);
+            let setting = setting.map_err(|error| Error::Setting { job: job(), error })?;
+            layers.push(setting.to_string(), def.config.setting(&setting));
+        }
+        let env = defs::config::Env::Resolve(&super::system::variable);
+        match def.configure(&layers, env) {
+            Ok(config) => Ok(config.value),
+            Err(errors) => Err(Error::Config { job: job(), errors }),
+        }
+    }
+
+    fn chosen(&self, flow: &Flow, launch: &Launch) -> Result<BTreeSet<u32>, Error> {
+        let Some(text) = &launch.ops else {
+            return Ok((0..).zip(&flow.steps).map(|(at, _)| at).collect());
+        };
+        let wrong = |error| {
+            let (job, text) = (self.name().to_owned(), text.clone());
+            Error::Ops { job, text, error: Box::new(error) }
+        };
+        let selection = Selection::parse(text).map_err(wrong)?;
+        let chosen = selection.select_steps(flow).map_err(wrong)?;
+        for &step in &chosen {
+            let step = &flow.steps[step as usize];
+            let mut reads = step.reads().map(|slot| slot.step).chain(step.after.iter().copied());
+            if let Some(missing) = reads.find(|up| !chosen.contains(up)) {
+                return Err(Error::Unselected {
+                    job: self.name().to_owned(),
+                    step: step.path.to_string(),
+                    reads: flow.steps[missing as usize].path.to_string(),
+                });
+            }
+        }
+        Ok(chosen)
+    }
+}

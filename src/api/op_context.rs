@@ -1,0 +1,204 @@
+//! What the function of an op is told, and the log that it writes.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::hook::Again;
+use super::value::BoxError;
+
+/// What the function of an op is told about the step that it carries out.
+///
+/// ```
+/// use giornata::api::{Retries, job, op};
+/// use serde_json::json;
+///
+/// let greet = op("greet").config(json!({"name": "string"})).retries(Retries::times(1)).run(|ctx| {
+///     let name: String = ctx.setting("name")?;
+///     ctx.log().info(format!("attempt {} of `{}`", ctx.attempt(), ctx.step()));
+///     if ctx.attempt() == 1 { Err("not yet".into()) } else { Ok(format!("hello {name}")) }
+/// });
+/// let greetings = job("greetings").values(json!({"greet": {"name": "Ada"}})).define(|g| {
+///     greet.call(g);
+/// });
+/// let result = greetings.execute_in_process()?;
+/// assert_eq!(result.value::<String>("greet")?, "hello Ada");
+/// let lines: Vec<&str> = result.log().iter().map(|line| line.text.as_str()).collect();
+/// assert_eq!(lines, ["attempt 1 of `greet`", "attempt 2 of `greet`"]);
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug)]
+pub struct OpContext<'a> {
+    pub(super) job: &'a str,
+    pub(super) step: &'a str,
+    pub(super) op: &'a str,
+    pub(super) piece: Option<&'a str>,
+    pub(super) attempt: u32,
+    /// The op's own configuration; null if it has none.
+    pub(super) config: &'a Value,
+    /// What it reads of the job's configuration.
+    pub(super) read: &'a Value,
+    pub(super) logger: Logger<'a>,
+    pub(super) started: Instant,
+    pub(super) timeout: Option<Duration>,
+    pub(super) asked: RefCell<Option<Again>>,
+}
+
+impl OpContext<'_> {
+    /// The name of the job.
+    pub fn job(&self) -> &str {
+        self.job
+    }
+
+    /// The name of the step: the names of the calls on the way to it, joined by `.`.
+    pub fn step(&self) -> &str {
+        self.step
+    }
+
+    /// The name of the op.
+    pub fn op(&self) -> &str {
+        self.op
+    }
+
+    /// The key of the piece for which the step runs, if it is mapped over pieces.
+    pub fn piece(&self) -> Option<&str> {
+        self.piece
+    }
+
+    /// 1 at the first attempt.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The whole configuration of the op, as a type of yours.
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// use serde_json::json;
+    /// #[derive(serde::Deserialize)]
+    /// struct Fit { lr: f64, layers: Vec<u32> }
+    ///
+    /// let schema = json!({"lr": {"type": "float", "default": 0.5}, "layers": ["int"]});
+    /// let fit = op("fit").config(schema).run(|ctx| {
+    ///     let fit: Fit = ctx.config()?;
+    ///     Ok(fit.lr * f64::from(fit.layers.iter().sum::<u32>()))
+    /// });
+    /// let model = job("model").values(json!({"fit": {"layers": [3, 4]}})).define(|g| { fit.call(g); });
+    /// assert_eq!(model.execute_in_process()?.value::<f64>("fit")?, 3.5);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn config<T: DeserializeOwned>(&self) -> Result<T, BoxError> {
+        let config =
+            if self.config.is_null() { &Value::Object(Default::default()) } else { self.config };
+        T::deserialize(config).map_err(|error| format!("read the configuration: {error}").into())
+    }
+
+    /// One value of the configuration: of the op's own, else of those of the job's that the op says that
+    /// it reads. `.` goes into a value. What is not declared cannot be read.
+    pub fn setting<T: DeserializeOwned>(&self, path: &str) -> Result<T, BoxError> {
+        let find = |value: &Value| -> Option<Value> {
+            path.split('.').try_fold(value.clone(), |value, name| value.get(name).cloned())
+        };
+        let Some(found) = find(self.config).or_else(|| find(self.read)) else {
+            let op = self.op;
+            return Err(format!(
+                "`{op}` reads the setting `{path}`, which is not there; declare it with `config` or `reads`"
+            )
+            .into());
+        };
+        serde_json::from_value(found).map_err(|error| format!("read `{path}`: {error}").into())
+    }
+
+    /// Writes to the log of the step.
+    pub fn log(&self) -> &Logger<'_> {
+        &self.logger
+    }
+
+    /// Whether what it does is no longer wanted: it has taken longer than its time-out. A function
+    /// cannot be stopped; a long one asks from time to time, and returns.
+    pub fn is_cancelled(&self) -> bool {
+        self.timeout.is_some_and(|timeout| self.started.elapsed() > timeout)
+    }
+
+    pub(super) fn ask(&self, again: Again) {
+        self.asked.replace(Some(again));
+    }
+
+    pub(super) fn take_asked(&self) -> Option<Again> {
+        self.asked.take()
+    }
+}
+
+/// How much a line of a log matters; see the example of [`Logger`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// One line of the log of a run; see the example of [`Logger`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// The step that wrote it, with its piece.
+    pub step: String,
+    /// Counted from 1.
+    pub attempt: u32,
+    pub level: Level,
+    pub text: String,
+}
+
+/// The log of one attempt of a step.
+///
+/// ```
+/// use giornata::api::{Level, job, op};
+/// let speaks = op("speaks").run(|ctx| {
+///     ctx.log().info("in");
+///     ctx.log().warn(format!("out of {}", "ink"));
+///     Ok(())
+/// });
+/// let result = job("j").define(|g| { speaks.call(g); }).execute_in_process()?;
+/// let line = &result.log()[1];
+/// assert_eq!((line.step.as_str(), line.level, line.text.as_str()), ("speaks", Level::Warn, "out of ink"));
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Debug)]
+pub struct Logger<'a> {
+    pub(super) step: &'a str,
+    pub(super) piece: Option<&'a str>,
+    pub(super) attempt: u32,
+    pub(super) lines: &'a RefCell<Vec<LogLine>>,
+}
+
+impl Logger<'_> {
+    /// What only matters when something is wrong.
+    pub fn debug(&self, text: impl Into<String>) {
+        self.write(Level::Debug, text.into());
+    }
+
+    /// What happens.
+    pub fn info(&self, text: impl Into<String>) {
+        self.write(Level::Info, text.into());
+    }
+
+    /// What somebody should look at.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.write(Level::Warn, text.into());
+    }
+
+    /// What went wrong; the step does not fail by it.
+    pub fn error(&self, text: impl Into<String>) {
+        self.write(Level::Error, text.into());
+    }
+
+    fn write(&self, level: Level, text: String) {
+        let step = match self.piece {
+            Some(piece) => format!("{}[{piece}]", self.step),
+            None => self.step.to_owned(),
+        };
+        self.lines.borrow_mut().push(LogLine { step, attempt: self.attempt, level, text });
+    }
+}
