@@ -1,5 +1,29 @@
 //! Runs the programs of `examples/`: they must work, and what they print is what they promise.
 
+#[path = "../../examples/lecture_01_op.rs"]
+#[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
+mod lecture_01_op;
+#[path = "../../examples/lecture_02_type.rs"]
+#[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
+mod lecture_02_type;
+#[path = "../../examples/lecture_03_outputs.rs"]
+#[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
+mod lecture_03_outputs;
+#[path = "../../examples/lecture_04_config.rs"]
+#[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
+mod lecture_04_config;
+#[path = "../../examples/lecture_05_graph.rs"]
+#[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
+mod lecture_05_graph;
+#[path = "../../examples/lecture_06_branching.rs"]
+#[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
+mod lecture_06_branching;
+#[path = "../../examples/lecture_07_dynamic_graph.rs"]
+#[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
+mod lecture_07_dynamic_graph;
+#[path = "../../examples/lecture_08_job.rs"]
+#[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
+mod lecture_08_job;
 #[path = "../../examples/weather.rs"]
 #[expect(dead_code, reason = "its `main` is for `cargo run --example weather`")]
 mod weather;
@@ -33,4 +57,106 @@ fn the_weather_example_prints_real_figures_and_runs_nothing_twice() {
         2014-12   7.4 °C  121.8 mm
     "#]]
     .assert_eq(&out);
+}
+
+#[track_caller]
+fn check(
+    example: impl FnOnce(&mut dyn std::io::Write) -> Result<(), giornata::api::BoxError>,
+    expect: expect_test::Expect,
+) {
+    let mut out = Vec::new();
+    example(&mut out).unwrap();
+    expect.assert_eq(&String::from_utf8(out).unwrap());
+}
+
+#[test]
+fn lecture_01_op_does_what_it_shows() {
+    check(
+        lecture_01_op::run,
+        expect_test::expect![[r#"
+        return_annotation_op: 5
+    "#]],
+    );
+}
+
+#[test]
+fn lecture_02_type_does_what_it_shows() {
+    check(
+        lecture_02_type::run,
+        expect_test::expect![[r#"
+        4 is a MyType
+        input `abc` of `my_typed_input_op`: expected MyType, got 3
+    "#]],
+    );
+}
+
+#[test]
+fn lecture_03_outputs_does_what_it_shows() {
+    check(
+        lecture_03_outputs::run,
+        expect_test::expect![[r#"
+        emitted: int_output, str_output
+        repeat: foofoofoofoofoo
+    "#]],
+    );
+}
+
+#[test]
+fn lecture_04_config_does_what_it_shows() {
+    check(
+        lecture_04_config::run,
+        expect_test::expect![[r#"
+        context_op: My name is Ada
+        configure the job `context`:
+        `context_op.name` must be `string`, not `3`; write it in quotes
+    "#]],
+    );
+}
+
+#[test]
+fn lecture_05_graph_does_what_it_shows() {
+    check(
+        lecture_05_graph::run,
+        expect_test::expect![[r#"
+        ran: inputs_and_outputs.return_one, inputs_and_outputs.add_one, inputs_and_outputs.add_one_2, inputs_and_outputs.adder
+        adder: 4
+    "#]],
+    );
+}
+
+#[test]
+fn lecture_06_branching_does_what_it_shows() {
+    check(
+        lecture_06_branching::run,
+        expect_test::expect![[r#"
+        0: branching_op success
+        0: branch_1_op success
+        0: branch_2_op skipped
+        1: branching_op success
+        1: branch_1_op skipped
+        1: branch_2_op success
+    "#]],
+    );
+}
+
+#[test]
+fn lecture_07_dynamic_graph_does_what_it_shows() {
+    check(
+        lecture_07_dynamic_graph::run,
+        expect_test::expect![[r#"
+        ran: load_pieces, compute_piece[0], compute_piece[1], compute_piece[2], merge_and_analyze
+        merge_and_analyze: 55
+    "#]],
+    );
+}
+
+#[test]
+fn lecture_08_job_does_what_it_shows() {
+    check(
+        lecture_08_job::run,
+        expect_test::expect![[r#"
+        config_param: stuff
+        config_param: other
+    "#]],
+    );
 }
