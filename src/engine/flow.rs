@@ -189,6 +189,8 @@ impl<D: Clone> Progress<D> {
             progress.start(InstanceId(id));
         }
         progress.settle();
+        // They are no news: whoever has just made it asks for the states.
+        progress.changes.clear();
         progress
     }
 
