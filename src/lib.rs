@@ -78,13 +78,7 @@
 //! fn main() -> std::process::ExitCode {
 //!     let mut project = giornata::Project::new("weather", ".");
 //!     declare(&mut project); // as above
-//!     match project.into_parts() {
-//!         Ok((definitions, functions)) => giornata::cli::main_with(definitions, functions),
-//!         Err(error) => {
-//!             eprintln!("error: {error}");
-//!             std::process::ExitCode::from(2)
-//!         }
-//!     }
+//!     giornata::cli::main_with(project)
 //! }
 //! ```
 //!

@@ -201,8 +201,9 @@ impl Harness {
             (None, Declared::Code(declare)) => {
                 let mut project = Project::new("harness", self.root());
                 declare(&mut project);
-                let parts = project.into_parts().unwrap_or_else(|error| panic!("{error}"));
-                self.open(parts.0, parts.1)
+                let program = project.resolve(self.root());
+                let program = program.unwrap_or_else(|error| panic!("{error}"));
+                self.open(program.project, program.functions)
             }
             (engine, Declared::Files) => {
                 let project = self.load();

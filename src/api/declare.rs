@@ -26,6 +26,16 @@ pub(super) struct Draft {
     pub(super) description: Option<String>,
 }
 
+impl Draft {
+    /// Whether files declare it.
+    pub(super) fn is_existing(&self) -> bool {
+        match self.body {
+            DraftBody::Existing => true,
+            DraftBody::Source { .. } | DraftBody::Function { .. } => false,
+        }
+    }
+}
+
 /// A check of an asset: as text, or a function under a name.
 pub(super) struct DraftCheck {
     pub(super) name: String,
@@ -34,8 +44,17 @@ pub(super) struct DraftCheck {
 }
 
 pub(super) enum DraftBody {
-    Source { pattern: String, split_by: Option<String>, columns: BTreeMap<String, ColumnType> },
-    Function { form: Form, call: Call },
+    /// Files declare it.
+    Existing,
+    Source {
+        pattern: String,
+        split_by: Option<String>,
+        columns: BTreeMap<String, ColumnType>,
+    },
+    Function {
+        form: Form,
+        call: Call,
+    },
 }
 
 pub(super) struct DraftDep {
@@ -74,6 +93,11 @@ impl<'p> Open<'p> {
             description: None,
         };
         Open { project, draft }
+    }
+
+    pub(super) fn finish_existing<V>(mut self) -> Handle<V> {
+        self.draft.body = DraftBody::Existing;
+        Handle::new(self.project.declare(self.draft))
     }
 
     pub(super) fn finish_asset<V>(mut self, form: Form, call: Call) -> Handle<V> {

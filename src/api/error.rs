@@ -1,5 +1,7 @@
 //! What can go wrong with a project in code: with its declarations, and with a query.
 
+use std::path::PathBuf;
+
 use super::job::JobMistake;
 use super::report::Report;
 use super::value::BoxError;
@@ -31,6 +33,19 @@ pub enum Error {
     Declarations { project: String, mistakes: Vec<DeclarationError> },
     #[error("`{asset}` is a handle of another project")]
     Foreign { asset: String },
+    #[error("use `{}` as the root of the project", path.display())]
+    Root {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("there is no `giornata.toml` in `{}` or above", path.display())]
+    NoFiles { path: PathBuf },
+    #[error("read the project's files")]
+    Files(#[from] crate::load::Error),
+    /// Some file has a mistake that concerns this asset; the others can be asked for.
+    #[error("`{asset}` cannot be used: {}", lines(.reasons))]
+    Broken { asset: String, reasons: Vec<String> },
     #[error("`{asset}` has no partition `{partition}`; it has {existing}")]
     UnknownPartition { asset: String, partition: PartitionKey, existing: String },
     #[error("`{asset}` has partitions, so name one; it has {existing}")]
@@ -104,7 +119,8 @@ pub struct DeclarationError {
 /// let day = project.asset("day").daily("2014-01-01").compute(|_| Ok(String::new()));
 /// // One month, but many days: this wants `inputs`.
 /// project.asset("month").monthly("2014-01").input(&day).compute(|_, day| Ok(day));
-/// let Err(Error::Declarations { mistakes, .. }) = project.into_parts() else { panic!() };
+/// let resolved = project.resolve(std::path::Path::new("."));
+/// let Err(Error::Declarations { mistakes, .. }) = resolved else { panic!() };
 /// assert_eq!(mistakes[0].mistake, Mistake::Several { upstream: "day".to_owned() });
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,6 +139,10 @@ pub enum Mistake {
     Time { text: String },
     #[error("`{name}` is no time zone; write one as `Europe/Berlin`")]
     Zone { name: String },
+    #[error("the time zone of a project of files is `timezone` in its `giornata.toml`")]
+    ZoneOfFiles,
+    #[error("no file declares it{}", .similar.as_ref().map(|it| format!("; did you mean `{it}`?")).unwrap_or_default())]
+    NotExisting { similar: Option<String> },
     #[error("it follows the partitions of `{followed}`, which has only one")]
     FollowsOne { followed: String },
     #[error("it follows the partitions of `{followed}`, whose declaration has a mistake")]

@@ -50,6 +50,7 @@ mod body;
 mod compute;
 mod datum;
 mod declare;
+pub(crate) mod environment;
 mod error;
 mod graph;
 mod handle;
@@ -92,7 +93,7 @@ pub use ports::{
     After, Alone, Further, Longer, Many, Maybe, One, Output, Outputs, Param, Pieced, Plain,
     Undeclared,
 };
-pub use project::Project;
+pub use project::{Files, Program, Project};
 pub use report::{Blocked, FailedStep, PartitionRef, Report, Status};
 pub use result::JobResult;
 pub use value::{BoxError, Form, Json, Raw, Stored, Value};

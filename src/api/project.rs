@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::compute::Calls;
 use super::declare::{Asset, Draft, Open, Source};
+use super::environment::environment;
 use super::error::Error;
 use super::handle::{Handle, IntoPartition, Parts, Reference};
 use super::report::{PartitionRef, Report, Status};
-use super::resolve::{Whole, resolve};
+use super::resolve::Whole;
 use super::system::SystemClock;
 use super::value::{self, Value};
 use crate::base::{AssetKey, Clock, PartitionIdx, PartitionKey, PartitionSet};
@@ -18,6 +18,7 @@ use crate::defs::partition::PartitionExpr;
 use crate::defs::{self, Origin, Settings};
 use crate::engine::{Access, Engine, Options, RunOptions};
 use crate::exec::{Control, Functions};
+use crate::load::{self, Diagnostic};
 use crate::plan::{Reach, Request, Why};
 
 /// Sources and assets that a program declares, and the way to ask for their values.
@@ -40,30 +41,104 @@ pub struct Project {
     id: u64,
     name: String,
     root: PathBuf,
-    timezone: String,
+    /// `None`: UTC, or what the project's files say.
+    timezone: Option<String>,
+    beside: Beside,
     clock: Arc<dyn Clock>,
     settings: Settings,
     drafts: Vec<Draft>,
     engine: Option<Engine>,
     warnings: Vec<String>,
+    /// Of the project's files, as they were when the engine was opened.
+    diagnostics: Vec<Diagnostic>,
+    /// What was left out of the environment then.
+    notices: Vec<String>,
+}
+
+/// What there is beside the declarations of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    Files,
+}
+
+/// A project as a program declares it, ready to be opened.
+pub struct Program {
+    /// Everything that is sound.
+    pub project: defs::Project,
+    /// What computes the program's own assets.
+    pub functions: Arc<dyn Functions>,
+    /// The directory that paths are relative to; absolute.
+    pub root: PathBuf,
+    /// What its files say beyond that, if it has such.
+    pub files: Option<Files>,
+}
+
+/// What was read of the files of a program's project.
+pub struct Files {
+    /// What is wrong with them, by file and place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Every definition file, relative to the root.
+    pub read: Vec<PathBuf>,
+    /// Where definitions are looked for, relative to the root.
+    pub assets_dir: PathBuf,
 }
 
 /// Declarations.
 impl Project {
     /// A project without declarations; its state will be in `.giornata` below `root`.
     pub fn new(name: &str, root: impl Into<PathBuf>) -> Project {
+        Project::of(name, root.into(), Beside::Nothing)
+    }
+
+    /// The project of files that `root` lies in (the nearest directory upwards with a `giornata.toml`
+    /// in it), to which the program adds assets of its own. Name, time zone and settings are those of
+    /// the files. Either side may read what the other one declares; the program names an asset of the
+    /// files with [`Project::existing`].
+    ///
+    /// ```
+    /// use giornata::api::{Project, Table};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let write = |path: &str, text: &str| std::fs::write(dir.path().join(path), text);
+    /// # std::fs::create_dir(dir.path().join("assets"))?;
+    /// # write("giornata.toml", "name = \"weather\"\n")?;
+    /// # write("rain.csv", "mm\n2\n5\n")?;
+    /// // assets/sources.yaml: `sources: {rain: {files: rain.csv}}`
+    /// # write("assets/sources.yaml", "sources: {rain: {files: rain.csv}}\n")?;
+    /// // assets/heavy.sql: reads `total`, which the program declares.
+    /// # write("assets/heavy.sql", "-- /// asset\n-- ///\nSELECT mm FROM total WHERE mm > 6\n")?;
+    /// let mut project = Project::with_files(dir.path());
+    /// let rain = project.existing::<Table>("rain");
+    /// project.asset("total").input(&rain).compute(|_, rain: Table| {
+    ///     let mm = (0..rain.rows.len()).filter_map(|row| rain.cell(row, "mm")?.as_real()).sum::<f64>();
+    ///     let mut total = Table::with_columns(["mm"]);
+    ///     total.rows.push(vec![mm.into()]);
+    ///     Ok(total)
+    /// });
+    /// let heavy = project.existing::<Table>("heavy");
+    /// assert_eq!(project.get(&heavy, ())?.cell(0, "mm").and_then(|mm| mm.as_real()), Some(7.0));
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn with_files(root: impl Into<PathBuf>) -> Project {
+        Project::of("", root.into(), Beside::Files)
+    }
+
+    fn of(name: &str, root: PathBuf, beside: Beside) -> Project {
         static IDS: AtomicU64 = AtomicU64::new(0);
         Project {
             // Only tells the handles of two projects apart.
             id: IDS.fetch_add(1, Ordering::Relaxed),
             name: name.to_owned(),
-            root: root.into(),
-            timezone: "UTC".to_owned(),
+            root,
+            timezone: None,
+            beside,
             clock: Arc::new(SystemClock),
             settings: Settings::default(),
             drafts: Vec::new(),
             engine: None,
             warnings: Vec::new(),
+            diagnostics: Vec::new(),
+            notices: Vec::new(),
         }
     }
 
@@ -81,7 +156,7 @@ impl Project {
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
     pub fn timezone(&mut self, zone: &str) -> &mut Project {
-        self.timezone = zone.to_owned();
+        self.timezone = Some(zone.to_owned());
         self.engine = None;
         self
     }
@@ -125,6 +200,14 @@ impl Project {
         Asset::new(Open::new(self, name, origin))
     }
 
+    /// Names an asset or a source that the project's files declare, as one whose partitions have values of
+    /// the type `V`; see [`Project::with_files`].
+    #[track_caller]
+    pub fn existing<V: Value>(&mut self, name: &str) -> Handle<V> {
+        let origin = origin(Location::caller());
+        Open::new(self, name, origin).finish_existing()
+    }
+
     pub(super) fn declare(&mut self, draft: Draft) -> Reference {
         self.engine = None;
         let name = draft.name.clone();
@@ -137,32 +220,36 @@ impl Project {
         &self.root
     }
 
-    /// The definitions and the functions, for a program that drives the engine itself or takes over the
-    /// command line.
+    /// The definitions and the functions, for a program that drives the engine itself. `from` is where a
+    /// relative root begins, such as the working directory.
     ///
     /// ```
     /// use giornata::api::Project;
     /// let mut project = Project::new("letters", ".");
     /// project.asset("letter").keys(["a", "b"]).compute(|_| Ok(String::new()));
-    /// let (definitions, _functions) = project.into_parts()?;
-    /// assert_eq!(definitions.assets.len(), 1);
+    /// let program = project.resolve(std::path::Path::new("."))?;
+    /// assert_eq!(program.project.assets.len(), 1);
     /// # Ok::<(), giornata::api::Error>(())
     /// ```
-    pub fn into_parts(self) -> Result<(defs::Project, Arc<dyn Functions>), Error> {
-        let (project, calls) = self.resolve()?;
-        Ok((project, Arc::new(calls)))
-    }
-
-    fn resolve(&self) -> Result<(defs::Project, Calls), Error> {
+    pub fn resolve(&self, from: &Path) -> Result<Program, Error> {
+        let place = from.join(&self.root);
+        let unreadable = |source| Error::Root { path: place.clone(), source };
+        let mut root = std::path::absolute(&place).map_err(unreadable)?;
+        if self.beside == Beside::Files {
+            root = root.canonicalize().map_err(unreadable)?;
+            root = load::find_root(&root).ok_or(Error::NoFiles { path: root })?;
+        }
         let whole = Whole {
             id: self.id,
             name: &self.name,
-            timezone: &self.timezone,
+            timezone: self.timezone.as_deref(),
             drafts: &self.drafts,
             settings: self.settings.clone(),
         };
-        resolve(&whole)
-            .map_err(|mistakes| Error::Declarations { project: self.name.clone(), mistakes })
+        match self.beside {
+            Beside::Nothing => whole.alone(root),
+            Beside::Files => whole.with_files(root),
+        }
     }
 }
 
@@ -198,7 +285,7 @@ impl Project {
         let target = PartitionRef { asset: key.clone(), partition };
         let report = bring_up_to_date(engine, &key, PartitionSet::from_iter([part]));
         self.judge(report, || target.to_string())?;
-        load(self.engine()?, &target, part)
+        read(self.engine()?, &target, part)
     }
 
     /// The values of the partitions that an expression names: `2014-07`, `2014-01..2014-03`, `a,b`,
@@ -231,7 +318,7 @@ impl Project {
         let value = |part| {
             let partition = domain.key(part).unwrap_or_else(PartitionKey::unpartitioned);
             let target = PartitionRef { asset: key.clone(), partition };
-            let value = load(engine, &target, part)?;
+            let value = read(engine, &target, part)?;
             Ok((target.partition, value))
         };
         crate::plan::key_order(domain, &set).into_iter().map(value).collect()
@@ -299,11 +386,26 @@ impl Project {
             return Err(Error::Foreign { asset: asset.name().to_owned() });
         }
         let engine = self.engine()?;
-        let known = engine.project().assets.get_key_value(asset.name());
-        let (key, _) = known.expect("an engine opens only if all that was declared is sound");
+        let Some((key, _)) = engine.project().assets.get_key_value(asset.name()) else {
+            return Err(self.broken(asset.name()));
+        };
         let key = key.clone();
-        self.warnings = engine.refresh(std::slice::from_ref(&key))?;
+        let engine = self.engine()?;
+        let seen = engine.refresh(std::slice::from_ref(&key))?;
+        self.warnings = self.notices.iter().cloned().chain(seen).collect();
         Ok(key)
+    }
+
+    /// Why an asset cannot be used although all that the program says is sound.
+    fn broken(&self, asset: &str) -> Error {
+        let about =
+            |it: &&Diagnostic| it.is_error() && it.disables.iter().any(|it| it.as_str() == asset);
+        let told = |it: &Diagnostic| {
+            let (line, _) = it.position();
+            format!("{}:{line}: {}", it.file.display(), it.message)
+        };
+        let reasons = self.diagnostics.iter().filter(about).map(told).collect();
+        Error::Broken { asset: asset.to_owned(), reasons }
     }
 
     fn engine(&mut self) -> Result<&mut Engine, Error> {
@@ -314,17 +416,22 @@ impl Project {
         Ok(self.engine.insert(engine))
     }
 
-    fn open(&self) -> Result<Engine, Error> {
-        let (project, calls) = self.resolve()?;
-        let root = std::path::absolute(&self.root)
-            .map_err(|source| crate::engine::Error::Io { path: self.root.clone(), source })?;
+    fn open(&mut self) -> Result<Engine, Error> {
+        let Program { project, functions, root, files } = self.resolve(Path::new(""))?;
+        self.diagnostics = files.map(|files| files.diagnostics).unwrap_or_default();
+        // Steps of the files are commands, which inherit the environment.
+        let (env, warnings) = match self.beside {
+            Beside::Nothing => (Vec::new(), Vec::new()),
+            Beside::Files => environment(&root),
+        };
+        self.notices = warnings;
         let options = Options {
             root,
             access: Access::Write,
             clock: self.clock.clone(),
-            env: Vec::new(),
+            env,
             set: Vec::new(),
-            functions: Arc::new(calls),
+            functions,
         };
         Ok(Engine::open(project, options)?)
     }
@@ -405,7 +512,7 @@ fn bring_up_to_date(
     Ok(report)
 }
 
-fn load<V: Value>(engine: &Engine, target: &PartitionRef, part: PartitionIdx) -> Result<V, Error> {
+fn read<V: Value>(engine: &Engine, target: &PartitionRef, part: PartitionIdx) -> Result<V, Error> {
     let parts = engine.parts(&target.asset, part)?;
     if parts.is_empty() {
         let partition = match target.partition.is_unpartitioned() {

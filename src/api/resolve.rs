@@ -3,7 +3,7 @@
 //! A circle cannot be declared: an input is a handle, which exists only once what it names is declared.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::DateTime;
@@ -11,52 +11,93 @@ use chrono_tz::Tz;
 
 use super::compute::{Call, Calls, Verdict};
 use super::declare::{Count, Draft, DraftBody, DraftCheck, DraftDep};
-use super::error::{DeclarationError, Mistake};
+use super::error::{DeclarationError, Error, Mistake};
+use super::handle::Reference;
 use super::partitions::parse_zone;
+use super::project::{Files, Program};
 use super::system;
-use crate::base::AssetKey;
+use crate::base::{AssetKey, similar};
 use crate::defs::source::is_date_format;
 use crate::defs::{
     Asset, Body, Check, ColumnType, Dep, Domain, DynamicDef, FunctionBody, FunctionSlot, Mapping,
     OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SourceDef, SplitBy,
     Test,
 };
+use crate::load::{self, Declared};
 
 /// What a project in code says as a whole.
 pub(super) struct Whole<'a> {
     pub(super) id: u64,
     pub(super) name: &'a str,
-    pub(super) timezone: &'a str,
+    pub(super) timezone: Option<&'a str>,
     pub(super) drafts: &'a [Draft],
     pub(super) settings: Settings,
 }
 
-/// Definitions with their functions.
-pub(super) fn resolve(whole: &Whole<'_>) -> Result<(Project, Calls), Vec<DeclarationError>> {
-    let mut judge = Judge::new(whole);
-    for draft in whole.drafts {
-        judge.draft(draft);
+impl Whole<'_> {
+    /// Definitions with their functions.
+    pub(super) fn alone(&self, root: PathBuf) -> Result<Program, Error> {
+        let mut judge = Judge::new(self);
+        match self.timezone.map_or(Ok(Tz::UTC), parse_zone) {
+            Ok(zone) => judge.zone = zone,
+            Err(mistake) => judge.of_project(mistake),
+        }
+        self.drafts.iter().for_each(|draft| judge.draft(draft));
+        judge.refuse_existing(&BTreeSet::new());
+        self.refuse(judge.mistakes)?;
+        let project = Project {
+            name: self.name.to_owned(),
+            timezone: judge.zone,
+            assets: judge
+                .assets
+                .into_iter()
+                .map(|it| (it.asset.key.clone(), Arc::new(it.asset)))
+                .collect(),
+            settings: self.settings.clone(),
+            ..Project::empty()
+        };
+        let functions = Arc::new(Calls { calls: judge.calls, checks: judge.checks });
+        Ok(Program { project, functions, root, files: None })
     }
-    if !judge.mistakes.is_empty() {
-        return Err(judge.mistakes);
+
+    /// The same together with what files declare.
+    pub(super) fn with_files(&self, root: PathBuf) -> Result<Program, Error> {
+        let mut judge = Judge::new(self);
+        if self.timezone.is_some() {
+            judge.of_project(Mistake::ZoneOfFiles);
+        }
+        let loaded = load::project_with(&root, |zone| {
+            judge.zone = zone;
+            self.drafts.iter().for_each(|draft| judge.draft(draft));
+            std::mem::take(&mut judge.assets)
+        })?;
+        let load::Loaded { mut project, diagnostics, files, assets_dir } = loaded;
+        let known: BTreeSet<&str> =
+            project.assets.keys().chain(&project.broken).map(AssetKey::as_str).collect();
+        judge.refuse_existing(&known);
+        judge.count_existing(&project);
+        self.refuse(judge.mistakes)?;
+        project.settings.jobs = self.settings.jobs.or(project.settings.jobs);
+        let functions = Arc::new(Calls { calls: judge.calls, checks: judge.checks });
+        let files = Some(Files { diagnostics, read: files, assets_dir });
+        Ok(Program { project, functions, root, files })
     }
-    let project = Project {
-        name: whole.name.to_owned(),
-        timezone: judge.zone,
-        assets: judge.assets,
-        settings: whole.settings.clone(),
-        ..Project::empty()
-    };
-    Ok((project, Calls { calls: judge.calls, checks: judge.checks }))
+
+    fn refuse(&self, mistakes: Vec<DeclarationError>) -> Result<(), Error> {
+        match mistakes.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Declarations { project: self.name.to_owned(), mistakes }),
+        }
+    }
 }
 
 struct Judge<'a> {
     whole: &'a Whole<'a>,
     zone: Tz,
     names: BTreeSet<&'a str>,
-    /// Of each draft, in their order; `None` where it cannot be said.
+    /// Of each draft, in their order; `None` where it cannot be said, or is said in files.
     partitions: Vec<Option<PartitionsDef>>,
-    assets: BTreeMap<AssetKey, Arc<Asset>>,
+    assets: Vec<Declared>,
     calls: BTreeMap<AssetKey, Call>,
     checks: BTreeMap<(AssetKey, String), Verdict>,
     mistakes: Vec<DeclarationError>,
@@ -64,21 +105,49 @@ struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     fn new(whole: &'a Whole<'a>) -> Judge<'a> {
-        let mut mistakes = Vec::new();
-        let zone = parse_zone(whole.timezone).unwrap_or_else(|mistake| {
-            let (asset, file) = (String::new(), String::new());
-            mistakes.push(DeclarationError { asset, file, line: 0, mistake });
-            Tz::UTC
-        });
         Judge {
             whole,
-            zone,
+            zone: Tz::UTC,
             names: BTreeSet::new(),
             partitions: Vec::new(),
-            assets: BTreeMap::new(),
+            assets: Vec::new(),
             calls: BTreeMap::new(),
             checks: BTreeMap::new(),
-            mistakes,
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// Notes a mistake that no one declaration has.
+    fn of_project(&mut self, mistake: Mistake) {
+        let (asset, file) = (String::new(), String::new());
+        self.mistakes.push(DeclarationError { asset, file, line: 0, mistake });
+    }
+
+    /// Handles of what `known`, the names that files declare, does not have.
+    fn refuse_existing(&mut self, known: &BTreeSet<&str>) {
+        for draft in self.whole.drafts.iter().filter(|draft| draft.is_existing()) {
+            if !known.contains(&*draft.name) {
+                let similar = similar(&draft.name, known.iter().copied()).map(str::to_owned);
+                self.mistake(draft, Mistake::NotExisting { similar });
+            }
+        }
+    }
+
+    /// Functions that take one partition of what files declare, or whose partitions files declare, and
+    /// would get several.
+    fn count_existing(&mut self, project: &Project) {
+        for draft in self.whole.drafts.iter().filter(|draft| !draft.is_existing()) {
+            for dep in draft.deps.iter().filter(|dep| dep.count == Count::One) {
+                let own = project.assets.get(&*draft.name);
+                let there = project.assets.get(&*dep.upstream.name);
+                // What is missing is broken, and that is told where it is.
+                let (Some(own), Some(there)) = (own, there) else { continue };
+                // Where the mapping itself is wrong, the files' diagnostics say so.
+                if let Ok(false) = is_single(dep, &there.partitions, &own.partitions) {
+                    let upstream = dep.upstream.name.to_string();
+                    self.mistake(draft, Mistake::Several { upstream });
+                }
+            }
         }
     }
 
@@ -98,6 +167,10 @@ impl<'a> Judge<'a> {
 
     fn draft(&mut self, draft: &'a Draft) {
         let key = self.sound(draft, AssetKey::parse(&draft.name));
+        if draft.is_existing() {
+            self.partitions.push(None);
+            return;
+        }
         if !self.names.insert(&draft.name) {
             self.mistake(draft, Mistake::Twice);
         }
@@ -118,8 +191,9 @@ impl<'a> Judge<'a> {
         if let DraftBody::Function { call, .. } = &draft.body {
             self.calls.insert(key.clone(), call.clone());
         }
-        let asset = asset(draft, key.clone(), body, partitions, deps, checks);
-        self.assets.insert(key, Arc::new(asset));
+        let asset = asset(draft, key, body, partitions, deps, checks);
+        let follows = self.follows_existing(draft).into_iter().collect();
+        self.assets.push(Declared { asset, follows });
     }
 
     fn check(
@@ -148,6 +222,7 @@ impl<'a> Judge<'a> {
             DraftBody::Source { pattern, split_by, columns } => {
                 source(pattern, split_by.as_deref(), columns).map(Body::Source)
             }
+            DraftBody::Existing => return None,
             DraftBody::Function { .. } => match &draft.version {
                 Some(version) => Ok(Body::Function(FunctionBody {
                     version: version.clone(),
@@ -191,6 +266,11 @@ impl<'a> Judge<'a> {
         };
         let followed = match declared.followed() {
             None => None,
+            // It stands for whatever the files say of it.
+            Some(source) if self.is_existing(source) => {
+                let source = AssetKey::parse(&source.name)?;
+                Some(&PartitionsDef::Dynamic(DynamicDef::Source(source)))
+            }
             Some(source) if source.project == self.whole.id => {
                 // A mistake there is told there.
                 let there = self.partitions.get(source.index).and_then(Option::as_ref);
@@ -205,6 +285,18 @@ impl<'a> Judge<'a> {
         Ok(def)
     }
 
+    /// What files declare and it follows.
+    fn follows_existing(&self, draft: &Draft) -> Option<AssetKey> {
+        let followed = draft.partitions.as_ref()?.followed()?;
+        let existing = self.is_existing(followed).then(|| AssetKey::parse(&followed.name));
+        existing.and_then(Result::ok)
+    }
+
+    fn is_existing(&self, reference: &Reference) -> bool {
+        reference.project == self.whole.id
+            && self.whole.drafts.get(reference.index).is_some_and(Draft::is_existing)
+    }
+
     fn deps(&mut self, draft: &Draft, own: Option<&PartitionsDef>) -> Vec<Dep> {
         let mut deps: Vec<Dep> = Vec::new();
         for dep in &draft.deps {
@@ -212,7 +304,7 @@ impl<'a> Judge<'a> {
             let twice = deps.iter().any(|known| known.upstream.as_str() == &**name);
             let checked = match twice {
                 true => Err(Mistake::ReadTwice { upstream: name.to_string() }),
-                false => self.dep(dep, own),
+                false => self.dep(draft, dep, own),
             };
             deps.extend(self.sound(draft, checked).flatten());
         }
@@ -220,10 +312,22 @@ impl<'a> Judge<'a> {
     }
 
     /// `None`: upstream has a mistake of its own, which is told there.
-    fn dep(&self, dep: &DraftDep, own: Option<&PartitionsDef>) -> Result<Option<Dep>, Mistake> {
+    fn dep(
+        &self,
+        draft: &Draft,
+        dep: &DraftDep,
+        own: Option<&PartitionsDef>,
+    ) -> Result<Option<Dep>, Mistake> {
         let upstream = || dep.upstream.name.to_string();
         if dep.upstream.project != self.whole.id {
             return Err(Mistake::Foreign { upstream: upstream() });
+        }
+        let key = AssetKey::parse(&dep.upstream.name).ok();
+        let (mapping, missing) = (dep.mapping.clone(), dep.missing);
+        let declared = key.map(|upstream| Dep { upstream, mapping, missing });
+        // The files' graph judges it.
+        if self.is_existing(&dep.upstream) || self.follows_existing(draft).is_some() {
+            return Ok(declared);
         }
         let there = self.partitions.get(dep.upstream.index).and_then(Option::as_ref);
         let (Some(own), Some(there)) = (own, there) else { return Ok(None) };
@@ -235,9 +339,7 @@ impl<'a> Judge<'a> {
             }
             Count::One | Count::Several => {}
         }
-        let key = AssetKey::parse(&dep.upstream.name);
-        let (mapping, missing) = (dep.mapping.clone(), dep.missing);
-        Ok(key.ok().map(|upstream| Dep { upstream, mapping, missing }))
+        Ok(declared)
     }
 }
 
@@ -310,7 +412,7 @@ fn asset(
     checks: Vec<Check>,
 ) -> Asset {
     let output = match &draft.body {
-        DraftBody::Source { .. } => OutputDef::None,
+        DraftBody::Source { .. } | DraftBody::Existing => OutputDef::None,
         DraftBody::Function { form, .. } => form.output(&draft.name),
     };
     let retries = Retries { max: draft.retries, ..Retries::default() };

@@ -132,7 +132,7 @@ fn without_a_version_the_program_itself_is_the_version() {
     let dir = tempfile::tempdir().unwrap();
     let mut project = Project::new("p", dir.path());
     project.asset("a").compute(|_| Ok(String::new()));
-    let (definitions, _) = project.into_parts().unwrap();
+    let definitions = project.resolve(Path::new(".")).unwrap().project;
     let crate::defs::Body::Function(body) = &definitions.assets["a"].body else { panic!() };
     assert_eq!(body.version, system::executable().unwrap());
     assert_eq!(body.version.len(), 64);
@@ -285,7 +285,7 @@ fn a_declaration_after_a_query_counts() {
 fn check_mistakes(declare: impl FnOnce(&mut Project), expect: &Expect) {
     let mut project = Project::new("p", "nowhere");
     declare(&mut project);
-    let Err(Error::Declarations { mistakes, .. }) = project.into_parts() else {
+    let Err(Error::Declarations { mistakes, .. }) = project.resolve(Path::new(".")) else {
         panic!("there is a mistake in it")
     };
     assert!(mistakes.iter().all(|it| it.file.ends_with("tests.rs") && it.line > 0));

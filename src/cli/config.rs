@@ -6,11 +6,11 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::Done;
-use super::environment;
 use super::error::CliError;
 use super::run::find;
 use super::session::{Session, Workspace};
 use super::values;
+use crate::api::environment;
 use crate::defs::Job;
 use crate::defs::config::{Config, ConfigErrors, Env, Layers, Path as Place, Setting};
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::defs::SelectionError;
 use crate::defs::partition::PartitionTextError;
-use crate::{engine, load};
+use crate::{api, engine, load};
 
 /// An error that ends a command.
 #[derive(Debug)]
@@ -94,6 +94,12 @@ impl CliError {
 
 impl From<load::Error> for CliError {
     fn from(error: load::Error) -> CliError {
+        CliError::user(error)
+    }
+}
+
+impl From<api::Error> for CliError {
+    fn from(error: api::Error) -> CliError {
         CliError::user(error)
     }
 }

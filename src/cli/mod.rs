@@ -13,7 +13,6 @@ mod completions;
 mod config;
 mod diagnostics;
 mod doctor;
-mod environment;
 mod error;
 mod export;
 mod gc;
@@ -46,14 +45,11 @@ mod why;
 mod wipe;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
 
-use crate::defs::Project;
-use crate::exec::Functions;
+use crate::api;
 use args::{Cli, Command};
 pub use error::{CliError, Kind};
 use session::Session;
@@ -63,16 +59,8 @@ use term::Term;
 pub enum Source {
     /// The files of the directory that holds `giornata.toml`.
     Files,
-    /// A program that declares its project in Rust.
-    Declared(Box<Declared>),
-}
-
-/// A project that a program declares, and the functions that compute its assets.
-pub struct Declared {
-    pub project: Project,
-    pub functions: Arc<dyn Functions>,
-    /// Where the store is and what paths are relative to; `None`: the working directory or `-C`.
-    pub root: Option<PathBuf>,
+    /// A program that declares its project in Rust, beside files or without.
+    Program(Box<api::Project>),
 }
 
 /// How a command ended, if not with an error.
@@ -91,11 +79,10 @@ pub fn main() -> ExitCode {
     run(std::env::args_os(), Source::Files)
 }
 
-/// Runs the command line of this process for a project that the program declares: every verb works,
-/// as far as it makes sense without files.
-pub fn main_with(project: Project, functions: Arc<dyn Functions>) -> ExitCode {
-    let declared = Declared { project, functions, root: None };
-    run(std::env::args_os(), Source::Declared(Box::new(declared)))
+/// Runs the command line of this process for a project that the program declares: every command works
+/// on its assets, and on those of the files if it is a project [`with_files`](api::Project::with_files).
+pub fn main_with(project: api::Project) -> ExitCode {
+    run(std::env::args_os(), Source::Program(Box::new(project)))
 }
 
 /// Runs a command line, the name of the program first.

@@ -12,7 +12,8 @@ use super::clock::SystemClock;
 use super::error::CliError;
 use super::targets::Spec;
 use super::term::Term;
-use super::{Source, diagnostics, environment};
+use super::{Source, diagnostics};
+use crate::api::environment;
 use crate::base::{AssetKey, Clock, FixedClock};
 use crate::defs::{Asset, OutputDef, Project, SelectionErrorKind};
 use crate::engine::{Access, Engine, Options, SetValue};
@@ -86,12 +87,24 @@ impl<'t> Session<'t> {
             functions: Arc::new(NoFunctions),
         };
         match self.source {
-            Source::Declared(declared) => Ok(Workspace {
-                root: declared.root.unwrap_or(directory),
-                project: declared.project,
-                functions: declared.functions,
-                ..workspace
-            }),
+            Source::Program(project) => {
+                let program = project.resolve(&directory)?;
+                let workspace = Workspace {
+                    root: program.root,
+                    project: program.project,
+                    functions: program.functions,
+                    ..workspace
+                };
+                Ok(match program.files {
+                    None => workspace,
+                    Some(files) => Workspace {
+                        diagnostics: files.diagnostics,
+                        files: files.read,
+                        assets_dir: Some(files.assets_dir),
+                        ..workspace
+                    },
+                })
+            }
             Source::Files => {
                 let root = load::find_root(&directory).ok_or_else(|| no_project(&directory))?;
                 let loaded = load::project(&root)?;

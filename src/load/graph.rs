@@ -285,6 +285,10 @@ impl Graph {
 
     /// Two upstream names that become one variable (or one table).
     fn collisions(&mut self, key: &AssetKey, deps: &[DepDraft], sink: &mut Sink) {
+        // A function gets its inputs as they are declared.
+        if matches!(self.drafts[key].asset.body, Body::Function(_)) {
+            return;
+        }
         let mut seen: BTreeMap<String, &DepDraft> = BTreeMap::new();
         for dep in deps {
             let variable = dep.upstream.variable();

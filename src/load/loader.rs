@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono_tz::Tz;
+
 use super::asset::{self, Code, Context, Draft, Fields};
+use super::declared::Declared;
 use super::diagnostic::{Diagnostic, Place, SourceText, did_you_mean};
 use super::files::{Tree, Walked};
 use super::form::{Form, Key, key};
@@ -38,18 +41,21 @@ pub(super) static DEFINITIONS: Form = Form::Optional(&Form::Hiding(&[KINDS, LATE
 const STACK_BYTES: usize = 64 << 20;
 
 /// Loads a project, on a thread with a stack of known size.
-pub(super) fn load(tree: &(dyn Tree + Sync)) -> Result<Loaded, Error> {
+pub(super) fn load(
+    tree: &(dyn Tree + Sync),
+    declare: impl FnOnce(Tz) -> Vec<Declared> + Send,
+) -> Result<Loaded, Error> {
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || load_here(tree))
+            .spawn_scoped(scope, || load_here(tree, declare))
             .map_err(Error::Thread)?
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
+fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Result<Loaded, Error> {
     let path = PathBuf::from(PROJECT_FILE);
     let bytes = tree.read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
     let mut sink = Sink::default();
@@ -74,6 +80,7 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
     loader.tables(manifest.sources, manifest.assets);
     loader.walk();
     let Loader { mut sink, mut drafts, jobs, lost, files, .. } = loader;
+    drafts.extend(declare(manifest.sets.timezone).into_iter().map(Declared::draft));
     if unreadable || manifest.doubtful {
         distrust(&mut drafts, &mut sink);
     }

@@ -7,6 +7,7 @@
 mod asset;
 mod check;
 mod command;
+mod declared;
 mod deps;
 mod diagnostic;
 mod exports;
@@ -33,6 +34,9 @@ mod yaml;
 
 use std::path::{Path, PathBuf};
 
+use chrono_tz::Tz;
+
+pub use declared::Declared;
 pub use diagnostic::{Diagnostic, Severity};
 pub use schema::{Schema, schema};
 
@@ -75,7 +79,16 @@ pub fn find_root(start: &Path) -> Option<PathBuf> {
 
 /// Loads the project whose `giornata.toml` is in `root`.
 pub fn project(root: &Path) -> Result<Loaded, Error> {
-    loader::load(&files::Disk { root: root.to_path_buf() })
+    project_with(root, |_| Vec::new())
+}
+
+/// Loads the project whose `giornata.toml` is in `root`, together with what a program declares;
+/// `declare` is told the project's time zone.
+pub fn project_with(
+    root: &Path,
+    declare: impl FnOnce(Tz) -> Vec<Declared> + Send,
+) -> Result<Loaded, Error> {
+    loader::load(&files::Disk { root: root.to_path_buf() }, declare)
 }
 
 /// The digest of a script's code, as [`project`] takes it; `None` if the text declares no script.
@@ -89,5 +102,5 @@ pub fn code_digest(path: &Path, text: &str) -> Option<Digest> {
 
 /// Loads a project from texts instead of a disk: for tests and for embedded examples.
 pub fn project_from(files: &[(&str, &str)]) -> Result<Loaded, Error> {
-    loader::load(&files::Memory::new(files))
+    loader::load(&files::Memory::new(files), |_| Vec::new())
 }

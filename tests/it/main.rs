@@ -24,6 +24,7 @@ mod op_graphs;
 mod ops;
 mod pieces;
 mod processes;
+mod program;
 mod staleness_table;
 mod tidy;
 mod told;

@@ -9,13 +9,13 @@ use std::path::Path;
 
 /// What a `.env` holds, and the numbers of lines that are not assignments.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct DotEnv {
-    pub values: BTreeMap<String, String>,
-    pub bad_lines: Vec<usize>,
+struct DotEnv {
+    values: BTreeMap<String, String>,
+    bad_lines: Vec<usize>,
 }
 
 /// Reads the lines `KEY=VALUE`, `export KEY="VALUE"`, comments and empty lines.
-pub(super) fn parse(text: &str) -> DotEnv {
+fn parse(text: &str) -> DotEnv {
     let mut dot_env = DotEnv::default();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -75,7 +75,7 @@ fn is_end(rest: &str) -> bool {
 }
 
 /// The environment for commands, and warnings about lines of `.env`.
-pub(super) fn environment(root: &Path) -> (Vec<(OsString, OsString)>, Vec<String>) {
+pub(crate) fn environment(root: &Path) -> (Vec<(OsString, OsString)>, Vec<String>) {
     let mut variables: BTreeMap<OsString, OsString> = BTreeMap::new();
     let mut warnings = Vec::new();
     match std::fs::read_to_string(root.join(".env")) {
