@@ -3,12 +3,12 @@
 //! Only the steps are left out. Keys, steps and shapes are the planner's, rows are written through the
 //! store's own transactions; `bench_smoke` compares the result with that of a run, row by row.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use giornata::base::{
-    AssetKey, AssetRow, Column, Digest, Durability, FailureRow, Flags, Mark, MatRow, Note, Output,
-    OutputKind, PartitionIdx, PartitionSet, Rev, RunId, StepId, StepParts,
+    AskedRow, AssetKey, AssetRow, Column, Digest, Durability, FailureRow, Flags, Mark, MatRow,
+    Note, Output, OutputKind, PartitionIdx, PartitionSet, Rev, RunId, StepId, StepParts,
 };
 use giornata::engine::Summary;
 use giornata::plan::{Planner, Records, Trace};
@@ -211,6 +211,14 @@ impl Records for Memory {
 
     fn failure(&self, _asset: &AssetKey, _part: PartitionIdx) -> Option<FailureRow> {
         None
+    }
+
+    fn asked(
+        &self,
+        _asset: &AssetKey,
+        _upstream: &AssetKey,
+    ) -> Arc<BTreeMap<PartitionIdx, AskedRow>> {
+        Arc::default()
     }
 
     fn made_before(&self, _asset: &AssetKey, _ms: i64) -> PartitionSet {

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
 use super::declare::Asset;
-use super::handle::{Handle, Parts};
+use super::handle::{Handle, IntoPartition, Parts};
 use super::value::{self, BoxError, Form, Stored, Unread, Value};
 use crate::base::{AssetKey, Digest, PartitionKey, TimeWindow};
 use crate::defs::TableFormat;
 use crate::engine::error_text;
-use crate::exec::{Failure, Functions, Input, Produced, Step};
+use crate::exec::{Asks, Failure, Functions, Input, Part, Produced, Step};
 use crate::io::Table;
 
 /// A function with its inputs, ready for any step of its asset.
-pub(super) type Call = Arc<dyn Fn(&Step) -> Result<Produced, Failure> + Send + Sync>;
+pub(super) type Call = Arc<dyn Fn(&Step, &mut Asks) -> Result<Produced, Failure> + Send + Sync>;
 
 /// What a function is told about the partition that it makes.
 ///
@@ -34,6 +34,8 @@ pub(super) type Call = Arc<dyn Fn(&Step) -> Result<Produced, Failure> + Send + S
 #[derive(Debug)]
 pub struct Context<'a> {
     step: &'a Step,
+    /// Behind a lock because a function may ask from several threads.
+    asks: Mutex<Asks>,
 }
 
 impl Context<'_> {
@@ -60,6 +62,62 @@ impl Context<'_> {
     /// begin at other times than midnight.
     pub fn dates(&self) -> Option<(&str, &str)> {
         self.step.window.as_ref().map(|(start, end)| (start.as_str(), end.as_str()))
+    }
+
+    /// The value of a partition that the function finds out to need only while it runs, of an asset that
+    /// the declaration names with [`may_read`](Asset::may_read).
+    ///
+    /// What it asked for is recorded with its result: a change of exactly that makes the result stale.
+    /// What is not there yet, or is stale, is made first; the function then runs again from its
+    /// beginning, so that it should ask early, and hand errors on with `?`. It is given from the start
+    /// what it asked for the last time.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// # std::fs::write(dir.path().join("best.txt"), "2014-07-02")?;
+    /// let mut project = Project::new("weather", dir.path());
+    /// let best = project.source("best").files_as::<String>("best.txt");
+    /// let daily =
+    ///     project.asset("daily").daily("2014-07-01").compute(|ctx| Ok(format!("day {}", ctx.partition())));
+    /// let asked = daily.clone();
+    /// let report = project.asset("report").input(&best).may_read(&daily).compute(move |ctx, best| {
+    ///     ctx.get(&asked, best.trim())
+    /// });
+    /// assert_eq!(project.get(&report, ())?, "day 2014-07-02");
+    /// assert_eq!(project.status(&daily)?.partitions(giornata::api::State::Fresh), ["2014-07-02"]);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn get<T: Value>(
+        &self,
+        asset: &Handle<T>,
+        partition: impl IntoPartition,
+    ) -> Result<T, BoxError> {
+        let key = partition.into_partition();
+        let own = self.asset();
+        let Some(input) = self.step.inputs.iter().find(|input| input.name.as_str() == asset.name())
+        else {
+            let name = asset.name();
+            return Err(
+                format!("`{own}` asks for `{name}` and does not say `may_read` of it").into()
+            );
+        };
+        // A source without partitions may have several files.
+        let of_key = |part: &&Part| key.is_unpartitioned() || part.key == key;
+        let parts: Vec<Part> = input.parts.iter().filter(of_key).cloned().collect();
+        let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+        if parts.is_empty() {
+            asks.unmet.push((input.name.clone(), key));
+            return Err(Box::new(Failure::Asks));
+        }
+        asks.met.push((input.name.clone(), key.clone()));
+        drop(asks);
+        value::read_joined(&parts).map_err(|error| match error {
+            Unread::Changed { path } => Failure::InputChanged { path }.into(),
+            Unread::Directory | Unread::Io { .. } | Unread::Value(_) => {
+                unread(input, Some(&key), &error_text(&error)).into()
+            }
+        })
     }
 
     /// 1 at the first attempt.
@@ -120,7 +178,7 @@ impl<T: Value> Wire<Parts<T>> {
         Wire {
             name,
             load: |input| {
-                let read = |part: &crate::exec::Part| {
+                let read = |part: &Part| {
                     let value = value::read(part)
                         .map_err(|error| unreadable(input, Some(&part.key), &error))?;
                     Ok((part.key.clone(), value))
@@ -189,9 +247,12 @@ macro_rules! compute {
                 F: Fn(&Context<'_>, $($A),*) -> Result<V, BoxError> + Send + Sync + 'static,
             {
                 let Asset { open, wires: ($($wire,)*) } = self;
-                let call: Call = Arc::new(move |step| {
+                let call: Call = Arc::new(move |step, asks| {
                     $(let $wire = $wire.read(step)?;)*
-                    keep(step, function(&Context { step }, $($wire),*))
+                    let context = Context { step, asks: Mutex::default() };
+                    let value = function(&context, $($wire),*);
+                    *asks = context.asks.into_inner().unwrap_or_else(PoisonError::into_inner);
+                    keep(step, value)
                 });
                 open.finish_asset(V::FORM, call)
             }
@@ -268,9 +329,9 @@ pub(super) struct Calls {
 }
 
 impl Functions for Calls {
-    fn call(&self, step: &Step) -> Result<Produced, Failure> {
+    fn call(&self, step: &Step, asks: &mut Asks) -> Result<Produced, Failure> {
         match self.calls.get(&step.asset.key) {
-            Some(call) => call(step),
+            Some(call) => call(step, asks),
             None => {
                 let key = &step.asset.key;
                 Err(Failure::Unsupported(format!("this program has no function for `{key}`")))

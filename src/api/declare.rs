@@ -399,6 +399,12 @@ impl<'p, W> Asset<'p, W> {
         self.input_with(upstream, MappingDef::Window { from: offset(from), to: offset(to) })
     }
 
+    /// Lets the function ask for any partition of `upstream` while it runs; see
+    /// [`Context::get`](super::Context::get). Adds no parameter.
+    pub fn may_read<T: Value>(self, upstream: &Handle<T>) -> Asset<'p, W> {
+        self.read(upstream, MappingDef::Asked, Missing::Allow, Count::Several)
+    }
+
     fn read<T>(
         mut self,
         upstream: &Handle<T>,

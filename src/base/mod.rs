@@ -16,8 +16,8 @@ pub use digest::{Digest, DigestBuilder};
 pub use durability::{Durability, NetworkDisk};
 pub use key::{AssetKey, InvalidName, JobName, PartitionKey, RunId, StepName};
 pub use record::{
-    AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev, StepId,
-    StepParts,
+    AskedRow, AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev,
+    StepId, StepParts,
 };
 pub use set::{PartitionIdx, PartitionSet, Ranges, ranges};
 pub use similar::similar;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, DigestBuilder, PartitionIdx, PartitionSet, RunId};
+use super::{Digest, DigestBuilder, PartitionIdx, PartitionKey, PartitionSet, RunId};
 
 /// The number of a committed change of the store. Freshness is decided by comparing revisions and
 /// contents, never clocks.
@@ -115,6 +115,16 @@ pub struct MatRow {
     pub flags: Flags,
     /// When the attempt that made it began, in milliseconds since 1970; of a source: when it was seen.
     pub made_ms: i64,
+}
+
+/// What one partition asked for of one upstream asset while it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedRow {
+    pub part: PartitionIdx,
+    /// The content key over everything else.
+    pub base: Digest,
+    /// In which version it got each; `None`: it was not there yet.
+    pub keys: Vec<(PartitionKey, Option<Digest>)>,
 }
 
 /// What somebody said who marked a result by hand.

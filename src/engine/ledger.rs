@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::{
-    AssetKey, AssetRow, Column, Digest, FailureRow, Flags, Mark, MatRow, Note, Output,
+    AskedRow, AssetKey, AssetRow, Column, Digest, FailureRow, Flags, Mark, MatRow, Note, Output,
     PartitionIdx, PartitionKey, PartitionSet, Rev, StepId, StepParts,
 };
 use crate::cas::Cas;
 use crate::defs::KeyTable;
+
 use crate::plan::{Records, Trace};
 use crate::store::{self, Error, Store, Tx};
 
@@ -44,6 +45,8 @@ struct Inner {
     columns: HashMap<AssetKey, Held>,
     outputs: HashMap<AssetKey, BTreeMap<PartitionIdx, Output>>,
     failures: HashMap<AssetKey, BTreeMap<PartitionIdx, FailureRow>>,
+    /// By asset, and upstream of that.
+    asked: HashMap<AssetKey, BTreeMap<AssetKey, Arc<BTreeMap<PartitionIdx, AskedRow>>>>,
     small: SmallCache,
     steps: HashMap<Digest, StepId>,
     /// Keys that have led to nothing yet: those of failures, which every plan asks about again.
@@ -98,6 +101,7 @@ enum Move {
     Unfresh { asset: AssetKey, parts: PartitionSet },
     Failed { asset: AssetKey, failure: FailureRow },
     Recovered { asset: AssetKey, part: PartitionIdx },
+    Asked { asset: AssetKey, upstream: AssetKey, row: AskedRow },
 }
 
 /// A transaction whose changes memory follows once it is committed.
@@ -148,6 +152,19 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    /// Replaces what a partition asked for of one upstream asset.
+    pub fn put_asked(
+        &mut self,
+        asset: &AssetKey,
+        upstream: &AssetKey,
+        row: AskedRow,
+    ) -> Result<(), Error> {
+        self.tx.put_asked(asset, upstream, &row)?;
+        let (asset, upstream) = (asset.clone(), upstream.clone());
+        self.moves.push(Move::Asked { asset, upstream, row });
+        Ok(())
+    }
+
     pub fn clear_failure(&mut self, asset: &AssetKey, part: PartitionIdx) -> Result<(), Error> {
         self.tx.clear_failure(asset, part)?;
         self.moves.push(Move::Recovered { asset: asset.clone(), part });
@@ -166,6 +183,7 @@ impl Ledger {
             columns: HashMap::new(),
             outputs: HashMap::new(),
             failures: HashMap::new(),
+            asked: HashMap::new(),
             small: SmallCache::default(),
             steps: HashMap::new(),
             untraced: HashSet::new(),
@@ -340,6 +358,7 @@ impl Inner {
         self.untraced.clear();
         self.outputs.clear();
         self.failures.clear();
+        self.asked.clear();
         Ok(())
     }
 
@@ -391,6 +410,12 @@ impl Inner {
                 self.row_mut(&asset).failed.insert(failure.part);
                 if let Some(failures) = self.failures.get_mut(&asset) {
                     failures.insert(failure.part, failure);
+                }
+            }
+            Move::Asked { asset, upstream, row } => {
+                let known = self.asked.get_mut(&asset).and_then(|of| of.get_mut(&upstream));
+                if let Some(asked) = known {
+                    Arc::make_mut(asked).insert(row.part, row);
                 }
             }
             Move::Recovered { asset, part } => {
@@ -512,6 +537,23 @@ impl Records for Ledger {
                 inner.failures.insert(asset.clone(), failures);
             }
             Ok(inner.failures[asset].get(&part).cloned())
+        })
+    }
+
+    fn asked(
+        &self,
+        asset: &AssetKey,
+        upstream: &AssetKey,
+    ) -> Arc<BTreeMap<PartitionIdx, AskedRow>> {
+        self.lock().answer(|inner| {
+            if let Some(asked) = inner.asked.get(asset).and_then(|of| of.get(upstream)) {
+                return Ok(asked.clone());
+            }
+            let rows = inner.store.asked(asset, upstream)?.into_iter();
+            let asked = Arc::new(rows.map(|row| (row.part, row)).collect::<BTreeMap<_, _>>());
+            let of = inner.asked.entry(asset.clone()).or_default();
+            of.insert(upstream.clone(), asked.clone());
+            Ok(asked)
         })
     }
 

@@ -5,6 +5,7 @@
 //! again. Everything that the command line and the Rust API do goes through it.
 
 mod again;
+mod asks;
 mod blobs;
 mod doctor;
 mod error;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::Error;
+use super::asks::{self, Waits};
 use super::event::{RunEvent, Summary};
 use super::ledger::Batch;
 use super::open::Engine;
@@ -11,8 +12,8 @@ use super::run::{OnEvent, Run, Settled, Target, Tracing, partition_of};
 use super::schedule::{Place, Schedule};
 use super::work::{self, Stored};
 use crate::base::{
-    AssetKey, CheckFact, Digest, Fact, FailureRow, Flags, MatRow, PartitionIdx, PartitionSet, Rev,
-    StepId,
+    AskedRow, AssetKey, CheckFact, Digest, Fact, FailureRow, Flags, MatRow, PartitionIdx,
+    PartitionSet, Rev, StepId,
 };
 use crate::defs::Severity;
 use crate::exec::{CheckResult, Failure, Outcome};
@@ -31,6 +32,8 @@ pub(super) struct Landed {
     pub snapshot: Rev,
     /// Something that it reads changed while it ran.
     pub raced: bool,
+    /// By upstream asset what it asked for, where it may ask.
+    pub asked: Vec<(AssetKey, AskedRow)>,
 }
 
 /// A step whose inputs could not be had.
@@ -50,6 +53,8 @@ pub(super) fn results(
     summary: &mut Summary,
     events: OnEvent<'_>,
 ) -> Result<bool, Error> {
+    let landed: Vec<Landed> =
+        landed.into_iter().map(|landed| as_asked(engine, run, landed)).collect();
     // A blob is safe on disk before a row names it.
     engine.cas.sync()?;
     let known = engine.ledger.rev();
@@ -87,6 +92,10 @@ pub(super) fn results(
                 summary.checks_failed += tell_checks(engine, &landed, events);
                 engine.export_results(&landed.target.asset, &parts, summary, events)?;
             }
+            Err(Failure::Asks) => {
+                run.wait_for_asked(&landed.target);
+                engine.planner.touch(&landed.target.asset);
+            }
             Err(Failure::Cancelled) => {
                 summary.cancelled += 1;
                 run.fail(engine, schedule, place, &parts, &mut Summary::default(), &mut |_, _| {});
@@ -102,6 +111,29 @@ pub(super) fn results(
     Ok(any_failed)
 }
 
+/// Keys a result by what its step read; lists what a step that asked for more is to be given, or makes it
+/// a failure if that is of no use.
+fn as_asked(engine: &Engine, run: &Run, mut landed: Landed) -> Landed {
+    let target = &mut landed.target;
+    let asks = &landed.outcome.asked;
+    match &landed.result {
+        Ok(_) => {
+            if let Some(askable) = &target.askable {
+                let read = asks::read(engine, target, askable, asks);
+                let planner = &engine.planner;
+                target.key = planner.key_as_asked(&target.asset, target.part, askable, &read);
+                landed.asked = asks::rows(engine, target, askable, read);
+            }
+        }
+        Err(Failure::Asks) => match asks::waits(engine, target, asks, &run.asking) {
+            Waits::For(wanted) => landed.asked = wanted,
+            Waits::InVain(reason) => landed.result = Err(Failure::Function(reason)),
+        },
+        Err(_) => {}
+    }
+    landed
+}
+
 fn one(
     batch: &mut Batch<'_>,
     engine: &Engine,
@@ -113,6 +145,9 @@ fn one(
     let Landed { target, result, outcome, .. } = landed;
     let Target { asset, part, key, .. } = target;
     let mut changed = false;
+    for (upstream, row) in &landed.asked {
+        batch.put_asked(asset, upstream, row.clone())?;
+    }
     let (ended, detail) = match result {
         Ok(stored) => {
             changed = put_result(batch, run, landed, stored, steps[asset], known)?;
@@ -126,6 +161,10 @@ fn one(
             (Ended::Success, String::new())
         }
         Err(Failure::Cancelled) => (Ended::Cancelled, String::new()),
+        Err(Failure::Asks) => {
+            asks::unsettle(batch, asset, *part)?;
+            (Ended::Cancelled, Failure::Asks.to_string())
+        }
         Err(failure) => {
             let reason = reason(failure, outcome);
             put_fact(batch, run, landed, *key)?;

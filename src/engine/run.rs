@@ -12,19 +12,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Error;
+use super::asks::{self, Asking, Sifted};
 use super::event::{RunEvent, Summary};
 use super::ledger::Batch;
 use super::listing;
 use super::open::{Access, Engine};
+use super::record::Landed;
 use super::report::RunOptions;
-use super::schedule::{Job, Link, Place, Schedule};
+use super::schedule::{Fallout, Job, Link, Place, Schedule};
 use super::work::{self, Done, Order};
 use crate::base::{AssetKey, Digest, Flags, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
 use crate::cas::Lease;
 use crate::cas::stat::{self, Slack, StatEntry, StatKey};
 use crate::defs::Asset;
 use crate::exec::{Control, Lifeline, Retrying, Step, Worker};
-use crate::plan::{Decision, Plan, PlanAsset, ReasonCode, Records, Request, Trace};
+use crate::plan::{Askable, Decision, Plan, PlanAsset, ReasonCode, Records, Request, Trace};
 use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
@@ -91,7 +93,7 @@ impl Engine {
         let mut plan = plan;
         let targets = self.looked_at(request);
         for _ in 0..REPLANS_MAX {
-            let opened = self.settle_opening(&plan)?;
+            let opened = !asks::forget(self, &plan)? && self.settle_opening(&plan)?;
             if opened && run.drive(self, &plan, &mut summary, events)? == Drive::Finished {
                 break;
             }
@@ -161,6 +163,8 @@ pub(super) struct Target {
     pub tracing: Tracing,
     pub started_ms: i64,
     pub reasons: Vec<ReasonCode>,
+    /// What the key is made of, if the step may ask for more while it runs.
+    pub askable: Option<Askable>,
 }
 
 /// What becomes of the trace of a result.
@@ -205,6 +209,8 @@ pub(super) struct Run {
     second_looks: u32,
     /// The rest has to be planned again: content was found to be gone, or there are other pieces.
     pub outdated: bool,
+    /// Steps that have asked for what they were not given.
+    pub asking: Asking,
     /// What waits until it is known which pieces there are.
     held: BTreeMap<AssetKey, PartitionSet>,
     /// Made while an input changed: stale, and not made once more in this run.
@@ -263,6 +269,7 @@ impl Run {
             stopped: false,
             second_looks: 0,
             outdated: false,
+            asking: Asking::default(),
             held: BTreeMap::new(),
             raced: BTreeMap::new(),
             wanted: engine.wanted(plan),
@@ -286,7 +293,7 @@ impl Run {
         let parts: HashMap<AssetKey, &PlanAsset> =
             plan.assets.iter().map(|asset| (asset.asset.clone(), asset)).collect();
         self.report_blocked(engine, plan, summary, events);
-        let mut schedule = self.schedule(engine, plan);
+        let mut schedule = self.schedule(engine, plan, summary, events);
         let mut overtaken = false;
         loop {
             overtaken |= engine.ledger.is_behind()?;
@@ -301,6 +308,8 @@ impl Run {
                     continue;
                 }
                 self.awaited.clear();
+                // All that could run has: now what was asked for can be made.
+                overtaken |= std::mem::take(&mut self.asking.again);
                 // Two processes with different definitions could go on for ever undoing each other's work.
                 let settled = schedule.is_done() && self.second_looks == SECOND_LOOKS_MAX;
                 self.second_looks += u32::from(schedule.is_done());
@@ -314,11 +323,18 @@ impl Run {
         }
     }
 
-    fn schedule(&mut self, engine: &Engine, plan: &Plan) -> Schedule {
+    fn schedule(
+        &mut self,
+        engine: &Engine,
+        plan: &Plan,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) -> Schedule {
+        let undecided = self.sift(engine, plan, summary, events);
         let mut held: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
         let mut job = |part: &PlanAsset| {
             let mut open = part.open();
-            for gone in [&self.given_up, &self.raced] {
+            for gone in [&self.given_up, &self.raced, &undecided] {
                 if let Some(parts) = gone.get(&part.asset) {
                     open -= parts;
                 }
@@ -349,7 +365,27 @@ impl Run {
                 schedule.fail(place, given_up);
             }
         }
+        // What cannot be decided yet is planned again when the rest is made.
+        self.asking.again |= !undecided.is_empty() && !schedule.is_done();
         schedule
+    }
+
+    /// Gives up what waits for what it asked for, where that failed; returns what may not ask again.
+    fn sift(
+        &mut self,
+        engine: &Engine,
+        plan: &Plan,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) -> BTreeMap<AssetKey, PartitionSet> {
+        let Sifted { blocked, undecided } = asks::sift(engine, plan, &self.given_up);
+        for (asset, parts) in blocked {
+            summary.blocked += parts.len();
+            *self.given_up.entry(asset.clone()).or_default() |= &parts;
+            let reason = ReasonCode::UpstreamFailed;
+            events(engine, RunEvent::Blocked { asset, parts, reason });
+        }
+        undecided
     }
 
     fn report_blocked(
@@ -447,6 +483,14 @@ impl Run {
         self.fail(engine, schedule, place, &parts, summary, events);
     }
 
+    /// Has a step that asked for more run again, when that is there.
+    pub(super) fn wait_for_asked(&mut self, target: &Target) {
+        self.asking.wait(target);
+        if let Some(forced) = self.forced.get_mut(&target.asset) {
+            forced.remove(target.part);
+        }
+    }
+
     /// Takes a failure's consumers out of the schedule and says so.
     pub(super) fn fail(
         &mut self,
@@ -458,7 +502,9 @@ impl Run {
         events: OnEvent<'_>,
     ) {
         *self.given_up.entry(schedule.asset(place).clone()).or_default() |= parts;
-        for (asset, parts) in schedule.fail(place, parts) {
+        let Fallout { blocked, undecided } = schedule.fail(place, parts);
+        self.asking.again |= !undecided.is_empty();
+        for (asset, parts) in blocked {
             summary.blocked += parts.len();
             *self.given_up.entry(asset.clone()).or_default() |= &parts;
             let reason = ReasonCode::UpstreamFailed;
@@ -518,6 +564,7 @@ impl Run {
             tracing: tracing(engine, plan, &def, part),
             started_ms,
             reasons: plan.reasons(part),
+            askable: engine.planner.askable(&plan.asset, part),
         };
         let (targets, snapshot) = (vec![target], engine.ledger.rev());
         self.launches.push(Launch { flight: Flight { targets, snapshot, guards }, step });
@@ -625,7 +672,8 @@ impl Run {
                 if raced {
                     self.raced.entry(target.asset.clone()).or_default().insert(target.part);
                 }
-                landed.push(super::record::Landed { target, result, outcome, snapshot, raced });
+                let asked = Vec::new();
+                landed.push(Landed { target, result, outcome, snapshot, raced, asked });
             }
         }
         let failed = super::record::results(engine, self, schedule, landed, summary, events)?;

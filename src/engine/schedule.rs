@@ -25,6 +25,20 @@ pub struct Job {
 /// The place of an asset in the schedule.
 pub type Place = usize;
 
+/// What a failure takes out of the schedule.
+#[derive(Debug, Default)]
+pub struct Fallout {
+    pub blocked: Vec<(AssetKey, PartitionSet)>,
+    /// They asked for what failed when they were made last, and may not do so again.
+    pub undecided: Vec<(AssetKey, PartitionSet)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    Blocked,
+    Undecided,
+}
+
 /// What is open, what is ready, and what waits.
 pub struct Schedule {
     nodes: Vec<Node>,
@@ -154,24 +168,33 @@ impl Schedule {
 
     /// Says that partitions failed or were given up. Everything that reads them, however far
     /// downstream, leaves the schedule and is returned.
-    pub fn fail(&mut self, place: Place, parts: &PartitionSet) -> Vec<(AssetKey, PartitionSet)> {
+    pub fn fail(&mut self, place: Place, parts: &PartitionSet) -> Fallout {
         self.nodes[place].open -= parts;
-        let mut blocked = Vec::new();
-        let mut front = vec![(place, parts.clone())];
-        while let Some((place, parts)) = front.pop() {
+        let mut fallout = Fallout::default();
+        let mut front = vec![(place, parts.clone(), Certainty::Blocked)];
+        while let Some((place, parts, certainty)) = front.pop() {
             for (consumer, link) in self.nodes[place].consumers.clone() {
                 let node = &mut self.nodes[consumer];
-                let hit = node.links[link].1.downstream_of(&parts) & &node.waiting;
+                let mapping = &node.links[link].1;
+                let hit = mapping.downstream_of(&parts) & &node.waiting;
                 if hit.is_empty() {
                     continue;
                 }
+                let certainty = match mapping.as_asked() {
+                    Some(_) => Certainty::Undecided,
+                    None => certainty,
+                };
                 node.waiting -= &hit;
                 node.open -= &hit;
-                blocked.push((node.asset.clone(), hit.clone()));
-                front.push((consumer, hit));
+                let list = match certainty {
+                    Certainty::Blocked => &mut fallout.blocked,
+                    Certainty::Undecided => &mut fallout.undecided,
+                };
+                list.push((node.asset.clone(), hit.clone()));
+                front.push((consumer, hit, certainty));
             }
         }
-        blocked
+        fallout
     }
 }
 
@@ -234,7 +257,9 @@ mod tests {
         ]);
         let (place, part) = schedule.next().unwrap();
         let blocked = schedule.fail(place, &PartitionSet::from_iter([part]));
-        let names: Vec<_> = blocked.iter().map(|(a, s)| format!("{a}:{}", s.len())).collect();
+        assert!(blocked.undecided.is_empty());
+        let names: Vec<_> =
+            blocked.blocked.iter().map(|(a, s)| format!("{a}:{}", s.len())).collect();
         assert_eq!(names, ["clean:1", "sum:1"]);
         assert_eq!(drain(schedule), "raw@1 clean@1");
     }

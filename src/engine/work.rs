@@ -19,7 +19,8 @@ use crate::cas::Cas;
 use crate::defs::partition::Cadence;
 use crate::defs::{Asset, Body, ColumnType, Missing, OutputDef, PartitionsDef, SourceDef};
 use crate::exec::{
-    Content, Control, Executor, Failure, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths,
+    Asks, Content, Control, Executor, Failure, Input, LogInfo, Outcome, Part, Produced, Step,
+    StepPaths,
 };
 use crate::io::{format_of, tree};
 use crate::plan::{Edge, Records, key_order};
@@ -93,6 +94,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
         duration: std::time::Duration::ZERO,
         metadata: Vec::new(),
         checks: Vec::new(),
+        asked: Asks::default(),
         warnings: Vec::new(),
         attempt: 1,
     }

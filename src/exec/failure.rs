@@ -14,6 +14,9 @@ pub enum Failure {
     TimedOut { after: Duration },
     #[error("cancelled")]
     Cancelled,
+    /// No failure yet: it runs again when what it asked for is there.
+    #[error("asked for what it was not given")]
+    Asks,
     #[error("wrote no output at ${variable}")]
     NoOutput { variable: &'static str },
     #[error("left {found} at ${variable}, which must be {expected}")]
@@ -56,6 +59,7 @@ impl Failure {
             Failure::Signal { signal } => *signal == 9,
             Failure::TimedOut { .. }
             | Failure::Cancelled
+            | Failure::Asks
             | Failure::InputChanged { .. }
             | Failure::Store { .. }
             | Failure::Io { .. } => true,
@@ -75,6 +79,7 @@ impl Failure {
     pub fn is_worth_a_retry(&self) -> bool {
         match self {
             Failure::Cancelled
+            | Failure::Asks
             | Failure::InputChanged { .. }
             | Failure::Store { .. }
             | Failure::Sql { .. }

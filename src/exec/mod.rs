@@ -32,7 +32,9 @@ pub use panics::{Panic, caught};
 pub use probe::probe;
 pub use retry::Retrying;
 pub use sql::SqlExecutor;
-pub use step::{CheckResult, Content, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths};
+pub use step::{
+    Asks, CheckResult, Content, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths,
+};
 
 use self::checks::Judges;
 use crate::defs::Body;
@@ -45,7 +47,8 @@ pub trait Executor {
 
 /// The functions of the program that declares the project.
 pub trait Functions: Send + Sync {
-    fn call(&self, step: &Step) -> Result<Produced, Failure>;
+    /// Makes a partition; `asks` is to hold what it asked for while it ran.
+    fn call(&self, step: &Step, asks: &mut Asks) -> Result<Produced, Failure>;
 
     /// What a check of the program's own found wrong in the rows of a result.
     fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {
@@ -59,7 +62,7 @@ pub trait Functions: Send + Sync {
 pub struct NoFunctions;
 
 impl Functions for NoFunctions {
-    fn call(&self, step: &Step) -> Result<Produced, Failure> {
+    fn call(&self, step: &Step, _: &mut Asks) -> Result<Produced, Failure> {
         let key = &step.asset.key;
         Err(Failure::Unsupported(format!("`{key}` is made by a function of another program")))
     }
@@ -120,6 +123,11 @@ impl Worker {
 #[expect(clippy::disallowed_methods, reason = "this is where a function is timed")]
 fn call(functions: &dyn Functions, step: &Step) -> Outcome {
     let start = Instant::now();
-    let result = functions.call(step);
-    Outcome { result, duration: start.elapsed(), ..Outcome::new(step) }
+    let mut asked = Asks::default();
+    let mut result = functions.call(step, &mut asked);
+    if !asked.unmet.is_empty() {
+        // Whatever it made of that.
+        result = Err(Failure::Asks);
+    }
+    Outcome { result, asked, duration: start.elapsed(), ..Outcome::new(step) }
 }

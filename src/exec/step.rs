@@ -144,6 +144,15 @@ pub struct CheckResult {
     pub found: Option<String>,
 }
 
+/// What a function asked for while it ran, beyond what it is given anyway.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Asks {
+    /// It was given these.
+    pub met: Vec<(AssetKey, PartitionKey)>,
+    /// It was not given these, so that it has to run again with them.
+    pub unmet: Vec<(AssetKey, PartitionKey)>,
+}
+
 /// How one execution went.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -155,6 +164,7 @@ pub struct Outcome {
     pub metadata: Vec<serde_json::Value>,
     /// What the checks found, in declared order; empty where nothing was made.
     pub checks: Vec<CheckResult>,
+    pub asked: Asks,
     /// Sentences for the user that do not make the step fail.
     pub warnings: Vec<String>,
     /// The attempt that ended thus, counted from 1.
@@ -170,6 +180,7 @@ impl Outcome {
             duration: Duration::ZERO,
             metadata: Vec::new(),
             checks: Vec::new(),
+            asked: Asks::default(),
             warnings: Vec::new(),
             attempt: step.attempt,
         }

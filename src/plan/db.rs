@@ -13,7 +13,10 @@ use super::freshness::{Freshness, compute};
 use super::manifest;
 use super::records::Records;
 use crate::base::{AssetKey, Digest, PartitionSet, StepParts};
-use crate::defs::{Asset, Domain, DynamicDef, KeyTable, Mapping, Missing, PartitionsDef};
+use crate::defs::partition::Asked;
+use crate::defs::{
+    Asset, Domain, DynamicDef, KeyTable, Mapping, MappingDef, Missing, PartitionsDef,
+};
 
 /// One declared asset or source.
 #[salsa::input(debug)]
@@ -169,8 +172,25 @@ pub fn edges(db: &dyn Db, asset: AssetInput) -> Arc<Vec<Edge>> {
     let assets = World::get(db).assets(db);
     let edge = |dep: &crate::defs::Dep| {
         let input = *assets.get(&dep.upstream).expect("a project names only assets that exist");
-        let mapping = Mapping::new(&dep.mapping, domain(db, input), own)
-            .expect("a mapping was validated when the project was made");
+        let mapping = match &dep.mapping {
+            MappingDef::Asked => {
+                // What was asked for moves with the records of the asset.
+                let _epoch = asset.epoch(db);
+                let rows = db.records().asked(&asset.def(db).key, &dep.upstream);
+                let up = domain(db, input);
+                let mut asked = Asked::default();
+                for row in rows.values() {
+                    // One that is gone keeps its number, so that who asked for it is found.
+                    let known = row.keys.iter();
+                    let known =
+                        known.filter_map(|(key, it)| Some((up.any_index(key.as_str())?, *it)));
+                    asked.put(row.part, row.base, known);
+                }
+                Mapping::asked(Arc::new(asked), up, own)
+            }
+            declared => Mapping::new(declared, domain(db, input), own)
+                .expect("a mapping was validated when the project was made"),
+        };
         let mapping_text = dep.mapping.to_string();
         Edge { upstream: dep.upstream.clone(), input, mapping, mapping_text, missing: dep.missing }
     };

@@ -10,17 +10,19 @@
 //! *Settled* means fresh through the whole cone, or made so without running. What is failed, blocked,
 //! missing or itself waiting is not settled.
 
+mod asks;
+mod reasons;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::reasons::Reasons;
 use super::db::{self, AssetInput, Db, Edge, StepVersion, World};
 use super::manifest;
 use super::reason::ReasonCode;
 use super::records::{Records, Trace};
-use crate::base::{
-    AssetKey, AssetRow, Column, Digest, Flags, Mark, PartitionIdx, PartitionSet, StepId,
-};
+use crate::base::{AssetKey, AssetRow, Column, Digest, Flags, Mark, PartitionIdx, PartitionSet};
 use crate::defs::{Asset, Domain, DynamicDef, Missing, PartitionsDef};
 
 /// A result that is right but has to be recorded as such.
@@ -62,6 +64,10 @@ pub struct Freshness {
     pub terms: Terms,
     /// Which partitions there are is not known before the asset that makes them is settled.
     pub growing: bool,
+    /// Of `run`: something that they asked for is not settled, and other steps than those which asked.
+    pub asks_anew: PartitionSet,
+    /// Of `pending`: all that waits only for what it asked for, and will ask for again.
+    pub awaits_asked: PartitionSet,
 
     /// Of `run`: the last attempt, under the very same content key, failed.
     pub failed: PartitionSet,
@@ -202,6 +208,8 @@ impl Freshness {
             faulted: PartitionSet::new(),
             terms: Terms::default(),
             growing: false,
+            asks_anew: PartitionSet::new(),
+            awaits_asked: PartitionSet::new(),
             failed: PartitionSet::new(),
             upstream_failed: PartitionSet::new(),
             without_result: PartitionSet::new(),
@@ -234,7 +242,7 @@ pub fn compute(db: &dyn Db, asset: AssetInput) -> Freshness {
         edges.iter().enumerate().partition(|(_, edge)| edge.input == asset);
     let upstream: Vec<Upstream> =
         others.into_iter().map(|(place, edge)| Upstream::new(db, place, edge)).collect();
-    let view = View { db, def, domain, row: &row, edges, own: &own, upstream: &upstream };
+    let view = View { db, asset, def, domain, row: &row, edges, own: &own, upstream: &upstream };
     let mut fresh = Freshness::new(def.key.clone(), domain.clone());
 
     let same_shape = row.shape == Some(db::shape(db, asset));
@@ -243,6 +251,7 @@ pub fn compute(db: &dyn Db, asset: AssetInput) -> Freshness {
     let mut suspects = view.suspects(same_shape);
     suspects |= &fresh.terms.due;
     view.wait(&mut fresh, &suspects);
+    suspects |= &fresh.asks_anew;
     suspects |= view.suspects_of_itself(same_shape, &fresh.absent());
     fresh.standing = domain.all() - &suspects;
     suspects -= &fresh.pending;
@@ -357,6 +366,7 @@ impl<'a> Upstream<'a> {
 
 struct View<'a> {
     db: &'a dyn Db,
+    asset: AssetInput,
     def: &'a Asset,
     domain: &'a Domain,
     row: &'a AssetRow,
@@ -422,7 +432,9 @@ impl View<'_> {
                 up.edge.mapping.downstream_of(set) & all
             }
         };
-        for up in self.upstream {
+        let (asked, declared): (Vec<_>, Vec<_>) =
+            self.upstream.iter().partition(|up| up.edge.mapping.as_asked().is_some());
+        for up in declared {
             fresh.pending |= image(up, &up.unsettled());
             if up.waits_for_keys() {
                 fresh.pending |= all;
@@ -432,6 +444,17 @@ impl View<'_> {
             if up.must_exist() {
                 fresh.blocked |= image(up, &up.state.blocked);
             }
+        }
+        let mut waiting = PartitionSet::new();
+        asked.iter().for_each(|up| waiting |= image(up, &up.unsettled()));
+        let anew = &(&waiting - &fresh.pending) - &(&fresh.blocked | &fresh.faulted);
+        fresh.asks_anew = self.asks_anew(&anew);
+        fresh.awaits_asked = anew - &fresh.asks_anew;
+        for up in asked {
+            let image = |set: &PartitionSet| image(up, set) - &fresh.asks_anew;
+            fresh.pending |= image(&up.unsettled());
+            fresh.upstream_failed |= image(&(&up.state.failed | &up.state.upstream_failed));
+            fresh.faulted |= image(&up.state.faulted);
         }
         let candidates = &(suspects | &fresh.pending) - &fresh.blocked;
         for up in self.upstream.iter().filter(|up| up.must_exist()) {
@@ -511,26 +534,32 @@ impl View<'_> {
                 self.requeue(fresh, &mut queue, part);
                 continue;
             }
-            let Some(key) = keys.content_key(part) else {
+            let anew = fresh.asks_anew.contains(part);
+            let key = if anew { None } else { keys.content_key(part) };
+            if key.is_none() && !anew {
                 // A version is missing although upstream is settled: it went away in this moment.
                 fresh.wait(part, mark.as_ref());
                 continue;
-            };
-            match judge(records, &fresh.terms, mark.as_ref(), key) {
-                Judgement::Verify => {
+            }
+            let judged = key.map(|key| (key, judge(records, &fresh.terms, mark.as_ref(), key)));
+            match judged {
+                Some((key, Judgement::Verify)) => {
                     fresh.verify_set.insert(part);
                     fresh.verify.push(Verify { part, key });
                     continue;
                 }
-                Judgement::Restore(trace) => {
+                Some((key, Judgement::Restore(trace))) => {
                     restored.borrow_mut().insert(part, trace.version);
                     fresh.add_restore(Restore { part, key, trace }, mark.as_ref());
                 }
-                Judgement::Run => {
+                Some((key, Judgement::Run)) => {
                     fresh.run.insert(part);
                     if self.has_failed(part, key) {
                         fresh.failed.insert(part);
                     }
+                }
+                None => {
+                    fresh.run.insert(part);
                 }
             }
             self.requeue(fresh, &mut queue, part);
@@ -688,6 +717,12 @@ impl<'a> KeyMaker<'a> {
 
     /// `None` if an input has no version.
     pub fn content_key(&mut self, part: PartitionIdx) -> Option<Digest> {
+        let digests = self.inputs(part)?;
+        Some(manifest::content_key(&self.step, self.domain, part, &digests))
+    }
+
+    /// The digest of each input; `None` if one has no version.
+    pub fn inputs(&mut self, part: PartitionIdx) -> Option<Vec<Digest>> {
         let mut digests = Vec::with_capacity(self.inputs.len());
         for dep in 0..self.inputs.len() {
             let digest = match self.constant[dep] {
@@ -696,7 +731,7 @@ impl<'a> KeyMaker<'a> {
             };
             digests.push(digest);
         }
-        Some(manifest::content_key(&self.step, self.domain, part, &digests))
+        Some(digests)
     }
 
     fn input(&mut self, dep: usize, part: PartitionIdx) -> Option<Digest> {
@@ -716,64 +751,5 @@ impl<'a> KeyMaker<'a> {
             self.constant[dep] = Some(digest);
         }
         Some(digest)
-    }
-}
-
-/// Collects reasons as sets; what two steps differ in is found once for each pair.
-struct Reasons<'a> {
-    records: &'a dyn Records,
-    step: &'a StepVersion,
-    by_step: BTreeMap<Option<StepId>, Vec<ReasonCode>>,
-    sets: BTreeMap<ReasonCode, PartitionSet>,
-}
-
-impl<'a> Reasons<'a> {
-    fn new(records: &'a dyn Records, step: &'a StepVersion) -> Reasons<'a> {
-        Reasons { records, step, by_step: BTreeMap::new(), sets: BTreeMap::new() }
-    }
-
-    fn add(&mut self, code: ReasonCode, part: PartitionIdx) {
-        self.sets.entry(code).or_default().insert(part);
-    }
-
-    fn compare(
-        &mut self,
-        mark: &Mark,
-        due: Option<ReasonCode>,
-        inputs: impl FnOnce(&mut dyn FnMut(ReasonCode)),
-    ) {
-        let mut codes: Vec<ReasonCode> = due.into_iter().collect();
-        if mark.flags.has(Flags::INVALIDATED) {
-            codes.push(ReasonCode::Invalidated);
-        }
-        if mark.flags.has(Flags::RACED) {
-            codes.push(ReasonCode::InputChangedDuringRun);
-        }
-        codes.extend(self.step_codes(mark.step));
-        let rewired = [ReasonCode::InputsAdded, ReasonCode::InputsRemoved];
-        // What was seen of the inputs then is by their places, which are others now.
-        if !codes.iter().any(|code| rewired.contains(code)) {
-            inputs(&mut |code| codes.push(code));
-        }
-        if codes.is_empty() {
-            codes.push(ReasonCode::InputsMoved);
-        }
-        for code in codes {
-            self.add(code, mark.part);
-        }
-    }
-
-    fn step_codes(&mut self, step: Option<StepId>) -> Vec<ReasonCode> {
-        let (records, current) = (self.records, self.step);
-        let codes = self.by_step.entry(step).or_insert_with(|| {
-            let old = step.and_then(|step| records.step_parts(step));
-            let old = old.as_deref();
-            old.map_or_else(Vec::new, |old| super::reason::step_codes(old, &current.parts))
-        });
-        codes.clone()
-    }
-
-    fn finish(self) -> Vec<(ReasonCode, PartitionSet)> {
-        self.sets.into_iter().collect()
     }
 }

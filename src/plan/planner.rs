@@ -10,10 +10,11 @@ use salsa::{Durability, Setter};
 
 use super::db::{self, AssetInput, Edge, PlanDb, StepVersion, TableInput, World};
 use super::freshness::{self, Freshness, InputView, Judgement, KeyMaker};
+use super::manifest;
 use super::records::{Records, Trace};
 use super::request::{Plan, Request};
 use crate::base::{AssetKey, Digest, Mark, PartitionIdx, PartitionSet};
-use crate::defs::{Asset, Domain, KeyTable, Project};
+use crate::defs::{Asset, Domain, KeyTable, MappingDef, Project};
 
 /// Holds the declarations and answers what is fresh and what to do.
 ///
@@ -31,6 +32,27 @@ pub struct Planner {
     executed: Arc<AtomicU64>,
     /// Assets whose freshness was asked for since the last change.
     warm: RefCell<BTreeSet<AssetKey>>,
+}
+
+/// What the key of a partition was made of when its step was started, where the step may ask for more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Askable {
+    /// The digest of each input, in the order of the deps.
+    inputs: Vec<Digest>,
+    /// By dep along which it may ask: what it is given of that, with the versions.
+    given: BTreeMap<usize, BTreeMap<PartitionIdx, Digest>>,
+}
+
+impl Askable {
+    /// The deps along which it may ask.
+    pub fn deps(&self) -> impl Iterator<Item = usize> {
+        self.given.keys().copied()
+    }
+
+    /// The version in which it is given something, if it is given that.
+    pub fn version(&self, dep: usize, part: PartitionIdx) -> Option<Digest> {
+        self.given.get(&dep)?.get(&part).copied()
+    }
 }
 
 /// What is to be done about one partition whose upstream is settled.
@@ -248,6 +270,59 @@ impl Planner {
 
     /// The content key over the versions that are recorded now.
     pub fn recorded_key(&self, asset: &AssetKey, part: PartitionIdx) -> Option<Digest> {
+        self.with_keys(asset, part, |keys| keys.content_key(part))
+    }
+
+    /// What the key of a partition is made of, over the versions that are recorded now, if its step may
+    /// ask for more while it runs.
+    pub fn askable(&self, asset: &AssetKey, part: PartitionIdx) -> Option<Askable> {
+        let deps = &self.def(asset).deps;
+        let may_ask = |dep: &usize| deps[*dep].mapping == MappingDef::Asked;
+        let asked: Vec<usize> = (0..deps.len()).filter(may_ask).collect();
+        if asked.is_empty() {
+            return None;
+        }
+        let inputs = self.with_keys(asset, part, |keys| keys.inputs(part))?;
+        let edges = self.edges(asset);
+        let given = |dep: usize| {
+            let edge = &edges[dep];
+            let parts = edge.mapping.upstream_of_one(part);
+            let marks = self.records.marks(&edge.upstream, &parts);
+            let version = |part: PartitionIdx| {
+                let mark = marks.get(part).filter(Mark::has_value)?;
+                self.is_usable(&edge.upstream, part).then_some((part, mark.version))
+            };
+            (dep, parts.iter().filter_map(version).collect())
+        };
+        Some(Askable { inputs, given: asked.into_iter().map(given).collect() })
+    }
+
+    /// The content key of a result whose step read, of what it may ask for, only `asked`, by dep.
+    pub fn key_as_asked(
+        &self,
+        asset: &AssetKey,
+        part: PartitionIdx,
+        askable: &Askable,
+        asked: &BTreeMap<usize, PartitionSet>,
+    ) -> Digest {
+        let mut inputs = askable.inputs.clone();
+        for (dep, given) in &askable.given {
+            let edge = &self.edges(asset)[*dep];
+            let (name, domain) = (edge.upstream.as_str(), self.domain(&edge.upstream));
+            let version = |part: PartitionIdx| given.get(&part).copied();
+            let read = asked.get(dep).cloned().unwrap_or_default();
+            let digest = manifest::input_digest(name, &edge.mapping_text, domain, &read, &version);
+            inputs[*dep] = digest.expect("a step reads only what it was given");
+        }
+        manifest::content_key(&self.step(asset).digest, self.domain(asset), part, &inputs)
+    }
+
+    fn with_keys<T>(
+        &self,
+        asset: &AssetKey,
+        part: PartitionIdx,
+        use_keys: impl FnOnce(&mut KeyMaker<'_>) -> T,
+    ) -> T {
         let edges = self.edges(asset);
         let marks =
             |edge: &Edge| self.records.marks(&edge.upstream, &edge.mapping.upstream_of_one(part));
@@ -261,7 +336,7 @@ impl Planner {
             .map(|edge| InputView { edge, domain: self.domain(&edge.upstream) })
             .collect();
         let step = self.step(asset).digest;
-        KeyMaker::new(step, self.domain(asset), &inputs, &version).content_key(part)
+        use_keys(&mut KeyMaker::new(step, self.domain(asset), &inputs, &version))
     }
 
     /// Whether consumers may read the recorded result of a partition: not if something that it needs is

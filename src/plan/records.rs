@@ -4,11 +4,12 @@
 //! asset's row first, its whole column only when the row does not settle the matter), and every
 //! answer must stay the same until [`Planner::touch`](super::Planner::touch) names the asset.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{
-    AssetKey, AssetRow, Column, Digest, FailureRow, Mark, Note, Output, PartitionIdx, PartitionSet,
-    Rev, StepId, StepParts,
+    AskedRow, AssetKey, AssetRow, Column, Digest, FailureRow, Mark, Note, Output, PartitionIdx,
+    PartitionSet, Rev, StepId, StepParts,
 };
 
 /// The records of one moment.
@@ -49,6 +50,10 @@ pub trait Records: Send + Sync {
 
     /// Partitions whose result was made before a moment, in milliseconds since 1970.
     fn made_before(&self, asset: &AssetKey, ms: i64) -> PartitionSet;
+
+    /// What each partition of `asset` asked for of `upstream` when it was made last.
+    fn asked(&self, asset: &AssetKey, upstream: &AssetKey)
+    -> Arc<BTreeMap<PartitionIdx, AskedRow>>;
 
     /// When the result of a partition was made.
     fn made_at(&self, asset: &AssetKey, part: PartitionIdx) -> Option<i64>;

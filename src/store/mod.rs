@@ -8,6 +8,7 @@
 //! Several processes may have the store open. Writers take turns (`BEGIN IMMEDIATE`), readers see the
 //! last commit; [`Store::read`] gives one reader one state for several questions.
 
+mod asked;
 mod claim;
 mod collect;
 mod error;

@@ -9,7 +9,8 @@ pub(super) fn migrations() -> Migrations<'static> {
     Migrations::from_slice(MIGRATIONS)
 }
 
-const MIGRATIONS: &[M<'static>] = &[M::up(FORMAT_1), M::up(FORMAT_2), M::up(FORMAT_3)];
+const MIGRATIONS: &[M<'static>] =
+    &[M::up(FORMAT_1), M::up(FORMAT_2), M::up(FORMAT_3), M::up(FORMAT_4)];
 
 // Released formats do not change: a change is a new entry of MIGRATIONS.
 const FORMAT_1: &str = r#"
@@ -224,6 +225,18 @@ ALTER TABLE run ADD COLUMN job TEXT;
 ALTER TABLE run ADD COLUMN tags TEXT NOT NULL DEFAULT '{}'; -- JSON object of texts
 ALTER TABLE run ADD COLUMN config TEXT NOT NULL DEFAULT '{}'; -- JSON
 CREATE INDEX fact_failed ON fact (asset) WHERE failed > 0 OR warned > 0;
+"#;
+
+const FORMAT_4: &str = r#"
+-- What partitions asked for of others when they were made last: a hint for plans.
+CREATE TABLE asked (
+    asset INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    upstream TEXT NOT NULL,
+    base BLOB NOT NULL, -- the content key over everything else
+    keys TEXT NOT NULL, -- JSON array of [key, version or null]: the number of a key is another by definition
+    PRIMARY KEY (asset, part, upstream)
+) STRICT, WITHOUT ROWID;
 "#;
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use giornata::defs::{
     PartitionsDef, PathPattern, Policy, Project, SourceDef, TableFormat,
 };
 use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions, Summary, Value};
-use giornata::exec::{Content, Control, Failure, Functions, Produced, Step};
+use giornata::exec::{Asks, Content, Control, Failure, Functions, Produced, Step};
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
 use proptest::prelude::*;
@@ -228,7 +228,7 @@ fn number(content: &Content) -> u8 {
 }
 
 impl Functions for Bodies {
-    fn call(&self, step: &Step) -> Result<Produced, Failure> {
+    fn call(&self, step: &Step, _: &mut Asks) -> Result<Produced, Failure> {
         let id = format!("{}@{}", step.asset.key, step.partition);
         let mut left = self.crash_after.lock().unwrap();
         if let Some(steps) = &mut *left {

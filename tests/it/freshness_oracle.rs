@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 use giornata::base::{AssetKey, Clock, Flags, PartitionIdx, PartitionKey};
 use giornata::defs::{Asset, Body, Missing, PartitionsDef, Project, SourceDef};
 use giornata::engine::{Access, Engine, Value};
-use giornata::plan::Request;
+use giornata::plan::{Edge, Request};
 
 use super::freshness_rig::{
-    Accepted, Aging, Process, Shelf, head, made, push_input, takes_world, tree,
+    Accepted, Aging, Process, Shelf, ask, head, made, push_input, takes_world, tree,
 };
 
 /// What a partition is, when everything is made.
@@ -111,9 +111,9 @@ pub fn given_now(
         there.then(|| value(engine, asset, part))
     };
     let mut lacks = false;
-    let given = given(engine, asset, part, &mut |asset, part, missing| {
-        let found = recorded(asset, part);
-        lacks |= found.is_none() && missing == Missing::Error;
+    let given = given(engine, asset, part, &mut |asset, part, need| {
+        let found = part.and_then(|part| recorded(asset, part));
+        lacks |= found.is_none() && need != Need::May;
         found
     });
     (!lacks).then_some(given)
@@ -124,13 +124,20 @@ fn given(
     engine: &Engine,
     asset: &AssetKey,
     part: PartitionIdx,
-    of: &mut dyn FnMut(&AssetKey, PartitionIdx, Missing) -> Option<String>,
+    of: &mut dyn FnMut(&AssetKey, Option<PartitionIdx>, Need) -> Option<String>,
 ) -> String {
     let planner = engine.planner();
     let key = planner.domain(asset).key(part).unwrap();
     let has_window = planner.domain(asset).window(part).is_some();
     let mut given = head(planner.def(asset), key.as_str(), has_window);
-    for edge in planner.edges(asset).clone().iter() {
+    let edges = planner.edges(asset).clone();
+    let declared = |edge: &&Edge| edge.mapping.as_asked().is_none();
+    let mut lacks = false;
+    for edge in edges.iter().filter(declared) {
+        let need = match edge.missing {
+            Missing::Error => Need::Must,
+            Missing::Allow => Need::May,
+        };
         let up = planner.domain(&edge.upstream).clone();
         let mut members: Vec<_> = edge.mapping.upstream_of_one(part).iter().collect();
         if !matches!(up.def(), PartitionsDef::TimeWindow(_)) {
@@ -138,14 +145,33 @@ fn given(
         }
         let mut parts = Vec::new();
         for member in members {
-            if let Some(value) = of(&edge.upstream, member, edge.missing) {
-                parts.push((up.key(member).unwrap(), value));
+            match of(&edge.upstream, Some(member), need) {
+                Some(value) => parts.push((up.key(member).unwrap(), value)),
+                None => lacks |= need == Need::Must,
             }
         }
         let parts = parts.iter().map(|(key, value)| (key.as_str(), value.clone()));
         push_input(&mut given, edge.upstream.as_str(), parts);
     }
+    for edge in edges.iter().filter(|edge| !declared(edge) && !lacks) {
+        let up = planner.domain(&edge.upstream).clone();
+        let got = ask(planner.def(asset), &edge.upstream, &mut given, &mut |key| {
+            of(&edge.upstream, up.index(key), Need::Asked)
+        });
+        if got.is_none() {
+            break;
+        }
+    }
     given
+}
+
+/// How a step needs a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Must,
+    May,
+    /// It asks for it while it runs.
+    Asked,
 }
 
 struct Oracle<'a> {
@@ -196,12 +222,15 @@ impl Oracle<'_> {
         for edge in engine.planner().edges(asset).iter() {
             blocked |= edge.missing == Missing::Error && !edge.mapping.absent(part).is_empty();
         }
-        let given = given(engine, asset, part, &mut |upstream, member, missing| {
-            match self.value(upstream, member) {
+        let given = given(engine, asset, part, &mut |upstream, member, need| {
+            match member.map_or(Made::Blocked, |member| self.value(upstream, member)) {
                 Made::Value(value) => return Some(value),
                 Made::Unknown => unknown = true,
                 Made::Failed => failed = true,
-                Made::Blocked => blocked |= missing == Missing::Error,
+                Made::Blocked => {
+                    blocked |= need == Need::Must;
+                    failed |= need == Need::Asked;
+                }
             }
             None
         });

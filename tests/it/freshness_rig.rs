@@ -20,7 +20,7 @@ use giornata::defs::{
     PartitionsDef, PathPattern, Policy, Project, Settings, SourceDef, SplitBy, TableFormat,
 };
 use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions};
-use giornata::exec::{Content, Control, Failure, Functions, Part, Produced, Step};
+use giornata::exec::{Asks, Content, Control, Failure, Functions, Input, Part, Produced, Step};
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
 
@@ -99,6 +99,7 @@ pub fn asset(name: &str, partitions: PartitionsDef, code: u8, deps: &[(&str, &st
         };
         let mapping = match *mapping {
             "" => MappingDef::Default,
+            "asked" => MappingDef::Asked,
             text => MappingDef::parse(text).unwrap(),
         };
         Dep { upstream: key(name), mapping, missing }
@@ -170,6 +171,8 @@ pub struct Ran {
     pub id: String,
     pub given: String,
     pub aging: Aging,
+    /// It may ask for more while it runs.
+    pub asks: bool,
 }
 
 /// How results age, in milliseconds.
@@ -219,17 +222,38 @@ impl Bodies {
 }
 
 impl Functions for Bodies {
-    fn call(&self, step: &Step) -> Result<Produced, Failure> {
+    fn call(&self, step: &Step, asks: &mut Asks) -> Result<Produced, Failure> {
         let id = format!("{}@{}", step.asset.key, step.partition);
         self.hook(&id, true, step);
         let mut given = head(&step.asset, step.partition.as_str(), step.window.is_some());
-        for input in &step.inputs {
+        let declared = |input: &&Input| !may_ask(&step.asset, &input.name);
+        for input in step.inputs.iter().filter(declared) {
             let parts = input.parts.iter().map(|part: &Part| (part.key.as_str(), text(part)));
             push_input(&mut given, input.name.as_str(), parts);
         }
+        for input in step.inputs.iter().filter(|input| !declared(input)) {
+            let found = ask(&step.asset, &input.name, &mut given, &mut |key| {
+                let part = input.parts.iter().find(|part| part.key.as_str() == key);
+                let asked = (input.name.clone(), PartitionKey::new(key));
+                match part {
+                    Some(part) => {
+                        asks.met.push(asked);
+                        Some(text(part))
+                    }
+                    None => {
+                        asks.unmet.push(asked);
+                        None
+                    }
+                }
+            });
+            if found.is_none() {
+                return Err(Failure::Asks);
+            }
+        }
         self.hook(&id, false, step);
         let aging = Aging::of(&step.asset.policy);
-        self.ran.lock().unwrap().push(Ran { id, given: given.clone(), aging });
+        let asks = step.asset.deps.iter().any(|dep| dep.mapping == MappingDef::Asked);
+        self.ran.lock().unwrap().push(Ran { id, given: given.clone(), aging, asks });
         if self.failing.lock().unwrap().contains(step.asset.key.as_str()) {
             return Err(Failure::Function("as told".to_owned()));
         }
@@ -239,6 +263,30 @@ impl Functions for Bodies {
         let encoded = Encoded { bytes, schema: String::new() };
         Ok(Produced::Table { encoded, format: TableFormat::Csv, rows: 1 })
     }
+}
+
+/// Whether an asset asks for partitions of another one while it runs.
+pub fn may_ask(asset: &Asset, upstream: &AssetKey) -> bool {
+    asset.deps.iter().any(|dep| dep.upstream == *upstream && dep.mapping == MappingDef::Asked)
+}
+
+/// Has a function ask for up to two partitions of `upstream`, which depend on all that it was given so
+/// far; `None` if it did not get one of them.
+pub fn ask(
+    asset: &Asset,
+    upstream: &AssetKey,
+    given: &mut String,
+    get: &mut dyn FnMut(&str) -> Option<String>,
+) -> Option<()> {
+    let candidates = asset.config["asks"][upstream.as_str()].as_array().unwrap();
+    for _ in 0..2 {
+        let pick = given.bytes().map(usize::from).sum::<usize>() % (candidates.len() + 1);
+        let Some(key) = candidates.get(pick) else { return Some(()) };
+        let key = key.as_str().unwrap();
+        let value = get(key)?;
+        push_input(given, upstream.as_str(), [(key, value)].into_iter());
+    }
+    Some(())
 }
 
 fn text(part: &Part) -> String {
@@ -448,7 +496,8 @@ impl Shelf {
                 Aging::AtOnce => true,
             };
             let wanted = request.force || invalidated.contains(&ran.id);
-            assert!(had_to || wanted, "ran again: {ran:?}");
+            // What an asset asked for the last time is a guess for the next: that may miss a result.
+            assert!(had_to || wanted || ran.asks, "ran again: {ran:?}");
         }
         for ran in ran.iter().filter(|ran| !self.bodies.fails(ran)) {
             invalidated.remove(&ran.id);

@@ -1,6 +1,7 @@
 //! The one integration binary: a test file that is not listed here is found by `tidy`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod asked;
 mod bench;
 mod bench_smoke;
 mod checks;
@@ -14,6 +15,7 @@ mod examples;
 mod first_hour;
 mod found;
 mod freshness;
+mod freshness_asked;
 mod freshness_by_hand;
 mod freshness_cases;
 mod freshness_oracle;

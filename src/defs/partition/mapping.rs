@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::asked::Asked;
 use super::by_key::Translation;
 use super::dimensions::Dimensions;
 use super::domain::Shape;
@@ -30,6 +31,8 @@ pub enum MappingDef {
     Static(Vec<(PartitionKey, PartitionKey)>),
     /// One dimension of several: the named one carries the key, others are taken whole.
     Dimension(String),
+    /// What a step asked for while it ran: recorded, not declared.
+    Asked,
 }
 
 /// A distance in a `window(..)` mapping, such as `-6d`; without a unit it counts windows.
@@ -92,6 +95,7 @@ enum Relation {
     Table(Translation, Vec<(PartitionKey, PartitionKey)>),
     Overlap(Overlap),
     Dimensions(Dimensions),
+    Asked(Arc<Asked>),
 }
 
 impl MappingDef {
@@ -125,13 +129,15 @@ impl MappingDef {
                 | Relation::Same
                 | Relation::Table(..)
                 | Relation::Overlap(_)
-                | Relation::Dimensions(_) => Ok(()),
+                | Relation::Dimensions(_)
+                | Relation::Asked(_) => Ok(()),
             },
             MappingDef::TimeOverlap
             | MappingDef::Window { .. }
             | MappingDef::All
             | MappingDef::Last(_)
-            | MappingDef::Dimension(_) => Ok(()),
+            | MappingDef::Dimension(_)
+            | MappingDef::Asked => Ok(()),
         }
     }
 }
@@ -176,6 +182,26 @@ impl Mapping {
         Ok(Mapping { upstream: upstream.clone(), downstream: downstream.clone(), relation })
     }
 
+    /// The mapping of what was asked for.
+    pub fn asked(asked: Arc<Asked>, upstream: &Domain, downstream: &Domain) -> Mapping {
+        let relation = Arc::new(Relation::Asked(asked));
+        Mapping { upstream: upstream.clone(), downstream: downstream.clone(), relation }
+    }
+
+    /// The record of what was asked for, if this is such a mapping.
+    pub fn as_asked(&self) -> Option<&Asked> {
+        match &*self.relation {
+            Relation::Asked(asked) => Some(asked),
+            Relation::All
+            | Relation::Last(_)
+            | Relation::Same
+            | Relation::ByKey(_)
+            | Relation::Table(..)
+            | Relation::Overlap(_)
+            | Relation::Dimensions(_) => None,
+        }
+    }
+
     /// Upstream partitions that any of `downstream` reads (the preimage).
     pub fn upstream_of(&self, downstream: &PartitionSet) -> PartitionSet {
         let (up, down) = (&self.upstream, &self.downstream);
@@ -191,6 +217,7 @@ impl Mapping {
             }
             Relation::Overlap(overlap) => overlap.upstream_of(up, down, downstream),
             Relation::Dimensions(dimensions) => dimensions.upstream_of(up, down, downstream),
+            Relation::Asked(asked) => asked.upstream_of(downstream) & up.all(),
         }
     }
 
@@ -216,6 +243,7 @@ impl Mapping {
             }
             Relation::Overlap(overlap) => overlap.downstream_of(up, down, upstream),
             Relation::Dimensions(dimensions) => dimensions.downstream_of(up, down, upstream),
+            Relation::Asked(asked) => asked.downstream_of(upstream) & down.all(),
         }
     }
 
@@ -223,7 +251,7 @@ impl Mapping {
     pub fn absent(&self, downstream: PartitionIdx) -> Vec<PartitionKey> {
         let (up, down) = (&self.upstream, &self.downstream);
         match &*self.relation {
-            Relation::All | Relation::Last(_) => Vec::new(),
+            Relation::All | Relation::Last(_) | Relation::Asked(_) => Vec::new(),
             Relation::Same if up.all().contains(downstream) => Vec::new(),
             Relation::Same => up.key(downstream).into_iter().collect(),
             Relation::ByKey(_) => {
@@ -249,16 +277,19 @@ impl Mapping {
             | Relation::ByKey(_)
             | Relation::Table(..)
             | Relation::Overlap(_)
-            | Relation::Dimensions(_) => false,
+            | Relation::Dimensions(_)
+            | Relation::Asked(_) => false,
         }
     }
 
     /// True if what a partition reads follows from its key alone, whichever other keys there are.
     pub fn is_by_key(&self) -> bool {
         match &*self.relation {
-            Relation::Same | Relation::ByKey(_) | Relation::Table(..) | Relation::Overlap(_) => {
-                true
-            }
+            Relation::Same
+            | Relation::ByKey(_)
+            | Relation::Table(..)
+            | Relation::Overlap(_)
+            | Relation::Asked(_) => true,
             Relation::All | Relation::Last(_) | Relation::Dimensions(_) => false,
         }
     }
@@ -267,7 +298,7 @@ impl Mapping {
     pub fn is_single(&self) -> bool {
         match &*self.relation {
             Relation::All => self.upstream.def().is_unpartitioned(),
-            Relation::Last(_) => false,
+            Relation::Last(_) | Relation::Asked(_) => false,
             Relation::Same => true,
             Relation::ByKey(translation) | Relation::Table(translation, _) => {
                 translation.is_single()
@@ -304,6 +335,7 @@ impl Relation {
                 }
             }
             MappingDef::All => Ok(Relation::All),
+            MappingDef::Asked => Ok(Relation::Asked(Arc::default())),
             MappingDef::Last(count) => Ok(Relation::Last(up.last(*count))),
             MappingDef::Static(pairs) => {
                 Ok(Relation::Table(Translation::table(up, down, pairs), pairs.clone()))

@@ -116,7 +116,7 @@ pub(super) fn quote(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Canonical text, as `parse` reads it (`default` for the default).
+/// Canonical text, as `parse` reads it (`default` for the default; `asked`, which no text declares).
 impl fmt::Display for MappingDef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -133,6 +133,7 @@ impl fmt::Display for MappingDef {
                 write!(f, "static({})", pairs.iter().map(pair).collect::<Vec<_>>().join(", "))
             }
             MappingDef::Dimension(name) => write!(f, "dimension({name})"),
+            MappingDef::Asked => f.write_str("asked"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Partitions: kinds of partition sets, the domain they make at a point of time, mappings between
 //! two domains, and the text in which users name partitions.
 
+mod asked;
 mod by_key;
 mod calendar;
 mod cron;
@@ -17,6 +18,7 @@ mod time_text;
 mod time_window;
 mod zone;
 
+pub use asked::Asked;
 pub use cron::CronRule;
 pub use domain::Domain;
 pub use dynamic::KeyTable;
