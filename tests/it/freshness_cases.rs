@@ -526,14 +526,29 @@ fn what_stands_between_forced_steps_is_made_too() {
         asset("a", unpartitioned(), 3, &[]),
         asset("b", unpartitioned(), 1, &[("a", "")]),
         asset("c", unpartitioned(), 1, &[("b", "")]),
+        asset("d", unpartitioned(), 1, &[("c", "")]),
+        asset("e", unpartitioned(), 1, &[("a", "")]),
     ]);
     shelf.settle(&mut process);
     let mut request = all(shelf.refreshed(&mut process), true);
-    request.targets.remove(&key("b"));
+    request.targets.retain(|asset, _| ["a", "d"].contains(&asset.as_str()));
     // The same again: cut off between.
-    assert_eq!(shelf.make(&mut process, &request).names(), ["a@", "c@"]);
+    assert_eq!(shelf.make(&mut process, &request).names(), ["a@", "d@"]);
     shelf.bodies.world.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(shelf.make(&mut process, &request).names(), ["a@", "b@", "c@"]);
+    assert_eq!(shelf.make(&mut process, &request).names(), ["a@", "b@", "c@", "d@"]);
+    shelf.check(&mut process, &request);
+}
+
+#[test]
+fn what_stands_between_forced_days_is_made_too() {
+    let mut shelf = Shelf::new(false);
+    let days = daily(0, Some(4));
+    let mut process = shelf.process(vec![asset("a", days, 3, &[("a?", "window(-1d, -1d)")])]);
+    shelf.settle(&mut process);
+    shelf.bodies.world.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let days = ["2020-01-01", "2020-01-04"];
+    let request = some(shelf.refreshed(&mut process), "a", &days, Reach::Upstream, true);
+    assert_eq!(shelf.make(&mut process, &request).ran.len(), 4);
     shelf.check(&mut process, &request);
 }
 
