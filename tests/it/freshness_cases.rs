@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use giornata::defs::PartitionsDef;
-use giornata::engine::{Engine, RunEvent, State, Value};
+use giornata::engine::{Access, Engine, RunEvent, State, Value};
 use giornata::plan::{Reach, Request};
 
 use super::freshness_rig::{
@@ -603,4 +603,31 @@ fn a_day_whose_day_before_cannot_be_known_is_not_made_without_it() {
     assert_eq!(shelf.settle(&mut process).names(), [""; 0]);
     shelf.write("answer", "2\n");
     assert_eq!(shelf.settle(&mut process).ran.len(), 6);
+}
+
+#[test]
+fn what_reads_a_day_that_is_looked_at_again_is_judged_by_all_its_inputs() {
+    // A user would have seen days after a corrected one called maybe stale that were fresh; and
+    // where an input may be missing, judged as if it were.
+    let mut shelf = Shelf::new(false);
+    for day in ["2020-01-01", "2020-01-02", "2020-01-03"] {
+        shelf.write(&format!("data/s/{day}.csv"), day);
+    }
+    let mut process = shelf.process(vec![
+        source("s", "data/s/{key}.csv", files_of("s")),
+        asset("u", daily(0, Some(3)), 1, &[("s?", ""), ("u?", "window(-1d, -1d)")]),
+    ]);
+    shelf.settle(&mut process);
+    let path = shelf.path("data/s/2020-01-01.csv");
+    shelf.after("u@2020-01-01", move |_| {
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "2020-01-01").unwrap();
+    });
+    let request = some(shelf.refreshed(&mut process), "u", &["2020-01-01"], Reach::Only, true);
+    shelf.race(&mut process, &request);
+    let mut cold = shelf.open(&process.project, Access::Read);
+    cold.refresh(&[key("u")]).unwrap();
+    let status = cold.status(&key("u")).unwrap();
+    assert_eq!((status.sets[&State::Stale].len(), status.sets[&State::Fresh].len()), (1, 2));
+    assert_eq!(shelf.settle(&mut process).names(), [""; 0]);
 }
