@@ -399,10 +399,87 @@ fn what_becomes_volatile_is_not_restored_from_before() {
     bench.edit("output: a.txt", "output: a.txt, volatile: true");
     bench.write("world", "2");
     assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
-    // And what was made while it was volatile is no trace.
-    bench.edit(", volatile: true", "");
-    bench.run(&["wipe", "a"]).ends(0);
+}
+
+#[test]
+fn what_was_volatile_has_left_no_trace() {
+    let bench = Bench::new(CHAIN);
+    bench.edit("output: a.txt", "output: a.txt, volatile: true");
+    bench.write("world", "1");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.edit("world\" >", "world\"  >");
     assert_eq!(bench.steps(), ["a@"]);
+    bench.edit(", volatile: true", "");
+    bench.edit("world\"  >", "world\" >");
+    bench.write("world", "2");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+}
+
+#[test]
+fn what_is_restored_is_as_old_as_it_was() {
+    // A user would have seen a result that has a ttl stay for ever after an edit was taken back.
+    let mut bench = Bench::new(CHAIN);
+    bench.edit("output: a.txt", "output: a.txt, ttl: 6h");
+    bench.write("world", "1");
+    bench.steps();
+    bench.at("2026-01-01T04:00:00Z");
+    bench.edit("world\" >", "world\"  >");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.edit("world\"  >", "world\" >");
+    assert_eq!(bench.steps(), [""; 0], "restored");
+    bench.at("2026-01-01T06:00:00Z");
+    bench.why("a").says("expired").says("6h ago");
+    assert_eq!(bench.steps(), ["a@"]);
+}
+
+#[test]
+fn what_is_invalidated_while_it_is_made_is_made_again() {
+    // A user would have seen the mark lost, since the step that ran had begun before it.
+    let bench = Bench::new(
+        r#"
+assets:
+  a: {run: 'echo 1 > "$output"; test ! -e "$GIORNATA_ROOT/flag" || { rm "$GIORNATA_ROOT/flag"; "$TOOL" invalidate a; } # 1', output: a.txt}
+"#,
+    );
+    bench.write(".env", &format!("TOOL={}\n", env!("CARGO_BIN_EXE_giornata")));
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.write("flag", "");
+    bench.edit("# 1", "# 2");
+    assert_eq!(bench.steps(), ["a@", "a@"]);
+    bench.run(&["status", "--check"]).ends(0);
+    assert_eq!(bench.steps(), [""; 0]);
+}
+
+#[test]
+fn a_collection_keeps_what_can_come_back() {
+    let mut bench = Bench::new(
+        r#"
+assets:
+  small: {run: 'echo small 1 > "$output"', output: small.txt}
+  large: {run: 'seq 1 20000 > "$output"', output: large.txt}
+"#,
+    );
+    let both = ["large@", "small@"];
+    let (there, back) = (
+        [("small 1", "small 2"), ("seq 1", "seq 2")],
+        [("small 2", "small 1"), ("seq 2", "seq 1")],
+    );
+    let edit = |bench: &Bench, edits: [(&str, &str); 2]| {
+        edits.iter().for_each(|(from, to)| bench.edit(from, to));
+    };
+    assert_eq!(bench.steps(), both);
+    edit(&bench, there);
+    assert_eq!(bench.steps(), both);
+    bench.at("2100-01-01T00:00:00Z");
+    bench.run(&["gc"]).ends(0);
+    edit(&bench, back);
+    assert_eq!(bench.steps(), [""; 0], "all that there was");
+    bench.run(&["gc", "--keep", "0"]).ends(0);
+    edit(&bench, there);
+    assert_eq!(bench.steps(), both, "what was not current is gone");
+    edit(&bench, back);
+    assert_eq!(bench.steps(), [""; 0], "what was current is not");
+    bench.run(&["doctor", "--deep"]).ends(0);
 }
 
 #[test]
