@@ -22,7 +22,7 @@ use crate::exec::{
     Content, Control, Executor, Failure, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths,
 };
 use crate::io::{format_of, tree};
-use crate::plan::{Edge, Records, key_order};
+use crate::plan::{Edge, Given, Records, key_order};
 
 /// What a worker gets: one execution, which may make several partitions of several assets.
 pub struct Order {
@@ -241,7 +241,7 @@ impl Engine {
                 (true, Missing::Allow) | (false, _) => parts.extend(found),
             }
         }
-        let one_file = edge.mapping.is_single() && parts.len() <= 1;
+        let one_file = edge.given() == Given::One && parts.len() <= 1;
         let (name, variable) = (edge.upstream.clone(), upstream.variable());
         Ok(Input { name, variable, single: one_file, parts })
     }

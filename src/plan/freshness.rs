@@ -714,7 +714,7 @@ impl<'a> KeyMaker<'a> {
             }
         }
         let name = edge.upstream.as_str();
-        let digest = manifest::input_digest(name, &edge.mapping_text, domain, &mapped, &version)?;
+        let digest = manifest::input_digest(name, edge.given(), domain, &mapped, &version)?;
         if edge.mapping.is_constant() {
             self.constant[dep] = Some(digest);
         }

@@ -143,7 +143,7 @@ fn given(
             }
         }
         let parts = parts.iter().map(|(key, value)| (key.as_str(), value.clone()));
-        push_input(&mut given, edge.upstream.as_str(), parts);
+        push_input(&mut given, edge.upstream.as_str(), edge.mapping.is_single(), parts);
     }
     given
 }

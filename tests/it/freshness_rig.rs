@@ -225,7 +225,7 @@ impl Functions for Bodies {
         let mut given = head(&step.asset, step.partition.as_str(), step.window.is_some());
         for input in &step.inputs {
             let parts = input.parts.iter().map(|part: &Part| (part.key.as_str(), text(part)));
-            push_input(&mut given, input.name.as_str(), parts);
+            push_input(&mut given, input.name.as_str(), input.single, parts);
         }
         self.hook(&id, false, step);
         let aging = Aging::of(&step.asset.policy);
@@ -274,7 +274,7 @@ pub fn tree(dir: &Path) -> String {
 
 pub fn head(asset: &Asset, partition: &str, has_window: bool) -> String {
     let Body::Function(function) = &asset.body else { unreachable!("only functions run") };
-    let deps = asset.deps.iter().map(|d| format!("{} {} {:?}", d.upstream, d.mapping, d.missing));
+    let deps = asset.deps.iter().map(|dep| dep.upstream.to_string());
     let deps: Vec<String> = deps.collect();
     let kind = if has_window { "window" } else { "" };
     format!("{} v{} {partition} {deps:?} {kind}", asset.key, function.version)
@@ -288,9 +288,10 @@ pub fn takes_world(asset: &Asset) -> bool {
 pub fn push_input<'a>(
     given: &mut String,
     name: &str,
+    single: bool,
     parts: impl Iterator<Item = (&'a str, String)>,
 ) {
-    write!(given, "; {name}:").unwrap();
+    write!(given, "; {name} {single}:").unwrap();
     for (key, value) in parts {
         write!(given, " {key}={value:?}").unwrap();
     }

@@ -184,22 +184,32 @@ fn row_10_what_decides_no_result_changes() {
 fn row_11_wiring_and_mappings_change() {
     let bench = Bench::new(
         r#"
-.days: &days {partitions: {daily: {start: 2025-12-01, end: 2025-12-04}}}
+.days: &days {partitions: {daily: {start: 2025-12-01, end: 2025-12-05}}}
 assets:
   a: {<<: *days, run: 'echo "$GIORNATA_PARTITION" > "$output"', output: a.txt}
   b: {<<: *days, run: 'echo 1 > "$output"', output: b.txt}
   c: {<<: *days, run: 'ls -R "$GIORNATA_INPUT_A" > "$output"', output: c.txt, deps: {a: all}}
 "#,
     );
-    assert_eq!(bench.steps().len(), 9);
+    assert_eq!(bench.steps().len(), 12);
     bench.edit("deps: {a: all}", "deps: {a: all, b: all}");
     check(&bench, "c@2025-12-01", "stale", &["inputs-added", "input `b`"]);
-    assert_eq!(bench.steps().len(), 3);
+    assert_eq!(bench.steps().len(), 4);
     bench.edit("deps: {a: all, b: all}", "deps: {b: all}");
     check(&bench, "c@2025-12-01", "stale", &["inputs-removed", "input `a`"]);
     bench.edit("deps: {b: all}", "deps: {a: {map: \"window(-1d, 0d)\", missing: allow}}");
     check(&bench, "c@2025-12-02", "stale", &["mapping-changed", "input `a`", "all → "]);
-    assert_eq!(bench.steps().len(), 3);
+    assert_eq!(bench.steps().len(), 4);
+    // Only those of which the mapped set is another one now.
+    bench.edit("window(-1d, 0d)", "window(-2d, 0d)");
+    check(&bench, "c@2025-12-03", "stale", &["mapping-changed", "input `a`", "window(-1d"]);
+    assert_eq!(bench.steps(), ["c@2025-12-03", "c@2025-12-04"]);
+    bench.edit("{map: \"window(-2d, 0d)\", missing: allow}", "all");
+    check(&bench, "c@2025-12-02", "stale", &["mapping-changed", "input `a`"]);
+    assert_eq!(bench.steps(), NOTHING, "all of them were made from all before");
+    bench.edit("a: all", "a: {map: all, missing: allow}");
+    assert_eq!(bench.steps(), NOTHING);
+    bench.run(&["status", "--check"]).ends(0);
 }
 
 #[test]
