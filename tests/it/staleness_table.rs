@@ -327,6 +327,48 @@ fn row_21_an_export_is_edited_or_deleted() {
     assert_eq!(exported(), right);
 }
 
+/// Of a directory only that it was there was looked at.
+#[test]
+fn row_21_a_file_within_an_exported_directory_is_edited_or_deleted() {
+    let bench = Bench::new(
+        r#"
+assets:
+  site:
+    run: 'mkdir "$output_dir/css"; echo 1 > "$output_dir/index"; echo 2 > "$output_dir/css/a"; ln -s index "$output_dir/home"'
+    output_dir: true
+    export: out/site
+"#,
+    );
+    assert_eq!(bench.steps(), ["site@"]);
+    let read = |path: &str| fs::read_to_string(bench.path(path)).unwrap();
+    let put_back = |bench: &Bench| {
+        let said = bench.run(&["m", "--all"]).ends(0).says_not("ran 1");
+        said.says("`out/site` was changed by somebody else (output-modified-outside)");
+        assert_eq!((read("out/site/css/a"), read("out/site/home")), ("2\n".into(), "1\n".into()));
+        bench.run(&["m", "--all"]).ends(0).says_not("output-modified-outside");
+    };
+    bench.write("out/site/css/a", "3\n");
+    put_back(&bench);
+    fs::remove_file(bench.path("out/site/css/a")).unwrap();
+    put_back(&bench);
+    fs::remove_file(bench.path("out/site/home")).unwrap();
+    bench.write("out/site/home", "1\n");
+    put_back(&bench);
+    // A file of the user's is not removed with the rest.
+    bench.write("out/site/css/mine", "precious");
+    bench.write("out/site/css/a", "3\n");
+    for _ in 0..2 {
+        let said = bench.run(&["m", "--all"]).ends(1).says("(output-modified-outside)");
+        said.says("it is left as it is").says("`css/mine` in it is there");
+        assert_eq!(read("out/site/css/a"), "3\n");
+    }
+    fs::remove_file(bench.path("out/site/css/mine")).unwrap();
+    put_back(&bench);
+    // Looked at, but the same: nobody is told.
+    bench.write("out/site/css/a", "2\n");
+    bench.run(&["m", "--all"]).ends(0).says_not("output-modified-outside");
+}
+
 #[test]
 fn row_22_content_is_gone_from_the_store() {
     let bench = Bench::new(
