@@ -113,6 +113,7 @@ impl Engine {
             }
         }
         run.finish(self, &plan, &mut summary, events)?;
+        self.chosen_are_there(request)?;
         Ok(summary)
     }
 

@@ -20,5 +20,5 @@ pub use manifest::{Given, key_order, pieces_shape};
 pub use planner::{Decision, Planner};
 pub use reason::{PartChange, ReasonCode};
 pub use records::{Records, Trace};
-pub use request::{Plan, PlanAsset, Reach, Request};
+pub use request::{Chosen, Plan, PlanAsset, Reach, Request};
 pub use why::{Cause, Why};

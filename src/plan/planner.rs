@@ -13,6 +13,7 @@ use super::freshness::{self, Freshness, InputView, Judgement, KeyMaker};
 use super::records::{Records, Trace};
 use super::request::{Plan, Request};
 use crate::base::{AssetKey, Digest, Mark, PartitionIdx, PartitionSet};
+use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
 use crate::defs::{Asset, Domain, KeyTable, Project};
 
 /// Holds the declarations and answers what is fresh and what to do.
@@ -225,6 +226,26 @@ impl Planner {
     pub fn readable(&self, asset: &AssetKey) -> Vec<PartitionSet> {
         let readable = |edge: &Edge| edge.readable(self.freshness(&edge.upstream));
         self.edges(asset).iter().map(readable).collect()
+    }
+
+    /// The partitions of `asset` that an expression names now.
+    pub fn select(
+        &self,
+        asset: &AssetKey,
+        expr: &PartitionExpr,
+    ) -> Result<PartitionSet, PartitionTextError> {
+        let word = |word: PartitionWord| {
+            let state = self.freshness(asset);
+            match word {
+                PartitionWord::Missing => state.without_result.clone(),
+                PartitionWord::Failed => state.failed.clone(),
+                PartitionWord::Stale => {
+                    let stale = &(&state.run | state.restore_set()) | &state.pending;
+                    stale - &state.without_result
+                }
+            }
+        };
+        expr.select(self.domain(asset), &word)
     }
 
     /// What a request needs done.

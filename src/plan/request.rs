@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Freshness, Planner, ReasonCode};
 use crate::base::{AssetKey, PartitionIdx, PartitionSet};
+use crate::defs::partition::PartitionExpr;
 use crate::defs::{Missing, OutputDef};
 
 /// What somebody wants to be fresh.
@@ -12,12 +13,20 @@ use crate::defs::{Missing, OutputDef};
 pub struct Request {
     /// Each asset once.
     pub targets: BTreeMap<AssetKey, PartitionSet>,
-    /// Targets of which every partition is meant that there is when the plan is made. A run may make
-    /// more of them.
-    pub whole: BTreeSet<AssetKey>,
+    /// Targets whose partitions are chosen anew whenever a plan is made, besides those above: a run may
+    /// make more of them.
+    pub chosen: BTreeMap<AssetKey, Chosen>,
     pub reach: Reach,
     /// Run the targets whatever their state.
     pub force: bool,
+}
+
+/// Which partitions of a target are meant, of those that there are when a plan is made.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Chosen {
+    All,
+    /// What any of the expressions names.
+    By(Vec<PartitionExpr>),
 }
 
 /// What else is looked at besides the targets.
@@ -130,8 +139,18 @@ impl Plan {
 /// Restricts the state of all assets to what `request` needs.
 pub fn plan(planner: &Planner, request: &Request) -> Plan {
     let mut targets = request.targets.clone();
-    for key in &request.whole {
-        targets.insert(key.clone(), planner.domain(key).all().clone());
+    for (key, chosen) in &request.chosen {
+        match chosen {
+            Chosen::All => {
+                targets.insert(key.clone(), planner.domain(key).all().clone());
+            }
+            Chosen::By(expressions) => {
+                // What names nothing may name something when there are more.
+                let found = expressions.iter().filter_map(|expr| planner.select(key, expr).ok());
+                let target = targets.entry(key.clone()).or_default();
+                found.for_each(|found| *target |= found);
+            }
+        }
     }
     let mut wanted = targets.clone();
     match request.reach {

@@ -205,20 +205,53 @@ fn a_database_of_no_format_is_damaged_in_one_line() {
     assert!(said.err.lines().count() < 4, "{said:?}");
 }
 
-/// `-p` chose among the pieces of before, and said nothing.
+/// `-p` chose among the pieces of before.
 #[test]
-fn named_pieces_are_those_that_are_known() {
+fn named_pieces_are_those_that_there_are_when_they_are_made() {
     let bench = Bench::new(
         r#"
 sources: {list: {files: list.txt}}
 assets:
   mk: {deps: [list], run: "sh -c 'for k in $(cat $list); do echo $k > $output_dir/$k.csv; done'", outputs: "{piece}.csv"}
   e: {partitions: each(mk), run: 'cat "$mk" > "$output"'}
+  f: {partitions: {multi: {p: each(mk), q: [x, y]}}, deps: [mk], run: 'cat "$mk" > "$output"'}
 "#,
     );
-    bench.write("list.txt", "a\n");
-    bench.steps();
     bench.write("list.txt", "a\nb\n");
-    bench.run(&["m", "e", "-p", "latest"]).ends(0).says("those that are known now");
-    assert!(bench.run(&["partitions", "mk"]).ends(0).out.contains('b'));
+    bench.run(&["plan", "e@b"]).ends(0).says("`mk` makes pieces");
+    bench.run(&["m", "e@b"]).ends(0).says("ran 2 ");
+    bench.run(&["m", "e", "-p", "nothing"]).ends(2).says("no partition `nothing`");
+    bench.write("list.txt", "a\nb\nc\nd\n");
+    bench.run(&["m", "e@c", "e@d"]).ends(0).says("ran 3 ");
+    assert_eq!(cat(&bench, "e@c"), "c\n");
+    bench.run(&["cat", "e@a"]).ends(2);
+    bench.write("list.txt", "a\nz\n");
+    bench.run(&["m", "f", "-p", "p=z|q=y"]).ends(0).says("ran 2 ");
+    bench.write("list.txt", "a\ny\n");
+    let said = bench.run(&["m", "e", "-p", "nothing"]).ends(2);
+    said.says("`e` has no such partitions now that its pieces are made: there is no partition");
+    bench.run(&["m", "mk"]).ends(0).says("up to date");
+    bench.write("list.txt", "a\ny\nx\n");
+    bench.run(&["m", "e", "-p", "missing", "--force"]).ends(0).says("ran 4 ");
+    bench.run(&["status", "e", "--check"]).ends(0);
+}
+
+/// Nothing was made, nothing was there, and it was said to be up to date.
+#[test]
+fn pieces_that_were_never_made_are_not_up_to_date() {
+    let bench = Bench::new(
+        r#"
+assets:
+  mk: {run: 'echo 1 > "$output_dir/a.csv"', outputs: "{piece}.csv"}
+  e: {partitions: each(mk), run: 'cat "$mk" > "$output"'}
+"#,
+    );
+    for verb in ["m", "plan"] {
+        let said = bench.run(&[verb, "e", "--only"]).ends(2).says_not("up to date");
+        said.says("which partitions `e` has is known when its pieces are made").says("--only");
+    }
+    bench.run(&["m", "e"]).ends(0).says("ran 2 ");
+    bench.run(&["m", "e", "--only"]).ends(0).says("up to date");
+    bench.edit("echo 1", "echo 2");
+    bench.run(&["m", "e", "--only"]).says("this is about those that are known now");
 }

@@ -519,7 +519,7 @@ impl Rig {
         let mut engine = self.engine.take().unwrap_or_else(|| self.open(Access::Write));
         engine.refresh(&self.targets()).unwrap();
         let request = Request {
-            whole: Default::default(),
+            chosen: Default::default(),
             targets: targets
                 .iter()
                 .map(|(i, parts)| {

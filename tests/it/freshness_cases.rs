@@ -570,7 +570,7 @@ fn a_chain_of_ten_thousand_days_is_planned_and_explained() {
     let last = engine.planner().domain(&key("sum")).all().max().unwrap();
     assert_eq!(engine.why(&key("sum"), last).unwrap().state, "missing");
     let request = Request {
-        whole: Default::default(),
+        chosen: Default::default(),
         targets: BTreeMap::from([(key("sum"), [last].into_iter().collect())]),
         reach: Reach::Upstream,
         force: false,

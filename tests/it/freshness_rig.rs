@@ -557,7 +557,7 @@ pub fn all(engine: &Engine, force: bool) -> Request {
         |asset: &Arc<Asset>| (asset.key.clone(), engine.planner().domain(&asset.key).all().clone());
     Request {
         targets: assets.map(set).collect(),
-        whole: Default::default(),
+        chosen: Default::default(),
         reach: Reach::Upstream,
         force,
     }
@@ -569,7 +569,7 @@ pub fn some(engine: &Engine, asset: &str, parts: &[&str], reach: Reach, force: b
     let set: PartitionSet = parts.iter().filter_map(|part| domain.index(part)).collect();
     Request {
         targets: BTreeMap::from([(key(asset), set)]),
-        whole: Default::default(),
+        chosen: Default::default(),
         reach,
         force,
     }

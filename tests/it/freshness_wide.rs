@@ -427,7 +427,7 @@ impl Rig {
             1 => Reach::UpstreamAndDownstream,
             _ => Reach::Upstream,
         };
-        let request = Request { targets, whole: Default::default(), reach, force };
+        let request = Request { targets, chosen: Default::default(), reach, force };
         self.shelf.make(process, &request);
         if reach != Reach::Only {
             self.shelf.check(process, &request);
