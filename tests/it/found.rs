@@ -205,6 +205,26 @@ fn a_database_of_no_format_is_damaged_in_one_line() {
     assert!(said.err.lines().count() < 4, "{said:?}");
 }
 
+/// SQLite's own words were shown, and nothing could be read either.
+#[test]
+fn a_full_disk_is_called_that_before_the_store_is_open() {
+    let bench = Bench::new("assets:\n  a: {run: 'echo 1 > \"$output\"'}\n");
+    bench.steps();
+    // No file may grow beyond 8 KiB, so the one that SQLite makes beside its log cannot be made.
+    let full = |arguments: &str| {
+        let giornata = env!("CARGO_BIN_EXE_giornata");
+        let script = format!("trap '' XFSZ; ulimit -f 16; exec {giornata} {arguments}");
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", &script]).current_dir(bench.dir.path()).output().unwrap()
+    };
+    let made = full("m a --force");
+    let said = String::from_utf8(made.stderr).unwrap();
+    assert_eq!(made.status.code(), Some(2), "{said}");
+    assert!(said.contains("the disk is full; free some space"), "{said}");
+    assert!(full("status --check").status.success(), "reading needs no space");
+    bench.run(&["m", "a", "--force"]).ends(0);
+}
+
 /// `-p` chose among the pieces of before.
 #[test]
 fn named_pieces_are_those_that_there_are_when_they_are_made() {
