@@ -205,6 +205,25 @@ fn a_database_of_no_format_is_damaged_in_one_line() {
     assert!(said.err.lines().count() < 4, "{said:?}");
 }
 
+/// Of no partition at all SQL knew no column.
+#[test]
+fn sql_reads_columns_of_an_input_without_partitions() {
+    let bench = Bench::new(
+        r#"
+sources: {s: {files: "in/{name}.csv"}}
+assets:
+  total: {deps: {s: {map: all, missing: allow}}, sql: "SELECT count(*) AS n, sum(v) AS v FROM s"}
+  day: {partitions: [x], deps: {s: {map: identity, missing: allow}}, sql: "SELECT v FROM s WHERE v > 1"}
+"#,
+    );
+    assert_eq!(bench.steps(), ["day@x", "total@"]);
+    assert_eq!(cat(&bench, "total"), "n,v\n0,\n");
+    assert_eq!(cat(&bench, "day@x"), "v\n");
+    bench.write("in/x.csv", "v\n1\n2\n");
+    assert_eq!(bench.steps(), ["day@x", "total@"]);
+    assert_eq!(cat(&bench, "day@x"), "v\n2\n");
+}
+
 /// SQLite's own words were shown, and nothing could be read either.
 #[test]
 fn a_full_disk_is_called_that_before_the_store_is_open() {
