@@ -6,6 +6,7 @@
 
 mod again;
 mod blobs;
+mod code;
 mod doctor;
 mod error;
 mod event;

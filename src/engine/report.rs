@@ -414,7 +414,7 @@ impl Engine {
             }
         }
         let named = self.planner.files(&step.asset.key).iter().map(|(path, _)| path.clone());
-        for path in named.chain(super::observe::script(&step.asset)) {
+        for path in named.chain(super::code::script(&step.asset)) {
             if let Some(entry) = self.stats.get(Path::new(&path)) {
                 guards.push((self.root.join(&path), *entry));
             }
