@@ -41,7 +41,8 @@ pub(super) struct Unstarted {
     pub reason: String,
 }
 
-/// Records what came back in one transaction; says whether anything failed.
+/// Records what came back, and claims what takes its place, in one transaction; says whether anything
+/// failed.
 pub(super) fn results(
     engine: &mut Engine,
     run: &mut Run,
@@ -54,13 +55,15 @@ pub(super) fn results(
     engine.cas.sync()?;
     let known = engine.ledger.rev();
     let steps = intern_steps(engine, landed.iter().map(|landed| &landed.target.asset))?;
-    let changed = engine.ledger.write(|batch| {
+    let (changed, claims) = engine.ledger.write(|batch| {
         let mut changed = Vec::with_capacity(landed.len());
         for landed in &landed {
             changed.push(one(batch, engine, run, landed, known, &steps)?);
         }
-        Ok::<_, Error>(changed)
+        Ok::<_, Error>((changed, run.claim_all(engine, batch, known)?))
     })?;
+    // If others have written meanwhile, the ledger knows it now, and the next look will say so.
+    run.depart(engine, claims, events);
     let mut any_failed = false;
     for (landed, changed) in landed.into_iter().zip(changed) {
         if let Ok(Stored { output, small: Some(bytes), .. }) = &landed.result {
