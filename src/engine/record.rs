@@ -55,10 +55,19 @@ pub(super) fn results(
     engine.cas.sync()?;
     let known = engine.ledger.rev();
     let steps = intern_steps(engine, landed.iter().map(|landed| &landed.target.asset))?;
+    let had_failed: Vec<bool> = landed
+        .iter()
+        .map(|Landed { target, .. }| engine.ledger.failed(&target.asset).contains(target.part))
+        .collect();
     let (changed, claims) = engine.ledger.write(|batch| {
         let mut changed = Vec::with_capacity(landed.len());
-        for landed in &landed {
+        for (landed, had_failed) in landed.iter().zip(had_failed) {
             changed.push(one(batch, engine, run, landed, known, &steps)?);
+            // If others have written meanwhile, memory does not know of what failed in their hands.
+            let may_have_failed = had_failed || batch.tx().rev() != known;
+            if may_have_failed && landed.result.is_ok() {
+                batch.clear_failure(&landed.target.asset, landed.target.part)?;
+            }
         }
         Ok::<_, Error>((changed, run.claim_all(engine, batch, known)?))
     })?;
@@ -193,9 +202,7 @@ fn put_result(
         flags,
         made_ms: landed.target.started_ms,
     };
-    let changed = batch.put(asset, row)?;
-    batch.clear_failure(asset, *part)?;
-    Ok(changed)
+    Ok(batch.put(asset, row)?)
 }
 
 /// Remembers what the checks found and what the step reported.
