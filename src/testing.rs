@@ -136,7 +136,7 @@ impl Harness {
         let engine = self.engine();
         let request = Request {
             targets: [(asset, set)].into(),
-            whole: Default::default(),
+            chosen: Default::default(),
             reach: Reach::Upstream,
             force: false,
         };

@@ -3,7 +3,7 @@
 //! Every asset has a partition for each file. The first asset reads the source, asset n reads the
 //! assets n/2 and n/3, so that everything depends on the first; each step copies what it reads.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -105,7 +105,7 @@ impl Grid {
     /// Wants everything that can be made.
     pub fn request(&self) -> Request {
         let targets = (0..self.assets).map(|asset| (key(asset), self.sound(asset))).collect();
-        Request { targets, reach: Reach::Upstream, force: false, whole: BTreeSet::new() }
+        Request { targets, reach: Reach::Upstream, force: false, chosen: BTreeMap::new() }
     }
 
     /// Wants everything, what fails again too.

@@ -1,6 +1,6 @@
 //! A project of commands that do nothing.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use giornata::base::AssetKey;
@@ -32,7 +32,7 @@ pub fn run(engine: &mut Engine) -> Summary {
         targets: [(key, all)].into(),
         reach: Reach::Upstream,
         force: false,
-        whole: BTreeSet::new(),
+        chosen: BTreeMap::new(),
     };
     let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
     let summary = engine.materialize(&request, &options, &Control::new(), &mut |_, _| {});

@@ -44,7 +44,7 @@ impl Weather {
         let targets = targets.map(|key| (key.clone(), planner.domain(&key).all().clone()));
         let request = Request {
             targets: targets.collect(),
-            whole: Default::default(),
+            chosen: Default::default(),
             reach: Reach::Upstream,
             force: false,
         };

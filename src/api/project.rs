@@ -504,7 +504,7 @@ fn bring_up_to_date(
     }
     let targets = [(asset.clone(), parts)].into();
     let request =
-        Request { targets, whole: Default::default(), reach: Reach::Upstream, force: false };
+        Request { targets, chosen: Default::default(), reach: Reach::Upstream, force: false };
     let options = RunOptions { command: format!("get {asset}"), ..RunOptions::default() };
     engine.materialize(&request, &options, &Control::new(), &mut |engine, event| {
         report.hear(engine, event);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::hash::{hash_reader, hash_stable};
+use super::hash::{hash_open, hash_stable};
 use super::{Cas, Error, Put, Scratch, State, lock};
 use crate::base::{Digest, Durability};
 
@@ -68,13 +68,17 @@ impl Cas {
     /// Reads the whole blob and says whether it is what its name says.
     pub fn verify(&self, digest: &Digest) -> Result<State, Error> {
         let path = self.path(digest);
-        let mut file = match File::open(&path) {
+        let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Missing),
             Err(error) => return Err(Error::io("open", &path)(error)),
         };
-        let (actual, size) = hash_reader(&mut file).map_err(Error::io("read", &path))?;
-        Ok(if actual == *digest { State::Sound { size } } else { State::Corrupt { actual } })
+        let size = file.metadata().map_err(Error::io("read", &path))?.len();
+        match hash_open(&file, size).map_err(Error::io("read", &path))? {
+            Some((actual, size)) if actual == *digest => Ok(State::Sound { size }),
+            Some((actual, _)) => Ok(State::Corrupt { actual }),
+            None => Err(Error::Unstable { path }),
+        }
     }
 
     /// Puts a blob aside under `quarantine/`, so that its content is stored anew when it is made again.

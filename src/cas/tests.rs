@@ -256,7 +256,8 @@ fn a_file_that_changes_while_it_is_read_is_read_again() {
 fn large_files_have_the_usual_hash() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
-    for size in [0, 1, (1 << 20) - 1, 1 << 20, (5 << 20) / 2] {
+    let pieces = [512 << 10, (512 << 10) + 1, (1 << 20) + 1, (3 << 19) + 1023, 33 << 20];
+    for size in [0, 1, (1 << 20) - 1, 1 << 20, (5 << 20) / 2].into_iter().chain(pieces) {
         let bytes: Vec<u8> = (0..size).map(|i: u32| (i % 251) as u8).collect();
         fs::write(&path, &bytes).unwrap();
         assert_eq!(hash_file(&path).unwrap(), (Digest::of_blob(&bytes), u64::from(size)));

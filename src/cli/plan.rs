@@ -12,7 +12,7 @@ use super::table::{self, Align};
 use super::targets::{Expression, Spec, Wanted, requested};
 use super::text::{self, Length};
 use super::{Done, values};
-use crate::base::AssetKey;
+use crate::base::{AssetKey, PartitionSet};
 use crate::engine::{Access, Engine};
 use crate::plan::{Plan, PlanAsset, Reach, ReasonCode, Request};
 
@@ -79,38 +79,34 @@ impl WantedArgs {
             let readers = with_readers(&engine, sets.iter().flatten());
             workspace.refresh(&mut engine, readers)?;
         }
-        self.warn_of_growing(workspace, &engine, &specs, &sets);
-        let Wanted { targets, whole } = requested(&engine, &specs, &sets, partition.as_ref())?;
+        let Wanted { targets, chosen } = requested(&engine, &specs, &sets, partition.as_ref())?;
+        if self.only {
+            only_known(workspace, &engine, &targets)?;
+        }
         let reach = match (self.only, self.downstream) {
             (true, _) => Reach::Only,
             (false, true) => Reach::UpstreamAndDownstream,
             (false, false) => Reach::Upstream,
         };
-        Ok((engine, Request { targets, whole, reach, force: self.force }))
+        Ok((engine, Request { targets, chosen, reach, force: self.force }))
     }
 }
 
-impl WantedArgs {
-    /// Partitions that are named are those that are known; a maker that has to run may make others.
-    fn warn_of_growing(
-        &self,
-        workspace: &mut Workspace<'_>,
-        engine: &Engine,
-        specs: &[Spec],
-        sets: &[BTreeSet<AssetKey>],
-    ) {
-        for (spec, set) in specs.iter().zip(sets) {
-            if self.partition.is_none() && spec.partitions.is_none() {
-                continue;
-            }
-            for key in set.iter().filter(|key| engine.planner().freshness(key).growing) {
-                workspace.term.warning(&format!(
-                    "which partitions `{key}` has is known when its pieces are made again; this is \
-                     about those that are known now"
-                ));
-            }
+/// What makes pieces is not run with `--only`: then only those of before can be meant.
+fn only_known(
+    workspace: &mut Workspace<'_>,
+    engine: &Engine,
+    targets: &BTreeMap<AssetKey, PartitionSet>,
+) -> Result<(), CliError> {
+    for (key, target) in targets.iter().filter(|(key, _)| engine.planner().freshness(key).growing) {
+        let message = format!("which partitions `{key}` has is known when its pieces are made");
+        if target.is_empty() {
+            let error = CliError::user(format!("{message}, and `--only` makes nothing else"));
+            return Err(error.hint("leave out `--only`, or make what they are pieces of first"));
         }
+        workspace.term.warning(&format!("{message}; this is about those that are known now"));
     }
+    Ok(())
 }
 
 fn with_readers<'a>(
@@ -169,7 +165,7 @@ fn render(plan: &Plan, length: Length) -> String {
 }
 
 /// What is not simply fresh; a result whose record only has to be moved up is fresh to the user.
-fn todo(asset: &PlanAsset) -> crate::base::PartitionSet {
+fn todo(asset: &PlanAsset) -> PartitionSet {
     &(&asset.open() | &asset.blocked) - &asset.verify
 }
 

@@ -57,7 +57,7 @@ pub(super) fn run(args: &RunArgs, session: Session<'_>) -> Result<Done, CliError
     let (mut engine, sets) = workspace.open(&specs, access, &settings)?;
     let wanted = requested(&engine, &specs, &sets, partition.as_ref())?;
     let (reach, force) = (Reach::Upstream, args.force);
-    let request = Request { targets: wanted.targets, whole: wanted.whole, reach, force };
+    let request = Request { targets: wanted.targets, chosen: wanted.chosen, reach, force };
     if args.dry_run {
         plan::show(&mut workspace, &engine.plan(&request)?, args.json);
         return Ok(Done::Fine);

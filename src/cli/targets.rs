@@ -9,6 +9,7 @@ use crate::base::{AssetKey, PartitionIdx, PartitionSet};
 use crate::defs::partition::{PartitionExpr, PartitionTextError};
 use crate::defs::{Domain, Selection};
 use crate::engine::Engine;
+use crate::plan::Chosen;
 
 /// One argument: which assets, and which of their partitions if that was said.
 #[derive(Debug)]
@@ -170,8 +171,8 @@ fn nothing(asset: &AssetKey, expression: Option<&Expression>) -> CliError {
 /// The targets of a run.
 pub(super) struct Wanted {
     pub targets: BTreeMap<AssetKey, PartitionSet>,
-    /// Those of which no partitions were named.
-    pub whole: BTreeSet<AssetKey>,
+    /// Those of which no partitions were named, or some when it is not known yet which there are.
+    pub chosen: BTreeMap<AssetKey, Chosen>,
 }
 
 /// The partitions that a run is to make fresh. `partition` goes with every asset that says none
@@ -183,7 +184,7 @@ pub(super) fn requested(
     partition: Option<&Expression>,
 ) -> Result<Wanted, CliError> {
     let mut targets: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
-    let mut whole = BTreeSet::new();
+    let mut chosen = BTreeMap::new();
     for (spec, set) in specs.iter().zip(sets) {
         let is_source = |key: &AssetKey| engine.project().assets[key].is_source();
         // Sources are looked at in any case; they are targets only if nothing else is meant.
@@ -193,10 +194,16 @@ pub(super) fn requested(
         let mut last: Option<(&Domain, PartitionSet)> = None;
         for key in set.iter().filter(|key| only_sources || !is_source(key)) {
             let domain = engine.planner().domain(key);
+            let is_growing = || engine.planner().freshness(key).growing;
             let wanted = match (expression, &last) {
                 (None, _) => {
-                    whole.insert(key.clone());
+                    chosen.insert(key.clone(), Chosen::All);
                     domain.all().clone()
+                }
+                (Some(expression), _) if is_growing() => {
+                    choose(&mut chosen, key, &expression.expr);
+                    // What names nothing yet may be about to be made.
+                    expression.select(engine, key).unwrap_or_default()
                 }
                 (Some(expression), Some((known, wanted)))
                     if *known == domain && !expression.expr.asks_for_states() =>
@@ -210,7 +217,7 @@ pub(super) fn requested(
         }
     }
     let is_empty = targets.values().all(PartitionSet::is_empty);
-    if let (true, Some(expression)) = (is_empty, partition)
+    if let (true, true, Some(expression)) = (is_empty, chosen.is_empty(), partition)
         // Where nothing is missing or has failed there is nothing to do, which is no error.
         && !expression.expr.asks_for_states()
     {
@@ -221,7 +228,14 @@ pub(super) fn requested(
         let named = &expression.text[expression.offset..];
         return Err(CliError::user(format!("`{named}` names no partition of {names}")));
     }
-    Ok(Wanted { targets, whole })
+    Ok(Wanted { targets, chosen })
+}
+
+fn choose(chosen: &mut BTreeMap<AssetKey, Chosen>, asset: &AssetKey, expr: &PartitionExpr) {
+    match chosen.entry(asset.clone()).or_insert_with(|| Chosen::By(Vec::new())) {
+        Chosen::All => {}
+        Chosen::By(expressions) => expressions.push(expr.clone()),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::open::{Asking, Engine};
 use super::schedule::{Place, Schedule};
 use crate::base::{AssetKey, PartitionSet};
 use crate::defs::OutputDef;
-use crate::plan::{Reach, Request};
+use crate::plan::{Chosen, Reach, Request};
 
 /// How often a look is tried while others write.
 const LOOKS_MAX: u32 = 10_000_000;
@@ -31,6 +31,26 @@ impl Engine {
             }
         }
         Err(Error::Restless)
+    }
+
+    /// What was named when it was not known which partitions there would be has to name some of them.
+    pub(super) fn chosen_are_there(&self, request: &Request) -> Result<(), Error> {
+        for (asset, chosen) in &request.chosen {
+            let Chosen::By(expressions) = chosen else { continue };
+            if self.planner.freshness(asset).growing {
+                // Its maker failed, which was told.
+                continue;
+            }
+            for expr in expressions.iter().filter(|expr| !expr.asks_for_states()) {
+                let problem = match self.planner.select(asset, expr) {
+                    Ok(set) if set.is_empty() => format!("`{}` names none of them", expr.text()),
+                    Ok(_) => continue,
+                    Err(error) => error.to_string(),
+                };
+                return Err(Error::NotMade { asset: asset.clone(), problem });
+            }
+        }
+        Ok(())
     }
 
     /// The targets of a request, and what reads them if that is wanted: there may be more of it later.

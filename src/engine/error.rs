@@ -62,6 +62,8 @@ pub enum Error {
     NothingReported { asset: AssetKey },
     #[error("`{asset}` cannot have these partitions: {problem}")]
     Domain { asset: AssetKey, problem: String },
+    #[error("`{asset}` has no such partitions now that its pieces are made: {problem}")]
+    NotMade { asset: AssetKey, problem: String },
     #[error("the partitions of `{asset}` cannot be changed by hand: {problem}")]
     Keys { asset: AssetKey, problem: String },
     #[error("nothing was removed: which contents the directory {} needs cannot be read; `giornata doctor` takes note of damage", digest.short())]

@@ -1,6 +1,5 @@
 //! Puts results at paths of the user's, and looks whether they are still what was put there.
 
-use std::fs::Metadata;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +32,14 @@ enum Found {
     Modified,
 }
 
+/// What is known of who put something at the place of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// The current result was there before.
+    Ours,
+    Unknown,
+}
+
 /// The path of an export below `root`. Any key has a file name of its own; the one partition of an
 /// asset without partitions is `all`.
 pub fn export_path(template: &str, partition: &PartitionKey) -> PathBuf {
@@ -44,8 +51,20 @@ pub fn export_path(template: &str, partition: &PartitionKey) -> PathBuf {
 /// What a look at the place of an export found.
 enum Seen {
     Nothing,
-    /// Something of which its state alone does not tell whether it is the result.
-    Unknown(Metadata),
+    /// A file of which its state alone does not tell whether it is the result.
+    File(StatKey),
+    /// The same of a directory.
+    Directory(StatKey),
+}
+
+impl Seen {
+    fn at(path: &Path) -> std::io::Result<Seen> {
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => Ok(Seen::Directory(StatKey::of_tree(path)?)),
+            Ok(found) => Ok(Seen::File(StatKey::of(&found))),
+            Err(_) => Ok(Seen::Nothing),
+        }
+    }
 }
 
 impl Engine {
@@ -115,11 +134,13 @@ impl Engine {
         let look = |part: PartitionIdx| {
             let partition = domain.key(part).unwrap_or_else(PartitionKey::unpartitioned);
             let path = root.join(export_path(template, &partition));
-            match std::fs::metadata(&path) {
+            match Seen::at(&path) {
+                Ok(Seen::File(now) | Seen::Directory(now)) if known.vouches(part, &now, slack) => {
+                    None
+                }
+                Ok(seen) => Some((part, path, seen)),
+                // What comes and goes while it is looked at is no result.
                 Err(_) => Some((part, path, Seen::Nothing)),
-                // A directory is another one with each file that comes or goes in it.
-                Ok(now) if now.is_file() && known.vouches(part, &StatKey::of(&now), slack) => None,
-                Ok(now) => Some((part, path, Seen::Unknown(now))),
             }
         };
         parts.into_par_iter().filter_map(look).collect()
@@ -156,16 +177,36 @@ impl Engine {
                 let partition = partition_of(self, asset, *part);
                 let template = self.project.assets[asset].export.as_deref().unwrap_or_default();
                 let path = export_path(template, &partition);
+                let (shown, code) = (path.display(), ReasonCode::OutputModifiedOutside);
+                let before = self.before(asset, *part);
+                let spared = match self.ledger.output(asset, *part)? {
+                    Some(output) => self.spare(&output, &self.root.join(&path), before).err(),
+                    None => None,
+                };
+                if let Some(error) = spared {
+                    summary.failed += 1;
+                    let why = error_text(&error);
+                    let message = format!(
+                        "`{shown}` was changed by somebody else ({code}); it is left as it is: {why}"
+                    );
+                    events(self, RunEvent::Warning { message });
+                    continue;
+                }
                 let message = format!(
-                    "`{}` was changed by somebody else ({}); it is put back as the store has it",
-                    path.display(),
-                    ReasonCode::OutputModifiedOutside
+                    "`{shown}` was changed by somebody else ({code}); it is put back as the store has it"
                 );
                 events(self, RunEvent::Warning { message });
             }
             self.export_results(asset, &PartitionSet::from_iter([*part]), summary, events)?;
         }
         Ok(())
+    }
+
+    fn before(&self, asset: &AssetKey, part: PartitionIdx) -> Before {
+        match self.exported.get(asset).is_some_and(|known| known.knows(part)) {
+            true => Before::Ours,
+            false => Before::Unknown,
+        }
     }
 
     /// Exports current results, if the asset is exported. What cannot be exported is a failure of that
@@ -183,9 +224,9 @@ impl Engine {
             let partition = partition_of(self, asset, part);
             let path = export_path(&template, &partition);
             let Some(output) = self.ledger.output(asset, part)? else { continue };
-            match self.export(&output, &path) {
+            match self.export(&output, &path, self.before(asset, part)) {
                 Ok(stat) => {
-                    if let (Some(stat), Some(known)) = (stat, self.exported.get_mut(asset)) {
+                    if let Some(known) = self.exported.get_mut(asset) {
                         // The clock is read after the file was put there, but in the same moment by
                         // the file system's clock: the entry is trusted from the next moment on.
                         known.put(part, self.ledger.rev(), stat, self.fs_clock.now_ns());
@@ -204,10 +245,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Refuses to replace a directory of the user's: one that is not empty and holds something else
-    /// than a tree of this store.
-    fn spare(&self, to: &Path) -> Result<(), Error> {
-        let io = |source| Error::Write { path: to.to_owned(), source };
+    /// Refuses to replace what may be the user's: a directory that is not empty and holds something else
+    /// than a tree of this store. One that was put there before is ours as long as it has no name in it
+    /// that `output` has not. A file is replaced whatever it holds.
+    fn spare(&self, output: &Output, to: &Path, before: Before) -> Result<(), Error> {
+        if output.kind != OutputKind::Tree {
+            return Ok(());
+        }
         let Ok(found) = std::fs::symlink_metadata(to) else { return Ok(()) };
         let is_empty = || std::fs::read_dir(to).is_ok_and(|mut names| names.next().is_none());
         if found.is_symlink() || found.is_dir() && is_empty() {
@@ -215,16 +259,27 @@ impl Engine {
         }
         // What cannot be a tree, such as a socket in it, is not ours either.
         let tree = found.is_dir().then(|| tree::store(to, &mut super::blobs::Digester).ok());
-        let ours = match tree.flatten() {
-            Some(tree) => self.ledger.ask(Store::trees)?.contains(&tree.digest),
-            None => false,
-        };
-        if ours {
+        if let Some(tree) = tree.flatten()
+            && self.ledger.ask(Store::trees)?.contains(&tree.digest)
+        {
             return Ok(());
         }
-        let text = "something is there that giornata did not put there, or that was changed since; \
-                    move it away, or export to another path";
-        Err(io(std::io::Error::new(std::io::ErrorKind::AlreadyExists, text)))
+        let stranger = match before {
+            Before::Ours if found.is_dir() => {
+                let blobs = super::blobs::Source::new(self.cas.clone(), self.ledger.clone());
+                let stranger = tree::stranger(to, &output.digest, &blobs);
+                match stranger.map_err(|error| unwritten(to)(std::io::Error::other(error)))? {
+                    Some(stranger) => format!("`{}` in it", stranger.display()),
+                    None => return Ok(()),
+                }
+            }
+            Before::Ours | Before::Unknown => "something".to_owned(),
+        };
+        let text = format!(
+            "{stranger} is there that giornata did not put there, or that was changed since; \
+             move it away, or export to another path"
+        );
+        Err(unwritten(to)(std::io::Error::new(std::io::ErrorKind::AlreadyExists, text)))
     }
 
     /// Writes the recorded result of a partition to `to`, an absolute path, whole or not at all.
@@ -241,18 +296,20 @@ impl Engine {
         }
     }
 
-    /// Writes one result to `path`; gives the state of the file.
-    fn export(&self, output: &Output, path: &Path) -> Result<Option<StatKey>, Error> {
+    /// Writes one result to `path`; gives the state of the file or directory.
+    fn export(&self, output: &Output, path: &Path, before: Before) -> Result<StatKey, Error> {
         let full = self.root.join(path);
-        if output.kind == OutputKind::Tree {
-            self.spare(&full)?;
-            self.write_tree(output, &full)?;
-            return Ok(None);
+        self.spare(output, &full, before)?;
+        match output.kind {
+            OutputKind::Tree => self.write_tree(output, &full)?,
+            OutputKind::File | OutputKind::Table => self.write_file(output, &full)?,
         }
-        self.write_file(output, &full)?;
         // After the rename, which moves the change time.
-        let io = |source| Error::Io { path: full.clone(), source };
-        Ok(Some(StatKey::of(&std::fs::metadata(&full).map_err(io)?)))
+        let stat = match output.kind {
+            OutputKind::Tree => StatKey::of_tree(&full),
+            OutputKind::File | OutputKind::Table => full.metadata().map(|it| StatKey::of(&it)),
+        };
+        stat.map_err(|source| Error::Io { path: full, source })
     }
 
     /// Writes the content of a file or table to `to`, whole or not at all.
@@ -292,15 +349,24 @@ impl Engine {
 
 /// Whether what was seen is another thing than the result; if it is not, the state in which it was read.
 fn differs(path: &Path, seen: Seen, output: &Output) -> Result<Result<StatKey, Found>, Error> {
-    let Seen::Unknown(metadata) = seen else { return Ok(Err(Found::Nothing)) };
-    let stat = StatKey::of(&metadata);
-    if output.kind == OutputKind::Tree {
-        return Ok(if metadata.is_dir() { Ok(stat) } else { Err(Found::Modified) });
-    }
-    if metadata.len() != output.size {
-        return Ok(Err(Found::Modified));
-    }
-    let hashed = crate::cas::hash_file(path);
-    let (digest, _) = hashed.map_err(|source| Error::Look { path: path.to_owned(), source })?;
-    Ok(if digest == output.digest { Ok(stat) } else { Err(Found::Modified) })
+    let is_tree = output.kind == OutputKind::Tree;
+    let (stat, digest) = match seen {
+        Seen::Nothing => return Ok(Err(Found::Nothing)),
+        Seen::Directory(stat) if is_tree => {
+            // What cannot be read as a tree is not the one that was put there.
+            let tree = tree::store(path, &mut super::blobs::Digester);
+            (stat, tree.ok().map(|tree| tree.digest))
+        }
+        Seen::File(stat) if !is_tree && stat.size == output.size => {
+            let hashed = crate::cas::hash_file(path);
+            let hashed = hashed.map_err(|source| Error::Look { path: path.to_owned(), source })?;
+            (stat, Some(hashed.0))
+        }
+        Seen::Directory(_) | Seen::File(_) => return Ok(Err(Found::Modified)),
+    };
+    Ok(if digest == Some(output.digest) { Ok(stat) } else { Err(Found::Modified) })
+}
+
+fn unwritten(to: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |source| Error::Write { path: to.to_owned(), source }
 }

@@ -23,7 +23,7 @@ pub struct Exported {
     is_new: bool,
 }
 
-/// One exported file.
+/// One exported file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Entry {
     part: PartitionIdx,
@@ -75,6 +75,11 @@ impl Exported {
         // The digest says nothing here: which content it was is said by the revision.
         let digest = Digest::from_bytes([0; 32]);
         stat::trusted(&StatEntry { stat, digest, taken_ns }, now, slack)
+    }
+
+    /// Whether the current result of `part` was put in its place before, whatever is there now.
+    pub fn knows(&self, part: PartitionIdx) -> bool {
+        self.place(part).is_ok()
     }
 
     /// Remembers a file that is the result as of `rev`.

@@ -7,6 +7,7 @@
 mod again;
 mod asks;
 mod blobs;
+mod code;
 mod doctor;
 mod error;
 mod event;

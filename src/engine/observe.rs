@@ -5,11 +5,12 @@
 //! the whole observation (`shape` of the source's row), so that the next look at an unchanged source
 //! compares one digest and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::Error;
+use super::code::{self, Code};
 use super::ledger::Batch;
 use super::listing::{self, Listed, ListedDir, Listing};
 use super::upkeep::reported_version;
@@ -22,8 +23,8 @@ use crate::base::{
 };
 use crate::cas::stat::{self, Observed, Slack, StatEntry, StatKey};
 use crate::defs::{
-    Asset, Body, ColumnType, CommandBody, CommandLine, Domain, DynamicDef, PartitionsDef,
-    PathPattern, SourceDef, SplitBy, TableFormat, Test,
+    Asset, Body, ColumnType, Domain, DynamicDef, PartitionsDef, PathPattern, SourceDef, SplitBy,
+    TableFormat,
 };
 use crate::io::{BlobSource, SplitFile, format_of, tree};
 use crate::plan::pieces_shape;
@@ -195,6 +196,7 @@ pub struct Answer {
 pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
     let (sources, stats, files, warnings, faults) = Default::default();
     let mut look = Look { sources, stats, files, hashed: 0, warnings, faults };
+    let mut code = Code::new(eyes.root);
     for asset in assets {
         match &asset.body {
             Body::Source(SourceDef::Files { pattern, .. }) => {
@@ -214,10 +216,10 @@ pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
                 look.pieces(eyes, asset, of, pattern)?;
             }
             Body::Sql(_) | Body::Command(_) | Body::Function(_) => {
-                let mut paths = named_files(eyes.root, asset)?;
+                let mut paths = code.files(asset)?;
                 let named_count = paths.len();
                 // The script is code, whose digest is known; only its state is looked at here.
-                paths.extend(script(asset));
+                paths.extend(code::script(asset));
                 let known = |path: &String| eyes.stats.get(Path::new(path)).copied();
                 let seen = observe(eyes, &paths, |path| (path, known(path)))?;
                 look.hashed += seen.hashed;
@@ -544,37 +546,6 @@ fn observe<T: Sync>(
         hashed: seen.iter().filter(was_hashed).count() as u64,
         entries: seen.into_iter().map(|seen| seen.map(|seen| *seen.entry())).collect(),
     })
-}
-
-/// The file that a step executes.
-pub fn script(asset: &Asset) -> Option<String> {
-    match &asset.body {
-        Body::Command(CommandBody { line: CommandLine::Script { path, .. }, .. }) => {
-            path.to_str().map(str::to_owned)
-        }
-        Body::Command(_) | Body::Source(_) | Body::Sql(_) | Body::Function(_) => None,
-    }
-}
-
-/// Files that a step names: on its command line, and by its `inputs`.
-fn named_files(root: &Path, asset: &Asset) -> Result<Vec<String>, Error> {
-    let mut paths = BTreeSet::new();
-    if let Body::Command(command) = &asset.body {
-        paths.extend(command.named_files.iter().filter_map(|p| p.to_str()).map(str::to_owned));
-    }
-    for check in &asset.checks {
-        if let Test::Command(command) = &check.test {
-            paths.extend(command.named_files.iter().filter_map(|p| p.to_str()).map(str::to_owned));
-        }
-    }
-    for glob in &asset.inputs {
-        let fault = |problem: String| Error::Source { asset: asset.key.clone(), problem };
-        let pattern = PathPattern::parse(glob).map_err(|error| fault(error.to_string()))?;
-        let found = listing::list(root, &pattern, &PartitionsDef::Unpartitioned);
-        let found = found.map_err(|source| Error::Io { path: root.join(glob), source })?;
-        paths.extend(found.files.into_iter().map(|file| file.path));
-    }
-    Ok(paths.into_iter().collect())
 }
 
 impl Seen {

@@ -44,7 +44,8 @@ pub(super) struct Unstarted {
     pub reason: String,
 }
 
-/// Records what came back in one transaction; says whether anything failed.
+/// Records what came back, and claims what takes its place, in one transaction; says whether anything
+/// failed.
 pub(super) fn results(
     engine: &mut Engine,
     run: &mut Run,
@@ -59,13 +60,24 @@ pub(super) fn results(
     engine.cas.sync()?;
     let known = engine.ledger.rev();
     let steps = intern_steps(engine, landed.iter().map(|landed| &landed.target.asset))?;
-    let changed = engine.ledger.write(|batch| {
+    let had_failed: Vec<bool> = landed
+        .iter()
+        .map(|Landed { target, .. }| engine.ledger.failed(&target.asset).contains(target.part))
+        .collect();
+    let (changed, claims) = engine.ledger.write(|batch| {
         let mut changed = Vec::with_capacity(landed.len());
-        for landed in &landed {
+        for (landed, had_failed) in landed.iter().zip(had_failed) {
             changed.push(one(batch, engine, run, landed, known, &steps)?);
+            // If others have written meanwhile, memory does not know of what failed in their hands.
+            let may_have_failed = had_failed || batch.tx().rev() != known;
+            if may_have_failed && landed.result.is_ok() {
+                batch.clear_failure(&landed.target.asset, landed.target.part)?;
+            }
         }
-        Ok::<_, Error>(changed)
+        Ok::<_, Error>((changed, run.claim_all(engine, batch, known)?))
     })?;
+    // If others have written meanwhile, the ledger knows it now, and the next look will say so.
+    run.depart(engine, claims, events);
     let mut any_failed = false;
     for (landed, changed) in landed.into_iter().zip(changed) {
         if let Ok(Stored { output, small: Some(bytes), .. }) = &landed.result {
@@ -229,9 +241,7 @@ fn put_result(
         flags,
         made_ms: landed.target.started_ms,
     };
-    let changed = batch.put(asset, row)?;
-    batch.clear_failure(asset, *part)?;
-    Ok(changed)
+    Ok(batch.put(asset, row)?)
 }
 
 /// Remembers what the checks found and what the step reported.

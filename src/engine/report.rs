@@ -16,7 +16,7 @@ use crate::base::{
 };
 use crate::cas::State as BlobCheck;
 use crate::cas::stat::StatEntry;
-use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
+use crate::defs::partition::{PartitionExpr, PartitionTextError};
 use crate::defs::{Body, CommandLine, OutputDef, SourceDef, TableFormat};
 use crate::exec::{Content, Part, Step};
 use crate::plan::{Plan, ReasonCode, Records, Request, Why};
@@ -211,18 +211,7 @@ impl Engine {
         asset: &AssetKey,
         expr: &PartitionExpr,
     ) -> Result<PartitionSet, PartitionTextError> {
-        let word = |word: PartitionWord| {
-            let state = self.planner.freshness(asset);
-            match word {
-                PartitionWord::Missing => state.without_result.clone(),
-                PartitionWord::Failed => state.failed.clone(),
-                PartitionWord::Stale => {
-                    let stale = &(&state.run | state.restore_set()) | &state.pending;
-                    stale - &state.without_result
-                }
-            }
-        };
-        let mut set = expr.select(self.planner.domain(asset), &word)?;
+        let mut set = self.planner.select(asset, expr)?;
         set.optimize();
         Ok(set)
     }
@@ -425,7 +414,7 @@ impl Engine {
             }
         }
         let named = self.planner.files(&step.asset.key).iter().map(|(path, _)| path.clone());
-        for path in named.chain(super::observe::script(&step.asset)) {
+        for path in named.chain(super::code::script(&step.asset)) {
             if let Some(entry) = self.stats.get(Path::new(&path)) {
                 guards.push((self.root.join(&path), *entry));
             }

@@ -2,13 +2,13 @@
 //!
 //! One thread decides and records; workers only run steps. Every result is recorded as it arrives,
 //! together with whatever queued meanwhile, and nothing is ever waited for in order to record more at
-//! once. A step is started only while memory holds the newest revision; if another process has
+//! once. What takes the place of the steps that have ended is claimed in the same transaction. A step is started only while memory holds the newest revision; if another process has
 //! written, what runs is finished, everything is read anew, and the rest is planned again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use super::Error;
@@ -25,7 +25,7 @@ use crate::base::{AssetKey, Digest, Flags, PartitionIdx, PartitionKey, Partition
 use crate::cas::Lease;
 use crate::cas::stat::{self, Slack, StatEntry, StatKey};
 use crate::defs::Asset;
-use crate::exec::{Control, Lifeline, Retrying, Step, Worker};
+use crate::exec::{Control, Step};
 use crate::plan::{Askable, Decision, Plan, PlanAsset, ReasonCode, Records, Request, Trace};
 use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
 
@@ -115,6 +115,7 @@ impl Engine {
             }
         }
         run.finish(self, &plan, &mut summary, events)?;
+        self.chosen_are_there(request)?;
         Ok(summary)
     }
 
@@ -132,7 +133,7 @@ fn started(run: Option<RunId>, plan: &Plan, fresh: u64) -> RunEvent {
 
 /// How one pass over a plan, or a part of it, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Drive {
+pub(super) enum Drive {
     Finished,
     /// Another process has written, or content is gone: the rest has to be planned again.
     Overtaken,
@@ -146,6 +147,9 @@ struct Flight {
     /// Files that the step reads in their place, as they were.
     guards: Vec<(PathBuf, StatEntry)>,
 }
+
+/// The owners of what others are making, by launch; `None` if memory does not hold the newest state.
+pub(super) struct Claims(Option<Vec<Option<String>>>);
 
 /// A step that is ready to go.
 struct Launch {
@@ -197,6 +201,8 @@ pub(super) struct Run {
     flights_started: u64,
     /// Steps that are ready to go, as soon as they are claimed.
     launches: Vec<Launch>,
+    /// What needs no run, and is yet to be recorded.
+    settled: Settled,
     /// Owners of partitions that this run needs and others are making.
     awaited: BTreeSet<String>,
     /// Failed in this run, or waiting for such: not tried again when the rest is planned anew.
@@ -246,8 +252,8 @@ impl Run {
         let staging = staging_dir(&engine.dir, id);
         std::fs::create_dir_all(&staging)
             .map_err(|source| Error::Io { path: staging.clone(), source })?;
-        let jobs = options.jobs.or(engine.project.settings.jobs).unwrap_or_else(cores).max(1);
-        let (orders, done, threads) = workers(engine, jobs, control);
+        let jobs = options.jobs.or(engine.project.settings.jobs).unwrap_or_else(work::cores).max(1);
+        let (orders, done, threads) = work::workers(engine, jobs, control);
         Ok(Run {
             id,
             owner,
@@ -262,6 +268,7 @@ impl Run {
             flights: HashMap::new(),
             flights_started: 0,
             launches: Vec::new(),
+            settled: Settled::default(),
             awaited: BTreeSet::new(),
             given_up: BTreeMap::new(),
             forced: BTreeMap::new(),
@@ -293,6 +300,7 @@ impl Run {
         let parts: HashMap<AssetKey, &PlanAsset> =
             plan.assets.iter().map(|asset| (asset.asset.clone(), asset)).collect();
         self.report_blocked(engine, plan, summary, events);
+        self.settled = Settled::default();
         let mut schedule = self.schedule(engine, plan, summary, events);
         let mut overtaken = false;
         loop {
@@ -319,7 +327,16 @@ impl Run {
             let first = self.done.recv().expect("workers live as long as there are flights");
             let mut done = vec![first];
             done.extend(self.done.try_iter());
-            self.record(engine, &mut schedule, done, summary, events)?;
+            let looks_on = !overtaken && !self.stopped && !self.control.is_cancelled();
+            let landed = self.land(engine, done);
+            let failed = landed.iter().any(|landed| landed.result.is_err());
+            if looks_on && !(failed && self.fail_fast) {
+                let prepared = self.prepare(engine, &parts, &mut schedule, summary, events)?;
+                overtaken |= prepared == Drive::Overtaken;
+            }
+            let failed =
+                super::record::results(engine, self, &mut schedule, landed, summary, events)?;
+            self.stopped |= failed && self.fail_fast;
         }
     }
 
@@ -408,7 +425,7 @@ impl Run {
         }
     }
 
-    /// Decides about what is ready until the workers have enough to do.
+    /// Starts what is ready until the workers have enough to do, and records what need not run.
     fn start_ready(
         &mut self,
         engine: &mut Engine,
@@ -417,52 +434,69 @@ impl Run {
         summary: &mut Summary,
         events: OnEvent<'_>,
     ) -> Result<Drive, Error> {
-        let mut settled = Settled::default();
         loop {
-            // Twice as many as can run, so that no worker waits for the recording of results.
-            while self.flights.len() + self.launches.len() < self.jobs * 2
-                && settled.len() < BATCH_MAX
-                && !self.outdated
-            {
-                let Some((place, part)) = schedule.next() else { break };
-                let asset = schedule.asset(place).clone();
-                let plan = parts[&asset];
-                if plan.is_source {
-                    let ready = schedule.take_ready(place, part);
-                    if !super::again::follow(engine, &asset, place, &ready, schedule) {
+            let prepared = self.prepare(engine, parts, schedule, summary, events)?;
+            if prepared == Drive::Overtaken || self.launch(engine, events)? == Drive::Overtaken {
+                return Ok(Drive::Overtaken);
+            }
+            // While steps run, what others have written is seen when the next one ends.
+            let is_idle = self.settled.len() > 0 || self.flights.is_empty();
+            if is_idle && engine.ledger.is_behind()? {
+                return Ok(Drive::Overtaken);
+            }
+            if self.settled.len() == 0 {
+                return Ok(Drive::Finished);
+            }
+            let settled = std::mem::take(&mut self.settled);
+            super::record::settle(engine, self, parts, schedule, settled, summary, events)?;
+        }
+    }
+
+    /// Decides about what is ready, and prepares steps as far as there is room for them.
+    fn prepare(
+        &mut self,
+        engine: &mut Engine,
+        parts: &HashMap<AssetKey, &PlanAsset>,
+        schedule: &mut Schedule,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) -> Result<Drive, Error> {
+        // Twice as many as can run, so that no worker waits for the recording of results.
+        while self.flights.len() + self.launches.len() < self.jobs * 2
+            && self.settled.len() < BATCH_MAX
+            && !self.outdated
+        {
+            let Some((place, part)) = schedule.next() else { break };
+            let asset = schedule.asset(place).clone();
+            let plan = parts[&asset];
+            if plan.is_source {
+                let ready = schedule.take_ready(place, part);
+                if !super::again::follow(engine, &asset, place, &ready, schedule) {
+                    self.launches.clear();
+                    return Ok(Drive::Overtaken);
+                }
+                continue;
+            }
+            let forced = plan.forced.contains(part);
+            match engine.planner.decide(&asset, part) {
+                Decision::Verify { .. } if !forced => self.settled.verify(place, part),
+                Decision::Restore { key, trace } if !forced => {
+                    self.settled.restore(place, part, key, trace);
+                }
+                Decision::Verify { key }
+                | Decision::Restore { key, .. }
+                | Decision::Run { key } => {
+                    let started =
+                        self.start(engine, plan, place, part, key, schedule, summary, events)?;
+                    if started == Drive::Overtaken {
                         self.launches.clear();
                         return Ok(Drive::Overtaken);
                     }
-                    continue;
                 }
-                let forced = plan.forced.contains(part);
-                match engine.planner.decide(&asset, part) {
-                    Decision::Verify { .. } if !forced => settled.verify(place, part),
-                    Decision::Restore { key, trace } if !forced => {
-                        settled.restore(place, part, key, trace);
-                    }
-                    Decision::Verify { key }
-                    | Decision::Restore { key, .. }
-                    | Decision::Run { key } => {
-                        let started =
-                            self.start(engine, plan, place, part, key, schedule, summary, events)?;
-                        if started == Drive::Overtaken {
-                            self.launches.clear();
-                            return Ok(Drive::Overtaken);
-                        }
-                    }
-                    Decision::Lost => self.give_up(engine, schedule, place, part, summary, events),
-                }
+                Decision::Lost => self.give_up(engine, schedule, place, part, summary, events),
             }
-            if self.launch(engine, events)? == Drive::Overtaken || engine.ledger.is_behind()? {
-                return Ok(Drive::Overtaken);
-            }
-            if settled.len() == 0 {
-                return Ok(Drive::Finished);
-            }
-            let settled = std::mem::take(&mut settled);
-            super::record::settle(engine, self, parts, schedule, settled, summary, events)?;
         }
+        Ok(Drive::Finished)
     }
 
     /// An input lost its value since the plan was made.
@@ -574,19 +608,33 @@ impl Run {
     /// Claims what is ready to go, says in the store that it has started, and hands it to the workers.
     /// What somebody else has claimed is left to them.
     fn launch(&mut self, engine: &Engine, events: OnEvent<'_>) -> Result<Drive, Error> {
-        let launches = std::mem::take(&mut self.launches);
-        if launches.is_empty() {
+        if self.launches.is_empty() {
             return Ok(Drive::Finished);
         }
+        let known = engine.ledger.rev();
+        let claims = engine.ledger.write(|batch| self.claim_all(engine, batch, known))?;
+        Ok(self.depart(engine, claims, events))
+    }
+
+    /// Claims what is ready to go, if memory holds the newest state: `known`.
+    pub(super) fn claim_all(
+        &self,
+        engine: &Engine,
+        batch: &mut Batch<'_>,
+        known: Rev,
+    ) -> Result<Claims, Error> {
+        if batch.tx().rev() != known {
+            return Ok(Claims(None));
+        }
         let started_ms = engine.clock.now().timestamp_millis();
-        let owners = engine.ledger.write_if_current(|batch| {
-            let mut owners = Vec::with_capacity(launches.len());
-            for launch in &launches {
-                owners.push(self.claim(batch, &launch.flight.targets, started_ms)?);
-            }
-            Ok::<_, Error>(owners)
-        })?;
-        let Some(owners) = owners else { return Ok(Drive::Overtaken) };
+        let claim = |launch: &Launch| self.claim(batch, &launch.flight.targets, started_ms);
+        Ok(Claims(Some(self.launches.iter().map(claim).collect::<Result<_, _>>()?)))
+    }
+
+    /// Hands what was claimed to the workers.
+    pub(super) fn depart(&mut self, engine: &Engine, claims: Claims, events: OnEvent<'_>) -> Drive {
+        let launches = std::mem::take(&mut self.launches);
+        let Claims(Some(owners)) = claims else { return Drive::Overtaken };
         for (Launch { flight, step }, owner) in launches.into_iter().zip(owners) {
             match owner {
                 Some(owner) => {
@@ -595,7 +643,7 @@ impl Run {
                 None => self.send(engine, flight, step, events),
             }
         }
-        Ok(Drive::Finished)
+        Drive::Finished
     }
 
     /// Claims all targets of a step or none; gives the owner of one that somebody else is making.
@@ -652,14 +700,8 @@ impl Run {
         Ok(false)
     }
 
-    fn record(
-        &mut self,
-        engine: &mut Engine,
-        schedule: &mut Schedule,
-        done: Vec<Done>,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) -> Result<(), Error> {
+    /// Takes in what workers have handed back.
+    fn land(&mut self, engine: &Engine, done: Vec<Done>) -> Vec<Landed> {
         let mut landed = Vec::with_capacity(done.len());
         for Done { flight, outcome, results } in done {
             let flight = self.flights.remove(&flight).expect("only what was started comes back");
@@ -676,9 +718,7 @@ impl Run {
                 landed.push(Landed { target, result, outcome, snapshot, raced, asked });
             }
         }
-        let failed = super::record::results(engine, self, schedule, landed, summary, events)?;
-        self.stopped |= failed && self.fail_fast;
-        Ok(())
+        landed
     }
 
     /// What still waits for pieces when nothing runs any more waits in vain: their maker failed.
@@ -764,32 +804,6 @@ impl Settled {
         self.restored.push((place, part, key, trace));
         self.count += 1;
     }
-}
-
-fn workers(
-    engine: &Engine,
-    jobs: usize,
-    control: &Control,
-) -> (Sender<Order>, Receiver<Done>, Vec<std::thread::JoinHandle<()>>) {
-    let (orders, taken) = channel();
-    let (give, done) = channel();
-    let taken = Arc::new(Mutex::new(taken));
-    let lifeline = Lifeline::new();
-    let inline_max = engine.project.settings.inline_max_bytes;
-    let spawn = |_| {
-        let (taken, give, control) = (taken.clone(), give.clone(), control.clone());
-        let (cas, functions) = (engine.cas.clone(), engine.functions.clone());
-        let lifeline = lifeline.clone();
-        std::thread::spawn(move || {
-            let worker = Retrying::new(Worker::new(lifeline, functions));
-            work::work(worker, &taken, &give, &control, &cas, inline_max);
-        })
-    };
-    (orders, done, (0..jobs).map(spawn).collect())
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// What is to become of the trace of a partition that is made now.

@@ -175,14 +175,15 @@ impl Engine {
                 continue;
             }
             // A partition that reads an earlier one of the asset itself can be accepted once that is.
-            let mut rounds = 0;
+            let (mut left, mut rounds) = (wanted.clone(), 0);
             while rounds < TRIES_MAX {
-                let ready = wanted & &self.acceptable(&asset);
+                let ready = &left & &self.acceptable(&asset);
                 if ready.is_empty() {
                     break;
                 }
                 if self.accept_some(&asset, &ready, &note)? {
                     upkeep.add(&asset, &ready);
+                    left -= ready;
                     rounds = 0;
                 } else {
                     self.catch_up()?;

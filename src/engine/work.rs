@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -19,11 +19,11 @@ use crate::cas::Cas;
 use crate::defs::partition::Cadence;
 use crate::defs::{Asset, Body, ColumnType, Missing, OutputDef, PartitionsDef, SourceDef};
 use crate::exec::{
-    Asks, Content, Control, Executor, Failure, Input, LogInfo, Outcome, Part, Produced, Step,
-    StepPaths,
+    Asks, Content, Control, Executor, Failure, Input, Lifeline, LogInfo, Outcome, Part, Produced,
+    Retrying, Step, StepPaths, Worker,
 };
 use crate::io::{format_of, tree};
-use crate::plan::{Edge, Records, key_order};
+use crate::plan::{Edge, Given, Records, key_order};
 
 /// What a worker gets: one execution, which may make several partitions of several assets.
 pub struct Order {
@@ -50,10 +50,37 @@ pub struct Stored {
     pub blobs: Vec<(Digest, u64)>,
 }
 
+/// Threads that take orders, until the sender of these is dropped.
+pub fn workers(
+    engine: &Engine,
+    jobs: usize,
+    control: &Control,
+) -> (Sender<Order>, Receiver<Done>, Vec<std::thread::JoinHandle<()>>) {
+    let (orders, taken) = channel();
+    let (give, done) = channel();
+    let taken = Arc::new(Mutex::new(taken));
+    let lifeline = Lifeline::new();
+    let inline_max = engine.project.settings.inline_max_bytes;
+    let spawn = |_| {
+        let (taken, give, control) = (taken.clone(), give.clone(), control.clone());
+        let (cas, functions) = (engine.cas.clone(), engine.functions.clone());
+        let lifeline = lifeline.clone();
+        std::thread::spawn(move || {
+            let worker = Retrying::new(Worker::new(lifeline, functions));
+            work(worker, &taken, &give, &control, &cas, inline_max);
+        })
+    };
+    (orders, done, (0..jobs).map(spawn).collect())
+}
+
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Takes orders until there are no more.
 pub fn work(
     mut worker: impl Executor,
-    orders: &std::sync::Mutex<Receiver<Order>>,
+    orders: &Mutex<Receiver<Order>>,
     done: &Sender<Done>,
     control: &Control,
     cas: &Cas,
@@ -243,7 +270,7 @@ impl Engine {
                 (true, Missing::Allow) | (false, _) => parts.extend(found),
             }
         }
-        let one_file = edge.mapping.is_single() && parts.len() <= 1;
+        let one_file = edge.given() == Given::One && parts.len() <= 1;
         let (name, variable) = (edge.upstream.clone(), upstream.variable());
         Ok(Input { name, variable, single: one_file, parts })
     }

@@ -25,7 +25,7 @@ const TIME_FORMS: [&str; 4] =
 /// Who can evaluate a check that is not about rows alone.
 pub(super) struct Judges<'a> {
     pub sql: &'a mut SqlExecutor,
-    pub command: &'a CommandExecutor,
+    pub command: &'a mut CommandExecutor,
     pub functions: &'a dyn Functions,
 }
 
@@ -173,7 +173,7 @@ fn judge_by_command(
     body: &CommandBody,
     check: &Check,
     control: &Control,
-    judges: &Judges<'_>,
+    judges: &mut Judges<'_>,
 ) -> Result<Option<String>, Failure> {
     let step = step_of_check(step, produced);
     match judges.command.judge(body, &check.name, &step, control) {

@@ -1,37 +1,35 @@
 //! Sees to it that no process outlives the engine, even if the engine is killed on the spot.
 //!
-//! One helper for the whole process, started with the first command, reads from a pipe which process
-//! groups run; when the pipe ends (with this process, however it ends) it kills those that are left.
-//! What escapes even that, a killed helper, is found at recovery by its environment.
+//! One helper for the whole process, started with the first command, waits at a pipe. When that ends (with
+//! this process, however it ends) it reads from a file in memory which process groups run, and kills them:
+//! so a command costs a few bytes written, and nobody wakes up. What escapes even that, a killed helper, is
+//! found at recovery by its environment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process_group};
 
 use crate::base::RunId;
 
-// `read` ends at the end of the pipe. Signals that end a terminal's session go to the helper too and
+// The first `read` ends at the end of the pipe. Signals that end a terminal's session go to the helper too and
 // are ignored: it ends with the pipe.
 const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
-groups=' '
-while read -r line; do
-  id=${line#?}
-  case $line in
-    +*) groups="$groups$id " ;;
-    -*) case $groups in
-          *" $id "*) groups="${groups%%" $id "*} ${groups#*" $id "}" ;;
-        esac ;;
-  esac
-done
+read -r _
+groups=
+while read -r id; do
+  [ -n "$id" ] && groups="$groups $id"
+done <&1
 for id in $groups; do kill -TERM "-$id"; done
 left=20
 while [ $left -gt 0 ]; do
@@ -44,6 +42,9 @@ done
 for id in $groups; do kill -KILL "-$id"; done
 "#;
 
+/// The bytes of a line of the list, with its end: any number fits.
+const LINE: usize = 12;
+
 /// The helper of this process; clones share it.
 #[derive(Clone, Default)]
 pub struct Lifeline(Arc<Mutex<State>>);
@@ -51,7 +52,8 @@ pub struct Lifeline(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     helper: Option<Helper>,
-    groups: BTreeSet<i32>,
+    /// The groups that run, each with the number of its line in the list.
+    groups: BTreeMap<i32, u64>,
 }
 
 impl Lifeline {
@@ -72,16 +74,18 @@ impl Lifeline {
     pub(super) fn add(&self, group: Pid) {
         let id = group.as_raw_pid();
         let mut state = self.lock();
-        state.groups.insert(id);
-        state.tell(&format!("+{id}\n"));
+        let used: BTreeSet<u64> = state.groups.values().copied().collect();
+        let free = (0..).find(|line| !used.contains(line)).expect("there are enough numbers");
+        state.groups.insert(id, free);
+        state.tell(free, Some(id));
     }
 
     /// To be called before the group's leader is reaped: then its number may become another's.
     pub(super) fn remove(&self, group: Pid) {
-        let id = group.as_raw_pid();
         let mut state = self.lock();
-        state.groups.remove(&id);
-        state.tell(&format!("-{id}\n"));
+        if let Some(line) = state.groups.remove(&group.as_raw_pid()) {
+            state.tell(line, None);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -91,9 +95,12 @@ impl Lifeline {
 
 impl State {
     /// If somebody killed the helper, another takes over; without one, recovery does its work.
-    fn tell(&mut self, line: &str) {
-        let told = self.helper.as_mut().map(|helper| helper.tell(line));
-        if !matches!(told, Some(Ok(()))) {
+    fn tell(&mut self, line: u64, group: Option<i32>) {
+        let told = self
+            .helper
+            .as_mut()
+            .is_some_and(|helper| helper.is_alive() && helper.write(line, group).is_ok());
+        if !told {
             self.restart();
         }
     }
@@ -101,37 +108,48 @@ impl State {
     fn restart(&mut self) {
         self.helper = Helper::start().ok();
         let Some(helper) = &mut self.helper else { return };
-        let groups: String = self.groups.iter().map(|id| format!("+{id}\n")).collect();
-        if helper.tell(&groups).is_err() {
+        let lines: BTreeMap<u64, i32> = self.groups.iter().map(|(id, line)| (*line, *id)).collect();
+        // What lies between them must be lines too.
+        let last = lines.keys().next_back().map_or(0, |last| last + 1);
+        let told = (0..last).all(|line| helper.write(line, lines.get(&line).copied()).is_ok());
+        if !told {
             self.helper = None;
         }
     }
 }
 
-struct Helper(Child);
+struct Helper {
+    child: Child,
+    /// A line for each group. The helper has it as its standard output, of which it reads.
+    list: File,
+}
 
 impl Helper {
     fn start() -> io::Result<Helper> {
+        let list = File::from(memfd_create("giornata-groups", MemfdFlags::CLOEXEC)?);
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SCRIPT, "giornata-lifeline"]).current_dir("/");
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::piped()).stdout(list.try_clone()?).stderr(Stdio::null());
         command.env_clear().env("PATH", "/usr/bin:/bin").process_group(0);
-        command.spawn().map(Helper)
+        Ok(Helper { child: command.spawn()?, list })
     }
 
-    fn tell(&mut self, lines: &str) -> io::Result<()> {
-        match &mut self.0.stdin {
-            Some(pipe) => pipe.write_all(lines.as_bytes()),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        }
+    fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn write(&mut self, line: u64, group: Option<i32>) -> io::Result<()> {
+        let id = group.map(|id| id.to_string()).unwrap_or_default();
+        let text = format!("{id:>width$}\n", width = LINE - 1);
+        self.list.write_all_at(text.as_bytes(), line * LINE as u64)
     }
 }
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        drop(self.0.stdin.take());
+        drop(self.child.stdin.take());
         // Ends at once: no group is left in its list.
-        let _ = self.0.wait();
+        let _ = self.child.wait();
     }
 }
 
@@ -218,7 +236,7 @@ mod tests {
         lifeline.add(Pid::from_child(&child));
         let kill_helper = || {
             let mut state = lifeline.lock();
-            let helper = &mut state.helper.as_mut().unwrap().0;
+            let helper = &mut state.helper.as_mut().unwrap().child;
             helper.kill().unwrap();
             // Its end of the pipe is closed only when it is gone; the pipe stays ours.
             let pipe = helper.stdin.take();
@@ -226,7 +244,7 @@ mod tests {
             helper.stdin = pipe;
         };
         kill_helper();
-        // The next word finds the pipe broken, and the new helper learns of all groups.
+        // The next word finds it dead, and the new helper learns of all groups.
         let another = sleeper(&[]);
         lifeline.add(Pid::from_child(&another));
         drop(lifeline);

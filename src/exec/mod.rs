@@ -106,7 +106,7 @@ impl Worker {
     fn check(&mut self, step: &Step, control: &Control, outcome: &mut Outcome) {
         let Ok(produced) = &outcome.result else { return };
         let functions = &*self.functions;
-        let mut judges = Judges { sql: &mut self.sql, command: &self.command, functions };
+        let mut judges = Judges { sql: &mut self.sql, command: &mut self.command, functions };
         match checks::evaluate(step, produced, control, &mut judges) {
             Ok(results) => {
                 let blocking = checks::blocking(&results);

@@ -4,6 +4,7 @@
 //! appears. Empty directories and symbolic links are kept; the only mode that counts is whether a
 //! file can be executed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -169,6 +170,37 @@ fn collect(
         }
     }
     Ok(())
+}
+
+/// The first name below `dir` that the directory which `digest` names has not, or has as something else than a
+/// directory or none; what files hold is not looked at. The path is within `dir`.
+pub fn stranger(
+    dir: &Path,
+    digest: &Digest,
+    source: &dyn BlobSource,
+) -> Result<Option<PathBuf>, Error> {
+    let object = source.read(digest).map_err(failed("read the tree of", dir))?;
+    let known: BTreeMap<String, EntryKind> =
+        decode(digest, &object)?.into_iter().map(|entry| (entry.name, entry.kind)).collect();
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for item in fs::read_dir(dir).map_err(failed("read", dir))? {
+        paths.push(item.map_err(failed("read", dir))?.path());
+    }
+    paths.sort_unstable();
+    for path in paths {
+        let name = Path::new(path.file_name().unwrap_or_default());
+        let is_dir = path.symlink_metadata().map_err(failed("read", &path))?.is_dir();
+        match name.to_str().and_then(|name| known.get(name)) {
+            Some(EntryKind::Dir { digest }) if is_dir => {
+                if let Some(below) = stranger(&path, digest, source)? {
+                    return Ok(Some(name.join(below)));
+                }
+            }
+            Some(EntryKind::File { .. } | EntryKind::Symlink { .. }) if !is_dir => {}
+            Some(_) | None => return Ok(Some(name.to_owned())),
+        }
+    }
+    Ok(None)
 }
 
 /// Writes the directory that `digest` names to `to`, which must not exist.

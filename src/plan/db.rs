@@ -99,8 +99,6 @@ pub struct Edge {
     pub upstream: AssetKey,
     pub input: AssetInput,
     pub mapping: Mapping,
-    /// The mapping as text: part of the content key.
-    pub mapping_text: String,
     pub missing: Missing,
 }
 
@@ -111,6 +109,11 @@ impl Edge {
             Missing::Error => true,
             Missing::Allow => false,
         }
+    }
+
+    /// In which form a step is given the input.
+    pub fn given(&self) -> manifest::Given {
+        if self.mapping.is_single() { manifest::Given::One } else { manifest::Given::Several }
     }
 
     /// Whether a consumer reads all partitions there are, and that is not known yet.
@@ -137,6 +140,7 @@ impl Edge {
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepVersion {
     pub parts: StepParts,
+    /// See [`manifest::step_digest`].
     pub digest: Digest,
 }
 
@@ -191,8 +195,7 @@ pub fn edges(db: &dyn Db, asset: AssetInput) -> Arc<Vec<Edge>> {
             declared => Mapping::new(declared, domain(db, input), own)
                 .expect("a mapping was validated when the project was made"),
         };
-        let mapping_text = dep.mapping.to_string();
-        Edge { upstream: dep.upstream.clone(), input, mapping, mapping_text, missing: dep.missing }
+        Edge { upstream: dep.upstream.clone(), input, mapping, missing: dep.missing }
     };
     Arc::new(asset.def(db).deps.iter().map(edge).collect())
 }
@@ -202,7 +205,7 @@ pub fn edges(db: &dyn Db, asset: AssetInput) -> Arc<Vec<Edge>> {
 pub fn step(db: &dyn Db, asset: AssetInput) -> Arc<StepVersion> {
     let env = World::get(db).env(db);
     let parts = manifest::step_parts(asset.def(db), asset.files(db), env);
-    let digest = parts.digest();
+    let digest = manifest::step_digest(&parts);
     Arc::new(StepVersion { parts, digest })
 }
 
@@ -216,7 +219,7 @@ pub fn shape(db: &dyn Db, asset: AssetInput) -> Digest {
         let input = assets.get(&dep.upstream).expect("a project names only assets that exist");
         upstream.push((dep.upstream.as_str(), &input.def(db).partitions));
     }
-    manifest::shape(&step(db, asset).digest, &def.partitions, &upstream)
+    manifest::shape(&step(db, asset).parts.digest(), &def.partitions, &upstream)
 }
 
 /// The state of every partition of an asset.

@@ -495,18 +495,21 @@ impl View<'_> {
     /// Decides by content keys about suspects whose upstream is settled, earlier partitions first.
     fn decide(&self, fresh: &mut Freshness, suspects: &PartitionSet, step: &StepVersion) {
         let records = self.db.records();
-        let own = match self.own {
-            [] => records.marks(&self.def.key, suspects),
-            // What earlier ones decide may reach any of them.
-            _ => records.column(&self.def.key),
-        };
+        // What earlier ones decide may reach any of these: all of them are looked up with what they read.
+        let mut reached = suspects.clone();
+        self.spread(&mut reached, |_| true);
+        let mut known = reached.clone();
+        for (_, edge) in self.own {
+            known |= edge.mapping.upstream_of(&reached);
+        }
+        let own = records.marks(&self.def.key, &known);
         let restored: RefCell<BTreeMap<PartitionIdx, Digest>> = RefCell::default();
         let blocked = fresh.blocked.clone();
         let column = |edge: &Edge| {
             if edge.upstream == self.def.key {
                 return own.clone();
             }
-            records.marks(&edge.upstream, &edge.mapping.upstream_of(suspects))
+            records.marks(&edge.upstream, &edge.mapping.upstream_of(&reached))
         };
         let columns: Vec<Arc<Column>> = self.edges.iter().map(column).collect();
         let version = |place: usize, part: PartitionIdx| match self
@@ -746,7 +749,7 @@ impl<'a> KeyMaker<'a> {
             }
         }
         let name = edge.upstream.as_str();
-        let digest = manifest::input_digest(name, &edge.mapping_text, domain, &mapped, &version)?;
+        let digest = manifest::input_digest(name, edge.given(), domain, &mapped, &version)?;
         if edge.mapping.is_constant() {
             self.constant[dep] = Some(digest);
         }

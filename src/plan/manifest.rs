@@ -1,7 +1,8 @@
 //! Decides what a result depends on.
 //!
 //! Three digests, one inside the other. The *step* digest covers all but inputs and partition: its
-//! parts are named values, and `why` compares exactly these values. The *content key* covers the
+//! parts are named values, and `why` compares exactly these values. How inputs are mapped is one of them
+//! and not in the digest: it shows in what each partition is given. The *content key* covers the
 //! step, the partition with its window, and the version of each input partition that the mapping
 //! gives: equal keys mean equal results. The *shape* covers the step and the wiring of domains: as long as it
 //! stands, the fresh bits of the asset's row mean something.
@@ -15,7 +16,7 @@ use crate::base::{Digest, PartitionIdx, PartitionSet, StepParts};
 use crate::defs::{Asset, Body, CommandLine, Domain, Missing, OutputDef, PartitionsDef, WordPiece};
 
 /// Raised when the engine begins to compute a key, or to hand a step its inputs, in another way.
-const SEMANTICS: &str = "1";
+const SEMANTICS: &str = "2";
 
 /// Lists what decides the results of `asset` apart from inputs and partition. `files` are further project
 /// files with their content; `env` holds the keyed digests of declared environment variables.
@@ -62,6 +63,16 @@ pub fn step_parts(
         put("checks".to_owned(), checks.collect::<Vec<_>>().join("\n"));
     }
     StepParts(parts)
+}
+
+/// Digest of what a step is apart from how its inputs are mapped: which partitions it is given is in the
+/// content key of each.
+pub fn step_digest(parts: &StepParts) -> Digest {
+    let unmapped = |(name, value): (&String, &String)| {
+        let value = if name.starts_with("deps.") { String::new() } else { value.clone() };
+        (name.clone(), value)
+    };
+    StepParts(parts.0.iter().map(unmapped).collect()).digest()
 }
 
 fn code_parts(body: &Body) -> Vec<(String, String)> {
@@ -123,17 +134,30 @@ pub fn pieces_shape(pieces: &Asset, maker: &Digest) -> Digest {
     builder.finish()
 }
 
-/// Digest of one input: which partitions of `upstream` the mapping gives, and the version of each.
-/// `None` if one of them has no version.
+/// How a step is given an input: decided by the kind of the mapping, never by the count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// One value.
+    One,
+    /// Any number of them: a directory, or the rows of all.
+    Several,
+}
+
+/// Digest of one input: which partitions of `upstream` the mapping gives, in which form, and the version of
+/// each. `None` if one of them has no version.
 pub fn input_digest(
     name: &str,
-    mapping: &str,
+    given: Given,
     upstream: &Domain,
     mapped: &PartitionSet,
     version: &dyn Fn(PartitionIdx) -> Option<Digest>,
 ) -> Option<Digest> {
     let mut builder = Digest::builder("giornata 2026 input");
-    builder.part(name).part(mapping).number(mapped.len());
+    let form = match given {
+        Given::One => 1,
+        Given::Several => 2,
+    };
+    builder.part(name).number(form).number(mapped.len());
     for part in key_order(upstream, mapped) {
         builder.part(upstream.key(part)?.as_str()).digest(&version(part)?);
     }

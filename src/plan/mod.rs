@@ -16,9 +16,9 @@ mod why;
 
 pub use db::{Edge, StepVersion};
 pub use freshness::{Freshness, Judgement, Restore, Terms, Traces, Verify};
-pub use manifest::{key_order, pieces_shape};
+pub use manifest::{Given, key_order, pieces_shape};
 pub use planner::{Askable, Decision, Planner};
 pub use reason::{PartChange, ReasonCode};
 pub use records::{Records, Trace};
-pub use request::{Plan, PlanAsset, Reach, Request};
+pub use request::{Chosen, Plan, PlanAsset, Reach, Request};
 pub use why::{Cause, Why};

@@ -14,6 +14,7 @@ use super::manifest;
 use super::records::{Records, Trace};
 use super::request::{Plan, Request};
 use crate::base::{AssetKey, Digest, Mark, PartitionIdx, PartitionSet};
+use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
 use crate::defs::{Asset, Domain, KeyTable, MappingDef, Project};
 
 /// Holds the declarations and answers what is fresh and what to do.
@@ -249,6 +250,26 @@ impl Planner {
         self.edges(asset).iter().map(readable).collect()
     }
 
+    /// The partitions of `asset` that an expression names now.
+    pub fn select(
+        &self,
+        asset: &AssetKey,
+        expr: &PartitionExpr,
+    ) -> Result<PartitionSet, PartitionTextError> {
+        let word = |word: PartitionWord| {
+            let state = self.freshness(asset);
+            match word {
+                PartitionWord::Missing => state.without_result.clone(),
+                PartitionWord::Failed => state.failed.clone(),
+                PartitionWord::Stale => {
+                    let stale = &(&state.run | state.restore_set()) | &state.pending;
+                    stale - &state.without_result
+                }
+            }
+        };
+        expr.select(self.domain(asset), &word)
+    }
+
     /// What a request needs done.
     pub fn plan(&self, request: &Request) -> Plan {
         super::request::plan(self, request)
@@ -311,7 +332,7 @@ impl Planner {
             let (name, domain) = (edge.upstream.as_str(), self.domain(&edge.upstream));
             let version = |part: PartitionIdx| given.get(&part).copied();
             let read = asked.get(dep).cloned().unwrap_or_default();
-            let digest = manifest::input_digest(name, &edge.mapping_text, domain, &read, &version);
+            let digest = manifest::input_digest(name, edge.given(), domain, &read, &version);
             inputs[*dep] = digest.expect("a step reads only what it was given");
         }
         manifest::content_key(&self.step(asset).digest, self.domain(asset), part, &inputs)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Freshness, Planner, ReasonCode};
 use crate::base::{AssetKey, PartitionIdx, PartitionSet};
+use crate::defs::partition::PartitionExpr;
 use crate::defs::{Missing, OutputDef};
 
 /// What somebody wants to be fresh.
@@ -12,12 +13,20 @@ use crate::defs::{Missing, OutputDef};
 pub struct Request {
     /// Each asset once.
     pub targets: BTreeMap<AssetKey, PartitionSet>,
-    /// Targets of which every partition is meant that there is when the plan is made. A run may make
-    /// more of them.
-    pub whole: BTreeSet<AssetKey>,
+    /// Targets whose partitions are chosen anew whenever a plan is made, besides those above: a run may
+    /// make more of them.
+    pub chosen: BTreeMap<AssetKey, Chosen>,
     pub reach: Reach,
     /// Run the targets whatever their state.
     pub force: bool,
+}
+
+/// Which partitions of a target are meant, of those that there are when a plan is made.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Chosen {
+    All,
+    /// What any of the expressions names.
+    By(Vec<PartitionExpr>),
 }
 
 /// What else is looked at besides the targets.
@@ -130,8 +139,18 @@ impl Plan {
 /// Restricts the state of all assets to what `request` needs.
 pub fn plan(planner: &Planner, request: &Request) -> Plan {
     let mut targets = request.targets.clone();
-    for key in &request.whole {
-        targets.insert(key.clone(), planner.domain(key).all().clone());
+    for (key, chosen) in &request.chosen {
+        match chosen {
+            Chosen::All => {
+                targets.insert(key.clone(), planner.domain(key).all().clone());
+            }
+            Chosen::By(expressions) => {
+                // What names nothing may name something when there are more.
+                let found = expressions.iter().filter_map(|expr| planner.select(key, expr).ok());
+                let target = targets.entry(key.clone()).or_default();
+                found.for_each(|found| *target |= found);
+            }
+        }
     }
     let mut wanted = targets.clone();
     match request.reach {
@@ -142,16 +161,27 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
         Reach::UpstreamAndDownstream | Reach::Upstream => makers_of_keys(planner, &mut wanted),
         Reach::Only => {}
     }
+    let moving = match request.reach {
+        Reach::UpstreamAndDownstream | Reach::Upstream if request.force => {
+            moving(planner, &targets)
+        }
+        Reach::UpstreamAndDownstream | Reach::Upstream | Reach::Only => BTreeMap::new(),
+    };
+    let unmoved = PartitionSet::new();
     let mut assets = Vec::new();
     for key in planner.order().iter().rev() {
         let Some(set) = wanted.get(key).filter(|set| !set.is_empty()) else {
             continue;
         };
+        let moving = moving.get(key).unwrap_or(&unmoved);
         let set = match request.reach {
             Reach::Only => set.clone(),
-            Reach::Upstream | Reach::UpstreamAndDownstream => with_earlier(planner, key, set),
+            Reach::Upstream | Reach::UpstreamAndDownstream => {
+                with_earlier(planner, key, set, moving)
+            }
         };
-        let asset = restrict(planner, request, &targets, key, &set);
+        let forced = if request.force { forced(planner, &targets, key) } else { unmoved.clone() };
+        let asset = restrict(planner, key, &set, &forced, moving, targets.contains_key(key));
         match request.reach {
             Reach::Only => {}
             Reach::Upstream | Reach::UpstreamAndDownstream => {
@@ -170,47 +200,61 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
         assets.push(asset);
     }
     assets.reverse();
-    match request.reach {
-        Reach::Only => {}
-        Reach::Upstream | Reach::UpstreamAndDownstream => await_forced(planner, &mut assets),
-    }
     Plan { assets }
 }
 
-/// What is fresh and reads what runs whatever its state is decided once that has run: it may come out
-/// different although nothing that counts has changed.
-fn await_forced(planner: &Planner, assets: &mut [PlanAsset]) {
+/// What runs whatever its state, and all that reads it: it may come out different although nothing that
+/// counts has changed, so that what is fresh is decided again.
+fn moving(
+    planner: &Planner,
+    targets: &BTreeMap<AssetKey, PartitionSet>,
+) -> BTreeMap<AssetKey, PartitionSet> {
     let mut moving: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
-    for asset in assets {
-        let settled = &asset.fresh | &asset.verify;
-        let edges = planner.edges(&asset.asset);
-        let (own, others): (Vec<_>, Vec<_>) =
-            edges.iter().partition(|edge| edge.upstream == asset.asset);
-        let mut waits = PartitionSet::new();
-        for edge in others {
-            if let Some(moving) = moving.get(&edge.upstream) {
-                waits |= edge.mapping.downstream_of(moving) & &settled;
+    for key in planner.order() {
+        let all = planner.domain(key).all();
+        let mut set = forced(planner, targets, key);
+        let edges = planner.edges(key);
+        for edge in edges.iter().filter(|edge| edge.upstream != *key) {
+            if let Some(upstream) = moving.get(&edge.upstream) {
+                set |= edge.mapping.downstream_of(upstream) & all;
             }
         }
-        for edge in own {
-            let mut front = &asset.forced | &waits;
+        for edge in edges.iter().filter(|edge| edge.upstream == *key) {
+            let mut front = set.clone();
             while !front.is_empty() {
-                front = &(edge.mapping.downstream_of(&front) & &settled) - &waits;
-                waits |= &front;
+                front = &(edge.mapping.downstream_of(&front) & all) - &set;
+                set |= &front;
             }
         }
-        asset.fresh -= &waits;
-        asset.verify -= &waits;
-        asset.pending |= &waits;
-        let set = &asset.forced | &waits;
         if !set.is_empty() {
-            moving.insert(asset.asset.clone(), set);
+            moving.insert(key.clone(), set);
         }
+    }
+    moving
+}
+
+/// What of an asset runs whatever its state, if that is asked for.
+fn forced(
+    planner: &Planner,
+    targets: &BTreeMap<AssetKey, PartitionSet>,
+    key: &AssetKey,
+) -> PartitionSet {
+    match targets.get(key) {
+        Some(target) if !planner.def(key).is_source() => {
+            let state = planner.freshness(key);
+            &(target & state.domain.all()) - &state.blocked
+        }
+        Some(_) | None => PartitionSet::new(),
     }
 }
 
-/// Adds the partitions of the asset itself that `set` reads, as far as they are not fresh.
-fn with_earlier(planner: &Planner, key: &AssetKey, set: &PartitionSet) -> PartitionSet {
+/// Adds the partitions of the asset itself that `set` reads, as far as they are not fresh or may move.
+fn with_earlier(
+    planner: &Planner,
+    key: &AssetKey,
+    set: &PartitionSet,
+    moving: &PartitionSet,
+) -> PartitionSet {
     let mut wanted = set.clone();
     let edges = planner.edges(key);
     for edge in edges.iter().filter(|edge| edge.upstream == *key) {
@@ -219,7 +263,8 @@ fn with_earlier(planner: &Planner, key: &AssetKey, set: &PartitionSet) -> Partit
         if !edge.must_exist() {
             stale -= &state.blocked;
         }
-        let mut front = &(set & state.domain.all()) - &state.kept;
+        stale |= moving;
+        let mut front = &(&(set & state.domain.all()) - &state.kept) | &(set & moving);
         while !front.is_empty() {
             front = &(edge.mapping.upstream_of(&front) & &stale) - &wanted;
             wanted |= &front;
@@ -248,36 +293,40 @@ fn makers_of_keys(planner: &Planner, wanted: &mut BTreeMap<AssetKey, PartitionSe
 
 fn restrict(
     planner: &Planner,
-    request: &Request,
-    targets: &BTreeMap<AssetKey, PartitionSet>,
     key: &AssetKey,
     set: &PartitionSet,
+    forced: &PartitionSet,
+    moving: &PartitionSet,
+    is_target: bool,
 ) -> PlanAsset {
     let state = planner.freshness(key);
     let wanted = set & state.domain.all();
-    let (is_target, is_source) = (targets.contains_key(key), planner.def(key).is_source());
-    let forced = if request.force && is_target && !is_source {
-        &(&wanted & &targets[key]) - &state.blocked
-    } else {
-        PartitionSet::new()
-    };
+    let forced = &wanted & forced;
     // A copy of a big set costs as much as all else here.
     let left = (!forced.is_empty()).then(|| &wanted - &forced);
     let rest = left.as_ref().unwrap_or(&wanted);
+    let mut verify = rest & state.verify_set();
     let mut fresh = rest & &state.kept;
-    if !state.verify_set().is_empty() {
-        fresh |= rest & state.verify_set();
+    if !verify.is_empty() {
+        fresh |= &verify;
+    }
+    let mut pending = rest & &state.pending;
+    if !moving.is_empty() {
+        let waits = &fresh & moving;
+        fresh -= &waits;
+        verify -= &waits;
+        pending |= waits;
     }
     PlanAsset {
         asset: key.clone(),
-        is_source,
+        is_source: planner.def(key).is_source(),
         makes_pieces: planner.def(key).output == OutputDef::Pieces,
         is_target,
         fresh,
-        verify: rest & state.verify_set(),
+        verify,
         restore: rest & state.restore_set(),
         run: rest & &state.run,
-        pending: rest & &state.pending,
+        pending,
         blocked: &wanted & &state.blocked,
         forced,
         wanted,

@@ -48,10 +48,17 @@ pub enum Error {
     },
 }
 
+/// The file beside a log that its readers and writers share cannot grow (`SQLITE_IOERR_SHMSIZE`): of a full
+/// disk SQLite says this first where nobody has the database open.
+const SHM_SIZE: i32 = 10 | 19 << 8;
+
 impl Error {
     /// Finds out what an error of SQLite means for the user.
     pub(super) fn sql(path: &Path, source: rusqlite::Error) -> Error {
         let path = path.to_owned();
+        if source.sqlite_error().is_some_and(|error| error.extended_code == SHM_SIZE) {
+            return Error::Full { path };
+        }
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::Full { path },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Error::ReadOnly { path },

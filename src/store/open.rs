@@ -91,9 +91,9 @@ impl Store {
 
 const FILE: &str = "giornata.db";
 
-/// The log goes into the database when it has this many pages (16 MiB): each time costs a few syncs,
-/// and a small result adds about ten pages.
-const CHECKPOINT_PAGES: u32 = 4_096;
+/// The log goes into the database when it has this many pages (64 MiB): each time costs a few syncs, for
+/// which a run has to wait, and a small result adds about ten pages.
+const CHECKPOINT_PAGES: u32 = 16_384;
 
 /// SQLite says only that it cannot.
 fn refuse_directory(path: &Path) -> Result<(), Error> {
@@ -152,12 +152,14 @@ fn open_unwritten(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(fail)?;
     let first = format_of(&conn);
-    // A reader of a database with a log makes files beside it. Where it may not and there is no log
+    // A reader of a database with a log makes files beside it. Where it cannot and there is no log
     // whose content would be missed, the file alone is the whole state.
     let log = path.with_file_name(format!("{FILE}-wal"));
     let whole = fs::metadata(&log).map_or(true, |log| log.len() == 0);
     match first.map_err(fail) {
-        Err(Error::ReadOnly { path: _ } | Error::NotOpened { path: _ }) if whole => {
+        Err(
+            Error::ReadOnly { path: _ } | Error::NotOpened { path: _ } | Error::Full { path: _ },
+        ) if whole => {
             let uri = format!("file:{}?immutable=1", escape(path));
             Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).map_err(fail)
         }

@@ -17,9 +17,10 @@ impl Store {
             return Store::open_copy(dir);
         }
         match Store::open_with(dir, options) {
-            // What cannot be opened for writing may be on a disk that is mounted read-only.
+            // What cannot be opened for writing may be on a disk that is full or mounted read-only.
             Err(
                 Error::ReadOnly { .. }
+                | Error::Full { .. }
                 | Error::NotOpened { .. }
                 | Error::Io { .. }
                 | Error::Busy { .. },

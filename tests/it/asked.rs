@@ -200,7 +200,8 @@ fn forced_steps_that_ask_are_still_forced() {
     let one = AssetKey::parse("one").unwrap();
     let mut check = |force, expect: &[&str]| {
         let targets = [(one.clone(), PartitionSet::from_iter([0]))].into();
-        let request = Request { targets, whole: Default::default(), reach: Reach::Upstream, force };
+        let request =
+            Request { targets, chosen: Default::default(), reach: Reach::Upstream, force };
         let mut ran = Vec::new();
         let hear = &mut |_: &Engine, event| {
             if let RunEvent::StepSucceeded { asset, partition, .. } = event {

@@ -195,7 +195,7 @@ impl Bench {
         let targets = assets.map(|asset| (asset.key.clone(), all(&asset.key))).collect();
         materialize(
             &mut engine,
-            &Request { targets, whole: Default::default(), reach: Reach::Upstream, force: false },
+            &Request { targets, chosen: Default::default(), reach: Reach::Upstream, force: false },
         );
         (other, engine)
     }
@@ -312,7 +312,7 @@ impl Scenario<'_> {
             targets.insert(key(name), parts);
         }
         let request =
-            Request { targets, whole: Default::default(), reach: Reach::Only, force: true };
+            Request { targets, chosen: Default::default(), reach: Reach::Only, force: true };
         materialize(self.engine(), &request);
         fails.iter().for_each(|name| self.bench.remove(&format!("told/fail.{name}")));
     }

@@ -205,20 +205,92 @@ fn a_database_of_no_format_is_damaged_in_one_line() {
     assert!(said.err.lines().count() < 4, "{said:?}");
 }
 
-/// `-p` chose among the pieces of before, and said nothing.
+/// Of no partition at all SQL knew no column.
 #[test]
-fn named_pieces_are_those_that_are_known() {
+fn sql_reads_columns_of_an_input_without_partitions() {
+    let bench = Bench::new(
+        r#"
+sources: {s: {files: "in/{name}.csv"}}
+assets:
+  total: {deps: {s: {map: all, missing: allow}}, sql: "SELECT count(*) AS n, sum(v) AS v FROM s"}
+  day: {partitions: [x], deps: {s: {map: identity, missing: allow}}, sql: "SELECT v FROM s WHERE v > 1"}
+"#,
+    );
+    assert_eq!(bench.steps(), ["day@x", "total@"]);
+    assert_eq!(cat(&bench, "total"), "n,v\n0,\n");
+    assert_eq!(cat(&bench, "day@x"), "v\n");
+    bench.write("in/x.csv", "v\n1\n2\n");
+    assert_eq!(bench.steps(), ["day@x", "total@"]);
+    assert_eq!(cat(&bench, "day@x"), "v\n2\n");
+}
+
+/// SQLite's own words were shown, and nothing could be read either.
+#[test]
+fn a_full_disk_is_called_that_before_the_store_is_open() {
+    let bench = Bench::new("assets:\n  a: {run: 'echo 1 > \"$output\"'}\n");
+    bench.steps();
+    // No file may grow beyond 8 KiB, so the one that SQLite makes beside its log cannot be made.
+    let full = |arguments: &str| {
+        let giornata = env!("CARGO_BIN_EXE_giornata");
+        let script = format!("trap '' XFSZ; ulimit -f 16; exec {giornata} {arguments}");
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", &script]).current_dir(bench.dir.path()).output().unwrap()
+    };
+    let made = full("m a --force");
+    let said = String::from_utf8(made.stderr).unwrap();
+    assert_eq!(made.status.code(), Some(2), "{said}");
+    assert!(said.contains("the disk is full; free some space"), "{said}");
+    assert!(full("status --check").status.success(), "reading needs no space");
+    bench.run(&["m", "a", "--force"]).ends(0);
+}
+
+/// `-p` chose among the pieces of before.
+#[test]
+fn named_pieces_are_those_that_there_are_when_they_are_made() {
     let bench = Bench::new(
         r#"
 sources: {list: {files: list.txt}}
 assets:
   mk: {deps: [list], run: "sh -c 'for k in $(cat $list); do echo $k > $output_dir/$k.csv; done'", outputs: "{piece}.csv"}
   e: {partitions: each(mk), run: 'cat "$mk" > "$output"'}
+  f: {partitions: {multi: {p: each(mk), q: [x, y]}}, deps: [mk], run: 'cat "$mk" > "$output"'}
 "#,
     );
-    bench.write("list.txt", "a\n");
-    bench.steps();
     bench.write("list.txt", "a\nb\n");
-    bench.run(&["m", "e", "-p", "latest"]).ends(0).says("those that are known now");
-    assert!(bench.run(&["partitions", "mk"]).ends(0).out.contains('b'));
+    bench.run(&["plan", "e@b"]).ends(0).says("`mk` makes pieces");
+    bench.run(&["m", "e@b"]).ends(0).says("ran 2 ");
+    bench.run(&["m", "e", "-p", "nothing"]).ends(2).says("no partition `nothing`");
+    bench.write("list.txt", "a\nb\nc\nd\n");
+    bench.run(&["m", "e@c", "e@d"]).ends(0).says("ran 3 ");
+    assert_eq!(cat(&bench, "e@c"), "c\n");
+    bench.run(&["cat", "e@a"]).ends(2);
+    bench.write("list.txt", "a\nz\n");
+    bench.run(&["m", "f", "-p", "p=z|q=y"]).ends(0).says("ran 2 ");
+    bench.write("list.txt", "a\ny\n");
+    let said = bench.run(&["m", "e", "-p", "nothing"]).ends(2);
+    said.says("`e` has no such partitions now that its pieces are made: there is no partition");
+    bench.run(&["m", "mk"]).ends(0).says("up to date");
+    bench.write("list.txt", "a\ny\nx\n");
+    bench.run(&["m", "e", "-p", "missing", "--force"]).ends(0).says("ran 4 ");
+    bench.run(&["status", "e", "--check"]).ends(0);
+}
+
+/// Nothing was made, nothing was there, and it was said to be up to date.
+#[test]
+fn pieces_that_were_never_made_are_not_up_to_date() {
+    let bench = Bench::new(
+        r#"
+assets:
+  mk: {run: 'echo 1 > "$output_dir/a.csv"', outputs: "{piece}.csv"}
+  e: {partitions: each(mk), run: 'cat "$mk" > "$output"'}
+"#,
+    );
+    for verb in ["m", "plan"] {
+        let said = bench.run(&[verb, "e", "--only"]).ends(2).says_not("up to date");
+        said.says("which partitions `e` has is known when its pieces are made").says("--only");
+    }
+    bench.run(&["m", "e"]).ends(0).says("ran 2 ");
+    bench.run(&["m", "e", "--only"]).ends(0).says("up to date");
+    bench.edit("echo 1", "echo 2");
+    bench.run(&["m", "e", "--only"]).says("this is about those that are known now");
 }

@@ -315,6 +315,16 @@ impl Model<'_> {
         }
     }
 
+    /// Whether a step is given one value. How the mapping is written it is not told.
+    fn is_single(&self, node: &Node, upstream: Upstream, wire: Wire) -> bool {
+        let one = matches!(upstream, Upstream::Asset(i) if !self.world.assets[i].daily);
+        match effective(self.world, node, upstream, wire) {
+            Wire::All => one,
+            Wire::Default => one || node.daily,
+            Wire::Week { .. } => false,
+        }
+    }
+
     fn value(&self, upstream: Upstream, part: &str) -> Made {
         let Upstream::Asset(i) = upstream else {
             let Upstream::Source(i) = upstream else { unreachable!() };
@@ -338,8 +348,8 @@ impl Model<'_> {
                     None => return None,
                 }
             }
-            let wire = effective(self.world, node, *upstream, *wire);
-            key += &format!("|{} {wire:?} {allow} {values:?}", name(*upstream));
+            let single = self.is_single(node, *upstream, *wire);
+            key += &format!("|{} {single} {values:?}", name(*upstream));
             inputs.push((name(*upstream), values));
         }
         if node.fails && !self.known.contains(&key) {
@@ -509,7 +519,7 @@ impl Rig {
         let mut engine = self.engine.take().unwrap_or_else(|| self.open(Access::Write));
         engine.refresh(&self.targets()).unwrap();
         let request = Request {
-            whole: Default::default(),
+            chosen: Default::default(),
             targets: targets
                 .iter()
                 .map(|(i, parts)| {

@@ -174,7 +174,7 @@ impl Rig {
                     all.iter().filter(|part| parts & (1 << (part % 8)) != 0).collect();
                 let reach = if downstream { Reach::UpstreamAndDownstream } else { Reach::Upstream };
                 let targets = BTreeMap::from([(target, chosen)]);
-                let request = Request { targets, whole: Default::default(), reach, force };
+                let request = Request { targets, chosen: Default::default(), reach, force };
                 self.shelf.make(process, &request);
                 self.shelf.check(process, &request);
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use giornata::defs::PartitionsDef;
-use giornata::engine::{Engine, RunEvent, State, Value};
+use giornata::engine::{Access, Engine, RunEvent, State, Value};
 use giornata::plan::{Reach, Request};
 
 use super::freshness_rig::{
@@ -526,14 +526,29 @@ fn what_stands_between_forced_steps_is_made_too() {
         asset("a", unpartitioned(), 3, &[]),
         asset("b", unpartitioned(), 1, &[("a", "")]),
         asset("c", unpartitioned(), 1, &[("b", "")]),
+        asset("d", unpartitioned(), 1, &[("c", "")]),
+        asset("e", unpartitioned(), 1, &[("a", "")]),
     ]);
     shelf.settle(&mut process);
     let mut request = all(shelf.refreshed(&mut process), true);
-    request.targets.remove(&key("b"));
+    request.targets.retain(|asset, _| ["a", "d"].contains(&asset.as_str()));
     // The same again: cut off between.
-    assert_eq!(shelf.make(&mut process, &request).names(), ["a@", "c@"]);
+    assert_eq!(shelf.make(&mut process, &request).names(), ["a@", "d@"]);
     shelf.bodies.world.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(shelf.make(&mut process, &request).names(), ["a@", "b@", "c@"]);
+    assert_eq!(shelf.make(&mut process, &request).names(), ["a@", "b@", "c@", "d@"]);
+    shelf.check(&mut process, &request);
+}
+
+#[test]
+fn what_stands_between_forced_days_is_made_too() {
+    let mut shelf = Shelf::new(false);
+    let days = daily(0, Some(4));
+    let mut process = shelf.process(vec![asset("a", days, 3, &[("a?", "window(-1d, -1d)")])]);
+    shelf.settle(&mut process);
+    shelf.bodies.world.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let days = ["2020-01-01", "2020-01-04"];
+    let request = some(shelf.refreshed(&mut process), "a", &days, Reach::Upstream, true);
+    assert_eq!(shelf.make(&mut process, &request).ran.len(), 4);
     shelf.check(&mut process, &request);
 }
 
@@ -555,7 +570,7 @@ fn a_chain_of_ten_thousand_days_is_planned_and_explained() {
     let last = engine.planner().domain(&key("sum")).all().max().unwrap();
     assert_eq!(engine.why(&key("sum"), last).unwrap().state, "missing");
     let request = Request {
-        whole: Default::default(),
+        chosen: Default::default(),
         targets: BTreeMap::from([(key("sum"), [last].into_iter().collect())]),
         reach: Reach::Upstream,
         force: false,
@@ -588,4 +603,31 @@ fn a_day_whose_day_before_cannot_be_known_is_not_made_without_it() {
     assert_eq!(shelf.settle(&mut process).names(), [""; 0]);
     shelf.write("answer", "2\n");
     assert_eq!(shelf.settle(&mut process).ran.len(), 6);
+}
+
+#[test]
+fn what_reads_a_day_that_is_looked_at_again_is_judged_by_all_its_inputs() {
+    // A user would have seen days after a corrected one called maybe stale that were fresh; and
+    // where an input may be missing, judged as if it were.
+    let mut shelf = Shelf::new(false);
+    for day in ["2020-01-01", "2020-01-02", "2020-01-03"] {
+        shelf.write(&format!("data/s/{day}.csv"), day);
+    }
+    let mut process = shelf.process(vec![
+        source("s", "data/s/{key}.csv", files_of("s")),
+        asset("u", daily(0, Some(3)), 1, &[("s?", ""), ("u?", "window(-1d, -1d)")]),
+    ]);
+    shelf.settle(&mut process);
+    let path = shelf.path("data/s/2020-01-01.csv");
+    shelf.after("u@2020-01-01", move |_| {
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "2020-01-01").unwrap();
+    });
+    let request = some(shelf.refreshed(&mut process), "u", &["2020-01-01"], Reach::Only, true);
+    shelf.race(&mut process, &request);
+    let mut cold = shelf.open(&process.project, Access::Read);
+    cold.refresh(&[key("u")]).unwrap();
+    let status = cold.status(&key("u")).unwrap();
+    assert_eq!((status.sets[&State::Stale].len(), status.sets[&State::Fresh].len()), (1, 2));
+    assert_eq!(shelf.settle(&mut process).names(), [""; 0]);
 }

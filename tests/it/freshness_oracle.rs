@@ -151,7 +151,7 @@ fn given(
             }
         }
         let parts = parts.iter().map(|(key, value)| (key.as_str(), value.clone()));
-        push_input(&mut given, edge.upstream.as_str(), parts);
+        push_input(&mut given, edge.upstream.as_str(), edge.mapping.is_single(), parts);
     }
     for edge in edges.iter().filter(|edge| !declared(edge) && !lacks) {
         let up = planner.domain(&edge.upstream).clone();

@@ -229,7 +229,7 @@ impl Functions for Bodies {
         let declared = |input: &&Input| !may_ask(&step.asset, &input.name);
         for input in step.inputs.iter().filter(declared) {
             let parts = input.parts.iter().map(|part: &Part| (part.key.as_str(), text(part)));
-            push_input(&mut given, input.name.as_str(), parts);
+            push_input(&mut given, input.name.as_str(), input.single, parts);
         }
         for input in step.inputs.iter().filter(|input| !declared(input)) {
             let found = ask(&step.asset, &input.name, &mut given, &mut |key| {
@@ -284,7 +284,7 @@ pub fn ask(
         let Some(key) = candidates.get(pick) else { return Some(()) };
         let key = key.as_str().unwrap();
         let value = get(key)?;
-        push_input(given, upstream.as_str(), [(key, value)].into_iter());
+        push_input(given, upstream.as_str(), false, [(key, value)].into_iter());
     }
     Some(())
 }
@@ -322,7 +322,7 @@ pub fn tree(dir: &Path) -> String {
 
 pub fn head(asset: &Asset, partition: &str, has_window: bool) -> String {
     let Body::Function(function) = &asset.body else { unreachable!("only functions run") };
-    let deps = asset.deps.iter().map(|d| format!("{} {} {:?}", d.upstream, d.mapping, d.missing));
+    let deps = asset.deps.iter().map(|dep| dep.upstream.to_string());
     let deps: Vec<String> = deps.collect();
     let kind = if has_window { "window" } else { "" };
     format!("{} v{} {partition} {deps:?} {kind}", asset.key, function.version)
@@ -336,9 +336,10 @@ pub fn takes_world(asset: &Asset) -> bool {
 pub fn push_input<'a>(
     given: &mut String,
     name: &str,
+    single: bool,
     parts: impl Iterator<Item = (&'a str, String)>,
 ) {
-    write!(given, "; {name}:").unwrap();
+    write!(given, "; {name} {single}:").unwrap();
     for (key, value) in parts {
         write!(given, " {key}={value:?}").unwrap();
     }
@@ -605,7 +606,7 @@ pub fn all(engine: &Engine, force: bool) -> Request {
         |asset: &Arc<Asset>| (asset.key.clone(), engine.planner().domain(&asset.key).all().clone());
     Request {
         targets: assets.map(set).collect(),
-        whole: Default::default(),
+        chosen: Default::default(),
         reach: Reach::Upstream,
         force,
     }
@@ -617,7 +618,7 @@ pub fn some(engine: &Engine, asset: &str, parts: &[&str], reach: Reach, force: b
     let set: PartitionSet = parts.iter().filter_map(|part| domain.index(part)).collect();
     Request {
         targets: BTreeMap::from([(key(asset), set)]),
-        whole: Default::default(),
+        chosen: Default::default(),
         reach,
         force,
     }

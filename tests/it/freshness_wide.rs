@@ -427,7 +427,7 @@ impl Rig {
             1 => Reach::UpstreamAndDownstream,
             _ => Reach::Upstream,
         };
-        let request = Request { targets, whole: Default::default(), reach, force };
+        let request = Request { targets, chosen: Default::default(), reach, force };
         self.shelf.make(process, &request);
         if reach != Reach::Only {
             self.shelf.check(process, &request);
@@ -512,8 +512,45 @@ fn kinds() -> impl Strategy<Value = Kind> {
     ]
 }
 
-fn worlds() -> impl Strategy<Value = World> {
-    let dep = (0usize..64, 0..MAPPINGS.len(), any::<bool>());
+/// What most edits of one case are about: much of one thing meets what a little of everything does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Theme {
+    Everything,
+    /// The directory and the command, which most assets read.
+    Outside,
+    ByHand,
+    Age,
+}
+
+fn themes() -> impl Strategy<Value = Theme> {
+    prop_oneof![
+        3 => Just(Theme::Everything),
+        1 => Just(Theme::Outside),
+        1 => Just(Theme::ByHand),
+        1 => Just(Theme::Age),
+    ]
+}
+
+fn cases_of(theme: Theme) -> impl Strategy<Value = (World, Vec<Edit>)> {
+    let all = edits().boxed();
+    let often = match theme {
+        Theme::Everything => all.clone(),
+        Theme::Outside => outside().boxed(),
+        Theme::ByHand => by_hand().boxed(),
+        Theme::Age => age().boxed(),
+    };
+    let makes = (0usize..2).prop_map(Edit::MakeAll);
+    let edit = prop_oneof![1 => makes, 2 => often, 3 => all];
+    (worlds(theme), proptest::collection::vec(edit, 1..20))
+}
+
+fn worlds(theme: Theme) -> impl Strategy<Value = World> {
+    let picks = match theme {
+        // A number that is the directory or the command wherever it is looked up first.
+        Theme::Outside => prop_oneof![Just(4usize), Just(5usize), 0usize..64].boxed(),
+        Theme::Everything | Theme::ByHand | Theme::Age => (0usize..64).boxed(),
+    };
+    let dep = (picks, 0..MAPPINGS.len(), any::<bool>());
     let deps = proptest::collection::vec(dep, 1..3);
     let node = (kinds(), codes(), deps, any::<bool>(), agings());
     let node = node.prop_map(|(kind, code, deps, reads_itself, aging)| Node {
@@ -562,6 +599,33 @@ fn trees() -> impl Strategy<Value = Tree> {
     ]
 }
 
+fn age() -> impl Strategy<Value = Edit> {
+    prop_oneof![
+        3 => Just(Edit::World),
+        1 => (0usize..8, agings()).prop_map(|(i, aging)| Edit::Aging(i, aging)),
+        1 => (1..DAYS + 2).prop_map(Edit::Now),
+        1 => (0usize..8, codes()).prop_map(|(i, code)| Edit::Code(i, code)),
+        1 => (0usize..2).prop_map(Edit::Reopen),
+    ]
+}
+
+fn outside() -> impl Strategy<Value = Edit> {
+    prop_oneof![
+        3 => trees().prop_map(Edit::Tree),
+        2 => proptest::option::weighted(0.8, 0u8..3).prop_map(Edit::Answer),
+    ]
+}
+
+fn by_hand() -> impl Strategy<Value = Edit> {
+    let (process, node) = (|| 0usize..2, || 0usize..8);
+    prop_oneof![
+        4 => (process(), words(), node(), any::<u8>())
+            .prop_map(|(process, word, i, parts)| Edit::ByHand(process, word, i, parts)),
+        1 => (process(), node(), any::<u8>()).prop_map(|(p, i, part)| Edit::Report(p, i, part)),
+        1 => (process(), proptest::option::of(0u32..2)).prop_map(|(p, keep)| Edit::Gc(p, keep)),
+    ]
+}
+
 fn words() -> impl Strategy<Value = Word> {
     prop_oneof![Just(Word::Accept), Just(Word::Invalidate), Just(Word::Wipe)]
 }
@@ -585,14 +649,10 @@ fn edits() -> impl Strategy<Value = Edit> {
         1 => Just(Edit::SplitKind),
         1 => (node(), any::<bool>()).prop_map(|(i, fails)| Edit::Fail(i, fails)),
         2 => (1..DAYS + 2).prop_map(Edit::Now),
-        3 => Just(Edit::World),
-        1 => (node(), agings()).prop_map(|(i, aging)| Edit::Aging(i, aging)),
-        3 => trees().prop_map(Edit::Tree),
-        2 => proptest::option::weighted(0.8, 0u8..3).prop_map(Edit::Answer),
-        4 => (0usize..2, words(), node(), any::<u8>())
-            .prop_map(|(process, word, i, parts)| Edit::ByHand(process, word, i, parts)),
-        1 => (0usize..2, node(), any::<u8>()).prop_map(|(p, i, part)| Edit::Report(p, i, part)),
-        1 => (0usize..2, proptest::option::of(0u32..2)).prop_map(|(p, keep)| Edit::Gc(p, keep)),
+        2 => Just(Edit::World),
+        1 => age(),
+        5 => outside(),
+        6 => by_hand(),
         5 => (0usize..2).prop_map(Edit::Reopen),
         1 => (0usize..2, 0usize..6).prop_map(|(process, after)| Edit::Die(process, after)),
         6 => (0usize..2, node(), any::<u8>(), 0u8..6, proptest::bool::weighted(0.2))
@@ -623,9 +683,8 @@ proptest! {
 
     #[test]
     fn what_is_fresh_is_what_an_empty_store_would_make(
-        world in worlds(),
+        (world, edits) in themes().prop_flat_map(cases_of),
         coarse in any::<bool>(),
-        edits in proptest::collection::vec(edits(), 1..20),
     ) {
         let mut rig = Rig::new(world, coarse);
         let last = [Edit::MakeAll(0), Edit::MakeAll(1), Edit::Reopen(0), Edit::MakeAll(0)];

@@ -21,6 +21,7 @@ mod freshness_cases;
 mod freshness_oracle;
 mod freshness_rig;
 mod freshness_wide;
+mod imports;
 mod jobs;
 mod op_graphs;
 mod ops;

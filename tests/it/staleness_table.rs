@@ -184,22 +184,32 @@ fn row_10_what_decides_no_result_changes() {
 fn row_11_wiring_and_mappings_change() {
     let bench = Bench::new(
         r#"
-.days: &days {partitions: {daily: {start: 2025-12-01, end: 2025-12-04}}}
+.days: &days {partitions: {daily: {start: 2025-12-01, end: 2025-12-05}}}
 assets:
   a: {<<: *days, run: 'echo "$GIORNATA_PARTITION" > "$output"', output: a.txt}
   b: {<<: *days, run: 'echo 1 > "$output"', output: b.txt}
   c: {<<: *days, run: 'ls -R "$GIORNATA_INPUT_A" > "$output"', output: c.txt, deps: {a: all}}
 "#,
     );
-    assert_eq!(bench.steps().len(), 9);
+    assert_eq!(bench.steps().len(), 12);
     bench.edit("deps: {a: all}", "deps: {a: all, b: all}");
     check(&bench, "c@2025-12-01", "stale", &["inputs-added", "input `b`"]);
-    assert_eq!(bench.steps().len(), 3);
+    assert_eq!(bench.steps().len(), 4);
     bench.edit("deps: {a: all, b: all}", "deps: {b: all}");
     check(&bench, "c@2025-12-01", "stale", &["inputs-removed", "input `a`"]);
     bench.edit("deps: {b: all}", "deps: {a: {map: \"window(-1d, 0d)\", missing: allow}}");
     check(&bench, "c@2025-12-02", "stale", &["mapping-changed", "input `a`", "all → "]);
-    assert_eq!(bench.steps().len(), 3);
+    assert_eq!(bench.steps().len(), 4);
+    // Only those of which the mapped set is another one now.
+    bench.edit("window(-1d, 0d)", "window(-2d, 0d)");
+    check(&bench, "c@2025-12-03", "stale", &["mapping-changed", "input `a`", "window(-1d"]);
+    assert_eq!(bench.steps(), ["c@2025-12-03", "c@2025-12-04"]);
+    bench.edit("{map: \"window(-2d, 0d)\", missing: allow}", "all");
+    check(&bench, "c@2025-12-02", "stale", &["mapping-changed", "input `a`"]);
+    assert_eq!(bench.steps(), NOTHING, "all of them were made from all before");
+    bench.edit("a: all", "a: {map: all, missing: allow}");
+    assert_eq!(bench.steps(), NOTHING);
+    bench.run(&["status", "--check"]).ends(0);
 }
 
 #[test]
@@ -315,6 +325,48 @@ fn row_21_an_export_is_edited_or_deleted() {
     fs::remove_file(bench.path("out/total.csv")).unwrap();
     assert_eq!(bench.steps(), NOTHING);
     assert_eq!(exported(), right);
+}
+
+/// Of a directory only that it was there was looked at.
+#[test]
+fn row_21_a_file_within_an_exported_directory_is_edited_or_deleted() {
+    let bench = Bench::new(
+        r#"
+assets:
+  site:
+    run: 'mkdir "$output_dir/css"; echo 1 > "$output_dir/index"; echo 2 > "$output_dir/css/a"; ln -s index "$output_dir/home"'
+    output_dir: true
+    export: out/site
+"#,
+    );
+    assert_eq!(bench.steps(), ["site@"]);
+    let read = |path: &str| fs::read_to_string(bench.path(path)).unwrap();
+    let put_back = |bench: &Bench| {
+        let said = bench.run(&["m", "--all"]).ends(0).says_not("ran 1");
+        said.says("`out/site` was changed by somebody else (output-modified-outside)");
+        assert_eq!((read("out/site/css/a"), read("out/site/home")), ("2\n".into(), "1\n".into()));
+        bench.run(&["m", "--all"]).ends(0).says_not("output-modified-outside");
+    };
+    bench.write("out/site/css/a", "3\n");
+    put_back(&bench);
+    fs::remove_file(bench.path("out/site/css/a")).unwrap();
+    put_back(&bench);
+    fs::remove_file(bench.path("out/site/home")).unwrap();
+    bench.write("out/site/home", "1\n");
+    put_back(&bench);
+    // A file of the user's is not removed with the rest.
+    bench.write("out/site/css/mine", "precious");
+    bench.write("out/site/css/a", "3\n");
+    for _ in 0..2 {
+        let said = bench.run(&["m", "--all"]).ends(1).says("(output-modified-outside)");
+        said.says("it is left as it is").says("`css/mine` in it is there");
+        assert_eq!(read("out/site/css/a"), "3\n");
+    }
+    fs::remove_file(bench.path("out/site/css/mine")).unwrap();
+    put_back(&bench);
+    // Looked at, but the same: nobody is told.
+    bench.write("out/site/css/a", "2\n");
+    bench.run(&["m", "--all"]).ends(0).says_not("output-modified-outside");
 }
 
 #[test]

@@ -399,8 +399,155 @@ fn what_becomes_volatile_is_not_restored_from_before() {
     bench.edit("output: a.txt", "output: a.txt, volatile: true");
     bench.write("world", "2");
     assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
-    // And what was made while it was volatile is no trace.
-    bench.edit(", volatile: true", "");
-    bench.run(&["wipe", "a"]).ends(0);
+}
+
+#[test]
+fn what_was_volatile_has_left_no_trace() {
+    let bench = Bench::new(CHAIN);
+    bench.edit("output: a.txt", "output: a.txt, volatile: true");
+    bench.write("world", "1");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    bench.edit("world\" >", "world\"  >");
     assert_eq!(bench.steps(), ["a@"]);
+    bench.edit(", volatile: true", "");
+    bench.edit("world\"  >", "world\" >");
+    bench.write("world", "2");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+}
+
+#[test]
+fn what_is_restored_is_as_old_as_it_was() {
+    // A user would have seen a result that has a ttl stay for ever after an edit was taken back.
+    let mut bench = Bench::new(CHAIN);
+    bench.edit("output: a.txt", "output: a.txt, ttl: 6h");
+    bench.write("world", "1");
+    bench.steps();
+    bench.at("2026-01-01T04:00:00Z");
+    bench.edit("world\" >", "world\"  >");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.edit("world\"  >", "world\" >");
+    assert_eq!(bench.steps(), [""; 0], "restored");
+    bench.at("2026-01-01T06:00:00Z");
+    bench.why("a").says("expired").says("6h ago");
+    assert_eq!(bench.steps(), ["a@"]);
+}
+
+#[test]
+fn what_is_invalidated_while_it_is_made_is_made_again() {
+    // A user would have seen the mark lost, since the step that ran had begun before it.
+    let bench = Bench::new(
+        r#"
+assets:
+  a: {run: 'echo 1 > "$output"; test ! -e "$GIORNATA_ROOT/flag" || { rm "$GIORNATA_ROOT/flag"; "$TOOL" invalidate a; } # 1', output: a.txt}
+"#,
+    );
+    bench.write(".env", &format!("TOOL={}\n", env!("CARGO_BIN_EXE_giornata")));
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.write("flag", "");
+    bench.edit("# 1", "# 2");
+    assert_eq!(bench.steps(), ["a@", "a@"]);
+    bench.run(&["status", "--check"]).ends(0);
+    assert_eq!(bench.steps(), [""; 0]);
+}
+
+#[test]
+fn a_collection_keeps_what_can_come_back() {
+    let mut bench = Bench::new(
+        r#"
+assets:
+  small: {run: 'echo small 1 > "$output"', output: small.txt}
+  large: {run: 'seq 1 20000 > "$output"', output: large.txt}
+"#,
+    );
+    let both = ["large@", "small@"];
+    let (there, back) = (
+        [("small 1", "small 2"), ("seq 1", "seq 2")],
+        [("small 2", "small 1"), ("seq 2", "seq 1")],
+    );
+    let edit = |bench: &Bench, edits: [(&str, &str); 2]| {
+        edits.iter().for_each(|(from, to)| bench.edit(from, to));
+    };
+    assert_eq!(bench.steps(), both);
+    edit(&bench, there);
+    assert_eq!(bench.steps(), both);
+    bench.at("2100-01-01T00:00:00Z");
+    bench.run(&["gc"]).ends(0);
+    edit(&bench, back);
+    assert_eq!(bench.steps(), [""; 0], "all that there was");
+    bench.run(&["gc", "--keep", "0"]).ends(0);
+    edit(&bench, there);
+    assert_eq!(bench.steps(), both, "what was not current is gone");
+    edit(&bench, back);
+    assert_eq!(bench.steps(), [""; 0], "what was current is not");
+    bench.run(&["doctor", "--deep"]).ends(0);
+}
+
+#[test]
+fn what_waits_for_a_restore_cannot_be_accepted_or_reported() {
+    let bench = chain();
+    bench.write("world", "2");
+    bench.edit("world\" >", "world\"  >");
+    assert_eq!(bench.steps(), ["a@", "b@", "c@"]);
+    // `a` is about to be what it was, and `b` has to be looked at after that.
+    bench.edit("world\"  >", "world\" >");
+    bench.edit("# 1", "# 2");
+    bench.run(&["accept", "b"]).ends(1).says("something that it reads is not fresh");
+    bench.run(&["accept", "c"]).ends(1).says("something that it reads is not fresh");
+    for asset in ["b", "c"] {
+        bench.run(&["report", asset, "--path", "world"]).ends(2).says("not fresh");
+    }
+    assert_eq!(bench.steps(), ["b@"], "`c` is restored");
+}
+
+#[test]
+fn what_was_invalidated_can_be_accepted_after_all() {
+    let bench = chain();
+    bench.run(&["invalidate", "b"]).ends(0);
+    bench.run(&["accept", "b"]).ends(0).says("accepted `b`");
+    bench.run(&["status", "--check"]).ends(0);
+    assert_eq!(bench.steps(), [""; 0]);
+}
+
+#[test]
+fn a_collection_keeps_the_way_back_to_what_is_current() {
+    let mut bench = chain();
+    bench.edit("# 1", "; echo more >> \"$output\"");
+    assert_eq!(bench.steps(), ["b@", "c@"]);
+    bench.run(&["report", "a", "--path", "giornata.toml"]).ends(0);
+    bench.at("2100-01-01T00:00:00Z");
+    bench.run(&["gc", "--keep", "0"]).ends(0);
+    // What was brought has no trace, and its content is there all the same.
+    bench.run(&["cat", "a"]).ends(0).says("bench");
+    assert_eq!(bench.steps(), ["b@", "c@"]);
+    bench.run(&["gc", "--keep", "0"]).ends(0);
+    bench.edit("; echo more >> \"$output\"", "# 1");
+    assert_eq!(bench.steps(), ["b@", "c@"], "that of before is gone");
+    bench.run(&["gc", "--keep", "1"]).ends(0);
+    bench.edit("# 1", "# 2");
+    bench.edit("# 2", "# 1");
+    assert_eq!(bench.steps(), [""; 0]);
+}
+
+#[test]
+fn the_content_and_the_name_of_each_file_of_a_directory_count() {
+    let bench = Bench::new(
+        r#"
+sources:
+  tree: {dir: tree}
+assets:
+  a: {run: 'cat "$tree"/* > "$output"', output: a.txt, deps: [tree]}
+"#,
+    );
+    bench.write("tree/x", "1");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.write("tree/x", "22");
+    assert_eq!(bench.steps(), ["a@"]);
+    bench.run(&["cat", "a"]).says("22");
+    fs::rename(bench.path("tree/x"), bench.path("tree/y")).unwrap();
+    assert_eq!(bench.steps(), ["a@"]);
+    fs::remove_file(bench.path("tree/y")).unwrap();
+    bench.run(&["m", "--all"]).ends(1);
+    bench.why("a").says_not("is blocked");
+    fs::remove_dir(bench.path("tree")).unwrap();
+    bench.why("a").says("is blocked");
 }

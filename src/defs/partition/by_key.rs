@@ -74,14 +74,6 @@ impl Translation {
             Translation::EachTime => by_text(up, down, set),
         }
     }
-
-    /// True if no downstream partition reads more than one upstream partition.
-    pub(super) fn is_single(&self) -> bool {
-        match self {
-            Translation::Pairs(_, back) => back.windows(2).all(|two| two[0].0 != two[1].0),
-            Translation::EachTime => true,
-        }
-    }
 }
 
 fn numbered(table: &KeyTable) -> impl Iterator<Item = (PartitionIdx, &PartitionKey)> {

@@ -299,9 +299,13 @@ impl Mapping {
         match &*self.relation {
             Relation::All => self.upstream.def().is_unpartitioned(),
             Relation::Last(_) | Relation::Asked(_) => false,
-            Relation::Same => true,
-            Relation::ByKey(translation) | Relation::Table(translation, _) => {
-                translation.is_single()
+            Relation::Same | Relation::ByKey(_) => true,
+            // As declared: keys that come or go give no step another form of its input.
+            Relation::Table(_, pairs) => {
+                let mut back: Vec<_> = pairs.iter().map(|(up, down)| (down, up)).collect();
+                back.sort_unstable();
+                back.dedup();
+                back.windows(2).all(|two| two[0].0 != two[1].0)
             }
             Relation::Dimensions(dimensions) => dimensions.is_single(&self.upstream),
             Relation::Overlap(overlap) => {

@@ -3,12 +3,12 @@
 //! The program is looked up here and started by its path: the standard library keeps to the fast
 //! `posix_spawn` only if it does not have to search a `PATH` that we set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::Output;
 use crate::defs::{CommandLine, Word, WordPiece};
@@ -63,8 +63,13 @@ impl Environment {
         self.set(&long, path);
     }
 
-    /// The process for a command line.
-    pub(super) fn command(&self, line: &CommandLine, step: &Step) -> Result<Command, Failure> {
+    /// The process for a command line; its streams are not set yet.
+    pub(super) fn command(
+        &self,
+        line: &CommandLine,
+        step: &Step,
+        programs: &mut Programs,
+    ) -> Result<Command, Failure> {
         let root = &step.paths.root;
         let words: Vec<OsString> = match line {
             CommandLine::Direct(words) => {
@@ -79,12 +84,11 @@ impl Environment {
         let Some((program, arguments)) = words.split_first() else {
             return Err(Failure::Unsupported("the command line is empty".to_owned()));
         };
-        let mut command = Command::new(find_program(program, step)?);
+        let mut command = Command::new(programs.find(program, step)?);
         command.args(arguments).current_dir(root).env_clear();
         let inherited = step.env.iter().filter(|(name, _)| !is_ours(name));
         command.envs(inherited.map(|(name, value)| (name, value)));
         command.envs(self.ours.iter().filter(|(name, _)| !self.hidden.contains(name)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0);
         Ok(command)
     }
@@ -119,28 +123,47 @@ fn is_ours(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b"GIORNATA_")
 }
 
-fn find_program(program: &OsStr, step: &Step) -> Result<PathBuf, Failure> {
-    let fail = |reason: String| Failure::Spawn { program: program.display().to_string(), reason };
-    if program.as_encoded_bytes().contains(&b'/') {
-        let path = step.paths.root.join(program);
-        return match (path.is_file(), is_executable(&path)) {
-            (true, true) => Ok(path),
-            (true, false) => Err(fail(
-                "the file is not executable; `chmod +x` it or name its interpreter".into(),
-            )),
-            (false, _) => {
-                Err(fail("there is no such file; paths start at the project's root".into()))
-            }
-        };
+/// Where programs were found; one `PATH` has many directories, and every step asks for the same few.
+#[derive(Default)]
+pub(super) struct Programs {
+    /// The `PATH` in which they were found.
+    path: OsString,
+    found: HashMap<OsString, PathBuf>,
+}
+
+impl Programs {
+    fn find(&mut self, program: &OsStr, step: &Step) -> Result<PathBuf, Failure> {
+        let fail =
+            |reason: String| Failure::Spawn { program: program.display().to_string(), reason };
+        if program.as_encoded_bytes().contains(&b'/') {
+            let path = step.paths.root.join(program);
+            return match (path.is_file(), is_executable(&path)) {
+                (true, true) => Ok(path),
+                (true, false) => Err(fail(
+                    "the file is not executable; `chmod +x` it or name its interpreter".into(),
+                )),
+                (false, _) => {
+                    Err(fail("there is no such file; paths start at the project's root".into()))
+                }
+            };
+        }
+        let path = step.env.iter().rev().find(|(name, _)| name == "PATH");
+        let path = path.map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value.as_os_str());
+        if self.path != path {
+            *self = Programs { path: path.to_owned(), found: HashMap::new() };
+        }
+        if let Some(found) = self.found.get(program).filter(|path| is_executable(path)) {
+            return Ok(found.clone());
+        }
+        // An empty or relative entry means the directory in which the command starts.
+        let dirs = std::env::split_paths(path).map(|dir| step.paths.root.join(dir));
+        let found = dirs.map(|dir| dir.join(program)).find(|path| is_executable(path));
+        let found = found.ok_or_else(|| {
+            fail("no program of this name is in $PATH; install it or give its path".into())
+        })?;
+        self.found.insert(program.to_owned(), found.clone());
+        Ok(found)
     }
-    let path = step.env.iter().rev().find(|(name, _)| name == "PATH");
-    let path = path.map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value.as_os_str());
-    // An empty or relative entry means the directory in which the command starts.
-    let dirs = std::env::split_paths(path).map(|dir| step.paths.root.join(dir));
-    let found = dirs.map(|dir| dir.join(program)).find(|path| is_executable(path));
-    found.ok_or_else(|| {
-        fail("no program of this name is in $PATH; install it or give its path".into())
-    })
 }
 
 fn is_executable(path: &Path) -> bool {

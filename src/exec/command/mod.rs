@@ -17,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use self::environment::Environment;
+use self::environment::{Environment, Programs};
 use self::inputs::Scratch;
 use super::{Control, Executor, Failure, Lifeline, Outcome, Produced, Step};
 use crate::defs::{Body, CommandBody, OutputDef};
@@ -25,15 +25,18 @@ use crate::defs::{Body, CommandBody, OutputDef};
 /// Runs processes.
 pub struct CommandExecutor {
     lifeline: Lifeline,
+    programs: Programs,
+    /// What streams are read into.
+    buffer: Vec<u8>,
 }
 
 impl CommandExecutor {
     pub fn new(lifeline: Lifeline) -> CommandExecutor {
-        CommandExecutor { lifeline }
+        CommandExecutor { lifeline, programs: Programs::default(), buffer: Vec::new() }
     }
 
     fn run_body(
-        &self,
+        &mut self,
         body: &CommandBody,
         step: &Step,
         control: &Control,
@@ -45,10 +48,12 @@ impl CommandExecutor {
         let metadata = scratch.file("metadata.jsonl");
         let environment = Environment::new(step, &inputs, &output, &metadata);
         outcome.warnings.extend(environment.warnings.iter().cloned());
-        let mut command = environment.command(&body.line, step)?;
-        let ended = process::run(&mut command, step, control, &self.lifeline);
+        let command = environment.command(&body.line, step, &mut self.programs)?;
+        let ended = process::run(command, step, control, &self.lifeline, &mut self.buffer);
         outcome.log = ended.log;
-        read_metadata(&metadata, outcome);
+        if !read_metadata(&metadata, outcome) {
+            scratch.keep(&metadata);
+        }
         ended.result?;
         output.take(&mut scratch)
     }
@@ -57,7 +62,7 @@ impl CommandExecutor {
 impl CommandExecutor {
     /// Runs the command of a check: it makes nothing, and its exit status is the answer.
     pub(super) fn judge(
-        &self,
+        &mut self,
         body: &CommandBody,
         name: &str,
         step: &Step,
@@ -69,8 +74,8 @@ impl CommandExecutor {
         let output = Output::unused(&mut scratch);
         let mut environment = Environment::new(step, &inputs, &output, &metadata);
         environment.set("GIORNATA_CHECK", name);
-        let mut command = environment.command(&body.line, step)?;
-        process::run(&mut command, step, control, &self.lifeline).result
+        let command = environment.command(&body.line, step, &mut self.programs)?;
+        process::run(command, step, control, &self.lifeline, &mut self.buffer).result
     }
 }
 
@@ -181,11 +186,12 @@ fn resolve_link(link: &Path) -> io::Result<()> {
 // A report is small; what goes beyond is some other file that the command put there.
 const METADATA_MAX_BYTES: u64 = 1 << 20;
 
-fn read_metadata(path: &Path, outcome: &mut Outcome) {
-    let Ok(found) = fs::metadata(path) else { return };
+/// Says whether there is any.
+fn read_metadata(path: &Path, outcome: &mut Outcome) -> bool {
+    let Ok(found) = fs::metadata(path) else { return false };
     if found.len() > METADATA_MAX_BYTES {
         outcome.warnings.push("$GIORNATA_METADATA has more than 1 MiB and is ignored".to_owned());
-        return;
+        return true;
     }
     let text = fs::read(path).unwrap_or_default();
     for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
@@ -202,6 +208,7 @@ fn read_metadata(path: &Path, outcome: &mut Outcome) {
                 .push(format!("line {number} of $GIORNATA_METADATA is not JSON: {error}")),
         }
     }
+    true
 }
 
 fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {

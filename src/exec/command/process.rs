@@ -1,13 +1,13 @@
 //! One process and its group, from start to end, on the thread that waits for it.
 //!
-//! The thread sleeps in one `poll` on the process, its two streams and the control, with the next
+//! The thread sleeps in one `poll` on the process, its streams and the control, with the next
 //! deadline as time-out. The group is killed while its leader is not yet reaped: until then nobody
 //! else can get its number.
 
-use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, PipeReader, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,6 +16,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use super::log::Log;
 use crate::exec::{Control, Failure, Lifeline, LogInfo, Step};
 
+// What is read of a stream at once.
+const BUFFER: usize = 64 << 10;
 // From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 // How long a grandchild that left the group may keep us after the leader's exit.
@@ -31,14 +33,16 @@ pub(super) struct Ended {
 
 /// Starts the command and waits for its end, or brings it about.
 pub(super) fn run(
-    command: &mut Command,
+    command: Command,
     step: &Step,
     control: &Control,
     lifeline: &Lifeline,
+    buffer: &mut Vec<u8>,
 ) -> Ended {
     let mut log = Log::new(step);
+    buffer.resize(BUFFER, 0);
     let result = match Running::start(command, step, control, lifeline) {
-        Ok(running) => running.finish(&mut log),
+        Ok(running) => running.finish(&mut log, buffer),
         Err(failure) => Err(failure),
     };
     Ended { result, log: log.finish() }
@@ -61,17 +65,15 @@ struct Running<'a> {
     child: Child,
     group: Pid,
     pidfd: OwnedFd,
-    streams: Vec<Box<dyn Stream>>,
+    /// Both streams of the process, until their end.
+    stream: Option<PipeReader>,
     deadline: Option<Instant>,
     phase: Phase,
 }
 
-trait Stream: Read + AsFd {}
-impl<T: Read + AsFd> Stream for T {}
-
 impl<'a> Running<'a> {
     fn start(
-        command: &mut Command,
+        mut command: Command,
         step: &'a Step,
         control: &'a Control,
         lifeline: &'a Lifeline,
@@ -85,7 +87,13 @@ impl<'a> Running<'a> {
             program: program.clone(),
             reason: spawn_advice(&error),
         };
-        let mut child = spawn(command, control).map_err(fail)?;
+        // One pipe, so that the log has what was written in the order in which it was.
+        let (stream, writer) = io::pipe().map_err(fail)?;
+        let both = writer.try_clone().map_err(fail)?;
+        command.stdin(Stdio::null()).stdout(both).stderr(writer);
+        let mut child = spawn(&mut command, control).map_err(fail)?;
+        // It has our ends of the pipe.
+        drop(command);
         let group = Pid::from_child(&child);
         lifeline.add(group);
         let pidfd = match pidfd_open(group, PidfdFlags::empty()) {
@@ -97,24 +105,21 @@ impl<'a> Running<'a> {
                 return Err(fail(error.into()));
             }
         };
-        let mut streams: Vec<Box<dyn Stream>> = Vec::with_capacity(2);
-        streams.extend(child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Stream>));
-        streams.extend(child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Stream>));
+        let stream = Some(stream);
         let deadline = step.timeout.map(|timeout| now() + timeout);
         let phase = Phase::Running;
-        Ok(Running { step, control, lifeline, child, group, pidfd, streams, deadline, phase })
+        Ok(Running { step, control, lifeline, child, group, pidfd, stream, deadline, phase })
     }
 
-    fn finish(mut self, log: &mut Log<'_>) -> Result<(), Failure> {
-        let mut buffer = vec![0; 64 << 10];
-        while !self.wait(log, &mut buffer) {
+    fn finish(mut self, log: &mut Log<'_>, buffer: &mut [u8]) -> Result<(), Failure> {
+        while !self.wait(log, buffer) {
             self.advance();
         }
         // The leader is dead and not reaped, so the group's number is still its own.
         let _ = kill_process_group(self.group, Signal::KILL);
         self.lifeline.remove(self.group);
         let status = self.child.wait();
-        self.drain(log, &mut buffer);
+        self.drain(log, buffer);
         match self.phase {
             Phase::Stopping { why, .. } => Err(why),
             Phase::Running => exit_result(status),
@@ -126,7 +131,7 @@ impl<'a> Running<'a> {
         let timeout = self.time_left();
         let stopping = matches!(self.phase, Phase::Stopping { .. });
         let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
-        fds.extend(self.streams.iter().map(|stream| PollFd::new(stream, PollFlags::IN)));
+        fds.extend(self.stream.iter().map(|stream| PollFd::new(stream, PollFlags::IN)));
         if let Some(wake) = self.control.wake().filter(|_| !stopping) {
             fds.push(PollFd::from_borrowed_fd(wake, PollFlags::IN));
         }
@@ -134,29 +139,27 @@ impl<'a> Running<'a> {
             return false;
         }
         let ended = !fds[0].revents().is_empty();
-        let ready: Vec<bool> = fds[1..].iter().map(|fd| !fd.revents().is_empty()).collect();
+        // The next one is that of the streams, as long as there is one.
+        let ready = self.stream.is_some() && !fds[1].revents().is_empty();
         drop(fds);
-        self.read(&ready, log, buffer);
+        if ready {
+            self.read(log, buffer);
+        }
         ended
     }
 
-    /// Reads once from each stream that is ready, and lets go of those at their end.
-    fn read(&mut self, ready: &[bool], log: &mut Log<'_>, buffer: &mut [u8]) {
-        let mut ready = ready.iter();
-        self.streams.retain_mut(|stream| {
-            if !ready.next().copied().unwrap_or(false) {
-                return true;
+    /// Reads once, and lets go of the streams at their end.
+    fn read(&mut self, log: &mut Log<'_>, buffer: &mut [u8]) {
+        let Some(stream) = &mut self.stream else { return };
+        match stream.read(buffer) {
+            Ok(0) => self.stream = None,
+            Ok(read) => {
+                log.add(&buffer[..read]);
+                self.control.log(self.step, &buffer[..read]);
             }
-            match stream.read(buffer) {
-                Ok(0) => false,
-                Ok(read) => {
-                    log.add(&buffer[..read]);
-                    self.control.log(self.step, &buffer[..read]);
-                    true
-                }
-                Err(error) => error.kind() == io::ErrorKind::Interrupted,
-            }
-        });
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.stream = None,
+        }
     }
 
     /// Stops what is cancelled or late, at first kindly.
@@ -196,18 +199,13 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Reads what is left in the pipes, for a while: a process that left the group may hold them.
+    /// Reads what is left in the pipe, for a while: a process that left the group may hold it.
     fn drain(&mut self, log: &mut Log<'_>, buffer: &mut [u8]) {
         let until = now() + LINGER;
-        while !self.streams.is_empty() {
+        while let Some(stream) = &self.stream {
             let left = until.saturating_duration_since(now());
-            let fd = |stream| PollFd::new(stream, PollFlags::IN);
-            let mut fds: Vec<PollFd<'_>> = self.streams.iter().map(fd).collect();
-            let any = poll_fds(&mut fds, Some(left));
-            let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-            drop(fds);
-            if any {
-                self.read(&ready, log, buffer);
+            if poll_fds(&mut [PollFd::new(stream, PollFlags::IN)], Some(left)) {
+                self.read(log, buffer);
             }
             if left.is_zero() {
                 return;

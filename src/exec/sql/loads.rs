@@ -66,6 +66,9 @@ struct Load {
 struct View {
     id: i64,
     bases: Vec<Base>,
+    /// Columns that it has because a statement names them: of an input without any partition nobody knows
+    /// which it would have.
+    named: Vec<String>,
     /// What it shows now.
     bound: Vec<(i64, PartitionKey)>,
 }
@@ -228,20 +231,47 @@ impl Loads {
     ) -> rusqlite::Result<()> {
         for name in Loads::names(input) {
             let known = self.views.get(&name.to_lowercase());
-            // An input without any partition has the columns it had before, if it had any.
-            let same = known.is_some_and(|view| bases.is_empty() || view.bases == bases);
+            let same = known.is_some_and(|view| view.bases == bases && view.named.is_empty());
             if !same {
                 let id = known.map_or(self.next_view, |view| view.id);
                 self.next_view = self.next_view.max(id + 1);
-                define_view(connection, &name, id, bases)?;
+                define_view(connection, &name, id, bases, &[])?;
                 self.guard.add_view(&name);
-                let bases = bases.to_vec();
+                let (bases, named) = (bases.to_vec(), Vec::new());
                 let bound = self.views.remove(&name.to_lowercase()).map(|view| view.bound);
-                let view = View { id, bases, bound: bound.unwrap_or_default() };
+                let view = View { id, bases, named, bound: bound.unwrap_or_default() };
                 self.views.insert(name.to_lowercase(), view);
             }
             let view = self.views.get_mut(&name.to_lowercase()).expect("it was just made");
             view.bind(connection, rows)?;
+        }
+        Ok(())
+    }
+
+    /// Whether an input has no partition, and so no columns but those that it was given.
+    pub(super) fn is_empty(&self, input: &Input) -> bool {
+        let view = self.views.get(&input.variable.to_lowercase());
+        view.is_some_and(|view| view.bases.is_empty())
+    }
+
+    /// The columns that an input without any partition was given.
+    pub(super) fn named(&self, input: &Input) -> Vec<String> {
+        let view = self.views.get(&input.variable.to_lowercase());
+        view.map(|view| view.named.clone()).unwrap_or_default()
+    }
+
+    /// Gives columns to an input without any partition, until it is bound again.
+    pub(super) fn set_named(
+        &mut self,
+        connection: &Connection,
+        input: &Input,
+        named: &[String],
+    ) -> rusqlite::Result<()> {
+        for name in Loads::names(input) {
+            if let Some(view) = self.views.get_mut(&name.to_lowercase()) {
+                define_view(connection, &name, view.id, &view.bases, named)?;
+                view.named = named.to_vec();
+            }
         }
         Ok(())
     }
@@ -324,12 +354,14 @@ fn define_view(
     name: &str,
     id: i64,
     bases: &[Base],
+    named: &[String],
 ) -> rusqlite::Result<()> {
-    let columns = union_columns(bases);
+    let mut columns = union_columns(bases);
+    columns.extend_from_slice(named);
     let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let names: String = columns.iter().map(|name| format!("{}, ", quote(name))).collect();
     let body = match bases {
-        [] => "SELECT NULL WHERE 0".to_owned(),
+        [] => format!("SELECT {}NULL WHERE 0", "NULL, ".repeat(columns.len())),
         [only] => select(id, only, &columns, ""),
         several => {
             let parts: Vec<String> = several
@@ -345,6 +377,8 @@ fn define_view(
         }
     };
     let name = quote(name);
+    // One that was prepared before goes on saying which columns it had then.
+    connection.flush_prepared_statement_cache();
     connection.execute_batch(&format!(
         "DROP VIEW IF EXISTS temp.{name}; \
          CREATE TEMP VIEW {name} ({names}_partition) AS {body}"

@@ -4,6 +4,7 @@
 //! `$end` and the configuration are parameters, and the rows of the last statement are the result.
 //! Tables that a body makes are gone with the step.
 
+mod absent;
 mod guard;
 mod loads;
 mod text;
@@ -11,6 +12,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,7 +39,7 @@ pub struct SqlExecutor {
 struct Database {
     connection: Connection,
     guard: Guard,
-    loads: Loads,
+    loads: RefCell<Loads>,
     limit: Arc<Mutex<Option<Limit>>>,
     scripts: HashMap<String, Arc<Script>>,
 }
@@ -131,18 +133,19 @@ impl Database {
         let limit = Arc::new(Mutex::new(None));
         let looked_at = Arc::clone(&limit);
         connection.progress_handler(LOOK_EVERY, Some(move || is_over(&looked_at)))?;
-        let loads = Loads::new(guard.clone());
+        let loads = RefCell::new(Loads::new(guard.clone()));
         Ok(Database { connection, guard, loads, limit, scripts: HashMap::new() })
     }
 
     fn run(&mut self, body: &SqlBody, step: &Step, control: &Control) -> Result<Table, Failure> {
         let deadline = step.timeout.map(|timeout| now() + timeout);
         let script = self.script(body, step)?;
-        self.loads.bind(&self.connection, &step.inputs)?;
+        let loads = self.loads.get_mut();
+        loads.bind(&self.connection, &step.inputs)?;
         if script.statements.len() > 1 {
             let whole = 0..body.text.len();
             let is_taken = |name: &str| script.find(&body.text, &whole, name).is_some();
-            let room = self.loads.make_room(&self.connection, &step.inputs, is_taken);
+            let room = loads.make_room(&self.connection, &step.inputs, is_taken);
             room.map_err(|error| Failure::Unsupported(error.to_string()))?;
         }
         self.set_limit(Some(Limit { control: control.clone(), deadline }));
@@ -204,14 +207,12 @@ struct Run<'a> {
 impl Run<'_> {
     fn all(&self) -> Result<Table, Stopped> {
         let guard = &self.database.guard;
-        let names = self.step.inputs.iter().flat_map(Loads::names);
-        let names: HashSet<String> = names.map(|name| name.to_lowercase()).collect();
         // A single SELECT leaves nothing behind that would have to be undone.
         let several = self.script.statements.len() > 1;
         if several {
             self.ours("SAVEPOINT giornata_step")?;
         }
-        guard.enter(names);
+        guard.enter(self.names());
         let result = self.statements();
         guard.leave();
         // SQLite itself undoes everything when it is interrupted in the middle of a change.
@@ -220,6 +221,12 @@ impl Run<'_> {
             self.ours("RELEASE giornata_step")?;
         }
         result
+    }
+
+    /// The names of the inputs, in lower case.
+    fn names(&self) -> HashSet<String> {
+        let names = self.step.inputs.iter().flat_map(Loads::names);
+        names.map(|name| name.to_lowercase()).collect()
     }
 
     fn ours(&self, sql: &str) -> Result<(), Stopped> {
@@ -271,8 +278,13 @@ impl Run<'_> {
     fn prepare(&self, at: &Range<usize>) -> Result<CachedStatement<'_>, Stopped> {
         self.database.guard.next_statement(Script::defines(&self.body.text, at));
         let text = &self.body.text[at.clone()];
-        let statement = self.database.connection.prepare_cached(text);
-        let mut statement = statement.map_err(|error| self.explain(at, error))?;
+        let mut statement = loop {
+            match self.database.connection.prepare_cached(text) {
+                Ok(statement) => break statement,
+                Err(error) if self.has_named(at, &error) => {}
+                Err(error) => return Err(self.explain(at, error)),
+            }
+        };
         for place in 1..=statement.parameter_count() {
             let name = statement.parameter_name(place).unwrap_or("?").to_owned();
             let parameter = self.parameter(&name);
@@ -346,7 +358,8 @@ impl Run<'_> {
         let inputs = &self.step.inputs;
         let (name, candidates): (&str, Vec<String>) =
             if let Some(column) = message.strip_prefix("no such column: ") {
-                let columns = inputs.iter().flat_map(|input| self.database.loads.columns(input));
+                let columns =
+                    inputs.iter().flat_map(|input| self.database.loads.borrow().columns(input));
                 (column.rsplit('.').next()?, columns.chain(["_partition".to_owned()]).collect())
             } else {
                 let table = message.strip_prefix("no such table: ")?;

@@ -80,6 +80,51 @@ fn only_the_bound_parts_are_seen_from_step_to_step() {
     assert_eq!(rows(vec![a()]), "\"1,2\"");
 }
 
+/// A statement failed because nothing was there, or did not because of what ran before on its thread.
+#[test]
+fn an_input_without_partitions_has_the_columns_that_are_named() {
+    let mut executor = SqlExecutor::new();
+    let mut lines = |text: &str, parts: Vec<Part>| {
+        let full = vec![csv("p", "k,n\n1,2\n")];
+        let builder = StepBuilder::sql(text).input("t", parts.clone()).input("mart/u", parts);
+        let result = run(&mut executor, builder.input("full", full));
+        result.lines().filter(|line| !line.starts_with('{')).collect::<Vec<_>>().join("; ")
+    };
+    let sum = "SELECT count(*) AS rows, sum(x.n) AS n FROM t AS x";
+    assert_eq!(lines(sum, vec![]), "rows,n; 0,");
+    assert_eq!(lines(sum, vec![csv("a", "n\n5\n")]), "rows,n; 1,5");
+    assert_eq!(lines(sum, vec![]), "rows,n; 0,");
+    assert_eq!(lines("SELECT * FROM t", vec![csv("a", "n\n5\n")]), "n,_partition; 5,a");
+    // Nothing that this thread did before counts.
+    assert_eq!(lines("SELECT * FROM t", vec![]), "_partition");
+    let joins = "SELECT full.n, coalesce(t.v, 0) AS v, u.w FROM full LEFT JOIN t USING (k) \
+                 LEFT JOIN \"mart/u\" AS u ON u.k = t.k WHERE u.day IS NULL";
+    assert_eq!(lines(joins, vec![]), "n,v,w; 2,0,");
+    let both = "SELECT count(v) AS v, count(w) AS w FROM t JOIN mart_u USING (k) WHERE v > w";
+    assert_eq!(lines(both, vec![]), "v,w; 0,0");
+    let script =
+        "CREATE TABLE m AS SELECT day, n FROM t; SELECT count(*) AS c, max(day) AS d FROM m";
+    assert_eq!(lines(script, vec![]), "c,d; 0,");
+    assert_eq!(lines(script, vec![csv("a", "day,n\nx,5\n")]), "c,d; 1,x");
+    assert_eq!(lines(script, vec![]), "c,d; 0,");
+    // What is missing elsewhere stays missing.
+    assert!(lines("SELECT full.z FROM full, t", vec![]).contains("no such column: full.z"));
+    assert!(lines("SELECT n FROM nil, t", vec![]).contains("no such table: nil"));
+}
+
+/// The statement kept the columns of the step before.
+#[test]
+fn columns_may_differ_from_step_to_step() {
+    let mut executor = SqlExecutor::new();
+    let mut all = |content: &str| {
+        let builder = StepBuilder::sql("SELECT * FROM t").input("t", vec![csv("a", content)]);
+        run(&mut executor, builder).lines().next().unwrap().to_owned()
+    };
+    assert_eq!(all("x\n1\n"), "x,_partition");
+    assert_eq!(all("x,y\n1,2\n"), "x,y,_partition");
+    assert_eq!(all("z\n1\n"), "z,_partition");
+}
+
 #[test]
 fn parts_with_other_columns_are_united() {
     let parts = vec![csv("1", "a,b\n1,2\n"), csv("2", "c,A\n3,4\n"), csv("3", "a,b\n5,6\n")];
@@ -355,12 +400,12 @@ fn what_was_not_used_for_long_is_forgotten() {
     };
     run_one(&mut executor, 10);
     let loads = &mut executor.database.as_mut().unwrap().loads;
-    loads.limit_bytes(15);
+    loads.get_mut().limit_bytes(15);
     for n in 11..20 {
         run_one(&mut executor, n);
     }
     let database = executor.database.as_ref().unwrap();
-    assert_eq!(database.loads.count(), 3);
+    assert_eq!(database.loads.borrow().count(), 3);
     let rows = "SELECT count(*) FROM _giornata_base_0";
     let rows: i64 = database.connection.query_row(rows, [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 3);
