@@ -507,7 +507,7 @@ impl Run {
             return Ok(Drive::Overtaken);
         }
         let forced = plan.forced.contains(part);
-        let guards = engine.guards(&step);
+        let guards = engine.guards(&plan.asset, &step);
         let started_ms = engine.clock.now().timestamp_millis();
         let target = Target {
             place,

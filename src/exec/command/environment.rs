@@ -10,9 +10,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::Output;
+use super::inputs::Placed;
+use super::outputs::{Output, upper};
 use crate::defs::{CommandLine, Word, WordPiece};
-use crate::exec::{Failure, Step};
+use crate::exec::{Failure, Of, Step};
 use crate::io::names::nearest;
 
 /// The variables of one step.
@@ -25,16 +26,21 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub(super) fn new(step: &Step, inputs: &[PathBuf], output: &Output, metadata: &Path) -> Self {
+    pub(super) fn new(step: &Step, inputs: &[Placed], outputs: &[Output], metadata: &Path) -> Self {
         let mut this =
             Environment { ours: BTreeMap::new(), hidden: Vec::new(), warnings: Vec::new() };
-        for (input, path) in step.inputs.iter().zip(inputs) {
-            this.add_input(step, input.name.as_str(), &input.variable, path);
+        for (input, placed) in step.inputs.iter().zip(inputs) {
+            this.add_input(step, &input.name, &input.variable, placed);
         }
-        this.set(output.variable, &output.path);
+        for output in outputs {
+            for variable in &output.variables {
+                this.set(variable, &output.path);
+            }
+        }
         this.set("GIORNATA_METADATA", metadata);
         this.set("GIORNATA_ROOT", &step.paths.root);
-        this.set("GIORNATA_ASSET", step.asset.key.as_str());
+        this.set_place(step);
+        this.set("GIORNATA_ATTEMPT", step.attempt.to_string());
         this.set("GIORNATA_PARTITION", step.partition.as_str());
         this.set("GIORNATA_RUN", step.run.to_string());
         let config = serde_json::to_string(&step.config);
@@ -46,12 +52,26 @@ impl Environment {
         this
     }
 
+    /// What the step is.
+    fn set_place(&mut self, step: &Step) {
+        match &step.of {
+            Of::Asset(key) => self.set("GIORNATA_ASSET", key.as_str()),
+            Of::Job(at) => {
+                self.set("GIORNATA_JOB", at.job.as_str());
+                self.set("GIORNATA_STEP", &*at.path);
+                if let Some(piece) = &at.piece {
+                    self.set("GIORNATA_PIECE", &**piece);
+                }
+            }
+        }
+    }
+
     pub(super) fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.ours.insert(name.to_owned(), value.into());
     }
 
-    fn add_input(&mut self, step: &Step, name: &str, short: &str, path: &Path) {
-        let long = format!("GIORNATA_INPUT_{}", short.to_uppercase());
+    fn add_input(&mut self, step: &Step, name: &str, short: &str, placed: &Placed) {
+        let long = format!("GIORNATA_INPUT_{}", upper(short));
         if step.env.iter().any(|(inherited, _)| inherited == short) {
             self.warnings.push(format!(
                 "`{name}` is not in ${short}, since the environment has a variable of this name; \
@@ -59,8 +79,11 @@ impl Environment {
             ));
             self.hidden.push(short.to_owned());
         }
-        self.set(short, path);
-        self.set(&long, path);
+        self.set(short, &placed.path);
+        self.set(&long, &placed.path);
+        if let Some(list) = &placed.list {
+            self.set(&format!("{long}_LIST"), list);
+        }
     }
 
     /// The process for a command line.
