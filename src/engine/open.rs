@@ -152,7 +152,9 @@ impl Engine {
         match self.access {
             Access::Write => {
                 let recovered = self.ledger.store_mut(store::recover)?;
-                for dir in recovered.staging {
+                let places = recovered.runs.iter().map(|run| store::place_dir(&self.dir, *run));
+                let staging = places.map(|place| place.join("staging"));
+                for dir in recovered.staging.into_iter().chain(staging) {
                     // What cannot be removed now is tried again at the next recovery of leftovers.
                     let _ = std::fs::remove_dir_all(dir);
                 }

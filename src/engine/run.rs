@@ -740,7 +740,7 @@ fn workers(
     (orders, done, (0..jobs).map(spawn).collect())
 }
 
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

@@ -496,7 +496,7 @@ impl Engine {
 }
 
 /// The time zone of windows, and whether they begin at other times than midnight.
-fn zone_of(partitions: &PartitionsDef) -> (Tz, bool) {
+pub(super) fn zone_of(partitions: &PartitionsDef) -> (Tz, bool) {
     match partitions {
         PartitionsDef::TimeWindow(def) => {
             let precise = match &def.cadence {
@@ -519,13 +519,13 @@ fn zone_of(partitions: &PartitionsDef) -> (Tz, bool) {
 }
 
 /// As SQLite writes dates: a day where windows begin at midnight, else date and time.
-fn sql_window(window: TimeWindow, zone: Tz, precise: bool) -> (String, String) {
+pub(super) fn sql_window(window: TimeWindow, zone: Tz, precise: bool) -> (String, String) {
     let form = if precise { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d" };
     let text = |time: DateTime<Utc>| time.with_timezone(&zone).format(form).to_string();
     (text(window.start), text(window.end))
 }
 
-fn rfc3339_window(window: TimeWindow, zone: Tz) -> (String, String) {
+pub(super) fn rfc3339_window(window: TimeWindow, zone: Tz) -> (String, String) {
     let text = |time: DateTime<Utc>| time.with_timezone(&zone).to_rfc3339();
     (text(window.start), text(window.end))
 }

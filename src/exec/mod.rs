@@ -9,6 +9,7 @@ mod control;
 mod failure;
 mod function;
 mod held;
+mod hook;
 mod lifeline;
 mod log;
 mod panics;
@@ -29,10 +30,12 @@ mod testing;
 use std::sync::Arc;
 
 pub use command::CommandExecutor;
+pub use command::missing_program;
 pub use control::{Control, OnLog};
 pub use failure::Failure;
 pub use function::Told;
 pub use held::{Datum, Held, Kept};
+pub use hook::Ended;
 pub use lifeline::{Lifeline, sweep_leftovers};
 pub use panics::{Panic, caught};
 pub use probe::probe;
@@ -45,7 +48,7 @@ pub use step::{
 };
 
 use self::checks::Judges;
-use crate::defs::Body;
+use crate::defs::{Body, FunctionSlot};
 use crate::io::Table;
 
 /// Runs steps one after the other; each worker thread has a set of its own.
@@ -56,6 +59,17 @@ pub trait Executor {
 /// The functions of the program that declares the project.
 pub trait Functions: Send + Sync {
     fn call(&self, step: &Step, told: &mut Told<'_>) -> Result<Vec<Emitted>, Failure>;
+
+    /// Does what is to be done after a step of a job has ended.
+    fn hook(&self, slot: FunctionSlot, ended: &Ended<'_>) -> Result<(), String> {
+        let (_, step) = (slot, ended.step.shown());
+        Err(format!("this program has no such hook of `{step}`"))
+    }
+
+    /// The version of functions that have none of their own.
+    fn version(&self) -> Result<String, String> {
+        Ok(String::new())
+    }
 
     /// What a check of the program's own found wrong in the rows of a result.
     fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {
@@ -92,7 +106,7 @@ impl Worker {
 impl Executor for Worker {
     fn run(&mut self, step: &Step, control: &Control) -> Outcome {
         if let Err(failure) = self.judge_inputs(step, control) {
-            return Outcome { result: Err(failure), ..Outcome::new(step) };
+            return Outcome { result: Err(failure), ..Outcome::not_run(step) };
         }
         let mut outcome = match &step.def.body {
             Body::Sql(_) => self.sql.run(step, control),
@@ -101,7 +115,7 @@ impl Executor for Worker {
             Body::Source(_) => {
                 let name = step.shown();
                 let reason = format!("`{name}` is a source: it is observed, not made");
-                Outcome { result: Err(Failure::Unsupported(reason)), ..Outcome::new(step) }
+                Outcome { result: Err(Failure::Unsupported(reason)), ..Outcome::not_run(step) }
             }
         };
         if let Ok(made) = &outcome.result

@@ -71,7 +71,7 @@ mod tests {
     impl Executor for Script {
         fn run(&mut self, step: &Step, _: &Control) -> Outcome {
             self.1.push(step.attempt);
-            let mut outcome = Outcome::new(step);
+            let mut outcome = Outcome::not_run(step);
             outcome.result =
                 if self.0.is_empty() { Ok(vec![emitted()]) } else { Err(self.0.remove(0)) };
             outcome

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Failure, Secrets};
 use crate::base::{AssetKey, Digest, JobName, PartitionKey, RunId, StepName};
-use crate::defs::{ColumnType, Op, OutputDecl, Severity, StepDef, TableFormat, TypeDef};
+use crate::defs::{ColumnType, Op, OutputDecl, OutputDef, Severity, StepDef, TableFormat, TypeDef};
 use crate::io::{BlobSource, Encoded};
 
 /// One execution of a declared step.
@@ -222,6 +222,25 @@ impl Emitted {
     pub fn only(what: Produced) -> Emitted {
         Emitted { output: 0, piece: None, what }
     }
+
+    /// The ending of the file's name, without the dot; `decl` is its output.
+    pub fn extension<'a>(&'a self, decl: &'a OutputDecl) -> &'a str {
+        let path = match (&self.what, &decl.form) {
+            (Produced::Table { format, .. }, _) => return format.extension(),
+            (Produced::Bytes { extension, .. }, _) => return extension,
+            (Produced::Directory(_), _) => return "",
+            (Produced::File(_), OutputDef::Table(format)) => return format.extension(),
+            // The file that it is for now has a longer name; a piece has its own.
+            (Produced::File(_), OutputDef::File { name }) if self.piece.is_none() => {
+                Path::new(name.as_str())
+            }
+            (
+                Produced::File(path),
+                OutputDef::File { .. } | OutputDef::Directory | OutputDef::Pieces | OutputDef::None,
+            ) => path,
+        };
+        path.extension().and_then(|extension| extension.to_str()).unwrap_or_default()
+    }
 }
 
 /// What one check found.
@@ -253,7 +272,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// What is known before a step starts; its result is yet to be set.
-    pub(super) fn new(step: &Step) -> Outcome {
+    pub fn not_run(step: &Step) -> Outcome {
         Outcome {
             result: Err(Failure::Cancelled),
             log: None,

@@ -40,23 +40,21 @@ pub(super) fn outputs(step: &Step, made: &[Emitted], ask: Ask<'_>) -> Result<(),
             continue;
         }
         let file;
+        let extension = emitted.extension(decl);
+        let format = format_of(Path::new(&format!("x.{extension}")));
         let seen = match &emitted.what {
-            Produced::Table { encoded, format, .. } => {
+            Produced::Table { encoded, .. } => {
                 let (bytes, schema) = (&encoded.bytes, Some(encoded.schema.as_str()));
-                Seen::new(bytes, format.extension(), Some(*format), schema)
+                Seen::new(bytes, extension, format, schema)
             }
-            Produced::Bytes { bytes, extension } => {
-                let format = format_of(Path::new(&format!("x.{extension}")));
-                Seen::new(bytes, extension, format, None)
-            }
+            Produced::Bytes { bytes, .. } => Seen::new(bytes, extension, format, None),
             Produced::File(path) => {
                 file = std::fs::read(path).map_err(|error| Failure::Io {
                     verb: "read",
                     path: path.clone(),
                     reason: error.to_string(),
                 })?;
-                let extension = path.extension().and_then(|it| it.to_str()).unwrap_or_default();
-                Seen::new(&file, extension, format_of(path), None)
+                Seen::new(&file, extension, format, None)
             }
             Produced::Directory(_) => Seen::directory(),
         };

@@ -101,6 +101,22 @@ pub(super) fn tell_a_story(store: &mut Store) {
     tx.put_notes(&daily, &set([0]), &note).unwrap();
     let end = AttemptEnd { duration_ms: 9, outcome: Outcome::Success, detail: "", log: None };
     tx.finish_attempt(run, &daily, 0, 1, &end).unwrap();
+    let value = |content| OpOutput {
+        output: "parts".into(),
+        piece: Some("p1".into()),
+        value: output("op"),
+        extension: "json".to_owned(),
+        content,
+    };
+    let values = [
+        value(OpContent::Inline(b"3".as_slice().into())),
+        value(OpContent::File("runs/1/kept/0.json".to_owned())),
+    ];
+    tx.start_op(run, "load", &digest("op key"), 1_002).unwrap();
+    let (state, log) = (OpState::Success, Some("logs/1/load.log"));
+    let end = OpEnd { state, attempts: 2, duration_ms: 4, detail: "", log };
+    tx.finish_op(run, "load", &end, &values).unwrap();
+    tx.skip_op(run, "compute[p1]", 1_003).unwrap();
     tx.commit().unwrap();
 
     let mut tx = store.begin().unwrap();

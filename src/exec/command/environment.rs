@@ -142,10 +142,35 @@ fn is_ours(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b"GIORNATA_")
 }
 
+/// Why the program of a command line could not be started, as far as that can be said before.
+pub fn missing_program(
+    line: &CommandLine,
+    root: &Path,
+    env: &[(OsString, OsString)],
+) -> Option<String> {
+    let program: OsString = match line {
+        CommandLine::Direct(words) => match words.first()?.as_slice() {
+            [WordPiece::Text(text)] => text.into(),
+            // What a variable stands for is known when it runs.
+            _ => return None,
+        },
+        CommandLine::Shell(_) => "sh".into(),
+        CommandLine::Script { interpreter, path } => match interpreter.first() {
+            Some(interpreter) => interpreter.into(),
+            None => path.into(),
+        },
+    };
+    find(&program, root, env).err().map(|failure| failure.to_string())
+}
+
 fn find_program(program: &OsStr, step: &Step) -> Result<PathBuf, Failure> {
+    find(program, &step.paths.root, &step.env)
+}
+
+fn find(program: &OsStr, root: &Path, env: &[(OsString, OsString)]) -> Result<PathBuf, Failure> {
     let fail = |reason: String| Failure::Spawn { program: program.display().to_string(), reason };
     if program.as_encoded_bytes().contains(&b'/') {
-        let path = step.paths.root.join(program);
+        let path = root.join(program);
         return match (path.is_file(), is_executable(&path)) {
             (true, true) => Ok(path),
             (true, false) => Err(fail(
@@ -156,10 +181,10 @@ fn find_program(program: &OsStr, step: &Step) -> Result<PathBuf, Failure> {
             }
         };
     }
-    let path = step.env.iter().rev().find(|(name, _)| name == "PATH");
+    let path = env.iter().rev().find(|(name, _)| name == "PATH");
     let path = path.map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value.as_os_str());
     // An empty or relative entry means the directory in which the command starts.
-    let dirs = std::env::split_paths(path).map(|dir| step.paths.root.join(dir));
+    let dirs = std::env::split_paths(path).map(|dir| root.join(dir));
     let found = dirs.map(|dir| dir.join(program)).find(|path| is_executable(path));
     found.ok_or_else(|| {
         fail("no program of this name is in $PATH; install it or give its path".into())

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use self::environment::Environment;
+pub use self::environment::missing_program;
 use self::inputs::Scratch;
 use super::{Control, Emitted, Executor, Failure, Lifeline, Outcome, Step};
 use crate::defs::{Body, CommandBody, CommandLine};
@@ -91,7 +92,7 @@ impl Executor for CommandExecutor {
     #[expect(clippy::disallowed_methods, reason = "this is where a process is timed")]
     fn run(&mut self, step: &Step, control: &Control) -> Outcome {
         let start = Instant::now();
-        let mut outcome = Outcome::new(step);
+        let mut outcome = Outcome::not_run(step);
         outcome.result = match &step.def.body {
             Body::Command(body) => self.run_body(body, step, control, &mut outcome),
             Body::Source(_) | Body::Sql(_) | Body::Function(_) => {

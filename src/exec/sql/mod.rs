@@ -131,7 +131,7 @@ impl Executor for SqlExecutor {
                 Err(Failure::Unsupported(format!("`{}` is not made by SQL", step.shown())))
             }
         };
-        Outcome { result, duration: start.elapsed(), ..Outcome::new(step) }
+        Outcome { result, duration: start.elapsed(), ..Outcome::not_run(step) }
     }
 }
 
