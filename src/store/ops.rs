@@ -20,6 +20,8 @@ pub struct OpStep {
     pub attempts: u32,
     pub started_ms: i64,
     pub duration_ms: Option<u64>,
+    /// How many values, whether they are still there or not.
+    pub emitted: u64,
     /// One sentence: `exit status 3`; empty after success.
     pub detail: String,
     /// Where its log is, if it wrote any.
@@ -100,7 +102,7 @@ impl Store {
     pub fn op_steps(&self, run: RunId) -> Result<Vec<OpStep>, Error> {
         self.ask(|sql| {
             sql.all(
-                "SELECT step, key, state, attempts, started_ms, duration_ms, detail, log
+                "SELECT step, key, state, attempts, started_ms, duration_ms, emitted, detail, log
                  FROM op_step WHERE run = ?1 ORDER BY step",
                 [run_number(run)],
                 step_at,
@@ -179,7 +181,8 @@ impl Tx<'_> {
         let OpEnd { state, attempts, duration_ms, detail, log } = end;
         self.ask(|sql| {
             sql.exec(
-                "UPDATE op_step SET state = ?3, attempts = ?4, duration_ms = ?5, detail = ?6, log = ?7
+                "UPDATE op_step SET state = ?3, attempts = ?4, duration_ms = ?5, emitted = ?6,
+                   detail = ?7, log = ?8
                  WHERE run = ?1 AND step = ?2",
                 params![
                     run_number(run),
@@ -187,6 +190,7 @@ impl Tx<'_> {
                     state.as_str(),
                     attempts,
                     i64::try_from(*duration_ms).unwrap_or(i64::MAX),
+                    i64::try_from(outputs.len()).unwrap_or(i64::MAX),
                     detail,
                     log
                 ],
@@ -238,8 +242,9 @@ impl Tx<'_> {
         let params = params![run_number(from), run_number(run), step];
         self.ask(|sql| {
             sql.exec(
-                "INSERT INTO op_step (run, step, key, state, attempts, started_ms, duration_ms, log)
-                 SELECT ?2, step, key, 'reused', attempts, started_ms, duration_ms, log
+                "INSERT INTO op_step (run, step, key, state, attempts, started_ms, duration_ms,
+                   emitted, log)
+                 SELECT ?2, step, key, 'reused', attempts, started_ms, duration_ms, emitted, log
                  FROM op_step WHERE run = ?1 AND step = ?3",
                 params,
             )?;
@@ -274,8 +279,9 @@ fn step_at(row: &Row<'_>) -> rusqlite::Result<OpStep> {
         attempts: row.get(3)?,
         started_ms: row.get(4)?,
         duration_ms: row.get::<_, Option<i64>>(5)?.map(|ms| ms as u64),
-        detail: row.get(6)?,
-        log: row.get(7)?,
+        emitted: row.get::<_, i64>(6)? as u64,
+        detail: row.get(7)?,
+        log: row.get(8)?,
     })
 }
 

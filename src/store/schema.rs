@@ -241,6 +241,7 @@ CREATE TABLE op_step (
     attempts INTEGER NOT NULL,
     started_ms INTEGER NOT NULL,
     duration_ms INTEGER,
+    emitted INTEGER NOT NULL DEFAULT 0, -- how many values; they go before this row does
     detail TEXT NOT NULL DEFAULT '',
     log TEXT,
     PRIMARY KEY (run, step)

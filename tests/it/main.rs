@@ -21,6 +21,7 @@ mod freshness_rig;
 mod freshness_wide;
 mod jobs;
 mod op_graphs;
+mod op_runs;
 mod ops;
 mod pieces;
 mod processes;

@@ -53,7 +53,7 @@ pub(super) struct Prepared {
 pub(super) struct Earlier {
     pub run: RunId,
     /// What succeeded, by name.
-    steps: HashMap<String, Digest>,
+    steps: HashMap<String, OpStep>,
 }
 
 pub(super) fn prepare(engine: &mut Engine, launch: &Launch) -> Result<Prepared, Error> {
@@ -96,11 +96,13 @@ pub(super) fn prepare(engine: &mut Engine, launch: &Launch) -> Result<Prepared, 
     let steps = flow.steps.iter().zip(&settings);
     let digests = steps.map(|(step, settings)| ops.step(engine, step, settings));
     let digests = digests.collect::<Result<_, Error>>()?;
-    let done = |step: &OpStep| has_made(step.state).then(|| (step.step.clone(), step.key));
+    let done = |step: OpStep| has_made(step.state).then(|| (step.step.clone(), step));
     Ok(Prepared {
         secrets: Arc::new(secrets(&launch.config)),
-        earlier: earlier
-            .map(|(run, steps)| Earlier { run, steps: steps.iter().filter_map(done).collect() }),
+        earlier: earlier.map(|(run, steps)| Earlier {
+            run,
+            steps: steps.into_iter().filter_map(done).collect(),
+        }),
         job,
         flow,
         chosen,
@@ -122,10 +124,10 @@ impl Earlier {
         name: &str,
         key: &Digest,
     ) -> Result<Option<Vec<Made<Value>>>, Error> {
-        if self.steps.get(name) != Some(key) {
-            return Ok(None);
+        match self.steps.get(name) {
+            Some(step) if step.key == *key => outputs(engine, flow, self.run, step),
+            Some(_) | None => Ok(None),
         }
-        outputs(engine, flow, self.run, name)
     }
 }
 
@@ -140,15 +142,15 @@ fn has_made(state: OpState) -> bool {
     }
 }
 
-/// What a step has emitted in a run; `None` if a file of it is gone.
+/// What a step has emitted in a run; `None` if some of it is gone.
 fn outputs(
     engine: &Engine,
     flow: &FlowStep,
     run: RunId,
-    name: &str,
+    step: &OpStep,
 ) -> Result<Option<Vec<Made<Value>>>, Error> {
     let mut made = Vec::new();
-    for output in engine.ledger.ask(|store| store.op_outputs(run, name))? {
+    for output in engine.ledger.ask(|store| store.op_outputs(run, &step.step))? {
         let place = flow.op.outputs.iter().position(|decl| decl.name == output.output);
         let Some(place) = place.and_then(|place| u32::try_from(place).ok()) else {
             return Ok(None);
@@ -160,7 +162,7 @@ fn outputs(
         }
         made.push((place, piece, value));
     }
-    Ok(Some(made))
+    Ok((made.len() as u64 == step.emitted).then_some(made))
 }
 
 fn job(engine: &Engine, name: &JobName) -> Result<Arc<Job>, Error> {
@@ -218,7 +220,7 @@ fn known(
         if step.state == OpState::Skipped {
             known.insert((at, piece), Vec::new());
         } else if has_made(step.state)
-            && let Some(made) = outputs(engine, declared, run, &step.step)?
+            && let Some(made) = outputs(engine, declared, run, step)?
         {
             known.insert((at, piece), made);
         }

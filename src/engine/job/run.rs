@@ -37,7 +37,6 @@ pub(super) struct Run {
     lease: Lease,
     prepared: Prepared,
     progress: Progress<Value>,
-    place: Place,
     staging: PathBuf,
     workers: Workers,
     /// Executions at once, with those that wait for a worker.
@@ -140,7 +139,6 @@ impl Run {
             lease,
             progress,
             workers: Workers::new(jobs, control, &engine.functions, &place),
-            place,
             staging,
             room: jobs * ahead,
             fail_fast: options.fail_fast,

@@ -31,10 +31,6 @@ impl Value {
         Value(Arc::new(Kept { output, extension: extension.to_owned(), content, version }))
     }
 
-    pub fn version(&self) -> Digest {
-        self.0.version
-    }
-
     /// Whether its file, if it has one, is there.
     pub fn is_there(&self, dir: &Path) -> bool {
         match &self.0.content {
