@@ -175,7 +175,6 @@ fn job(engine: &Engine, name: &JobName) -> Result<Arc<Job>, Error> {
 }
 
 /// The steps of the run that is to be retried, or why it cannot be.
-#[expect(clippy::type_complexity, reason = "two kinds of errors, one of which is told with others")]
 fn retried(
     engine: &Engine,
     job: &Job,
