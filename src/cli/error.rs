@@ -117,6 +117,7 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::NothingReported { .. }
         | engine::Error::Keys { .. }
         | engine::Error::Domain { .. }
+        | engine::Error::Resources { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
         | engine::Error::Write { .. }

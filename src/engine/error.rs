@@ -70,6 +70,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Each problem is a sentence.
+    #[error("{}", problems.join("\n"))]
+    Resources { problems: Vec<String> },
     #[error("the store cannot be written to, so nothing can be run")]
     ReadOnly,
 }

@@ -12,6 +12,7 @@ use chrono_tz::Tz;
 use super::Error;
 use super::observe::{SourceFile, SourceFiles, extension, version};
 use super::open::Engine;
+pub use crate::base::error_text;
 use crate::base::{
     AssetKey, Digest, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
 };
@@ -67,6 +68,7 @@ pub fn work(
         // A function of the user's program may panic; that is its failure, not the end of the run.
         let ran = catch_unwind(AssertUnwindSafe(|| worker.run(&step, control)));
         let mut outcome = ran.unwrap_or_else(|panic| panicked(&*panic));
+        outcome.hide(&step.secrets);
         let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
         if let Ok(Produced::Table { rows, .. }) = &made {
             outcome.metadata.push(serde_json::json!({"rows": rows}));
@@ -151,26 +153,16 @@ fn store_file(path: &Path, asset: &Asset, cas: &Cas, inline_max: u64) -> Result<
     Ok(Stored { output, small: None, blobs: vec![(put.digest, put.size)] })
 }
 
-/// An error with its causes in one line.
-pub fn error_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text += &format!(": {next}");
-        cause = next.source();
-    }
-    text
-}
-
 impl Engine {
     /// Everything that one execution needs, read as of now.
     pub(super) fn step(
-        &self,
+        &mut self,
         asset: &Arc<Asset>,
         part: PartitionIdx,
         run: RunId,
         staging: &Path,
     ) -> Result<Step, Error> {
+        let resources = self.resources_of(asset)?;
         let domain = self.planner.domain(&asset.key);
         let partition = domain.key(part).unwrap_or_else(PartitionKey::unpartitioned);
         let window = domain.window(part);
@@ -199,6 +191,8 @@ impl Engine {
                 staging: staging.to_owned(),
                 log: self.log_path(run, &asset.key, &partition),
             },
+            resources,
+            secrets: self.pool.secrets(),
             env: self.env.clone(),
             log_max_bytes: self.project.settings.log_max_bytes,
             timeout: asset.policy.timeout,

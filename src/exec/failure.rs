@@ -43,6 +43,9 @@ pub enum Failure {
     /// The declaration asks for what this kind of step cannot do.
     #[error("{0}")]
     Unsupported(String),
+    /// What another failure said, without the secrets that were in it.
+    #[error("{text}")]
+    Masked { text: String, is_transient: bool },
 }
 
 impl Failure {
@@ -54,6 +57,7 @@ impl Failure {
             // as the kernel does when memory runs out, as 137.
             Failure::Exit { status } => matches!(status, 75 | 137),
             Failure::Signal { signal } => *signal == 9,
+            Failure::Masked { is_transient, .. } => *is_transient,
             Failure::TimedOut { .. }
             | Failure::Cancelled
             | Failure::InputChanged { .. }
@@ -79,6 +83,7 @@ impl Failure {
             | Failure::Store { .. }
             | Failure::Sql { .. }
             | Failure::Table(_)
+            | Failure::Masked { .. }
             | Failure::Unsupported(_) => false,
             Failure::Exit { .. }
             | Failure::Signal { .. }

@@ -11,7 +11,9 @@ mod held;
 mod lifeline;
 mod panics;
 mod probe;
+mod resource;
 mod retry;
+mod secrets;
 mod sql;
 mod step;
 
@@ -30,7 +32,12 @@ pub use held::{Datum, Held, Kept};
 pub use lifeline::{Lifeline, sweep_leftovers};
 pub use panics::{Panic, caught};
 pub use probe::probe;
+pub use resource::{
+    Http, Opened, Pool, Provide, ResourceError, Resources, Setup, Shared, directory, http,
+    provider_of, sqlite,
+};
 pub use retry::Retrying;
+pub use secrets::Secrets;
 pub use sql::SqlExecutor;
 pub use step::{CheckResult, Content, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths};
 
@@ -46,6 +53,12 @@ pub trait Executor {
 /// The functions of the program that declares the project.
 pub trait Functions: Send + Sync {
     fn call(&self, step: &Step) -> Result<Produced, Failure>;
+
+    /// The provider of a resource of the program's own.
+    fn resource(&self, name: &str) -> Option<Arc<dyn Provide>> {
+        let _ = name;
+        None
+    }
 
     /// What a check of the program's own found wrong in the rows of a result.
     fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here ties a step to this process, so that the same value can be handed to another machine.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::Failure;
+use super::{Failure, Resources, Secrets};
 use crate::base::{AssetKey, Digest, PartitionKey, RunId};
 use crate::defs::{Asset, ColumnType, Severity, TableFormat};
 use crate::io::{BlobSource, Encoded};
@@ -37,6 +38,10 @@ pub struct Step {
     pub paths: StepPaths,
     /// The environment that a command inherits, `.env` included.
     pub env: Arc<Vec<(OsString, OsString)>>,
+    /// Those that the step uses.
+    pub resources: Resources,
+    /// What must not be written down.
+    pub secrets: Arc<Secrets>,
     /// A log is cut at this many bytes: its head and its tail are kept.
     pub log_max_bytes: u64,
     pub timeout: Option<Duration>,
@@ -172,6 +177,27 @@ impl Outcome {
             checks: Vec::new(),
             warnings: Vec::new(),
             attempt: step.attempt,
+        }
+    }
+
+    /// Takes secrets out of everything that is recorded or told. The log has none.
+    pub fn hide(&mut self, secrets: &Secrets) {
+        if secrets.is_empty() {
+            return;
+        }
+        if let Err(failure) = &self.result {
+            let text = failure.to_string();
+            if let Cow::Owned(text) = secrets.mask(&text) {
+                let is_transient = failure.is_transient();
+                self.result = Err(Failure::Masked { text, is_transient });
+            }
+        }
+        self.metadata.iter_mut().for_each(|value| secrets.mask_json(value));
+        let found = self.checks.iter_mut().filter_map(|check| check.found.as_mut());
+        for text in self.warnings.iter_mut().chain(found) {
+            if let Cow::Owned(masked) = secrets.mask(text) {
+                *text = masked;
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Content, Input, Part, Produced, Step, StepPaths};
+use super::{Content, Input, Part, Produced, Resources, Step, StepPaths};
 use crate::base::{AssetKey, Digest, PartitionKey, RunId};
 use crate::defs::{
     Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, Policy, Retries,
@@ -69,6 +69,7 @@ impl StepBuilder {
             export: None,
             config: BTreeMap::new(),
             env: Default::default(),
+            resources: BTreeMap::new(),
             inputs: Vec::new(),
             version: None,
             checks: Vec::new(),
@@ -94,6 +95,8 @@ impl StepBuilder {
             now: chrono::DateTime::UNIX_EPOCH,
             attempt: 1,
             paths: StepPaths { root, staging, log },
+            resources: Resources::default(),
+            secrets: Arc::default(),
             env: Arc::new(vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),
             log_max_bytes: 1 << 20,
             timeout: None,

@@ -24,6 +24,7 @@ mod op_graphs;
 mod ops;
 mod pieces;
 mod processes;
+mod resources;
 mod staleness_table;
 mod tidy;
 mod told;

@@ -1,9 +1,11 @@
 //! The log of a step: both streams as they were read, cut in the middle where there is too much.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
+use crate::exec::secrets::Masker;
 use crate::exec::{LogInfo, Step};
 
 // The end of a log is kept in memory until the step ends, so it is small whatever the limit.
@@ -13,6 +15,7 @@ const MESSAGE_MAX: usize = 4096;
 /// Writes a log; the file is made with the first byte.
 pub(super) struct Log<'a> {
     step: &'a Step,
+    masker: Masker<'a>,
     file: Option<File>,
     head_left: u64,
     /// What comes after the head: the last of it.
@@ -29,6 +32,7 @@ impl<'a> Log<'a> {
         let tail_max = TAIL_MAX.min(step.log_max_bytes / 4);
         Log {
             step,
+            masker: Masker::new(&step.secrets),
             file: None,
             head_left: step.log_max_bytes - tail_max,
             tail: Ring::new(tail_max as usize),
@@ -38,7 +42,24 @@ impl<'a> Log<'a> {
         }
     }
 
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    /// Takes what the step wrote; gives what can be shown of it so far.
+    pub(super) fn add<'b>(&mut self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+        let shown = match self.step.secrets.is_empty() {
+            true => Cow::Borrowed(bytes),
+            false => Cow::Owned(self.masker.push(bytes)),
+        };
+        self.put(&shown);
+        shown
+    }
+
+    /// What waited for more; to be called when the step has ended.
+    pub(super) fn flush(&mut self) -> Vec<u8> {
+        let shown = self.masker.finish();
+        self.put(&shown);
+        shown
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         self.message.add(bytes);
         let head = self.head_left.min(bytes.len() as u64) as usize;
@@ -64,7 +85,7 @@ impl<'a> Log<'a> {
         Ok(self.file.as_mut().expect("it was opened"))
     }
 
-    /// Writes the tail; to be called when the step has ended.
+    /// Writes the tail; to be called after `flush`.
     pub(super) fn finish(mut self) -> Option<LogInfo> {
         if self.bytes == 0 {
             return None;

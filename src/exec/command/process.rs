@@ -41,6 +41,7 @@ pub(super) fn run(
         Ok(running) => running.finish(&mut log),
         Err(failure) => Err(failure),
     };
+    control.log(step, &log.flush());
     Ended { result, log: log.finish() }
 }
 
@@ -150,8 +151,8 @@ impl<'a> Running<'a> {
             match stream.read(buffer) {
                 Ok(0) => false,
                 Ok(read) => {
-                    log.add(&buffer[..read]);
-                    self.control.log(self.step, &buffer[..read]);
+                    let shown = log.add(&buffer[..read]);
+                    self.control.log(self.step, &shown);
                     true
                 }
                 Err(error) => error.kind() == io::ErrorKind::Interrupted,
