@@ -22,6 +22,7 @@ mod output;
 mod overlap;
 mod partitions;
 mod policy;
+mod resource;
 mod schema;
 mod script;
 mod source;
