@@ -57,6 +57,7 @@ mod hook;
 mod inline;
 mod job;
 mod job_config;
+mod job_run;
 mod kind;
 mod op;
 mod op_context;
@@ -68,6 +69,7 @@ mod report;
 mod resolve;
 mod resource;
 mod result;
+mod stored;
 mod system;
 mod value;
 
@@ -85,6 +87,7 @@ pub use graph::{Collected, Edge, Feeds, Graph, GraphBuilder, Pieces, Results, Su
 pub use handle::{Handle, IntoPartition, Parts};
 pub use hook::{Again, Fatal, Hook};
 pub use job::{Job, JobBuilder, JobMistake, JobMistakeKind, Launch, job};
+pub use job_run::{FailedOp, JobReport};
 pub use kind::Kind;
 pub use op::{Op, OpBuilder, op};
 pub use op_context::{Level, LogLine, Logger, OpContext};

@@ -79,7 +79,8 @@ pub struct JobSummary {
 }
 
 impl JobSummary {
-    pub(super) fn new(run: RunId) -> JobSummary {
+    /// Of a run in which nothing has happened yet.
+    pub fn new(run: RunId) -> JobSummary {
         JobSummary {
             run,
             succeeded: 0,
