@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::text;
-use crate::base::{AssetKey, CheckFact, PartitionSet};
+use crate::base::{AssetKey, CheckFact, JobName, PartitionSet};
 use crate::defs::{Asset, Domain};
 use crate::engine::{
     Amount, AssetStatus, Collected, Engine, Observed, Problem, ResultInfo, ResultMark, RunEvent,
@@ -71,6 +71,7 @@ pub(super) struct DiagnosticEntry<'a> {
     label: &'a str,
     help: Option<&'a str>,
     disables: &'a [AssetKey],
+    stops: &'a [JobName],
 }
 
 impl<'a> DiagnosticEntry<'a> {
@@ -88,6 +89,7 @@ impl<'a> DiagnosticEntry<'a> {
             label: &diagnostic.label,
             help: diagnostic.help.as_deref(),
             disables: &diagnostic.disables,
+            stops: &diagnostic.stops,
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod retry;
 pub mod selection;
 pub mod source;
 pub mod step;
+pub mod template;
 pub mod types;
 
 pub use asset::{
