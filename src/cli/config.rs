@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Done;
 use super::environment;
 use super::error::CliError;
-use super::run::find;
+use super::job::find;
 use super::session::{Session, Workspace};
 use super::values;
 use crate::defs::Job;
@@ -59,8 +59,8 @@ pub(super) struct Given {
 
 pub(super) fn run(args: &ConfigArgs, session: Session<'_>) -> Result<Done, CliError> {
     let (Verb::Check(job_args) | Verb::Scaffold(job_args) | Verb::Prune(job_args)) = &args.verb;
-    let workspace = session.workspace()?;
-    let job = find(&workspace, job_args.job.as_deref())?;
+    let mut workspace = session.workspace()?;
+    let job = find(&mut workspace, job_args.job.as_deref())?;
     let layers = layers(&job, &job_args.given)?;
     let value = layers.merge(&job.config);
     let (value, told) = match &args.verb {

@@ -1,6 +1,8 @@
 //! What `--json` and `--jsonl` write: types of this module alone, so that nothing within can change
 //! them by accident. A document says `"schema": 1`.
 
+mod job;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -16,6 +18,8 @@ use crate::engine::{
 };
 use crate::load::{Diagnostic, Severity};
 use crate::plan::{Cause, Plan, PlanAsset, ReasonCode, Why};
+
+pub(super) use job::{JobDocument, JobEntry};
 
 /// The version of every document here.
 const SCHEMA: u32 = 1;
@@ -55,6 +59,7 @@ impl Parts {
 #[derive(Serialize)]
 pub(super) struct CheckDocument<'a> {
     pub assets: usize,
+    pub jobs: usize,
     pub files: usize,
     pub errors: usize,
     pub warnings: usize,
@@ -97,6 +102,7 @@ impl<'a> DiagnosticEntry<'a> {
 #[derive(Serialize)]
 pub(super) struct ListDocument<'a> {
     pub assets: Vec<Definition<'a>>,
+    pub jobs: Vec<JobEntry<'a>>,
 }
 
 /// What is declared of an asset.

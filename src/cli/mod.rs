@@ -20,6 +20,7 @@ mod gc;
 mod graph;
 mod init;
 mod invalidate;
+mod job;
 mod json;
 mod list;
 mod man;

@@ -7,18 +7,18 @@ use clap::Args;
 use super::Done;
 use super::config::{Given, configured};
 use super::error::CliError;
+use super::job::find;
 use super::materialize::{HowArgs, carry_out};
 use super::plan;
 use super::session::{Session, Workspace};
 use super::targets::{Expression, Spec, requested};
 use super::values;
-use crate::base::similar::similar;
 use crate::defs::config::Config;
 use crate::defs::{Job, Selection, Work};
 use crate::engine::{Access, LaunchInfo, SetValue};
 use crate::plan::{Reach, Request};
 
-/// LaunchInfo a job: bring what it selects up to date, with its configuration
+/// Launch a job: bring what it selects up to date, with its configuration
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// Which job; `giornata list` names them.
@@ -47,7 +47,7 @@ pub(super) struct RunArgs {
 
 pub(super) fn run(args: &RunArgs, session: Session<'_>) -> Result<Done, CliError> {
     let mut workspace = session.workspace()?;
-    let job = find(&workspace, args.job.as_deref())?;
+    let job = find(&mut workspace, args.job.as_deref())?;
     let config = configured(&workspace, &job, &args.given)?;
     let settings = settings(&workspace, &job, &config)?;
     let selection = selected(&job)?;
@@ -66,30 +66,6 @@ pub(super) fn run(args: &RunArgs, session: Session<'_>) -> Result<Done, CliError
     tags.extend(args.tag.iter().cloned());
     let launch = LaunchInfo { job: Some(job.name.to_string()), tags, config: config.masked() };
     carry_out(&mut workspace, &mut engine, &request, &args.how, launch)
-}
-
-/// The job of a name.
-pub(super) fn find(workspace: &Workspace<'_>, name: Option<&str>) -> Result<Job, CliError> {
-    let jobs = &workspace.project.jobs;
-    let names: Vec<&str> = jobs.keys().map(|name| name.as_str()).collect();
-    let known = match names.as_slice() {
-        [] => "there are none: jobs are declared under `jobs` in a YAML file".to_owned(),
-        names => format!("there are `{}`", names.join("`, `")),
-    };
-    let Some(name) = name else {
-        return Err(CliError::user("which job to run is missing").hint(known));
-    };
-    match jobs.get(name) {
-        Some(job) => Ok((**job).clone()),
-        None => {
-            let mut error = CliError::user(format!("there is no job `{name}`"));
-            if workspace.diagnostics.iter().any(crate::load::Diagnostic::is_error) {
-                error = error.hint("some files have errors: `giornata check` shows them");
-            }
-            let similar = similar(name, names.iter().copied());
-            Err(error.hint(similar.map_or(known, |near| format!("did you mean `{near}`?"))))
-        }
-    }
 }
 
 /// The assets of a job that has such.

@@ -85,11 +85,6 @@ pub(super) fn graph(
 ) -> GraphDraft {
     let owner = format!("graph `{name}`");
     let known = table.allow(&[GRAPH_KEYS], &owner, sink);
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if name.is_empty() || !name.bytes().all(word) {
-        let message = format!("`{name}` cannot name a graph: it is letters, digits, `_` and `-`");
-        sink.push(place.error(message).label("no name"));
-    }
     if let Some(value) = table.get("description") {
         value.text("description", sink);
     }

@@ -34,6 +34,7 @@ impl Drafts {
             let mut faults = Faults::new();
             let def = sink.noting(&mut faults, |sink| {
                 repeated_below(value, sink);
+                check_name("an op", &entry.key, &place, sink);
                 let own = value.table(&entry.key, sink)?;
                 let owner = format!("op `{}`", entry.key);
                 let known = own.allow(&[op::STEP_KEYS, op::HOOK_KEYS], &owner, sink);
@@ -54,6 +55,7 @@ impl Drafts {
             let mut faults = Faults::new();
             let def = sink.noting(&mut faults, |sink| {
                 repeated_below(value, sink);
+                check_name("a graph", &entry.key, &place, sink);
                 let own = value.table(&entry.key, sink)?;
                 Some(calls::graph(&entry.key, place.clone(), own, context, sink))
             });
@@ -87,6 +89,14 @@ impl Drafts {
             }
         }
         library
+    }
+}
+
+fn check_name(what: &str, name: &str, place: &Place, sink: &mut Sink) {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if name.is_empty() || !name.bytes().all(word) {
+        let message = format!("`{name}` cannot name {what}: it is letters, digits, `_` and `-`");
+        sink.push(place.error(message).label("no name"));
     }
 }
 

@@ -101,7 +101,7 @@ impl Words {
                 let place = &type_use.1;
                 let message = format!("types are built on each other in a circle: {circle}");
                 sink.noting(&mut faults, |sink| {
-                    sink.push(place.error(message).label("leads back"))
+                    sink.push(place.error(message).label("leads back"));
                 });
             }
             if let Some(declared) = self.types.get_mut(&name) {
