@@ -9,14 +9,14 @@ use chrono::{DateTime, Utc};
 use super::declare::Asset;
 use super::handle::{Handle, Parts};
 use super::value::{self, BoxError, Form, Stored, Unread, Value};
-use crate::base::{AssetKey, Digest, PartitionKey, TimeWindow};
+use crate::base::{AssetKey, PartitionKey, TimeWindow};
 use crate::defs::TableFormat;
 use crate::engine::error_text;
-use crate::exec::{Failure, Functions, Input, Produced, Step};
+use crate::exec::{Emitted, Failure, Functions, Input, Of, Produced, Step, Told};
 use crate::io::Table;
 
 /// A function with its inputs, ready for any step of its asset.
-pub(super) type Call = Arc<dyn Fn(&Step) -> Result<Produced, Failure> + Send + Sync>;
+pub(super) type Call = Arc<dyn Fn(&Step, &AssetKey) -> Result<Produced, Failure> + Send + Sync>;
 
 /// What a function is told about the partition that it makes.
 ///
@@ -34,12 +34,13 @@ pub(super) type Call = Arc<dyn Fn(&Step) -> Result<Produced, Failure> + Send + S
 #[derive(Debug)]
 pub struct Context<'a> {
     step: &'a Step,
+    asset: &'a AssetKey,
 }
 
 impl Context<'_> {
     /// The asset that is made.
     pub fn asset(&self) -> &AssetKey {
-        &self.step.asset.key
+        self.asset
     }
 
     /// The partition that is made.
@@ -81,7 +82,7 @@ pub struct Wire<A> {
 
 impl<A> Wire<A> {
     fn read(&self, step: &Step) -> Result<A, Failure> {
-        let input = step.inputs.iter().find(|input| input.name.as_str() == &*self.name);
+        let input = step.inputs.iter().find(|input| input.name == self.name);
         (self.load)(input.ok_or_else(|| Failure::Input {
             name: self.name.to_string(),
             reason: "the step was made without it".to_owned(),
@@ -189,9 +190,9 @@ macro_rules! compute {
                 F: Fn(&Context<'_>, $($A),*) -> Result<V, BoxError> + Send + Sync + 'static,
             {
                 let Asset { open, wires: ($($wire,)*) } = self;
-                let call: Call = Arc::new(move |step| {
+                let call: Call = Arc::new(move |step, asset| {
                     $(let $wire = $wire.read(step)?;)*
-                    keep(step, function(&Context { step }, $($wire),*))
+                    keep(function(&Context { step, asset }, $($wire),*))
                 });
                 open.finish_asset(V::FORM, call)
             }
@@ -225,7 +226,7 @@ compute!(A a, B b, C c, D d, E e);
 compute!(A a, B b, C c, D d, E e, G g);
 
 /// What a function gave, as the engine takes it.
-fn keep<V: Value>(step: &Step, result: Result<V, BoxError>) -> Result<Produced, Failure> {
+fn keep<V: Value>(result: Result<V, BoxError>) -> Result<Produced, Failure> {
     let said = |error: BoxError| Failure::Function(error_text(&*error));
     match (V::FORM, result.map_err(said)?.store().map_err(said)?) {
         (Form::Table, Stored::Table(table)) => {
@@ -233,14 +234,8 @@ fn keep<V: Value>(step: &Step, result: Result<V, BoxError>) -> Result<Produced, 
             let rows = table.rows.len() as u64;
             Ok(Produced::Table { encoded, format: TableFormat::Csv, rows })
         }
-        (Form::File { .. }, Stored::Bytes(bytes)) => {
-            let path = step.paths.staging.join(staging_name(step));
-            std::fs::write(&path, bytes).map_err(|error| Failure::Io {
-                verb: "write",
-                path: path.clone(),
-                reason: error.to_string(),
-            })?;
-            Ok(Produced::File(path))
+        (Form::File { extension }, Stored::Bytes(bytes)) => {
+            Ok(Produced::Bytes { bytes, extension: extension.to_owned() })
         }
         (Form::Table, Stored::Bytes(_)) | (Form::File { .. }, Stored::Table(_)) => {
             let name = std::any::type_name::<V>();
@@ -248,13 +243,6 @@ fn keep<V: Value>(step: &Step, result: Result<V, BoxError>) -> Result<Produced, 
             Err(Failure::Unsupported(reason))
         }
     }
-}
-
-/// Other steps use the directory too, and so does another attempt of this one.
-fn staging_name(step: &Step) -> String {
-    let mut digest = Digest::builder("giornata 2026 staging");
-    digest.part(step.asset.key.as_str()).part(step.partition.as_str());
-    format!("function-{}-{}", digest.finish(), step.attempt)
 }
 
 /// A check of the user's: says what is wrong in the rows, if anything is.
@@ -268,22 +256,27 @@ pub(super) struct Calls {
 }
 
 impl Functions for Calls {
-    fn call(&self, step: &Step) -> Result<Produced, Failure> {
-        match self.calls.get(&step.asset.key) {
-            Some(call) => call(step),
-            None => {
-                let key = &step.asset.key;
-                Err(Failure::Unsupported(format!("this program has no function for `{key}`")))
-            }
-        }
+    fn call(&self, step: &Step, _: &mut Told<'_>) -> Result<Vec<Emitted>, Failure> {
+        let found = match &step.of {
+            Of::Asset(key) => self.calls.get(key).map(|call| (call, key)),
+            Of::Job(_) => None,
+        };
+        let Some((call, key)) = found else {
+            let name = step.shown();
+            return Err(Failure::Unsupported(format!("this program has no function for `{name}`")));
+        };
+        Ok(vec![Emitted::only(call(step, key)?)])
     }
 
     fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {
-        let key = (step.asset.key.clone(), name.to_owned());
-        match self.checks.get(&key) {
+        let found = match &step.of {
+            Of::Asset(key) => self.checks.get(&(key.clone(), name.to_owned())),
+            Of::Job(_) => None,
+        };
+        match found {
             Some(verdict) => Ok(verdict(table).err()),
             None => {
-                let reason = format!("this program has no check `{name}` for `{}`", key.0);
+                let reason = format!("this program has no check `{name}` for `{}`", step.shown());
                 Err(Failure::Unsupported(reason))
             }
         }

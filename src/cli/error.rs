@@ -117,6 +117,11 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::NothingReported { .. }
         | engine::Error::Keys { .. }
         | engine::Error::Domain { .. }
+        | engine::Error::UnknownJob { .. }
+        | engine::Error::JobOfAssets { .. }
+        | engine::Error::Ops { .. }
+        | engine::Error::OpFiles { .. }
+        | engine::Error::Launch { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
         | engine::Error::Write { .. }
@@ -127,6 +132,7 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::Cas(_)
         | engine::Error::Restless
         | engine::Error::WorkerDied
+        | engine::Error::Executable { .. }
         | engine::Error::ReadOnly => Kind::Internal,
     }
 }

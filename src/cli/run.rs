@@ -64,7 +64,12 @@ pub(super) fn run(args: &RunArgs, session: Session<'_>) -> Result<Done, CliError
     }
     let mut tags: BTreeMap<String, String> = job.tags.clone();
     tags.extend(args.tag.iter().cloned());
-    let launch = LaunchInfo { job: Some(job.name.to_string()), tags, config: config.masked() };
+    let launch = LaunchInfo {
+        job: Some(job.name.to_string()),
+        tags,
+        config: config.masked(),
+        ..LaunchInfo::default()
+    };
     carry_out(&mut workspace, &mut engine, &request, &args.how, launch)
 }
 

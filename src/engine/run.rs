@@ -507,7 +507,7 @@ impl Run {
             return Ok(Drive::Overtaken);
         }
         let forced = plan.forced.contains(part);
-        let guards = engine.guards(&step);
+        let guards = engine.guards(&plan.asset, &step);
         let started_ms = engine.clock.now().timestamp_millis();
         let target = Target {
             place,
@@ -740,7 +740,7 @@ fn workers(
     (orders, done, (0..jobs).map(spawn).collect())
 }
 
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Panic;
+use crate::defs::EmissionError;
+
 /// The reason for which an execution failed; its text is the sentence that the user reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -15,9 +18,9 @@ pub enum Failure {
     #[error("cancelled")]
     Cancelled,
     #[error("wrote no output at ${variable}")]
-    NoOutput { variable: &'static str },
+    NoOutput { variable: String },
     #[error("left {found} at ${variable}, which must be {expected}")]
-    WrongOutput { variable: &'static str, found: &'static str, expected: &'static str },
+    WrongOutput { variable: String, found: &'static str, expected: &'static str },
     #[error("cannot start `{program}`: {reason}")]
     Spawn { program: String, reason: String },
     /// `file` is relative to the root; line and column count from 1.
@@ -37,12 +40,30 @@ pub enum Failure {
     Table(crate::io::Error),
     #[error("cannot {verb} `{}`: {reason}", path.display())]
     Io { verb: &'static str, path: PathBuf, reason: String },
+    /// An output was emitted that there is not, or not as it is declared, or not at all.
+    #[error(transparent)]
+    Emission(#[from] EmissionError),
+    /// A value is not of its type; `side` is `input` or `output`.
+    #[error("{side} `{name}` of `{step}`: expected {expected}, got {got}")]
+    Type { side: &'static str, name: String, step: String, expected: String, got: String },
+    /// A function of the user's program panicked.
+    #[error(transparent)]
+    Panic(#[from] Panic),
+    /// A function of the user's program said that there is no use in another attempt.
+    #[error("{0}")]
+    Fatal(String),
+    /// A function of the user's program asks for another attempt.
+    #[error("{reason}")]
+    Again { reason: String, max: u32, after: Option<Duration> },
     /// What a function of the user's program said.
     #[error("{0}")]
     Function(String),
     /// The declaration asks for what this kind of step cannot do.
     #[error("{0}")]
     Unsupported(String),
+    /// What another failure said, without the secrets that were in it.
+    #[error("{text}")]
+    Masked { text: String, is_transient: bool },
 }
 
 impl Failure {
@@ -54,10 +75,12 @@ impl Failure {
             // as the kernel does when memory runs out, as 137.
             Failure::Exit { status } => matches!(status, 75 | 137),
             Failure::Signal { signal } => *signal == 9,
+            Failure::Masked { is_transient, .. } => *is_transient,
             Failure::TimedOut { .. }
             | Failure::Cancelled
             | Failure::InputChanged { .. }
             | Failure::Store { .. }
+            | Failure::Again { .. }
             | Failure::Io { .. } => true,
             Failure::NoOutput { .. }
             | Failure::WrongOutput { .. }
@@ -66,6 +89,10 @@ impl Failure {
             | Failure::Check { .. }
             | Failure::Input { .. }
             | Failure::Table(_)
+            | Failure::Emission(_)
+            | Failure::Type { .. }
+            | Failure::Panic(_)
+            | Failure::Fatal(_)
             | Failure::Function(_)
             | Failure::Unsupported(_) => false,
         }
@@ -79,6 +106,10 @@ impl Failure {
             | Failure::Store { .. }
             | Failure::Sql { .. }
             | Failure::Table(_)
+            | Failure::Emission(_)
+            | Failure::Type { .. }
+            | Failure::Fatal(_)
+            | Failure::Masked { .. }
             | Failure::Unsupported(_) => false,
             Failure::Exit { .. }
             | Failure::Signal { .. }
@@ -89,6 +120,8 @@ impl Failure {
             | Failure::Check { .. }
             | Failure::Input { .. }
             | Failure::Io { .. }
+            | Failure::Panic(_)
+            | Failure::Again { .. }
             | Failure::Function(_) => true,
         }
     }

@@ -64,7 +64,8 @@ pub fn step_parts(
     StepParts(parts)
 }
 
-fn code_parts(body: &Body) -> Vec<(String, String)> {
+/// What of a body decides its results, by name.
+pub fn code_parts(body: &Body) -> Vec<(String, String)> {
     let part = |name: &str, value: String| (name.to_owned(), value);
     match body {
         Body::Source(_) => vec![],

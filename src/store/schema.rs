@@ -9,7 +9,8 @@ pub(super) fn migrations() -> Migrations<'static> {
     Migrations::from_slice(MIGRATIONS)
 }
 
-const MIGRATIONS: &[M<'static>] = &[M::up(FORMAT_1), M::up(FORMAT_2), M::up(FORMAT_3)];
+const MIGRATIONS: &[M<'static>] =
+    &[M::up(FORMAT_1), M::up(FORMAT_2), M::up(FORMAT_3), M::up(FORMAT_4)];
 
 // Released formats do not change: a change is a new entry of MIGRATIONS.
 const FORMAT_1: &str = r#"
@@ -224,6 +225,43 @@ ALTER TABLE run ADD COLUMN job TEXT;
 ALTER TABLE run ADD COLUMN tags TEXT NOT NULL DEFAULT '{}'; -- JSON object of texts
 ALTER TABLE run ADD COLUMN config TEXT NOT NULL DEFAULT '{}'; -- JSON
 CREATE INDEX fact_failed ON fact (asset) WHERE failed > 0 OR warned > 0;
+"#;
+
+// Runs of jobs of ops. What their steps hand to each other is kept until the run, or a retry of it, has
+// succeeded.
+const FORMAT_4: &str = r#"
+ALTER TABLE run ADD COLUMN partition TEXT; -- of the job
+ALTER TABLE run ADD COLUMN parent INTEGER; -- the run that this one retries
+
+CREATE TABLE op_step (
+    run INTEGER NOT NULL,
+    step TEXT NOT NULL, -- the path within the job, with the piece: compute[p1]
+    key BLOB NOT NULL, -- the digest of everything that decides what it gives
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    started_ms INTEGER NOT NULL,
+    duration_ms INTEGER,
+    emitted INTEGER NOT NULL DEFAULT 0, -- how many values; they go before this row does
+    detail TEXT NOT NULL DEFAULT '',
+    log TEXT,
+    PRIMARY KEY (run, step)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE op_output (
+    run INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    place INTEGER NOT NULL, -- in the order of emission
+    output TEXT NOT NULL,
+    piece TEXT,
+    kind TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    schema TEXT, -- as of `output`
+    extension TEXT NOT NULL, -- of the file's name
+    data BLOB,
+    file TEXT, -- relative to the directory of the store
+    PRIMARY KEY (run, step, place)
+) STRICT, WITHOUT ROWID;
 "#;
 
 #[cfg(test)]

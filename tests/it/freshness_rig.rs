@@ -20,7 +20,7 @@ use giornata::defs::{
     PartitionsDef, PathPattern, Policy, Project, Settings, SourceDef, SplitBy, TableFormat,
 };
 use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions};
-use giornata::exec::{Content, Control, Failure, Functions, Part, Produced, Step};
+use giornata::exec::{Content, Control, Emitted, Failure, Functions, Part, Produced, Step, Told};
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
 
@@ -218,26 +218,39 @@ impl Bodies {
     }
 }
 
-impl Functions for Bodies {
-    fn call(&self, step: &Step) -> Result<Produced, Failure> {
-        let id = format!("{}@{}", step.asset.key, step.partition);
+/// The functions, and the declarations of one process.
+struct Declared {
+    bodies: Arc<Bodies>,
+    assets: BTreeMap<AssetKey, Arc<Asset>>,
+}
+
+impl Functions for Declared {
+    fn call(&self, step: &Step, _: &mut Told<'_>) -> Result<Vec<Emitted>, Failure> {
+        self.bodies.call(step, &self.assets[step.def.name.as_str()])
+    }
+}
+
+impl Bodies {
+    fn call(&self, step: &Step, asset: &Asset) -> Result<Vec<Emitted>, Failure> {
+        let id = format!("{}@{}", step.def.name, step.partition);
         self.hook(&id, true, step);
-        let mut given = head(&step.asset, step.partition.as_str(), step.window.is_some());
+        let mut given = head(asset, step.partition.as_str(), step.window.is_some());
         for input in &step.inputs {
             let parts = input.parts.iter().map(|part: &Part| (part.key.as_str(), text(part)));
-            push_input(&mut given, input.name.as_str(), parts);
+            push_input(&mut given, &input.name, parts);
         }
         self.hook(&id, false, step);
-        let aging = Aging::of(&step.asset.policy);
+        let aging = Aging::of(&asset.policy);
         self.ran.lock().unwrap().push(Ran { id, given: given.clone(), aging });
-        if self.failing.lock().unwrap().contains(step.asset.key.as_str()) {
+        if self.failing.lock().unwrap().contains(step.def.name.as_str()) {
             return Err(Failure::Function("as told".to_owned()));
         }
         let world = self.world.load(Ordering::Relaxed);
-        let value = made(&step.asset, &given, world, self.coarse);
+        let value = made(asset, &given, world, self.coarse);
         let bytes = format!("{value}\n").into_bytes();
         let encoded = Encoded { bytes, schema: String::new() };
-        Ok(Produced::Table { encoded, format: TableFormat::Csv, rows: 1 })
+        let what = Produced::Table { encoded, format: TableFormat::Csv, rows: 1 };
+        Ok(vec![Emitted::only(what)])
     }
 }
 
@@ -544,7 +557,7 @@ pub fn open(
         clock: clock.clone(),
         env: vec![],
         set: vec![],
-        functions: bodies.clone(),
+        functions: Arc::new(Declared { bodies: bodies.clone(), assets: project.assets.clone() }),
     };
     Engine::open(project.clone(), options).unwrap()
 }

@@ -22,6 +22,7 @@ mod freshness_wide;
 mod job_files;
 mod jobs;
 mod op_graphs;
+mod op_runs;
 mod ops;
 mod pieces;
 mod processes;

@@ -10,9 +10,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::Output;
+use super::inputs::Placed;
+use super::outputs::{Output, upper};
 use crate::defs::{CommandLine, Word, WordPiece};
-use crate::exec::{Failure, Step};
+use crate::exec::{Failure, Of, Step};
 use crate::io::names::nearest;
 
 /// The variables of one step.
@@ -25,16 +26,21 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub(super) fn new(step: &Step, inputs: &[PathBuf], output: &Output, metadata: &Path) -> Self {
+    pub(super) fn new(step: &Step, inputs: &[Placed], outputs: &[Output], metadata: &Path) -> Self {
         let mut this =
             Environment { ours: BTreeMap::new(), hidden: Vec::new(), warnings: Vec::new() };
-        for (input, path) in step.inputs.iter().zip(inputs) {
-            this.add_input(step, input.name.as_str(), &input.variable, path);
+        for (input, placed) in step.inputs.iter().zip(inputs) {
+            this.add_input(step, &input.name, &input.variable, placed);
         }
-        this.set(output.variable, &output.path);
+        for output in outputs {
+            for variable in &output.variables {
+                this.set(variable, &output.path);
+            }
+        }
         this.set("GIORNATA_METADATA", metadata);
         this.set("GIORNATA_ROOT", &step.paths.root);
-        this.set("GIORNATA_ASSET", step.asset.key.as_str());
+        this.set_place(step);
+        this.set("GIORNATA_ATTEMPT", step.attempt.to_string());
         this.set("GIORNATA_PARTITION", step.partition.as_str());
         this.set("GIORNATA_RUN", step.run.to_string());
         let config = serde_json::to_string(&step.config);
@@ -46,12 +52,26 @@ impl Environment {
         this
     }
 
+    /// What the step is.
+    fn set_place(&mut self, step: &Step) {
+        match &step.of {
+            Of::Asset(key) => self.set("GIORNATA_ASSET", key.as_str()),
+            Of::Job(at) => {
+                self.set("GIORNATA_JOB", at.job.as_str());
+                self.set("GIORNATA_STEP", &*at.path);
+                if let Some(piece) = &at.piece {
+                    self.set("GIORNATA_PIECE", &**piece);
+                }
+            }
+        }
+    }
+
     pub(super) fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.ours.insert(name.to_owned(), value.into());
     }
 
-    fn add_input(&mut self, step: &Step, name: &str, short: &str, path: &Path) {
-        let long = format!("GIORNATA_INPUT_{}", short.to_uppercase());
+    fn add_input(&mut self, step: &Step, name: &str, short: &str, placed: &Placed) {
+        let long = format!("GIORNATA_INPUT_{}", upper(short));
         if step.env.iter().any(|(inherited, _)| inherited == short) {
             self.warnings.push(format!(
                 "`{name}` is not in ${short}, since the environment has a variable of this name; \
@@ -59,8 +79,11 @@ impl Environment {
             ));
             self.hidden.push(short.to_owned());
         }
-        self.set(short, path);
-        self.set(&long, path);
+        self.set(short, &placed.path);
+        self.set(&long, &placed.path);
+        if let Some(list) = &placed.list {
+            self.set(&format!("{long}_LIST"), list);
+        }
     }
 
     /// The process for a command line.
@@ -119,10 +142,35 @@ fn is_ours(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b"GIORNATA_")
 }
 
+/// Why the program of a command line could not be started, as far as that can be said before.
+pub fn missing_program(
+    line: &CommandLine,
+    root: &Path,
+    env: &[(OsString, OsString)],
+) -> Option<String> {
+    let program: OsString = match line {
+        CommandLine::Direct(words) => match words.first()?.as_slice() {
+            [WordPiece::Text(text)] => text.into(),
+            // What a variable stands for is known when it runs.
+            _ => return None,
+        },
+        CommandLine::Shell(_) => "sh".into(),
+        CommandLine::Script { interpreter, path } => match interpreter.first() {
+            Some(interpreter) => interpreter.into(),
+            None => path.into(),
+        },
+    };
+    find(&program, root, env).err().map(|failure| failure.to_string())
+}
+
 fn find_program(program: &OsStr, step: &Step) -> Result<PathBuf, Failure> {
+    find(program, &step.paths.root, &step.env)
+}
+
+fn find(program: &OsStr, root: &Path, env: &[(OsString, OsString)]) -> Result<PathBuf, Failure> {
     let fail = |reason: String| Failure::Spawn { program: program.display().to_string(), reason };
     if program.as_encoded_bytes().contains(&b'/') {
-        let path = step.paths.root.join(program);
+        let path = root.join(program);
         return match (path.is_file(), is_executable(&path)) {
             (true, true) => Ok(path),
             (true, false) => Err(fail(
@@ -133,10 +181,10 @@ fn find_program(program: &OsStr, step: &Step) -> Result<PathBuf, Failure> {
             }
         };
     }
-    let path = step.env.iter().rev().find(|(name, _)| name == "PATH");
+    let path = env.iter().rev().find(|(name, _)| name == "PATH");
     let path = path.map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value.as_os_str());
     // An empty or relative entry means the directory in which the command starts.
-    let dirs = std::env::split_paths(path).map(|dir| step.paths.root.join(dir));
+    let dirs = std::env::split_paths(path).map(|dir| root.join(dir));
     let found = dirs.map(|dir| dir.join(program)).find(|path| is_executable(path));
     found.ok_or_else(|| {
         fail("no program of this name is in $PATH; install it or give its path".into())

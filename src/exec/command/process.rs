@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use super::log::Log;
+use crate::exec::log::Log;
 use crate::exec::{Control, Failure, Lifeline, LogInfo, Step};
 
 // From SIGTERM to SIGKILL.
@@ -36,7 +36,7 @@ pub(super) fn run(
     control: &Control,
     lifeline: &Lifeline,
 ) -> Ended {
-    let mut log = Log::new(step);
+    let mut log = Log::new(step, control);
     let result = match Running::start(command, step, control, lifeline) {
         Ok(running) => running.finish(&mut log),
         Err(failure) => Err(failure),
@@ -100,7 +100,7 @@ impl<'a> Running<'a> {
         let mut streams: Vec<Box<dyn Stream>> = Vec::with_capacity(2);
         streams.extend(child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Stream>));
         streams.extend(child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Stream>));
-        let deadline = step.timeout.map(|timeout| now() + timeout);
+        let deadline = step.def.timeout.map(|timeout| now() + timeout);
         let phase = Phase::Running;
         Ok(Running { step, control, lifeline, child, group, pidfd, streams, deadline, phase })
     }
@@ -151,7 +151,6 @@ impl<'a> Running<'a> {
                 Ok(0) => false,
                 Ok(read) => {
                     log.add(&buffer[..read]);
-                    self.control.log(self.step, &buffer[..read]);
                     true
                 }
                 Err(error) => error.kind() == io::ErrorKind::Interrupted,
@@ -164,7 +163,7 @@ impl<'a> Running<'a> {
         match &mut self.phase {
             Phase::Running if self.control.is_cancelled() => self.stop(Failure::Cancelled),
             Phase::Running => {
-                if let (Some(deadline), Some(after)) = (self.deadline, self.step.timeout)
+                if let (Some(deadline), Some(after)) = (self.deadline, self.step.def.timeout)
                     && now() >= deadline
                 {
                     self.stop(Failure::TimedOut { after });

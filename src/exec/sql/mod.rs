@@ -23,7 +23,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode};
 use self::guard::Guard;
 use self::loads::Loads;
 use self::text::{Complaint, Script};
-use super::{Control, Executor, Failure, Outcome, Produced, Step};
+use super::{Control, Emitted, Executor, Failure, Outcome, Produced, Step};
 use crate::defs::{Body, OutputDef, SqlBody, TableFormat};
 use crate::io::names::nearest;
 use crate::io::{Table, Value, manager};
@@ -77,21 +77,42 @@ impl SqlExecutor {
         database.run(body, step, control)
     }
 
+    /// Whether an expression over `$value` is true.
+    pub(super) fn holds(
+        &mut self,
+        expression: &str,
+        value: &serde_json::Value,
+        step: &Step,
+        control: &Control,
+    ) -> Result<bool, Failure> {
+        let body = SqlBody { text: format!("SELECT ({expression}) AS holds"), first_line: 1 };
+        let config = [("value".to_owned(), value.clone())].into();
+        let step = Step { inputs: Vec::new(), config, ..step.clone() };
+        let rows = self.rows_of(&body, &step, control)?.rows;
+        Ok(match rows.first().and_then(|row| row.first()) {
+            Some(Value::Integer(number)) => *number != 0,
+            Some(Value::Real(number)) => *number != 0.0,
+            Some(Value::Null | Value::Text(_) | Value::Blob(_)) | None => false,
+        })
+    }
+
     fn run_body(
         &mut self,
         body: &SqlBody,
         step: &Step,
         control: &Control,
-    ) -> Result<Produced, Failure> {
+    ) -> Result<Vec<Emitted>, Failure> {
         let table = self.rows_of(body, step, control)?;
-        let format = match step.asset.output {
-            OutputDef::Table(format) => format,
-            OutputDef::File { .. } | OutputDef::Directory | OutputDef::Pieces | OutputDef::None => {
-                TableFormat::Csv
-            }
+        let format = match step.only_output().map(|output| &output.form) {
+            Some(OutputDef::Table(format)) => *format,
+            Some(
+                OutputDef::File { .. } | OutputDef::Directory | OutputDef::Pieces | OutputDef::None,
+            )
+            | None => TableFormat::Csv,
         };
         let encoded = manager(format).write(&table).map_err(Failure::Table)?;
-        Ok(Produced::Table { encoded, format, rows: table.rows.len() as u64 })
+        let rows = table.rows.len() as u64;
+        Ok(vec![Emitted::only(Produced::Table { encoded, format, rows })])
     }
 }
 
@@ -104,13 +125,13 @@ impl Default for SqlExecutor {
 impl Executor for SqlExecutor {
     fn run(&mut self, step: &Step, control: &Control) -> Outcome {
         let start = now();
-        let result = match &step.asset.body {
+        let result = match &step.def.body {
             Body::Sql(body) => self.run_body(body, step, control),
             Body::Source(_) | Body::Command(_) | Body::Function(_) => {
-                Err(Failure::Unsupported(format!("`{}` is not made by SQL", step.asset.key)))
+                Err(Failure::Unsupported(format!("`{}` is not made by SQL", step.shown())))
             }
         };
-        Outcome { result, duration: start.elapsed(), ..Outcome::new(step) }
+        Outcome { result, duration: start.elapsed(), ..Outcome::not_run(step) }
     }
 }
 
@@ -136,7 +157,7 @@ impl Database {
     }
 
     fn run(&mut self, body: &SqlBody, step: &Step, control: &Control) -> Result<Table, Failure> {
-        let deadline = step.timeout.map(|timeout| now() + timeout);
+        let deadline = step.def.timeout.map(|timeout| now() + timeout);
         let script = self.script(body, step)?;
         self.loads.bind(&self.connection, &step.inputs)?;
         if script.statements.len() > 1 {
@@ -151,7 +172,7 @@ impl Database {
         self.set_limit(None);
         result.map_err(|failure| match failure {
             Stopped::Failed(failure) => failure,
-            Stopped::Interrupted => match (control.is_cancelled(), step.timeout) {
+            Stopped::Interrupted => match (control.is_cancelled(), step.def.timeout) {
                 (false, Some(after)) => Failure::TimedOut { after },
                 (true, _) | (false, None) => Failure::Cancelled,
             },
@@ -371,7 +392,7 @@ fn place(step: &Step, body: &SqlBody, complaint: Complaint) -> Failure {
     let before = &body.text[..offset];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Failure::Sql {
-        file: step.asset.origin.file.clone(),
+        file: step.def.origin.file.clone(),
         line: body.first_line + before.matches('\n').count() as u32,
         column: before[line_start..].chars().count() as u32 + 1,
         message: complaint.message,
