@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, CommandFactory, ValueEnum};
 use clap_complete::engine::{self, ArgValueCompleter, CompletionCandidate};
 
 use super::Done;
@@ -140,27 +140,30 @@ fn keys_like(domain: &Domain, typed: &str) -> Vec<String> {
 /// What may stand in the place of the last word.
 fn candidates(words: Vec<String>, offer: Offer) -> Vec<CompletionCandidate> {
     let Some(last) = words.len().checked_sub(1) else { return Vec::new() };
-    let offer = Arc::new(offer);
-    let mut command = Cli::command().mut_subcommands(|verb| {
-        let names = verb.get_arguments().filter_map(|arg| Some((arg.get_id(), takes(arg)?)));
-        let names: Vec<_> = names.map(|(id, takes)| (id.clone(), takes)).collect();
-        names.into_iter().fold(verb, |verb, (id, takes)| {
-            let offer = Arc::clone(&offer);
-            let complete = move |current: &OsStr| match takes {
-                Takes::Assets => offer.assets(current),
-                Takes::Jobs => offer.jobs(current),
-                Takes::AssetsAndJobs => {
-                    offer.assets(current).into_iter().chain(offer.jobs(current)).collect()
-                }
-                Takes::Partitions => offer.partitions(current),
-            };
-            verb.mut_arg(id, |arg| arg.add(ArgValueCompleter::new(complete)))
-        })
-    });
+    let mut command = completing(Cli::command(), &Arc::new(offer));
     let words = words.into_iter().map(OsString::from).collect();
     let mut found = engine::complete(&mut command, words, last, None).unwrap_or_default();
     found.retain(|candidate| !candidate.is_hide_set());
     found
+}
+
+/// The verbs, and those below them, with what their arguments take.
+fn completing(command: Command, offer: &Arc<Offer>) -> Command {
+    let names = command.get_arguments().filter_map(|arg| Some((arg.get_id().clone(), takes(arg)?)));
+    let names: Vec<_> = names.collect();
+    let command = names.into_iter().fold(command, |command, (id, takes)| {
+        let offer = Arc::clone(offer);
+        let complete = move |current: &OsStr| match takes {
+            Takes::Assets => offer.assets(current),
+            Takes::Jobs => offer.jobs(current),
+            Takes::AssetsAndJobs => {
+                offer.assets(current).into_iter().chain(offer.jobs(current)).collect()
+            }
+            Takes::Partitions => offer.partitions(current),
+        };
+        command.mut_arg(id, |arg| arg.add(ArgValueCompleter::new(complete)))
+    });
+    command.mut_subcommands(|verb| completing(verb, offer))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! them by accident. A document says `"schema": 1`.
 
 mod job;
+mod job_event;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +20,8 @@ use crate::engine::{
 use crate::load::{Diagnostic, Severity};
 use crate::plan::{Cause, Plan, PlanAsset, ReasonCode, Why};
 
-pub(super) use job::{JobDocument, JobEntry};
+pub(super) use job::{JobDocument, JobEntry, JobPlanDocument};
+pub(super) use job_event::job_event_line;
 
 /// The version of every document here.
 const SCHEMA: u32 = 1;

@@ -33,6 +33,7 @@ mod plan;
 mod progress;
 mod report;
 mod run;
+mod run_ops;
 mod schema;
 mod session;
 mod show;

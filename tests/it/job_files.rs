@@ -157,3 +157,134 @@ fn the_configuration_of_a_job_of_ops_is_checked_completed_and_cleaned() {
     let check = bench.run(&["config", "check", "nightly", "--set", "split.parts=4"]).ends(0);
     check.says("parts: 4").says_not("hunter2");
 }
+
+/// Ops whose work can be seen: each step leaves a file.
+const RUNS: &str = r#"
+sources: {inbox: {files: "in/{name}.txt"}}
+jobs:
+  greet:
+    config: {name: string, token: {type: string, secret: true}}
+    values: {name: world}
+    presets: {ada: {name: Ada}}
+    on_failure: 'echo "$GIORNATA_STEP: $GIORNATA_REASON" >> failed.txt'
+    ops:
+      hello: {run: 'echo "$GIORNATA_CONFIG" > hello.json; echo "$GIORNATA_CONFIG" > "$output"', config: [name, token]}
+      other: {run: 'test -e go && echo > "$output"', in: {h: hello}, config: {depth: {type: int, default: 3}}}
+      last:  {run: 'echo > "$output"', in: {o: other}}
+  files:
+    partitions: each(inbox)
+    config: {file: string}
+    values: {file: "in/{partition}.txt"}
+    ops: {copy: {run: 'echo "$GIORNATA_CONFIG $GIORNATA_PARTITION" > copied.txt; echo > "$output"', config: [file]}}
+  months:
+    partitions: {multi: {region: [eu, us], month: {monthly: {start: 2025-01}}}}
+    config: {year: int, where: string, until: string}
+    values: {year: "{start:%Y}", where: "{region}", until: "{end:%F}"}
+    ops:
+      note: {run: 'echo "$GIORNATA_CONFIG $GIORNATA_PARTITION_START" > note.txt; echo > "$output"', config: [year, where, until]}
+  assets: {select: "*"}
+"#;
+
+#[test]
+fn configuration_is_checked_before_anything_starts_and_reaches_the_ops() {
+    let bench = Bench::new(RUNS);
+    bench.write(".env", "TOKEN=hunter22\n");
+    let said = bench.run(&["run", "greet", "--set", "name=1", "--set", "nme=x"]).ends(2);
+    said.says("`token` is missing").says("`nme` is not defined").says_not("run 1");
+    assert!(!bench.path("hello.json").exists());
+    let said = bench.run(&["run", "greet", "--set", "token.env=TOKN"]).ends(2);
+    said.says("TOKN");
+    bench.write("go", "");
+    let args = ["run", "greet", "--preset", "ada", "--set", "token.env=TOKEN", "--tag", "a=b"];
+    bench.run(&args).ends(0).says("ran 3; 0 failed").says_not("hunter22");
+    let hello = std::fs::read_to_string(bench.path("hello.json")).unwrap();
+    assert_eq!(hello, "{\"name\":\"Ada\",\"token\":\"hunter22\"}\n");
+}
+
+#[test]
+fn a_failed_step_ends_with_1_and_a_retry_runs_only_the_rest() {
+    let bench = Bench::new(RUNS);
+    let run = |more: &[&str]| {
+        bench.run(&[&["run", "greet", "--set", "token=long enough"], more].concat())
+    };
+    let said = run(&["-j", "1"]).ends(1).says("`other` failed: exit status 1");
+    said.says("blocked: `last` (`other` failed)")
+        .says("ran 2; 1 failed, 1 blocked")
+        .says("`giornata run greet --retry 1` runs only the rest");
+    let failed = std::fs::read_to_string(bench.path("failed.txt")).unwrap();
+    assert_eq!(failed, "other: exit status 1\n");
+    bench.write("go", "");
+    std::fs::remove_file(bench.path("hello.json")).unwrap();
+    run(&["--retry", "1", "-n"]).ends(0).says("3 steps to run; what run 1 has made");
+    run(&["--retry", "1"]).ends(0).says("ran 2, 1 taken from the run before; 0 failed");
+    assert!(!bench.path("hello.json").exists(), "it ran again");
+    run(&["--retry", "1"]).ends(0).says("ran 3; 0 failed");
+    run(&["--retry", "7"]).ends(2).says("there is no run 7");
+    run(&["--retry", "3"]).ends(2).says("run 3 has succeeded");
+}
+
+#[test]
+fn some_ops_are_selected() {
+    let bench = Bench::new(RUNS);
+    let run = |select: &str| {
+        let args = ["run", "greet", "--set", "token=long enough", "-n", "--op-select", select];
+        bench.run(&args)
+    };
+    run("1+other").ends(0).says("hello\nother\n\n2 steps to run");
+    run("hello or 2+last").ends(0).says("3 steps to run");
+    run("+last,other+").ends(0).says("`other` reads `hello`, which is not selected");
+}
+
+#[test]
+fn a_partition_fills_in_the_values() {
+    let bench = Bench::new(RUNS);
+    bench.write("in/b.txt", "");
+    bench.write("in/a.txt", "");
+    let read = |path: &str| std::fs::read_to_string(bench.path(path)).unwrap();
+    bench.run(&["run", "files", "-p", "b"]).ends(0).says("ran 1");
+    assert_eq!(read("copied.txt"), "{\"file\":\"in/b.txt\"} b\n");
+    bench.run(&["run", "files", "-p", "c"]).ends(2).says("`c`");
+    let args = ["run", "months", "-p", "month=2025-03,region=us"];
+    bench.run(&args).ends(0).says("ran 1");
+    assert_eq!(
+        read("note.txt"),
+        "{\"until\":\"2025-04-01\",\"where\":\"us\",\"year\":2025} 2025-03-01T00:00:00+00:00\n"
+    );
+    bench.run(&["run", "months", "-p", "missing"]).ends(2).says("have no states");
+    bench.run(&["run", "months", "-p", "region=us"]).ends(2).says("12 partitions of job `months`");
+    bench.run(&["run", "greet", "-p", "x"]).ends(2).says("job `greet` has no partitions");
+    let said = bench.run(&["config", "check", "months"]).ends(0).says("until: \"2026-01-01\"");
+    said.says("the values are those of the partition `month=2025-12|region=us`");
+}
+
+#[test]
+fn what_fits_only_the_other_kind_of_job_is_refused() {
+    let bench = Bench::new(RUNS);
+    bench.run(&["run", "assets", "--retry", "1"]).ends(2).says("selects assets, and has no ops");
+    bench.run(&["run", "greet", "--force"]).ends(2).says("nothing to force");
+}
+
+#[test]
+fn events_of_a_run_are_lines_of_json() {
+    let bench = Bench::new(RUNS);
+    let said =
+        bench.run(&["run", "greet", "--set", "token=long enough", "--jsonl", "-j", "1"]).ends(1);
+    let events: Vec<serde_json::Value> =
+        said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "started",
+            "step-started",
+            "step-succeeded",
+            "step-started",
+            "step-failed",
+            "step-blocked",
+            "finished"
+        ]
+    );
+    assert_eq!((&events[0]["steps"], &events[2]["emitted"][0]), (&3.into(), &"result".into()));
+    assert_eq!((&events[6]["success"], &events[6]["blocked"]), (&false.into(), &1.into()));
+    assert!(events[6]["kept"].is_string() && !said.out.contains("long enough"), "{events:#?}");
+}

@@ -56,6 +56,15 @@ pub(in crate::cli) struct JobDocument<'a> {
     steps: Vec<StepEntry<'a>>,
 }
 
+/// What a run would do.
+#[derive(Serialize)]
+pub(in crate::cli) struct JobPlanDocument<'a> {
+    pub job: &'a str,
+    pub partition: Option<&'a str>,
+    /// One that is mapped over pieces is there once.
+    pub steps: &'a [String],
+}
+
 #[derive(Serialize)]
 struct StepEntry<'a> {
     step: &'a str,
