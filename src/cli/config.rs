@@ -10,7 +10,7 @@ use super::Done;
 use super::environment;
 use super::error::CliError;
 use super::job::find;
-use super::run_ops::at_partition;
+use super::run_ops::at_any_partition;
 use super::session::{Session, Workspace};
 use super::values;
 use crate::defs::Job;
@@ -101,8 +101,7 @@ fn for_partition(
         return Ok(job);
     }
     let (mut engine, _) = workspace.open(&[], Access::Read, &[])?;
-    let wanted = partition.unwrap_or("latest");
-    let (job, key) = at_partition(Some(wanted), workspace, &mut engine, &job)?;
+    let (job, key) = at_any_partition(partition, workspace, &mut engine, &job)?;
     if let (None, Some(key)) = (partition, key) {
         workspace.term.tell(&format!("the values are those of the partition `{key}`\n"));
     }

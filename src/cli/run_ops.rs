@@ -118,40 +118,73 @@ fn selected(text: &str, flow: &Flow) -> Result<Selection, CliError> {
 }
 
 /// The job as it is for the partition that is meant; as it is declared if it has none.
-pub(super) fn at_partition(
+fn at_partition(
     partition: Option<&str>,
     workspace: &mut Workspace<'_>,
     engine: &mut Engine,
     job: &Arc<Job>,
 ) -> Result<(Arc<Job>, Option<PartitionKey>), CliError> {
-    let name = &job.name;
-    match (&job.partitions, partition) {
-        (PartitionsDef::Unpartitioned, None) => return Ok((Arc::clone(job), None)),
-        (PartitionsDef::Unpartitioned, Some(_)) => {
-            return Err(CliError::user(format!("job `{name}` has no partitions")));
+    match (job.partitions.is_unpartitioned(), partition) {
+        (true, None) => Ok((Arc::clone(job), None)),
+        (true, Some(_)) => Err(CliError::user(format!("job `{}` has no partitions", job.name))),
+        (false, None) => {
+            let message = format!("job `{}` runs for one partition at a time", job.name);
+            let error = CliError::user(message);
+            Err(error.hint("`-p PARTITION` says for which; `-p latest` is the last one"))
         }
-        (_, None) => {
-            let error = CliError::user(format!("job `{name}` runs for one partition at a time"));
-            return Err(error.hint("`-p PARTITION` says for which; `-p latest` is the last one"));
+        (false, Some(text)) => {
+            let expression = Expression::parse(text, 0)?;
+            let domain = domain(workspace, engine, job)?;
+            let set = expression.of_job(&domain, job.name.as_str())?;
+            let index = set.min().filter(|_| set.len() == 1).ok_or_else(|| {
+                let n = text::count(set.len(), "partition");
+                CliError::user(format!("{n} of job `{}` are meant, and a run is for one", job.name))
+            })?;
+            filled(job, &domain, index)
         }
-        (_, Some(_)) => {}
     }
+}
+
+/// As [`at_partition`]; for the last partition that there is, if none is named.
+pub(super) fn at_any_partition(
+    partition: Option<&str>,
+    workspace: &mut Workspace<'_>,
+    engine: &mut Engine,
+    job: &Arc<Job>,
+) -> Result<(Arc<Job>, Option<PartitionKey>), CliError> {
+    if partition.is_some() || job.partitions.is_unpartitioned() {
+        return at_partition(partition, workspace, engine, job);
+    }
+    let domain = domain(workspace, engine, job)?;
+    match domain.ordered().last() {
+        Some(index) => filled(job, &domain, *index),
+        None => Err(CliError::user(format!("job `{}` has no partition yet", job.name))),
+    }
+}
+
+fn domain(
+    workspace: &mut Workspace<'_>,
+    engine: &mut Engine,
+    job: &Job,
+) -> Result<Domain, CliError> {
     let mut sources = BTreeSet::new();
     followed(&job.partitions, &mut sources);
     workspace.refresh(engine, sources)?;
-    let domain = engine.job_domain(job)?;
-    let expression = Expression::parse(partition.unwrap_or_default(), 0)?;
-    let (index, key) = one(&expression, &domain, name.as_str())?;
-    let at = At::of(&domain, index);
-    let filled = at.map(|at| job.at(&at)).transpose().map_err(|mistakes| {
-        let lines: Vec<String> =
-            mistakes.iter().map(|(path, error)| format!("  `{path}`: {error}")).collect();
-        CliError::user(format!(
-            "the values of job `{name}` cannot be filled in:\n{}",
-            lines.join("\n")
-        ))
+    Ok(engine.job_domain(job)?)
+}
+
+fn filled(
+    job: &Arc<Job>,
+    domain: &Domain,
+    index: PartitionIdx,
+) -> Result<(Arc<Job>, Option<PartitionKey>), CliError> {
+    let Some(at) = At::of(domain, index) else { return Ok((Arc::clone(job), None)) };
+    let job = job.at(&at).map_err(|mistakes| {
+        let lines = mistakes.iter().map(|(path, error)| format!("  `{path}`: {error}"));
+        let lines = lines.collect::<Vec<_>>().join("\n");
+        CliError::user(format!("the values of job `{}` cannot be filled in:\n{lines}", job.name))
     })?;
-    Ok((filled.map_or_else(|| Arc::clone(job), Arc::new), Some(key)))
+    Ok((Arc::new(job), domain.key(index)))
 }
 
 /// The sources whose keys are those of the partitions.
@@ -167,21 +200,5 @@ fn followed(def: &PartitionsDef, found: &mut BTreeSet<AssetKey>) {
         | PartitionsDef::TimeWindow(_)
         | PartitionsDef::Static(_)
         | PartitionsDef::Dynamic(DynamicDef::Pieces(_) | DynamicDef::Named(_)) => {}
-    }
-}
-
-fn one(
-    expression: &Expression,
-    domain: &Domain,
-    job: &str,
-) -> Result<(PartitionIdx, PartitionKey), CliError> {
-    let set = expression.of_job(domain, job)?;
-    let index = set.min().filter(|_| set.len() == 1);
-    match index.and_then(|index| Some((index, domain.key(index)?))) {
-        Some(found) => Ok(found),
-        None => {
-            let n = text::count(set.len(), "partition");
-            Err(CliError::user(format!("{n} of job `{job}` are meant, and a run is for one")))
-        }
     }
 }

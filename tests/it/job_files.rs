@@ -232,7 +232,7 @@ fn some_ops_are_selected() {
     };
     run("1+other").ends(0).says("hello\nother\n\n2 steps to run");
     run("hello or 2+last").ends(0).says("3 steps to run");
-    run("+last,other+").ends(0).says("`other` reads `hello`, which is not selected");
+    run("+last,other+").ends(2).says("`other` reads `hello`, which is not selected");
 }
 
 #[test]

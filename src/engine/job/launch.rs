@@ -198,7 +198,6 @@ fn job(engine: &Engine, name: &JobName) -> Result<Arc<Job>, Error> {
 }
 
 /// The steps of the run that is to be retried, or why it cannot be.
-#[expect(clippy::type_complexity, reason = "two kinds of errors, one of which is told with others")]
 fn retried(
     engine: &Engine,
     job: &Job,
@@ -346,7 +345,6 @@ pub(super) fn domain(engine: &Engine, job: &Job) -> Result<Domain, Error> {
 }
 
 /// The partition and its window, as SQL and as commands are told it; or what is wrong with it.
-#[expect(clippy::type_complexity, reason = "two kinds of errors, one of which is told with others")]
 fn place(
     engine: &Engine,
     job: &Job,
