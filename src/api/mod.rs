@@ -56,7 +56,6 @@ mod handle;
 mod hook;
 mod inline;
 mod job;
-mod job_config;
 mod job_run;
 mod kind;
 mod op;

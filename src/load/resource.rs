@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use super::asset::{Draft, Fields};
+use super::config::at;
 use super::diagnostic::{Place, did_you_mean};
 use super::form::{Form, Key, key};
-use super::job::at;
 use super::node::{Sink, Value};
 use crate::defs::config::Env;
 use crate::defs::resource::{is_resource_name, resource_variable};
