@@ -149,6 +149,8 @@ pub enum Mistake {
     SplitBy { text: String },
     #[error("`{path}` is no path for exports: {reason}")]
     Export { path: String, reason: &'static str },
+    #[error("it uses a resource named `{resource}`, and another one has this name; rename one")]
+    ResourceTwice { resource: String },
     #[error(transparent)]
     Check(#[from] crate::defs::check::InvalidCheck),
     #[error(

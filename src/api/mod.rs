@@ -65,6 +65,7 @@ mod project;
 pub mod raw;
 mod report;
 mod resolve;
+mod resource;
 mod result;
 mod system;
 mod value;
@@ -93,6 +94,7 @@ pub use ports::{
 };
 pub use project::Project;
 pub use report::{Blocked, FailedStep, PartitionRef, Report, Status};
+pub use resource::{Given, Provider, Resource, resource};
 pub use result::JobResult;
 pub use value::{BoxError, Form, Json, Raw, Stored, Value};
 
@@ -100,4 +102,5 @@ pub use crate::base::{AssetKey, PartitionKey, TimeWindow};
 pub use crate::defs::{Backoff, ColumnType, Jitter, MappingDef as Mapping, Retries, Severity};
 pub use crate::engine::flow::StepState;
 pub use crate::engine::{State, Summary};
-pub use crate::io::{Table, Value as Cell};
+pub use crate::exec::{Http, Setup};
+pub use crate::io::{Table, Value as Cell, Warehouse};

@@ -57,6 +57,8 @@ impl Engine {
         }
         self.planner.begin_invocation();
         let summary = self.carry_out(request, options, control, events);
+        // Where it failed midway they are still there.
+        self.close_resources(events);
         if summary.is_err() {
             // Part of it may be recorded; whoever keeps this engine has to see that.
             self.catch_up()?;
@@ -85,6 +87,7 @@ impl Engine {
             events(self, RunEvent::Finished { summary });
             return Ok(summary);
         }
+        self.open_planned_resources(&plan)?;
         let mut run = Run::begin(self, &plan, options, control)?;
         events(self, started(Some(run.id), &plan, summary.fresh));
         self.export_again(&exports, &mut summary, events)?;
@@ -676,6 +679,7 @@ impl Run {
         }
         engine.settle_closing(plan)?;
         engine.keep_exports()?;
+        engine.close_resources(events);
         let state = match (self.control.is_cancelled(), summary.is_success()) {
             (true, _) => RunState::Cancelled,
             (false, true) => RunState::Success,

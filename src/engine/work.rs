@@ -12,6 +12,7 @@ use chrono_tz::Tz;
 use super::Error;
 use super::observe::{SourceFile, SourceFiles, extension, version};
 use super::open::Engine;
+pub use crate::base::error_text;
 use crate::base::{
     AssetKey, Digest, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
 };
@@ -177,26 +178,16 @@ fn store_file(
     Ok(Stored { output, small: None, blobs: vec![(put.digest, put.size)] })
 }
 
-/// An error with its causes in one line.
-pub fn error_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text += &format!(": {next}");
-        cause = next.source();
-    }
-    text
-}
-
 impl Engine {
     /// Everything that one execution needs, read as of now.
     pub(super) fn step(
-        &self,
+        &mut self,
         asset: &Arc<Asset>,
         part: PartitionIdx,
         run: RunId,
         staging: &Path,
     ) -> Result<Step, Error> {
+        let resources = self.resources_of(asset)?;
         let domain = self.planner.domain(&asset.key);
         let partition = domain.key(part).unwrap_or_else(PartitionKey::unpartitioned);
         let window = domain.window(part);
@@ -225,10 +216,11 @@ impl Engine {
                 staging: staging.to_owned(),
                 log: self.log_path(run, &asset.key, &partition),
             },
+            resources,
+            secrets: self.pool.secrets(),
             env: self.env.clone(),
             log_max_bytes: self.project.settings.log_max_bytes,
             types: self.types.clone(),
-            secrets: Arc::default(),
             def: self.step_def(asset),
             of: Of::Asset(asset.key.clone()),
             partition,

@@ -31,7 +31,7 @@ pub(super) fn schema(value: Value<'_>, sink: &mut Sink) -> Option<Schema> {
 }
 
 /// The place of a part of a value; of the nearest that is there.
-fn at(value: Value<'_>, path: &[Segment]) -> Place {
+pub(super) fn at(value: Value<'_>, path: &[Segment]) -> Place {
     let mut at = value;
     for segment in path {
         let next = match segment {

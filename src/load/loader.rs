@@ -13,7 +13,7 @@ use super::library::Drafts;
 use super::manifest::{self, Manifest};
 use super::node::{Kind, Sink, Table, Value, repeated_below, repeated_keys};
 use super::{
-    Error, Loaded, PROJECT_FILE, calls, graph, job, op, script, source, toml, types, yaml,
+    Error, Loaded, PROJECT_FILE, calls, graph, job, op, resource, script, source, toml, types, yaml,
 };
 use crate::base::AssetKey;
 use crate::defs::Project;
@@ -27,12 +27,12 @@ static KINDS: &[Key] = &[
     key("graphs", "Ops wired together, for jobs and graphs to use.", &calls::GRAPHS),
     key("types", "Types of what ops hand to each other.", &types::TYPES),
     key("pools", "How many steps of a pool may run at once.", &POOLS),
+    key("resources", "What steps share: databases, directories, services.", &resource::RESOURCES),
 ];
 /// Kinds of definitions that later versions read.
 static LATER: &[Key] = &[
     key("schedules", "Not read yet.", &Form::Any),
     key("sensors", "Not read yet.", &Form::Any),
-    key("resources", "Not read yet.", &Form::Any),
     key("io", "Not read yet.", &Form::Any),
 ];
 static POOLS: Form = Form::Optional(&types::POOLS);
@@ -77,6 +77,7 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         drafts: Vec::new(),
         jobs: Vec::new(),
         library: Drafts::default(),
+        resources: resource::Declared::default(),
         lost: BTreeSet::new(),
         files: vec![PathBuf::from(PROJECT_FILE)],
     };
@@ -85,10 +86,11 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         loader.library.words.read_pools(pools, &mut loader.sink);
     }
     loader.walk();
-    let Loader { mut sink, mut drafts, mut jobs, library, lost, files, .. } = loader;
+    let Loader { mut sink, mut drafts, mut jobs, library, resources, lost, files, .. } = loader;
     if unreadable || manifest.doubtful {
         distrust(&mut drafts, &mut jobs, &mut sink);
     }
+    resources.link(&mut drafts, &mut sink);
     let resolved = graph::resolve(drafts, lost, &mut sink);
     let mut project = Project {
         name: manifest.name.clone().unwrap_or_else(|| tree.name()),
@@ -99,9 +101,10 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         settings: manifest.settings.clone(),
         ..Project::empty()
     };
-    let library = library.resolve(&mut sink);
+    let library = library.resolve(&resources, &mut sink);
     project.jobs = job::resolve(jobs, &project, &library, &mut sink);
     (project.types, project.pools) = library.words.finish();
+    project.resources = resources.defs;
     let assets_dir = manifest.assets_dir.clone();
     Ok(Loaded { project, diagnostics: sorted(sink.diagnostics), files, assets_dir })
 }
@@ -172,6 +175,7 @@ struct Loader<'a> {
     drafts: Vec<Draft>,
     jobs: Vec<job::Draft>,
     library: Drafts,
+    resources: resource::Declared,
     lost: BTreeSet<AssetKey>,
     files: Vec<PathBuf>,
 }
@@ -241,7 +245,7 @@ impl Loader<'_> {
                 key => {
                     let known = KINDS.iter().chain(LATER).map(|kind| kind.name);
                     let help = did_you_mean(key, known).unwrap_or_else(|| {
-                        "known are `sources`, `assets`, `jobs`, `ops`, `graphs`, `types` and `pools`; a key that begins with a dot is left out".to_owned()
+                        "known are `sources`, `assets`, `jobs`, `ops`, `graphs`, `types`, `pools` and `resources`; a key that begins with a dot is left out".to_owned()
                     });
                     let message = format!("a file of definitions has no key `{key}`");
                     let place = table.key_place(entry);
@@ -267,6 +271,13 @@ impl Loader<'_> {
             "graphs" => self.library.read_graphs(table, &context, &mut self.sink),
             "types" => self.library.words.read_types(table, &mut self.sink),
             "pools" => self.library.words.read_pools(table, &mut self.sink),
+            "resources" => {
+                for (entry, value) in table.iter() {
+                    repeated_below(value, &mut self.sink);
+                    let place = table.key_place(entry);
+                    self.resources.read(&entry.key, &place, value, &mut self.sink);
+                }
+            }
             _ => {
                 for (entry, value) in table.iter() {
                     let place = table.key_place(entry);

@@ -28,6 +28,7 @@ mod overlap;
 mod partitions;
 mod policy;
 mod port;
+mod resource;
 mod schema;
 mod script;
 mod source;

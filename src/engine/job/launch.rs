@@ -12,7 +12,7 @@ use super::value::Value;
 use crate::base::{Digest, JobName, PartitionKey, RunId};
 use crate::defs::config::{Config, Withheld};
 use crate::defs::{Body, Domain, Flow, FlowStep, HookDef, Job, PartitionsDef, Selection, Work};
-use crate::exec::{Secrets, missing_program};
+use crate::exec::{Resources, Secrets, missing_program};
 use crate::store::{OpState, OpStep, RunState};
 
 /// What is to be run, and with what.
@@ -43,6 +43,8 @@ pub(super) struct Prepared {
     pub partition: PartitionKey,
     pub window: Option<(String, String)>,
     pub window_rfc3339: Option<(String, String)>,
+    /// Of each step, those that it uses.
+    pub resources: Vec<Resources>,
     pub secrets: Arc<Secrets>,
     pub earlier: Option<Earlier>,
     /// What steps that are not chosen have made in the run that is retried.
@@ -66,14 +68,26 @@ struct Judged {
     place: (PartitionKey, Window, Window),
 }
 
+impl Judged {
+    /// Fails with what is wrong, if anything is.
+    fn settle(self, problems: Vec<String>) -> Result<Judged, Error> {
+        match problems.is_empty() {
+            true => Ok(self),
+            false => Err(Error::Launch { job: self.job.name.to_string(), problems }),
+        }
+    }
+}
+
 /// The paths of the steps that would be run, in the order of the flow; a step that is mapped over pieces
 /// counts once.
 pub(super) fn steps(engine: &Engine, launch: &Launch) -> Result<Vec<String>, Error> {
-    let Judged { flow, chosen, .. } = judge(engine, launch)?;
+    let (judged, problems) = judge(engine, launch)?;
+    let Judged { flow, chosen, .. } = judged.settle(problems)?;
     Ok(chosen.iter().map(|at| flow.steps[*at as usize].path.to_string()).collect())
 }
 
-fn judge(engine: &Engine, launch: &Launch) -> Result<Judged, Error> {
+/// Resources are not looked at: they are known when they are set up.
+fn judge(engine: &Engine, launch: &Launch) -> Result<(Judged, Vec<String>), Error> {
     let job = job(engine, &launch.job)?;
     let Work::Flow(flow) = &job.work else {
         return Err(Error::JobOfAssets { job: launch.job.to_string() });
@@ -102,16 +116,20 @@ fn judge(engine: &Engine, launch: &Launch) -> Result<Judged, Error> {
     problems.extend(unselected(&flow, &chosen, &known));
     problems.extend(unresolved(&launch.config));
     problems.extend(needs(engine, &job, &flow, &chosen));
-    let place = place(engine, &job, launch.partition.as_ref())?;
-    problems.extend(place.as_ref().err().cloned());
-    match place {
-        Ok(place) if problems.is_empty() => Ok(Judged { job, flow, chosen, earlier, known, place }),
-        Ok(_) | Err(_) => Err(Error::Launch { job: launch.job.to_string(), problems }),
-    }
+    let place = match place(engine, &job, launch.partition.as_ref())? {
+        Ok(place) => place,
+        Err(problem) => {
+            problems.push(problem);
+            (PartitionKey::unpartitioned(), None, None)
+        }
+    };
+    Ok((Judged { job, flow, chosen, earlier, known, place }, problems))
 }
 
 pub(super) fn prepare(engine: &mut Engine, launch: &Launch) -> Result<Prepared, Error> {
-    let Judged { job, flow, chosen, earlier, known, place } = judge(engine, launch)?;
+    let (judged, mut problems) = judge(engine, launch)?;
+    problems.extend(open_resources(engine, &judged.flow, &judged.chosen, &launch.config)?);
+    let Judged { job, flow, chosen, earlier, known, place } = judged.settle(problems)?;
     let (partition, window, window_rfc3339) = place;
     let of = |step| Settings::of(step, &launch.config.value);
     let settings: Vec<Settings> = flow.steps.iter().map(of).collect();
@@ -121,7 +139,8 @@ pub(super) fn prepare(engine: &mut Engine, launch: &Launch) -> Result<Prepared, 
     let digests = digests.collect::<Result<_, Error>>()?;
     let done = |step: OpStep| has_made(step.state).then(|| (step.step.clone(), step));
     Ok(Prepared {
-        secrets: Arc::new(secrets(&launch.config)),
+        resources: flow.steps.iter().map(|step| engine.resources_of_op(step)).collect(),
+        secrets: engine.pool.secrets(),
         earlier: earlier.map(|(run, steps)| Earlier {
             run,
             steps: steps.into_iter().filter_map(done).collect(),
@@ -289,19 +308,37 @@ fn unresolved(config: &Config) -> Vec<String> {
     config.withheld.iter().filter(open).filter_map(problem).collect()
 }
 
-fn secrets(config: &Config) -> Secrets {
-    let mut secrets = Secrets::default();
+/// Sets up what the chosen steps use; gives what is wrong. The caller tears it down.
+fn open_resources(
+    engine: &mut Engine,
+    flow: &Flow,
+    chosen: &BTreeSet<u32>,
+    config: &Config,
+) -> Result<Vec<String>, Error> {
     for withheld in &config.withheld {
         match withheld.path.get(&config.value) {
-            Some(serde_json::Value::String(text)) => secrets.add(text),
-            Some(other) => secrets.add(&other.to_string()),
+            Some(serde_json::Value::String(text)) => engine.pool.hide(text),
+            Some(other) => engine.pool.hide(&other.to_string()),
             None => {}
         }
     }
-    secrets
+    let steps = chosen.iter().map(|at| &flow.steps[*at as usize]);
+    let names: BTreeSet<&str> =
+        steps.flat_map(|step| &step.def.resources).map(String::as_str).collect();
+    match engine.open_resources(names) {
+        Ok(()) => Ok(Vec::new()),
+        Err(Error::Resources { problems }) => Ok(problems),
+        Err(other) => Err(other),
+    }
 }
 
-/// Pools, resources and programs that there are not.
+impl Engine {
+    fn resources_of_op(&self, step: &FlowStep) -> Resources {
+        self.pool.chosen(step.def.resources.iter().map(String::as_str))
+    }
+}
+
+/// Pools and programs that there are not.
 fn needs(engine: &Engine, job: &Job, flow: &Flow, chosen: &BTreeSet<u32>) -> Vec<String> {
     let mut problems = BTreeSet::new();
     let mut programs = BTreeSet::new();
@@ -311,9 +348,6 @@ fn needs(engine: &Engine, job: &Job, flow: &Flow, chosen: &BTreeSet<u32>) -> Vec
             step.def.pool.as_ref().filter(|it| !engine.project.pools.contains_key(*it))
         {
             problems.insert(format!("`{path}` is of the pool `{pool}`, which is not declared"));
-        }
-        for resource in &step.def.resources {
-            problems.insert(format!("`{path}` uses the resource `{resource}`, which there is not"));
         }
         if let Body::Command(command) = &step.def.body {
             programs.extend(missing_program(&command.line, &engine.root, &engine.env));
