@@ -301,10 +301,10 @@ pub enum JobMistakeKind {
     Type { reason: String },
     #[error("its configuration is not right: {0}")]
     Config(SchemaErrors),
-    #[error("two resources that its steps use are named `{resource}`; rename one")]
-    ResourceTwice { resource: String },
     #[error(transparent)]
     JobConfig(#[from] JobConfigMistake),
+    #[error("two resources that its steps use are named `{resource}`; rename one")]
+    ResourceTwice { resource: String },
 }
 
 impl JobMistake {
@@ -485,8 +485,8 @@ impl Job {
         };
         let config = self.configure(def, launch)?;
         let chosen = self.chosen(flow, launch)?;
-        let steps = flow.steps.iter();
-        let settings: Vec<_> = steps.map(|step| defs::step_config(step, &config.value)).collect();
+        let settings: Vec<_> =
+            flow.steps.iter().map(|step| defs::step_config(step, &config.value)).collect();
         let mut pool = Pool::default();
         for text in config.withheld.iter().filter_map(|it| it.path.get(&config.value)?.as_str()) {
             pool.hide(text);

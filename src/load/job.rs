@@ -206,7 +206,7 @@ fn refuse_of_ops(table: Table<'_>, sink: &mut Sink) {
 pub(super) fn resolve(
     drafts: Vec<Draft>,
     project: &Project,
-    library: &Library,
+    library: &Library<'_>,
     sink: &mut Sink,
 ) -> BTreeMap<JobName, Arc<Job>> {
     let mut jobs: BTreeMap<JobName, Declared<Option<Job>>> = BTreeMap::new();
@@ -236,7 +236,7 @@ pub(super) fn resolve(
 fn one(
     draft: Draft,
     project: &Project,
-    library: &Library,
+    library: &Library<'_>,
     sink: &mut Sink,
 ) -> (Option<Job>, Faults) {
     let Draft { mut job, what, given, each, place, mut faults, mut has_schema } = draft;

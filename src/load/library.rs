@@ -10,6 +10,7 @@ use super::diagnostic::{Diagnostic, Place, did_you_mean};
 use super::mistake;
 use super::node::{Faults, Sink, Table, repeated_below};
 use super::op::{self, OpDraft};
+use super::resource;
 use super::types::{Declared, Words, twice};
 use super::wire::WireDraft;
 use crate::base::JobName;
@@ -64,11 +65,15 @@ impl Drafts {
     }
 
     /// Looks everything up and compiles every graph.
-    pub fn resolve(mut self, sink: &mut Sink) -> Library {
+    pub fn resolve<'a>(
+        mut self,
+        resources: &'a resource::Declared,
+        sink: &mut Sink,
+    ) -> Library<'a> {
         self.words.resolve(sink);
         let order = in_order(&mut self.graphs, sink);
-        let mut library =
-            Library { words: self.words, ops: BTreeMap::new(), graphs: BTreeMap::new() };
+        let (ops, graphs) = (BTreeMap::new(), BTreeMap::new());
+        let mut library = Library { words: self.words, resources, ops, graphs };
         for (name, Declared { def, mut faults, .. }) in self.ops {
             if let Some(draft) = &def {
                 library.look_up(draft, &mut faults, sink);
@@ -150,8 +155,9 @@ struct Known<T> {
 
 /// All ops and graphs by name.
 #[derive(Debug)]
-pub(super) struct Library {
+pub(super) struct Library<'a> {
     pub words: Words,
+    resources: &'a resource::Declared,
     ops: BTreeMap<String, Known<Op>>,
     graphs: BTreeMap<String, Known<Graph>>,
 }
@@ -164,12 +170,16 @@ pub(super) struct Built {
     pub doubtful: BTreeSet<String>,
 }
 
-impl Library {
+impl Library<'_> {
     fn look_up(&self, draft: &OpDraft, faults: &mut Faults, sink: &mut Sink) {
         draft.types.iter().for_each(|it| self.words.check_type(it, faults, sink));
         if let Some((name, place)) = &draft.pool {
             self.words.check_pool(name, place, faults, sink);
         }
+        for (name, place) in &draft.resources {
+            self.resources.check(name, place, faults, sink);
+        }
+        sink.noting(faults, |sink| op::check_tables(draft, self.resources, sink));
     }
 
     fn graph(&self, draft: &GraphDraft, faults: Faults, sink: &mut Sink) -> Known<Graph> {

@@ -76,8 +76,8 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         sink,
         drafts: Vec::new(),
         jobs: Vec::new(),
-        resources: resource::Declared::default(),
         library: Drafts::default(),
+        resources: resource::Declared::default(),
         lost: BTreeSet::new(),
         files: vec![PathBuf::from(PROJECT_FILE)],
     };
@@ -86,7 +86,7 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         loader.library.words.read_pools(pools, &mut loader.sink);
     }
     loader.walk();
-    let Loader { mut sink, mut drafts, mut jobs, resources, library, lost, files, .. } = loader;
+    let Loader { mut sink, mut drafts, mut jobs, library, resources, lost, files, .. } = loader;
     if unreadable || manifest.doubtful {
         distrust(&mut drafts, &mut jobs, &mut sink);
     }
@@ -98,13 +98,13 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         assets: resolved.assets,
         partition_sets: manifest.sets.named.clone(),
         broken: resolved.broken,
-        resources: resources.defs,
         settings: manifest.settings.clone(),
         ..Project::empty()
     };
-    let library = library.resolve(&mut sink);
+    let library = library.resolve(&resources, &mut sink);
     project.jobs = job::resolve(jobs, &project, &library, &mut sink);
     (project.types, project.pools) = library.words.finish();
+    project.resources = resources.defs;
     let assets_dir = manifest.assets_dir.clone();
     Ok(Loaded { project, diagnostics: sorted(sink.diagnostics), files, assets_dir })
 }
@@ -174,8 +174,8 @@ struct Loader<'a> {
     sink: Sink,
     drafts: Vec<Draft>,
     jobs: Vec<job::Draft>,
-    resources: resource::Declared,
     library: Drafts,
+    resources: resource::Declared,
     lost: BTreeSet<AssetKey>,
     files: Vec<PathBuf>,
 }

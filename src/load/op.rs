@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use super::asset::{Context, env, inline_sql, no_body, run_line};
+use super::asset::{Context, Read, env, inline_sql, no_body, run_line};
 use super::command::{self, RunError};
 use super::config::schema;
 use super::diagnostic::{Place, did_you_mean};
 use super::form::{Form, Key, TEXTS, key};
 use super::node::{Kind, Sink, Table, Value};
 use super::port::{self, TypeUse};
-use super::{asset, policy};
+use super::{asset, policy, resource};
 use crate::defs::config::Schema;
 use crate::defs::{Body, HookDef, Hooks, InputDecl, Memo, Op, Origin, Retries, Takes};
 
@@ -62,6 +62,9 @@ pub(super) struct OpDraft {
     pub op: Op,
     pub types: Vec<TypeUse>,
     pub pool: Option<(String, Place)>,
+    pub resources: Vec<(String, Place)>,
+    /// The tables that its SQL reads.
+    pub tables: Vec<Read>,
     /// The fields of a job's configuration that it reads.
     pub reads: Vec<(String, Place)>,
 }
@@ -86,7 +89,7 @@ pub(super) fn read(
         let message = format!("op `{name}` does not say what it does");
         sink.push(place.error(message).label("neither `run` nor `sql`"));
     }
-    let body = body(table, &inputs, context, sink);
+    let (body, tables) = body(table, &inputs, context, sink);
     let outputs = port::outputs(table, &body, &mut types, sink);
     let origin = Origin { file: place.path().to_path_buf(), line: place.line() };
     let (config, reads) = config(table, sink);
@@ -94,6 +97,8 @@ pub(super) fn read(
         table.get(key).and_then(|value| value.text(key, sink)).map(str::to_owned)
     };
     let pool = text("pool", sink);
+    let resources = table.get("resources").map(|value| value.texts("resources", sink));
+    let resources = resources.unwrap_or_default();
     let memo = table.get("memo").and_then(|value| value.boolean("memo", sink));
     let op = Op {
         inputs: inputs.into(),
@@ -108,13 +113,7 @@ pub(super) fn read(
             .map_or_else(Retries::default, |value| policy::retries(value, sink)),
         timeout: table.get("timeout").and_then(|value| policy::duration(value, "timeout", sink)),
         pool: pool.as_deref().map(Into::into),
-        resources: table
-            .get("resources")
-            .map(|value| value.texts("resources", sink))
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect(),
+        resources: resources.iter().map(|(name, _)| name.clone()).collect(),
         env: table.get("env").map(|value| env(value, sink)).unwrap_or_default(),
         files: table
             .get("inputs")
@@ -127,32 +126,50 @@ pub(super) fn read(
         ..Op::new(name, origin, body)
     };
     let pool = pool.and_then(|name| Some((name, table.get("pool")?.place())));
-    OpDraft { op, types, pool, reads }
+    OpDraft { op, types, pool, resources, tables, reads }
 }
 
-fn body(table: Table<'_>, inputs: &[InputDecl], context: &Context<'_>, sink: &mut Sink) -> Body {
-    let named = inputs.iter().filter(|input| input.takes != Takes::Nothing);
-    let variables: BTreeSet<String> = named.map(|input| port::variable(&input.name)).collect();
+fn body(
+    table: Table<'_>,
+    inputs: &[InputDecl],
+    context: &Context<'_>,
+    sink: &mut Sink,
+) -> (Body, Vec<Read>) {
     match (table.get("run"), table.get("sql")) {
-        (Some(run), None) => Body::Command(run_line(run, &variables, context, sink)),
+        (Some(run), None) => {
+            let variables = variables(inputs);
+            (Body::Command(run_line(run, &variables, context, sink)), Vec::new())
+        }
         (None, Some(sql)) => {
             let (body, reads) = inline_sql(sql, sink);
-            for read in reads.into_iter().flatten() {
-                let wanted = read.name.to_ascii_lowercase();
-                if !variables.iter().any(|variable| variable.to_ascii_lowercase() == wanted) {
-                    let help = did_you_mean(&read.name, variables.iter().map(String::as_str))
-                        .unwrap_or_else(|| "the tables of an op are its inputs".to_owned());
-                    let message = format!("`sql` reads `{}`, which is no input of it", read.name);
-                    sink.push(read.place.error(message).label("no such input").help(help));
-                }
-            }
-            body
+            (body, reads.unwrap_or_default())
         }
         (Some(_), Some(sql)) => {
             sink.push(sql.place().error("`run` and `sql` exclude each other").label("second"));
-            no_body()
+            (no_body(), Vec::new())
         }
-        (None, None) => no_body(),
+        (None, None) => (no_body(), Vec::new()),
+    }
+}
+
+/// The names under which a step finds its inputs.
+fn variables(inputs: &[InputDecl]) -> BTreeSet<String> {
+    let named = inputs.iter().filter(|input| input.takes != Takes::Nothing);
+    named.map(|input| port::variable(&input.name)).collect()
+}
+
+/// Says what SQL reads that is neither an input of the op nor a table of a database that it uses.
+pub(super) fn check_tables(draft: &OpDraft, resources: &resource::Declared, sink: &mut Sink) {
+    let variables = variables(&draft.op.inputs);
+    for read in &draft.tables {
+        let is_input = variables.iter().any(|variable| variable.eq_ignore_ascii_case(&read.name));
+        if is_input || resources.is_table(&read.name, draft.op.resources.iter()) {
+            continue;
+        }
+        let help = did_you_mean(&read.name, variables.iter().map(String::as_str))
+            .unwrap_or_else(|| "the tables of an op are its inputs".to_owned());
+        let message = format!("`sql` reads `{}`, which is no input of it", read.name);
+        sink.push(read.place.error(message).label("no such input").help(help));
     }
 }
 

@@ -268,6 +268,7 @@ assets:
         let text = r#"
 types: {even: {is: int, that: "$value % 2 = 0"}}
 pools: {net: 1}
+resources: {db: {type: sqlite, path: x.db}}
 ops:
   add: {run: x, takes: {m: even, xs: {many: int}}, outputs: {a: int, b: {optional: true}}, pool: net}
   split: {run: x, takes: [m], outputs: "{piece}.json", retries: {max: 1, jitter: full, fatal: 2}}

@@ -68,17 +68,9 @@ struct Judged {
     place: (PartitionKey, Window, Window),
 }
 
-/// The paths of the steps that would be run, in the order of the flow; a step that is mapped over pieces
-/// counts once.
-pub(super) fn steps(engine: &Engine, launch: &Launch) -> Result<Vec<String>, Error> {
-    let (judged, problems) = judge(engine, launch)?;
-    let Judged { flow, chosen, .. } = judged.unless(problems)?;
-    Ok(chosen.iter().map(|at| flow.steps[*at as usize].path.to_string()).collect())
-}
-
 impl Judged {
-    /// Itself, if nothing is wrong.
-    fn unless(self, problems: Vec<String>) -> Result<Judged, Error> {
+    /// Fails with what is wrong, if anything is.
+    fn settle(self, problems: Vec<String>) -> Result<Judged, Error> {
         match problems.is_empty() {
             true => Ok(self),
             false => Err(Error::Launch { job: self.job.name.to_string(), problems }),
@@ -86,7 +78,15 @@ impl Judged {
     }
 }
 
-/// What would be run, and everything that is wrong with it.
+/// The paths of the steps that would be run, in the order of the flow; a step that is mapped over pieces
+/// counts once.
+pub(super) fn steps(engine: &Engine, launch: &Launch) -> Result<Vec<String>, Error> {
+    let (judged, problems) = judge(engine, launch)?;
+    let Judged { flow, chosen, .. } = judged.settle(problems)?;
+    Ok(chosen.iter().map(|at| flow.steps[*at as usize].path.to_string()).collect())
+}
+
+/// Resources are not looked at: they are known when they are set up.
 fn judge(engine: &Engine, launch: &Launch) -> Result<(Judged, Vec<String>), Error> {
     let job = job(engine, &launch.job)?;
     let Work::Flow(flow) = &job.work else {
@@ -116,18 +116,20 @@ fn judge(engine: &Engine, launch: &Launch) -> Result<(Judged, Vec<String>), Erro
     problems.extend(unselected(&flow, &chosen, &known));
     problems.extend(unresolved(&launch.config));
     problems.extend(needs(engine, &job, &flow, &chosen));
-    let place = place(engine, &job, launch.partition.as_ref())?;
-    let place = place.unwrap_or_else(|problem| {
-        problems.push(problem);
-        (PartitionKey::unpartitioned(), None, None)
-    });
+    let place = match place(engine, &job, launch.partition.as_ref())? {
+        Ok(place) => place,
+        Err(problem) => {
+            problems.push(problem);
+            (PartitionKey::unpartitioned(), None, None)
+        }
+    };
     Ok((Judged { job, flow, chosen, earlier, known, place }, problems))
 }
 
 pub(super) fn prepare(engine: &mut Engine, launch: &Launch) -> Result<Prepared, Error> {
     let (judged, mut problems) = judge(engine, launch)?;
     problems.extend(open_resources(engine, &judged.flow, &judged.chosen, &launch.config)?);
-    let Judged { job, flow, chosen, earlier, known, place } = judged.unless(problems)?;
+    let Judged { job, flow, chosen, earlier, known, place } = judged.settle(problems)?;
     let (partition, window, window_rfc3339) = place;
     let of = |step| Settings::of(step, &launch.config.value);
     let settings: Vec<Settings> = flow.steps.iter().map(of).collect();

@@ -273,6 +273,8 @@ jobs:
       lines: {run: ./load.sh, output: {type: table, format: jsonl}}
       join: {sql: 'SELECT * FROM load_it JOIN l_2 USING (a)', in: {load_it: load, l-2: lines}}
       kept: {sql: SELECT 1, output: {format: jsonl, type: table}}
+      shop: {sql: SELECT * FROM warehouse.orders, resources: [warehouse]}
+resources: {warehouse: {type: sqlite, path: w.db}}
 "#,
         expect![[r#"
             j:
@@ -280,6 +282,7 @@ jobs:
               lines -> result: table in Table(JsonLines)
               join load_it: any=load.result l-2: any=lines.result -> result: table in Table(Csv)
               kept -> result: table in Table(JsonLines)
+              shop -> result: table in Table(Csv)
         "#]],
     );
 }
@@ -347,6 +350,7 @@ fn every_key_of_an_op_arrives() {
     let loaded = load(
         r#"
 pools: {net: 1}
+resources: {warehouse: {type: sqlite, path: w.db}}
 jobs:
   j:
     ops:
@@ -378,7 +382,7 @@ jobs:
     let Body::Command(command) = &op.body else { panic!("it is a command") };
     assert!(matches!(&command.line, CommandLine::Direct(words) if words.len() == 4));
     assert_eq!(command.named_files, [std::path::PathBuf::from("assets/b1.sh")]);
-    assert_eq!((op.origin.line, flow.steps[0].def.name.as_str()), (6, "j/a"));
+    assert_eq!((op.origin.line, flow.steps[0].def.name.as_str()), (7, "j/a"));
 }
 
 #[test]

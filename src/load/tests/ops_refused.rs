@@ -627,6 +627,36 @@ jobs:
 }
 
 #[test]
+fn resources_that_are_not_there_or_broken() {
+    check_yaml(
+        r#"
+resources:
+  db: {type: sqlite}
+  dir: {type: directory, path: data}
+jobs:
+  unknown: {ops: {a: {run: x, resources: [bd]}}}
+  broken: {ops: {a: {run: x, resources: [db]}}}
+  sql: {ops: {a: {sql: SELECT * FROM dir.orders, resources: [dir]}}}
+  fine: {ops: {a: {run: x, resources: [dir]}}}
+"#,
+        expect![[r#"
+            error: resource `db`: `path` is missing; it must be `string`, such as `"..."`
+              assets/a.yaml:3:7 [{] a `sqlite`
+              stops [broken]
+            error: there is no resource `bd`
+              assets/a.yaml:6:43 [bd] no resource has this name
+              help: declare it in a file of definitions: `resources: {bd: {type: directory, path: ..}}`
+              stops [unknown]
+            error: `sql` reads `dir.orders`, which is no input of it
+              assets/a.yaml:8:38 [dir.orders] no such input
+              help: the tables of an op are its inputs
+              stops [sql]
+            jobs: [fine]
+        "#]],
+    );
+}
+
+#[test]
 fn names_that_are_there_twice() {
     let text = "
 ops: {a: {run: x}}
