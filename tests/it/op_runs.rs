@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use giornata::base::{FixedClock, JobName, RunId};
+use giornata::base::{Durability, FixedClock, JobName, RunId};
 use giornata::defs::config::{Config, Env, Schema};
 use giornata::defs::{
     Body, Call, Callee, CommandBody, CommandLine, Emits, Entry, Flow, Graph, HookDef, Hooks,
@@ -216,7 +216,7 @@ impl Shop {
     }
 
     fn store(&self) -> Store {
-        Store::open(&self.path(".giornata"), giornata::base::Durability::Batch).unwrap()
+        Store::open(&self.path(".giornata"), Durability::Batch).unwrap()
     }
 
     fn read(&self, path: &str) -> String {
@@ -600,52 +600,43 @@ fn a_cancelled_run_leaves_what_it_has_for_a_retry() {
     assert_eq!(shop.run(lines(), &retry(1)).events, ["+after", "+endless", "=one"]);
 }
 
-/// Runs in a process of its own, which its test kills.
-#[test]
-#[ignore = "started by another test"]
-#[expect(clippy::disallowed_methods, reason = "how one test process tells another its directory")]
-fn killed_child() {
-    let root = PathBuf::from(std::env::var_os("GIORNATA_KILLED").unwrap());
-    let shop = Shop::new();
-    let mut engine = open(&root, shop.project(job(killed())), &[]);
-    let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
-    engine.run_job(&launch(), &options, &Control::new(), &mut |_, _| {}).unwrap();
-}
-
-fn killed() -> Vec<Line> {
-    vec![
-        shell("one", "echo one >> ran; printf '%040d' 1 > $output"),
-        shell("two", "echo $$ > pid; test -e stop && exec cp $n $output; sleep 600")
-            .reads("n", "one"),
-    ]
-}
+const KILLED: &str = r#"
+jobs:
+  slow:
+    ops:
+      one: {run: "echo one >> ran; printf '%09999d' 1 > $output"}
+      two: {run: "echo $$ > pid; test -e stop && exec cp $n $output; sleep 600", in: {n: one}}
+"#;
 
 #[test]
 fn a_killed_run_is_interrupted_and_leaks_nothing() {
-    let shop = Shop::new();
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "op_runs::killed_child", "--ignored"])
-        .env("GIORNATA_KILLED", shop.dir.path())
+    let bench = super::bench::Bench::new(KILLED);
+    let read = |path: &str| fs::read_to_string(bench.path(path)).unwrap_or_default();
+    let store = || Store::open(&bench.path(".giornata"), Durability::Batch).unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_giornata"))
+        .args(["run", "slow", "--no-progress"])
+        .current_dir(bench.dir.path())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
     let wait = Control::new();
     for _ in 0..6_000 {
-        if !shop.read("pid").is_empty() {
+        if !read("pid").is_empty() {
             break;
         }
         wait.wait(std::time::Duration::from_millis(10));
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let pid: i32 = shop.read("pid").trim().parse().unwrap();
+    let pid: i32 = read("pid").trim().parse().unwrap();
 
-    let engine = shop.open(job(killed()));
-    let steps = shop.store().op_steps(RunId(1)).unwrap();
+    // The next command that writes finds a store that opens, and says what has become of the run.
+    bench.run(&["gc"]).ends(0);
+    assert_eq!(store().run(RunId(1)).unwrap().unwrap().state, RunState::Interrupted);
+    let steps = store().op_steps(RunId(1)).unwrap();
     let states: Vec<_> = steps.iter().map(|step| (step.step.as_str(), step.state)).collect();
     assert_eq!(states, [("one", OpState::Success), ("two", OpState::Interrupted)]);
-    assert_eq!(shop.store().run(RunId(1)).unwrap().unwrap().state, RunState::Interrupted);
     let is_gone = || !Path::new(&format!("/proc/{pid}")).exists();
     for _ in 0..1_000 {
         if is_gone() {
@@ -654,14 +645,14 @@ fn a_killed_run_is_interrupted_and_leaks_nothing() {
         wait.wait(std::time::Duration::from_millis(10));
     }
     assert!(is_gone(), "the process of a step outlived its run");
-    drop(engine);
 
-    // What it had made is there for a retry.
-    assert_eq!(shop.places(), ["1"]);
-    fs::write(shop.path("stop"), "").unwrap();
-    let ran = shop.run(killed(), &retry(1));
-    assert_eq!(ran.events, ["+two", "=one"]);
-    assert_eq!((shop.read("ran").as_str(), shop.places()), ("one\n", vec![]));
+    // What it had made is there for a retry, and goes with it.
+    assert!(bench.path(".giornata/runs/1").exists());
+    bench.write("stop", "");
+    bench.run(&["run", "slow", "--retry", "1"]).ends(0).says("ran 1");
+    assert_eq!(read("ran"), "one\n");
+    let places = fs::read_dir(bench.path(".giornata/runs")).unwrap();
+    assert_eq!(places.count(), 0);
 }
 
 #[test]
