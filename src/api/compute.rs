@@ -8,15 +8,21 @@ use chrono::{DateTime, Utc};
 
 use super::declare::Asset;
 use super::handle::{Handle, IntoPartition, Parts};
+use super::job::Table as OpTable;
+use super::resource::{Providers, Replaced, Resource};
 use super::value::{self, BoxError, Form, Stored, Unread, Value};
-use crate::base::{AssetKey, Digest, PartitionKey, TimeWindow};
-use crate::defs::TableFormat;
+use super::{stored, system};
+use crate::base::{AssetKey, PartitionKey, TimeWindow};
+use crate::defs::{FunctionSlot, TableFormat};
 use crate::engine::error_text;
-use crate::exec::{Asks, Failure, Functions, Input, Part, Produced, Step};
+use crate::exec::{
+    Asks, Emitted, Ended, Failure, Functions, Input, Of, Part, Produced, Provide, Step, Told,
+};
 use crate::io::Table;
 
 /// A function with its inputs, ready for any step of its asset.
-pub(super) type Call = Arc<dyn Fn(&Step, &mut Asks) -> Result<Produced, Failure> + Send + Sync>;
+pub(super) type Call =
+    Arc<dyn Fn(&Step, &AssetKey, &mut Asks) -> Result<Produced, Failure> + Send + Sync>;
 
 /// What a function is told about the partition that it makes.
 ///
@@ -34,6 +40,7 @@ pub(super) type Call = Arc<dyn Fn(&Step, &mut Asks) -> Result<Produced, Failure>
 #[derive(Debug)]
 pub struct Context<'a> {
     step: &'a Step,
+    asset: &'a AssetKey,
     /// Behind a lock because a function may ask from several threads.
     asks: Mutex<Asks>,
 }
@@ -41,7 +48,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// The asset that is made.
     pub fn asset(&self) -> &AssetKey {
-        &self.step.asset.key
+        self.asset
     }
 
     /// The partition that is made.
@@ -95,8 +102,7 @@ impl Context<'_> {
     ) -> Result<T, BoxError> {
         let key = partition.into_partition();
         let own = self.asset();
-        let Some(input) = self.step.inputs.iter().find(|input| input.name.as_str() == asset.name())
-        else {
+        let Some(input) = self.step.inputs.iter().find(|input| &*input.name == asset.name()) else {
             let name = asset.name();
             return Err(
                 format!("`{own}` asks for `{name}` and does not say `may_read` of it").into()
@@ -125,6 +131,15 @@ impl Context<'_> {
         self.step.attempt
     }
 
+    /// A resource that the asset [`uses`](Asset::uses); fails if it does not say so. See
+    /// [`resource`](super::resource()).
+    pub fn resource<R: Send + Sync + 'static>(
+        &self,
+        resource: &Resource<R>,
+    ) -> Result<&R, BoxError> {
+        resource.find(&self.step.resources)
+    }
+
     /// The project's root. A file that is read from there is no input that anybody knows of.
     pub fn root(&self) -> &Path {
         &self.step.paths.root
@@ -139,7 +154,7 @@ pub struct Wire<A> {
 
 impl<A> Wire<A> {
     fn read(&self, step: &Step) -> Result<A, Failure> {
-        let input = step.inputs.iter().find(|input| input.name.as_str() == &*self.name);
+        let input = step.inputs.iter().find(|input| input.name == self.name);
         (self.load)(input.ok_or_else(|| Failure::Input {
             name: self.name.to_string(),
             reason: "the step was made without it".to_owned(),
@@ -247,12 +262,12 @@ macro_rules! compute {
                 F: Fn(&Context<'_>, $($A),*) -> Result<V, BoxError> + Send + Sync + 'static,
             {
                 let Asset { open, wires: ($($wire,)*) } = self;
-                let call: Call = Arc::new(move |step, asks| {
+                let call: Call = Arc::new(move |step, asset, asks| {
                     $(let $wire = $wire.read(step)?;)*
-                    let context = Context { step, asks: Mutex::default() };
+                    let context = Context { step, asset, asks: Mutex::default() };
                     let value = function(&context, $($wire),*);
                     *asks = context.asks.into_inner().unwrap_or_else(PoisonError::into_inner);
-                    keep(step, value)
+                    keep(value)
                 });
                 open.finish_asset(V::FORM, call)
             }
@@ -286,7 +301,7 @@ compute!(A a, B b, C c, D d, E e);
 compute!(A a, B b, C c, D d, E e, G g);
 
 /// What a function gave, as the engine takes it.
-fn keep<V: Value>(step: &Step, result: Result<V, BoxError>) -> Result<Produced, Failure> {
+fn keep<V: Value>(result: Result<V, BoxError>) -> Result<Produced, Failure> {
     let said = |error: BoxError| Failure::Function(error_text(&*error));
     match (V::FORM, result.map_err(said)?.store().map_err(said)?) {
         (Form::Table, Stored::Table(table)) => {
@@ -294,14 +309,8 @@ fn keep<V: Value>(step: &Step, result: Result<V, BoxError>) -> Result<Produced, 
             let rows = table.rows.len() as u64;
             Ok(Produced::Table { encoded, format: TableFormat::Csv, rows })
         }
-        (Form::File { .. }, Stored::Bytes(bytes)) => {
-            let path = step.paths.staging.join(staging_name(step));
-            std::fs::write(&path, bytes).map_err(|error| Failure::Io {
-                verb: "write",
-                path: path.clone(),
-                reason: error.to_string(),
-            })?;
-            Ok(Produced::File(path))
+        (Form::File { extension }, Stored::Bytes(bytes)) => {
+            Ok(Produced::Bytes { bytes, extension: extension.to_owned() })
         }
         (Form::Table, Stored::Bytes(_)) | (Form::File { .. }, Stored::Table(_)) => {
             let name = std::any::type_name::<V>();
@@ -309,13 +318,6 @@ fn keep<V: Value>(step: &Step, result: Result<V, BoxError>) -> Result<Produced, 
             Err(Failure::Unsupported(reason))
         }
     }
-}
-
-/// Other steps use the directory too, and so does another attempt of this one.
-fn staging_name(step: &Step) -> String {
-    let mut digest = Digest::builder("giornata 2026 staging");
-    digest.part(step.asset.key.as_str()).part(step.partition.as_str());
-    format!("function-{}-{}", digest.finish(), step.attempt)
 }
 
 /// A check of the user's: says what is wrong in the rows, if anything is.
@@ -326,25 +328,59 @@ pub(super) type Verdict = Arc<dyn Fn(&Table) -> Result<(), String> + Send + Sync
 pub(super) struct Calls {
     pub(super) calls: BTreeMap<AssetKey, Call>,
     pub(super) checks: BTreeMap<(AssetKey, String), Verdict>,
+    pub(super) resources: Providers,
+    /// Of the jobs of the program.
+    pub(super) ops: OpTable,
+}
+
+impl Calls {
+    /// Takes over the functions of a job.
+    pub(super) fn take_job(&mut self, table: &OpTable, replaced: &Replaced) {
+        let bodies = table.bodies.iter().map(|(slot, body)| (*slot, body.clone()));
+        self.ops.bodies.extend(bodies);
+        let hooks = table.hooks.iter().map(|(slot, hook)| (*slot, hook.clone()));
+        self.ops.hooks.extend(hooks);
+        for (name, provider) in &table.resources {
+            let provider = replaced.get(name).unwrap_or(provider);
+            self.resources.entry(name.clone()).or_insert_with(|| provider.clone());
+        }
+    }
 }
 
 impl Functions for Calls {
-    fn call(&self, step: &Step, asks: &mut Asks) -> Result<Produced, Failure> {
-        match self.calls.get(&step.asset.key) {
-            Some(call) => call(step, asks),
-            None => {
-                let key = &step.asset.key;
-                Err(Failure::Unsupported(format!("this program has no function for `{key}`")))
-            }
-        }
+    fn call(&self, step: &Step, told: &mut Told<'_>) -> Result<Vec<Emitted>, Failure> {
+        let found = match &step.of {
+            Of::Asset(key) => self.calls.get(key).map(|call| (call, key)),
+            Of::Job(at) => return stored::call(&self.ops, step, at, told),
+        };
+        let Some((call, key)) = found else {
+            let name = step.shown();
+            return Err(Failure::Unsupported(format!("this program has no function for `{name}`")));
+        };
+        Ok(vec![Emitted::only(call(step, key, told.asks())?)])
+    }
+
+    fn hook(&self, slot: FunctionSlot, ended: &Ended<'_>) -> Result<(), String> {
+        stored::hook(&self.ops, slot, ended)
+    }
+
+    fn version(&self) -> Result<String, String> {
+        system::executable().map(str::to_owned)
+    }
+
+    fn resource(&self, name: &str) -> Option<Arc<dyn Provide>> {
+        self.resources.get(name).cloned()
     }
 
     fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {
-        let key = (step.asset.key.clone(), name.to_owned());
-        match self.checks.get(&key) {
+        let found = match &step.of {
+            Of::Asset(key) => self.checks.get(&(key.clone(), name.to_owned())),
+            Of::Job(_) => None,
+        };
+        match found {
             Some(verdict) => Ok(verdict(table).err()),
             None => {
-                let reason = format!("this program has no check `{name}` for `{}`", key.0);
+                let reason = format!("this program has no check `{name}` for `{}`", step.shown());
                 Err(Failure::Unsupported(reason))
             }
         }

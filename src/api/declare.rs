@@ -7,6 +7,7 @@ use super::compute::{Append, Call, Verdict, Wire};
 use super::handle::{Handle, Parts, Reference};
 use super::partitions::Partitions;
 use super::project::Project;
+use super::resource::{Resource, Used};
 use super::value::{Form, Value};
 use crate::defs::{ColumnType, MappingDef, Missing, Origin, Severity};
 use crate::io::Table;
@@ -22,6 +23,7 @@ pub(super) struct Draft {
     pub(super) version: Option<String>,
     pub(super) export: Option<String>,
     pub(super) checks: Vec<DraftCheck>,
+    pub(super) resources: Vec<Used>,
     pub(super) retries: u32,
     pub(super) description: Option<String>,
 }
@@ -89,6 +91,7 @@ impl<'p> Open<'p> {
             version: None,
             export: None,
             checks: Vec::new(),
+            resources: Vec::new(),
             retries: 0,
             description: None,
         };
@@ -488,6 +491,27 @@ impl<'p, W> Asset<'p, W> {
     ) -> Asset<'p, W> {
         let (name, verdict) = (name.to_owned(), Some(Arc::new(verdict) as Verdict));
         self.open.draft.checks.push(DraftCheck { name, severity, verdict });
+        self
+    }
+
+    /// Its function finds the resource with [`Context::resource`](super::Context::resource).
+    ///
+    /// ```
+    /// use giornata::api::{Project, Resource};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("shop", dir.path());
+    /// let scratch = Resource::directory("scratch", "data/scratch");
+    /// let uses = scratch.clone();
+    /// let report = project.asset("report").uses(&scratch).compute(move |ctx| {
+    ///     let path = ctx.resource(&uses)?.join("draft.txt");
+    ///     std::fs::write(&path, "sold out")?;
+    ///     Ok(std::fs::read_to_string(&path)?)
+    /// });
+    /// assert_eq!(project.get(&report, ())?, "sold out");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn uses<R>(mut self, resource: &Resource<R>) -> Asset<'p, W> {
+        self.open.draft.resources.push(resource.used());
         self
     }
 

@@ -5,30 +5,36 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::body::{Arg, Attempt, FailureKind, OpBody, StepFailure, timed_out};
 use super::datum::hold;
 use super::hook::{Again, Hook};
 use super::job::Table;
-use super::job_config::Settings;
 use super::op_context::{LogLine, Logger, OpContext};
 use super::result::{JobResult, StepReport};
 use crate::base::Digest;
 use crate::defs::{self, Body, Flow, FlowStep, FunctionSlot, HookDef};
 use crate::engine::error_text;
 use crate::engine::flow::{Ended, Gathered, Given, InstanceId, Known, Made, Progress};
-use crate::exec::{Control, Datum, caught};
+use crate::exec::{Control, Datum, Pool, Resources, Secrets, caught};
 
 /// A job that is ready to run.
 pub(super) struct Launched<'a> {
     pub(super) job: &'a defs::Job,
     pub(super) flow: &'a Arc<Flow>,
     pub(super) table: &'a Table,
-    pub(super) settings: &'a Settings,
+    /// What each step may read, in the order of the flow.
+    pub(super) settings: &'a [(Value, Value)],
+    pub(super) pool: &'a Pool,
 }
 
 /// What was noted of a run so far.
 struct Run<'a> {
     launched: &'a Launched<'a>,
+    /// Of each step.
+    resources: Vec<Resources>,
+    secrets: Arc<Secrets>,
     control: Control,
     lines: RefCell<Vec<LogLine>>,
     warnings: Vec<String>,
@@ -48,8 +54,16 @@ pub(super) fn run(launched: &Launched<'_>, chosen: &BTreeSet<u32>) -> JobResult 
         })
         .collect();
     let mut progress: Progress<Datum> = Progress::new(launched.flow.clone(), chosen, Known::new());
-    let mut run =
-        Run { launched, control: Control::new(), lines: RefCell::default(), warnings: Vec::new() };
+    let names =
+        |step: &FlowStep| launched.pool.chosen(step.def.resources.iter().map(String::as_str));
+    let mut run = Run {
+        launched,
+        resources: launched.flow.steps.iter().map(names).collect(),
+        secrets: launched.pool.secrets(),
+        control: Control::new(),
+        lines: RefCell::default(),
+        warnings: Vec::new(),
+    };
     let mut reports = Vec::new();
     while let Some(id) = progress.next(&|_| true) {
         let body = bodies[progress.step(id) as usize];
@@ -81,6 +95,8 @@ impl Run<'_> {
                 Attempt::Failed(failure) => (failure, None),
                 Attempt::Again(failure, again) => (failure, Some(again)),
             };
+            let text = self.secrets.mask(&failure.text).into_owned();
+            let failure = StepFailure { text, ..failure };
             if !self.waits_for_another(&of, attempts, &failure, again.as_ref()) {
                 break (Some(failure), made);
             }
@@ -99,7 +115,7 @@ impl Run<'_> {
         body: &OpBody,
         args: Vec<Arg>,
     ) -> (Attempt, Vec<Made<Datum>>) {
-        let (config, read) = self.launched.settings.step(of.place);
+        let (config, read) = &self.launched.settings[of.place as usize];
         let def = &of.step.def;
         let started = Instant::now();
         let context = OpContext {
@@ -110,7 +126,15 @@ impl Run<'_> {
             attempt,
             config,
             read,
-            logger: Logger { step: &of.step.path, piece: of.piece, attempt, lines: &self.lines },
+            logger: Logger {
+                step: &of.step.path,
+                piece: of.piece,
+                attempt,
+                lines: &self.lines,
+                secrets: &self.secrets,
+            },
+            resources: &self.resources[of.place as usize],
+            control: &self.control,
             started,
             timeout: def.timeout,
             asked: RefCell::new(None),
@@ -169,6 +193,7 @@ impl Run<'_> {
                 Ok(Err(error)) => error_text(&*error),
                 Err(panic) => panic.to_string(),
             };
+            let wrong = self.secrets.mask(&wrong);
             self.warnings.push(format!("a hook of `{step}` failed: {wrong}"));
         }
     }
@@ -196,7 +221,7 @@ fn is_worth_a_retry(kind: FailureKind) -> bool {
 fn args(progress: &Progress<Datum>, id: InstanceId) -> Vec<Arg> {
     let datum = |given: &Given<'_, Datum>| match given {
         Given::Made(datum) => (*datum).clone(),
-        Given::Value(value) => hold(serde_json::Value::clone(value)),
+        Given::Value(value) => hold(Value::clone(value)),
         Given::Input(_) => unreachable!("a job has no inputs"),
     };
     let gathered = progress.inputs(id).into_iter().map(|gathered| match gathered {

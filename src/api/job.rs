@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -11,15 +12,17 @@ use super::error::Error;
 use super::graph::{Graph, Parts};
 use super::hook::Hook;
 use super::inline::{self, Launched};
-use super::job_config::{self, Settings};
 use super::project::origin;
+use super::resource::{Providers, Replaced, Resource};
 use super::result::JobResult;
 use super::value::BoxError;
-use crate::base::{InvalidName, JobName};
-use crate::defs::config::{Layers, Schema, SchemaErrors, Setting};
+use crate::base::{InvalidName, JobName, RunId};
+use crate::defs::config::{Config, Env, Layers, Schema, SchemaErrors, Setting};
 use crate::defs::{
-    self, Flow, GraphMistakeKind, HookDef, Hooks, Origin, PartitionsDef, Selection, Work,
+    self, Flow, GraphMistakeKind, HookDef, Hooks, JobConfigMistake, Origin, PartitionsDef,
+    Selection, SelectionError, Work,
 };
+use crate::exec::Pool;
 
 /// Begins to declare a job.
 ///
@@ -146,7 +149,7 @@ impl JobBuilder {
     pub(super) fn finish(self, graph: &defs::Graph, parts: &Parts) -> Job {
         let mut table = Table::default();
         let mut mistakes: Vec<JobMistake> = Vec::new();
-        table.take(parts, &mut mistakes);
+        table.take((&self.name, &self.origin), parts, &mut mistakes);
         table.hooks.extend(self.calls);
         let own = |kind| JobMistake::new(&self.name, &self.origin, kind);
         mistakes.extend(self.mistakes.into_iter().map(own));
@@ -166,13 +169,10 @@ impl JobBuilder {
                 Flow::default()
             }
         };
-        let config = match job_config::schema(&self.config, &flow) {
-            Ok(config) => config,
-            Err(kind) => {
-                mistakes.push(JobMistake::new(&self.name, &self.origin, kind));
-                Schema::shape([])
-            }
-        };
+        let config = defs::job_schema(&self.config, &flow).unwrap_or_else(|wrong| {
+            mistakes.extend(wrong.into_iter().map(|it| own(it.into())));
+            Schema::shape([])
+        });
         // An op that is used in several graphs brings its mistakes along with each.
         let mut told: Vec<JobMistake> = Vec::new();
         for mistake in mistakes {
@@ -193,7 +193,7 @@ impl JobBuilder {
             hooks: self.hooks,
             description: self.description,
         };
-        Job { def: Arc::new(def), table: Arc::new(table), mistakes, own: self.config }
+        Job { def: Arc::new(def), table: Arc::new(table), mistakes }
     }
 }
 
@@ -202,20 +202,32 @@ impl JobBuilder {
 pub(super) struct Table {
     pub(super) bodies: BTreeMap<u32, Arc<OpBody>>,
     pub(super) hooks: BTreeMap<u32, HookCall>,
+    pub(super) resources: Providers,
 }
 
 impl Table {
-    fn take(&mut self, parts: &Parts, mistakes: &mut Vec<JobMistake>) {
+    fn take(&mut self, job: (&str, &Origin), parts: &Parts, mistakes: &mut Vec<JobMistake>) {
         let known = |(slot, _): &(u32, Arc<OpBody>)| self.bodies.contains_key(slot);
         if parts.bodies.first().is_some_and(known) {
             return;
         }
         self.bodies.extend(parts.bodies.iter().cloned());
         self.hooks.extend(parts.hooks.iter().cloned());
+        for used in &parts.resources {
+            let known = self.resources.entry(used.name.clone()).or_insert(used.provider.clone());
+            if !used.is(known) {
+                let resource = used.name.to_string();
+                mistakes.push(JobMistake::new(
+                    job.0,
+                    job.1,
+                    JobMistakeKind::ResourceTwice { resource },
+                ));
+            }
+        }
         for (path, origin, kind) in &parts.mistakes {
             mistakes.push(JobMistake::new(path, origin, kind.clone()));
         }
-        parts.within.iter().for_each(|within| self.take(within, mistakes));
+        parts.within.iter().for_each(|within| self.take(job, within, mistakes));
     }
 }
 
@@ -247,8 +259,6 @@ pub struct Job {
     def: Arc<defs::Job>,
     table: Arc<Table>,
     mistakes: Vec<JobMistake>,
-    /// Without what is the ops' own.
-    own: Schema,
 }
 
 /// A mistake in the declaration of a job; see the example of [`Job`].
@@ -291,10 +301,10 @@ pub enum JobMistakeKind {
     Type { reason: String },
     #[error("its configuration is not right: {0}")]
     Config(SchemaErrors),
-    #[error("`{name}` is both a step and a field of the job's configuration; rename one")]
-    ConfigName { name: String },
-    #[error("it reads `{field}`, which the job's configuration does not have")]
-    Reads { field: String },
+    #[error(transparent)]
+    JobConfig(#[from] JobConfigMistake),
+    #[error("two resources that its steps use are named `{resource}`; rename one")]
+    ResourceTwice { resource: String },
 }
 
 impl JobMistake {
@@ -321,6 +331,10 @@ pub struct Launch {
     config: Vec<Json>,
     set: Vec<String>,
     ops: Option<String>,
+    env: BTreeMap<String, String>,
+    root: Option<PathBuf>,
+    replaced: Replaced,
+    retry_of: Option<RunId>,
 }
 
 impl Launch {
@@ -350,6 +364,61 @@ impl Launch {
         self
     }
 
+    /// The value of an environment variable, instead of what the process has.
+    #[must_use]
+    pub fn env(mut self, variable: &str, value: &str) -> Launch {
+        self.env.insert(variable.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Where paths of resources begin; without this, in the working directory.
+    #[must_use]
+    pub fn root(mut self, root: impl Into<PathBuf>) -> Launch {
+        self.root = Some(root.into());
+        self
+    }
+
+    /// A value in the place of a resource, which is then neither set up nor torn down: for tests. See
+    /// [`resource`](super::resource()).
+    #[must_use]
+    pub fn with<R: Send + Sync + 'static>(mut self, resource: &Resource<R>, value: R) -> Launch {
+        self.replaced.put(resource, value);
+        self
+    }
+
+    /// On the store: what the steps of a run that did not succeed have made of the same is taken over. See
+    /// [`Project::run`](super::Project::run).
+    #[must_use]
+    pub fn retry(mut self, run: RunId) -> Launch {
+        self.retry_of = Some(run);
+        self
+    }
+
+    pub(super) fn retry_of(&self) -> Option<RunId> {
+        self.retry_of
+    }
+
+    pub(super) fn selection(&self) -> Option<&str> {
+        self.ops.as_deref()
+    }
+
+    pub(super) fn no_ops(&self, job: &str, error: SelectionError) -> Error {
+        let text = self.ops.clone().unwrap_or_default();
+        Error::Ops { job: job.to_owned(), text, error: Box::new(error) }
+    }
+
+    /// The resources of the store's engine are not a launch's.
+    pub(super) fn refuse_replaced(&self, job: &str) -> Result<(), Error> {
+        match self.replaced.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Replaced { job: job.to_owned() }),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.env.get(name).cloned().or_else(|| super::system::variable(name))
+    }
+
     /// Only these ops: `fit`, `+fit`, `load or fit+`. What they read must be among them.
     ///
     /// ```
@@ -373,6 +442,10 @@ impl Launch {
 }
 
 impl Job {
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         self.def.name.as_str()
@@ -412,12 +485,54 @@ impl Job {
         };
         let config = self.configure(def, launch)?;
         let chosen = self.chosen(flow, launch)?;
-        let settings = Settings::of(flow, &self.own, &config);
-        let launched = Launched { job: def, flow, table: &self.table, settings: &settings };
-        Ok(inline::run(&launched, &chosen))
+        let settings: Vec<_> =
+            flow.steps.iter().map(|step| defs::step_config(step, &config.value)).collect();
+        let mut pool = Pool::default();
+        for text in config.withheld.iter().filter_map(|it| it.path.get(&config.value)?.as_str()) {
+            pool.hide(text);
+        }
+        self.set_up(flow, &chosen, launch, &mut pool)?;
+        let launched =
+            Launched { job: def, flow, table: &self.table, settings: &settings, pool: &pool };
+        let mut result = inline::run(&launched, &chosen);
+        result.warn(pool.tear_down());
+        Ok(result)
     }
 
-    fn configure(&self, def: &defs::Job, launch: &Launch) -> Result<Json, Error> {
+    /// Sets up what the chosen steps use, or says everything that is wrong with it.
+    fn set_up(
+        &self,
+        flow: &Flow,
+        chosen: &BTreeSet<u32>,
+        launch: &Launch,
+        pool: &mut Pool,
+    ) -> Result<(), Error> {
+        let steps = chosen.iter().map(|step| &flow.steps[*step as usize]);
+        let names: BTreeSet<&String> = steps.flat_map(|step| &step.def.resources).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let root = launch.root.as_deref().unwrap_or(Path::new("."));
+        let root = std::path::absolute(root)
+            .map_err(|source| crate::engine::Error::Io { path: root.to_owned(), source })?;
+        let mut problems = Vec::new();
+        for name in names {
+            let own = self.table.resources.get(name.as_str());
+            match launch.replaced.get(name).or(own) {
+                None => problems.push(format!("there is no resource `{name}`")),
+                Some(provider) => {
+                    let env = |variable: &str| launch.variable(variable);
+                    problems.extend(pool.set_up(name, provider, &root, &env).err());
+                }
+            }
+        }
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(crate::engine::Error::Resources { problems }.into()),
+        }
+    }
+
+    pub(super) fn configure(&self, def: &defs::Job, launch: &Launch) -> Result<Config, Error> {
         let job = || self.name().to_owned();
         let mut layers: Layers = def.layers(launch.preset.as_deref()).map_err(|known| {
             let preset = launch.preset.clone().unwrap_or_default();
@@ -432,21 +547,16 @@ impl Job {
             let setting = setting.map_err(|error| Error::Setting { job: job(), error })?;
             layers.push(setting.to_string(), def.config.setting(&setting));
         }
-        let env = defs::config::Env::Resolve(&super::system::variable);
-        match def.configure(&layers, env) {
-            Ok(config) => Ok(config.value),
-            Err(errors) => Err(Error::Config { job: job(), errors }),
-        }
+        let variable = |name: &str| launch.variable(name);
+        def.configure(&layers, Env::Resolve(&variable))
+            .map_err(|errors| Error::Config { job: job(), errors })
     }
 
     fn chosen(&self, flow: &Flow, launch: &Launch) -> Result<BTreeSet<u32>, Error> {
         let Some(text) = &launch.ops else {
             return Ok((0..).zip(&flow.steps).map(|(at, _)| at).collect());
         };
-        let wrong = |error| {
-            let (job, text) = (self.name().to_owned(), text.clone());
-            Error::Ops { job, text, error: Box::new(error) }
-        };
+        let wrong = |error| launch.no_ops(self.name(), error);
         let selection = Selection::parse(text).map_err(wrong)?;
         let chosen = selection.select_steps(flow).map_err(wrong)?;
         for &step in &chosen {

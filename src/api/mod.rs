@@ -57,7 +57,7 @@ mod handle;
 mod hook;
 mod inline;
 mod job;
-mod job_config;
+mod job_run;
 mod kind;
 mod op;
 mod op_context;
@@ -67,7 +67,9 @@ mod project;
 pub mod raw;
 mod report;
 mod resolve;
+mod resource;
 mod result;
+mod stored;
 mod system;
 mod value;
 
@@ -85,6 +87,7 @@ pub use graph::{Collected, Edge, Feeds, Graph, GraphBuilder, Pieces, Results, Su
 pub use handle::{Handle, IntoPartition, Parts};
 pub use hook::{Again, Fatal, Hook};
 pub use job::{Job, JobBuilder, JobMistake, JobMistakeKind, Launch, job};
+pub use job_run::{FailedOp, JobReport};
 pub use kind::Kind;
 pub use op::{Op, OpBuilder, op};
 pub use op_context::{Level, LogLine, Logger, OpContext};
@@ -95,6 +98,7 @@ pub use ports::{
 };
 pub use project::{Files, Program, Project};
 pub use report::{Blocked, FailedStep, PartitionRef, Report, Status};
+pub use resource::{Given, Provider, Resource, resource};
 pub use result::JobResult;
 pub use value::{BoxError, Form, Json, Raw, Stored, Value};
 
@@ -102,4 +106,5 @@ pub use crate::base::{AssetKey, PartitionKey, TimeWindow};
 pub use crate::defs::{Backoff, ColumnType, Jitter, MappingDef as Mapping, Retries, Severity};
 pub use crate::engine::flow::StepState;
 pub use crate::engine::{State, Summary};
-pub use crate::io::{Table, Value as Cell};
+pub use crate::exec::{Http, Setup};
+pub use crate::io::{Table, Value as Cell, Warehouse};

@@ -1,5 +1,6 @@
 //! What the function of an op is told, and the log that it writes.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::hook::Again;
+use super::resource::Resource;
 use super::value::BoxError;
+use crate::exec::{Control, Resources, Secrets};
 
 /// What the function of an op is told about the step that it carries out.
 ///
@@ -41,6 +44,8 @@ pub struct OpContext<'a> {
     /// What it reads of the job's configuration.
     pub(super) read: &'a Value,
     pub(super) logger: Logger<'a>,
+    pub(super) resources: &'a Resources,
+    pub(super) control: &'a Control,
     pub(super) started: Instant,
     pub(super) timeout: Option<Duration>,
     pub(super) asked: RefCell<Option<Again>>,
@@ -111,15 +116,25 @@ impl OpContext<'_> {
         serde_json::from_value(found).map_err(|error| format!("read `{path}`: {error}").into())
     }
 
+    /// A resource that the op [`uses`](super::OpBuilder::uses); fails if it does not say so. See
+    /// [`resource`](super::resource()).
+    pub fn resource<R: Send + Sync + 'static>(
+        &self,
+        resource: &Resource<R>,
+    ) -> Result<&R, BoxError> {
+        resource.find(self.resources)
+    }
+
     /// Writes to the log of the step.
     pub fn log(&self) -> &Logger<'_> {
         &self.logger
     }
 
-    /// Whether what it does is no longer wanted: it has taken longer than its time-out. A function
-    /// cannot be stopped; a long one asks from time to time, and returns.
+    /// Whether what it does is no longer wanted: it has taken longer than its time-out, or the run was
+    /// cancelled. A function cannot be stopped; a long one asks from time to time, and returns.
     pub fn is_cancelled(&self) -> bool {
-        self.timeout.is_some_and(|timeout| self.started.elapsed() > timeout)
+        let is_late = self.timeout.is_some_and(|timeout| self.started.elapsed() > timeout);
+        is_late || self.control.is_cancelled()
     }
 
     pub(super) fn ask(&self, again: Again) {
@@ -138,6 +153,18 @@ pub enum Level {
     Info,
     Warn,
     Error,
+}
+
+impl Level {
+    /// `INFO` and so on, as in a log file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Debug => "DEBUG",
+            Level::Info => "INFO",
+            Level::Warn => "WARN",
+            Level::Error => "ERROR",
+        }
+    }
 }
 
 /// One line of the log of a run; see the example of [`Logger`].
@@ -171,6 +198,8 @@ pub struct Logger<'a> {
     pub(super) piece: Option<&'a str>,
     pub(super) attempt: u32,
     pub(super) lines: &'a RefCell<Vec<LogLine>>,
+    /// What is written without them.
+    pub(super) secrets: &'a Secrets,
 }
 
 impl Logger<'_> {
@@ -198,6 +227,10 @@ impl Logger<'_> {
         let step = match self.piece {
             Some(piece) => format!("{}[{piece}]", self.step),
             None => self.step.to_owned(),
+        };
+        let text = match self.secrets.mask(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(masked) => masked,
         };
         self.lines.borrow_mut().push(LogLine { step, attempt: self.attempt, level, text });
     }

@@ -1,5 +1,6 @@
 //! A project in code: its declarations, and queries against an engine that stays open.
 
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,9 +10,11 @@ use super::declare::{Asset, Draft, Open, Source};
 use super::environment::environment;
 use super::error::Error;
 use super::handle::{Handle, IntoPartition, Parts, Reference};
+use super::job::Job;
 use super::report::{PartitionRef, Report, Status};
 use super::resolve::Whole;
-use super::system::SystemClock;
+use super::resource::{Replaced, Resource};
+use super::system::{self, SystemClock};
 use super::value::{self, Value};
 use crate::base::{AssetKey, Clock, PartitionIdx, PartitionKey, PartitionSet};
 use crate::defs::partition::PartitionExpr;
@@ -47,6 +50,9 @@ pub struct Project {
     clock: Arc<dyn Clock>,
     settings: Settings,
     drafts: Vec<Draft>,
+    jobs: Vec<(Job, Origin)>,
+    env: BTreeMap<String, String>,
+    replaced: Replaced,
     engine: Option<Engine>,
     warnings: Vec<String>,
     /// Of the project's files, as they were when the engine was opened.
@@ -135,6 +141,9 @@ impl Project {
             clock: Arc::new(SystemClock),
             settings: Settings::default(),
             drafts: Vec::new(),
+            jobs: Vec::new(),
+            env: BTreeMap::new(),
+            replaced: Replaced::default(),
             engine: None,
             warnings: Vec::new(),
             diagnostics: Vec::new(),
@@ -186,6 +195,38 @@ impl Project {
         self
     }
 
+    /// The value of an environment variable for resources, instead of what the process has.
+    pub fn env(&mut self, variable: &str, value: &str) -> &mut Project {
+        self.env.insert(variable.to_owned(), value.to_owned());
+        self.engine = None;
+        self
+    }
+
+    /// A value in the place of a resource, which is then neither set up nor torn down: for tests.
+    ///
+    /// ```
+    /// use giornata::api::{Project, resource};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("shop", dir.path());
+    /// let rate = resource("rate", |setup| Ok(setup.env("RATE")?.parse::<f64>()?));
+    /// let uses = rate.clone();
+    /// let price = project.asset("price").uses(&rate).compute(move |ctx| Ok(10.0 * ctx.resource(&uses)?));
+    /// let error = project.get(&price, ()).unwrap_err().to_string();
+    /// assert!(error.contains("`RATE` is not set"), "{error}");
+    /// project.replace(&rate, 1.5);
+    /// assert_eq!(project.get(&price, ())?, 15.0);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn replace<R: Send + Sync + 'static>(
+        &mut self,
+        resource: &Resource<R>,
+        value: R,
+    ) -> &mut Project {
+        self.replaced.put(resource, value);
+        self.engine = None;
+        self
+    }
+
     /// Begins to declare data from outside.
     #[track_caller]
     pub fn source(&mut self, name: &str) -> Source<'_> {
@@ -213,6 +254,15 @@ impl Project {
         let name = draft.name.clone();
         self.drafts.push(draft);
         Reference { project: self.id, index: self.drafts.len() - 1, name }
+    }
+
+    pub(super) fn declare_job(&mut self, job: Job, origin: Origin) {
+        self.engine = None;
+        self.jobs.push((job, origin));
+    }
+
+    pub(super) fn declared_jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().map(|(job, _)| job)
     }
 
     /// The directory that paths are relative to.
@@ -244,7 +294,9 @@ impl Project {
             name: &self.name,
             timezone: self.timezone.as_deref(),
             drafts: &self.drafts,
+            jobs: &self.jobs,
             settings: self.settings.clone(),
+            replaced: &self.replaced,
         };
         match self.beside {
             Beside::Nothing => whole.alone(root),
@@ -408,7 +460,7 @@ impl Project {
         Error::Broken { asset: asset.to_owned(), reasons }
     }
 
-    fn engine(&mut self) -> Result<&mut Engine, Error> {
+    pub(super) fn engine(&mut self) -> Result<&mut Engine, Error> {
         let engine = match self.engine.take() {
             Some(engine) => engine,
             None => self.open()?,
@@ -421,8 +473,13 @@ impl Project {
         self.diagnostics = files.map(|files| files.diagnostics).unwrap_or_default();
         // Steps of the files are commands, which inherit the environment.
         let (env, warnings) = match self.beside {
-            Beside::Nothing => (Vec::new(), Vec::new()),
-            Beside::Files => environment(&root),
+            Beside::Nothing => (system::environment(&self.env), Vec::new()),
+            Beside::Files => {
+                let (mut env, warnings) = environment(&root);
+                let own = self.env.iter().map(|(name, value)| (name.into(), value.into()));
+                env.extend(own);
+                (env, warnings)
+            }
         };
         self.notices = warnings;
         let options = Options {

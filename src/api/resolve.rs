@@ -13,15 +13,17 @@ use super::compute::{Call, Calls, Verdict};
 use super::declare::{Count, Draft, DraftBody, DraftCheck, DraftDep};
 use super::error::{DeclarationError, Error, Mistake};
 use super::handle::Reference;
+use super::job::Job;
 use super::partitions::parse_zone;
 use super::project::{Files, Program};
+use super::resource::{Providers, Replaced};
 use super::system;
 use crate::base::{AssetKey, similar};
 use crate::defs::source::is_date_format;
 use crate::defs::{
     Asset, Body, Check, ColumnType, Dep, Domain, DynamicDef, FunctionBody, FunctionSlot, Mapping,
-    OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SourceDef, SplitBy,
-    Test,
+    Origin, OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SourceDef,
+    SplitBy, Test,
 };
 use crate::load::{self, Declared};
 
@@ -31,7 +33,9 @@ pub(super) struct Whole<'a> {
     pub(super) name: &'a str,
     pub(super) timezone: Option<&'a str>,
     pub(super) drafts: &'a [Draft],
+    pub(super) jobs: &'a [(Job, Origin)],
     pub(super) settings: Settings,
+    pub(super) replaced: &'a Replaced,
 }
 
 impl Whole<'_> {
@@ -44,20 +48,15 @@ impl Whole<'_> {
         }
         self.drafts.iter().for_each(|draft| judge.draft(draft));
         judge.refuse_existing(&BTreeSet::new());
-        self.refuse(judge.mistakes)?;
+        let assets = std::mem::take(&mut judge.assets).into_iter();
         let project = Project {
             name: self.name.to_owned(),
             timezone: judge.zone,
-            assets: judge
-                .assets
-                .into_iter()
-                .map(|it| (it.asset.key.clone(), Arc::new(it.asset)))
-                .collect(),
+            assets: assets.map(|it| (it.asset.key.clone(), Arc::new(it.asset))).collect(),
             settings: self.settings.clone(),
             ..Project::empty()
         };
-        let functions = Arc::new(Calls { calls: judge.calls, checks: judge.checks });
-        Ok(Program { project, functions, root, files: None })
+        self.finish(judge, project, root, None)
     }
 
     /// The same together with what files declare.
@@ -76,18 +75,37 @@ impl Whole<'_> {
             project.assets.keys().chain(&project.broken).map(AssetKey::as_str).collect();
         judge.refuse_existing(&known);
         judge.count_existing(&project);
-        self.refuse(judge.mistakes)?;
         project.settings.jobs = self.settings.jobs.or(project.settings.jobs);
-        let functions = Arc::new(Calls { calls: judge.calls, checks: judge.checks });
-        let files = Some(Files { diagnostics, read: files, assets_dir });
-        Ok(Program { project, functions, root, files })
+        self.finish(judge, project, root, Some(Files { diagnostics, read: files, assets_dir }))
     }
 
-    fn refuse(&self, mistakes: Vec<DeclarationError>) -> Result<(), Error> {
-        match mistakes.is_empty() {
-            true => Ok(()),
-            false => Err(Error::Declarations { project: self.name.to_owned(), mistakes }),
+    /// Adds the jobs and gathers the functions, unless there are mistakes.
+    fn finish(
+        &self,
+        judge: Judge<'_>,
+        mut project: Project,
+        root: PathBuf,
+        files: Option<Files>,
+    ) -> Result<Program, Error> {
+        let Judge { calls, checks, mut resources, mistakes, .. } = judge;
+        if !mistakes.is_empty() {
+            return Err(Error::Declarations { project: self.name.to_owned(), mistakes });
         }
+        for (name, provider) in &mut resources {
+            if let Some(other) = self.replaced.get(name) {
+                *provider = other.clone();
+            }
+        }
+        let mut calls = Calls { calls, checks, resources, ops: Default::default() };
+        for (job, place) in self.jobs {
+            let def = job.definition()?;
+            if project.jobs.insert(def.name.clone(), def.clone()).is_some() {
+                let (job, file) = (job.name().to_owned(), place.file.display().to_string());
+                return Err(Error::JobTwice { job, file, line: place.line });
+            }
+            calls.take_job(job.table(), self.replaced);
+        }
+        Ok(Program { project, functions: Arc::new(calls), root, files })
     }
 }
 
@@ -100,6 +118,7 @@ struct Judge<'a> {
     assets: Vec<Declared>,
     calls: BTreeMap<AssetKey, Call>,
     checks: BTreeMap<(AssetKey, String), Verdict>,
+    resources: Providers,
     mistakes: Vec<DeclarationError>,
 }
 
@@ -113,6 +132,7 @@ impl<'a> Judge<'a> {
             assets: Vec::new(),
             calls: BTreeMap::new(),
             checks: BTreeMap::new(),
+            resources: Providers::new(),
             mistakes: Vec::new(),
         }
     }
@@ -184,6 +204,13 @@ impl<'a> Judge<'a> {
         let mut checks = Vec::new();
         for declared in &draft.checks {
             checks.extend(self.check(draft, key.as_ref(), declared));
+        }
+        for used in &draft.resources {
+            let known = self.resources.entry(used.name.clone()).or_insert(used.provider.clone());
+            if !used.is(known) {
+                let resource = used.name.to_string();
+                self.mistake(draft, Mistake::ResourceTwice { resource });
+            }
         }
         let exported = export(draft, partitions.as_ref());
         self.sound(draft, exported);
@@ -426,6 +453,7 @@ fn asset(
         export: draft.export.clone(),
         config: BTreeMap::new(),
         env: BTreeSet::new(),
+        resources: draft.resources.iter().map(|used| (used.name.to_string(), None)).collect(),
         inputs: Vec::new(),
         version: draft.version.clone(),
         checks,

@@ -122,6 +122,12 @@ impl TryFrom<String> for AssetKey {
     }
 }
 
+impl From<&AssetKey> for Arc<str> {
+    fn from(key: &AssetKey) -> Arc<str> {
+        key.0.clone()
+    }
+}
+
 impl From<AssetKey> for String {
     fn from(key: AssetKey) -> String {
         key.0.to_string()

@@ -124,6 +124,12 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::Keys { .. }
         | engine::Error::Domain { .. }
         | engine::Error::NotMade { .. }
+        | engine::Error::UnknownJob { .. }
+        | engine::Error::JobOfAssets { .. }
+        | engine::Error::Ops { .. }
+        | engine::Error::OpFiles { .. }
+        | engine::Error::Launch { .. }
+        | engine::Error::Resources { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
         | engine::Error::Write { .. }
@@ -134,6 +140,7 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::Cas(_)
         | engine::Error::Restless
         | engine::Error::WorkerDied
+        | engine::Error::Executable { .. }
         | engine::Error::ReadOnly => Kind::Internal,
     }
 }

@@ -10,13 +10,16 @@ pub mod emit;
 pub mod flow;
 pub mod graph;
 pub mod job;
+pub mod job_config;
 pub mod op;
 pub mod partition;
 pub mod project;
+pub mod resource;
 pub mod retry;
 pub mod selection;
 pub mod source;
 pub mod step;
+pub mod template;
 pub mod types;
 
 pub use asset::{
@@ -26,11 +29,15 @@ pub use asset::{
 pub use check::{Check, Comparison, Severity, Test};
 pub use emit::{EmissionError, Emissions};
 pub use flow::{Flow, FlowStep, Item, Slot, Wiring};
-pub use graph::{Call, Callee, Entry, Graph, GraphMistake, GraphMistakeKind, Port, Ref, Source};
+pub use graph::{
+    Call, Callee, Entry, Graph, GraphMistake, GraphMistakeKind, MistakeAt, Port, Ref, Source,
+};
 pub use job::{Job, Work};
+pub use job_config::{JobConfigMistake, job_schema, step_config};
 pub use op::{HookDef, Hooks, Memo, Op};
 pub use partition::{Domain, DynamicDef, KeyTable, Mapping, MappingDef, PartitionsDef};
 pub use project::{Durability, NetworkDisk, Project, Settings};
+pub use resource::{ResourceDef, ResourceKind};
 pub use retry::{Backoff, Jitter, Retries};
 pub use selection::{Selection, SelectionError, SelectionErrorKind};
 pub use source::{ColumnType, PathPattern, PatternPiece, SourceDef, SplitBy};

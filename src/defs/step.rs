@@ -1,4 +1,4 @@
-//! A step as it is declared: what it takes and gives, how it is run. Ops compile to it.
+//! A step as it is declared: what it takes and gives, how it is run. Assets and ops compile to it.
 //!
 //! Everything here is plain data, so that a step can be carried out by any worker. A function is named by
 //! its place in the program's table, never held.
@@ -7,16 +7,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Body, Check, Origin, OutputDef, Retries, TypeRef};
+use super::{Asset, Body, Check, Origin, OutputDef, Retries, TypeRef};
 use crate::base::StepName;
 
-/// One step of a flow.
+/// One step: of a flow, or the one that makes an asset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepDef {
     pub name: StepName,
     pub origin: Origin,
     pub body: Body,
-    /// In declared order; each name once.
+    /// In declared order; each name once. Those of an asset follow from its edges, and are not here.
     pub inputs: Arc<[InputDecl]>,
     /// In declared order; each name once.
     pub outputs: Arc<[OutputDecl]>,
@@ -79,6 +79,25 @@ pub enum Least {
     None,
     /// It is skipped.
     Skip,
+}
+
+impl StepDef {
+    /// The step that makes the partitions of an asset.
+    pub fn of_asset(asset: &Asset) -> StepDef {
+        StepDef {
+            name: StepName::from(&asset.key),
+            origin: asset.origin.clone(),
+            body: asset.body.clone(),
+            inputs: [].into(),
+            outputs: [OutputDecl { form: asset.output.clone(), ..OutputDecl::result() }].into(),
+            checks: asset.checks.clone(),
+            retries: asset.policy.retries.clone(),
+            timeout: asset.policy.timeout,
+            pool: None,
+            resources: BTreeSet::new(),
+            env: asset.env.clone(),
+        }
+    }
 }
 
 impl InputDecl {

@@ -54,9 +54,10 @@ pub(super) fn read(
     let mut read: BTreeMap<usize, PartitionSet> =
         askable.deps().map(|dep| (dep, PartitionSet::new())).collect();
     for (upstream, key) in &asks.met {
-        let dep = deps.iter().position(|dep| dep.upstream == *upstream);
-        let index = engine.planner.domain(upstream).index(key.as_str());
-        if let (Some(dep), Some(index)) = (dep, index) {
+        let Some(dep) = deps.iter().position(|dep| dep.upstream.as_str() == &**upstream) else {
+            continue;
+        };
+        if let Some(index) = engine.planner.domain(&deps[dep].upstream).index(key.as_str()) {
             read.entry(dep).or_default().insert(index);
         }
     }
@@ -101,10 +102,10 @@ pub(super) fn waits(engine: &Engine, target: &Target, asks: &Asks, asking: &Aski
     // Not what it was given in vain: it may have been given that because it was another step before.
     let mut wanted = read(engine, target, askable, asks);
     for (upstream, key) in &asks.unmet {
-        let Some(dep) = edges.iter().position(|edge| edge.upstream == *upstream) else {
+        let Some(dep) = edges.iter().position(|edge| edge.upstream.as_str() == &**upstream) else {
             return in_vain(upstream, key, "and does not say that it may read that");
         };
-        let Some(part) = engine.planner.domain(upstream).index(key.as_str()) else {
+        let Some(part) = engine.planner.domain(&edges[dep].upstream).index(key.as_str()) else {
             return in_vain(upstream, key, "which does not exist");
         };
         if edges[dep].mapping.upstream_of_one(target.part).contains(part) {
@@ -240,7 +241,7 @@ pub(super) fn unsettle(
     batch.clear_fresh(asset, &PartitionSet::from_iter([part]))
 }
 
-fn name(asset: &AssetKey, key: &PartitionKey) -> String {
+fn name(asset: &str, key: &PartitionKey) -> String {
     match key.is_unpartitioned() {
         true => asset.to_string(),
         false => format!("{asset}@{key}"),

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::Error;
 use super::open::Engine;
 use super::report::Problem;
-use crate::base::{AssetKey, AssetRow, Digest, Flags, Output, OutputKind, PartitionSet};
+use crate::base::{AssetKey, AssetRow, Digest, Flags, Output, OutputKind, PartitionSet, RunId};
 use crate::cas::State;
 use crate::exec::{Content, Step};
 use crate::io::tree;
@@ -42,6 +42,7 @@ impl Engine {
             .into_iter()
             .map(|problem| Problem { what: problem.to_string(), help: help.clone() })
             .collect();
+        problems.extend(self.lost_op_values()?);
         let mut found = Vec::new();
         for (digest, size, state) in self.ledger.ask(Store::blobs)? {
             let now = match depth {
@@ -62,6 +63,17 @@ impl Engine {
         found.extend(lost);
         self.mark_all(&found)?;
         Ok(problems)
+    }
+
+    /// Values of steps of jobs whose files are gone.
+    fn lost_op_values(&self) -> Result<Vec<Problem>, Error> {
+        let files = self.ledger.ask(Store::op_files)?;
+        let lost = files.into_iter().filter(|(_, _, file)| !self.dir.join(file).exists());
+        let problem = |(run, step, file): (RunId, String, String)| Problem {
+            what: format!("a value of `{step}` of run {run} is gone: there is no `{file}`"),
+            help: "a retry of the run makes it again".to_owned(),
+        };
+        Ok(lost.map(problem).collect())
     }
 
     /// Results whose output has no row are results no more, and neither are traces.

@@ -72,8 +72,30 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("there is no job `{job}`{}", hint(similar))]
+    UnknownJob { job: String, similar: Option<String> },
+    #[error("the job `{job}` is a selection of assets, which is materialized")]
+    JobOfAssets { job: String },
+    #[error("`{text}` selects no ops of the job `{job}`: {error}")]
+    Ops { job: String, text: String, error: Box<crate::defs::SelectionError> },
+    #[error("the files of the op `{op}` cannot be found: {problem}")]
+    OpFiles { op: String, problem: String },
+    #[error(
+        "the digest of this program, which stands for the version of its functions, cannot be had: {reason}"
+    )]
+    Executable { reason: String },
+    /// Nothing was started; `problems` are all that are known.
+    #[error("the job `{job}` cannot start: {}", problems.join("; "))]
+    Launch { job: String, problems: Vec<String> },
+    /// Each problem is a sentence.
+    #[error("{}", problems.join("\n"))]
+    Resources { problems: Vec<String> },
     #[error("the store cannot be written to, so nothing can be run")]
     ReadOnly,
+}
+
+fn hint(similar: &Option<String>) -> String {
+    similar.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 fn of(partition: &PartitionKey) -> String {

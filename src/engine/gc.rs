@@ -4,7 +4,7 @@
 //! store from its beginning, and a sweep waits for none. A content that is named by a trace is kept,
 //! since the result can come back; how many of these, the caller decides.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ use super::open::Engine;
 use crate::base::{Digest, OutputKind, RunId};
 use crate::io::BlobSource;
 use crate::io::tree::{self, Entry, EntryKind};
-use crate::store::{Store, Unneeded};
+use crate::store::{RunState, Store, Unneeded};
 
 /// What is younger stays, whoever needs it.
 const GRACE: Duration = Duration::from_secs(24 * 3600);
@@ -55,7 +55,7 @@ pub struct Collected {
     pub runs: u64,
     /// Logs of runs that are not recorded any more.
     pub logs: Amount,
-    /// What runs left that have ended.
+    /// What runs left that have ended, and what failed runs of jobs kept for a retry.
     pub staging: Amount,
     /// Copies under readable names.
     pub view: Amount,
@@ -109,7 +109,8 @@ impl Engine {
         }
         unneeded.runs = self.ledger.ask(|store| store.runs_before(oldest_ms))?;
         collected.runs = unneeded.runs.len() as u64;
-        let leftovers = self.leftovers(&unneeded.runs, older_than, &mut collected)?;
+        let mut leftovers = self.leftovers(&unneeded.runs, older_than, &mut collected)?;
+        leftovers.extend(self.places(&mut unneeded, older_than, &mut collected)?);
         match gc.mode {
             GcMode::Preview => {}
             GcMode::Remove => self.remove(&unneeded, &leftovers)?,
@@ -167,7 +168,6 @@ impl Engine {
     ) -> Result<Vec<PathBuf>, Error> {
         let mut found = Vec::new();
         let running = self.ledger.ask(Store::running)?;
-        let run_of = |path: &Path| Some(RunId(path.file_name()?.to_str()?.parse().ok()?));
         for path in entries(&self.dir.join("logs"))? {
             let Some(run) = run_of(&path) else { continue };
             if gone.contains(&run) || self.ledger.ask(|store| store.run(run))?.is_none() {
@@ -191,6 +191,57 @@ impl Engine {
         }
         Ok(found)
     }
+}
+
+impl Engine {
+    /// Temporary places of runs of jobs that nobody will retry: what has succeeded or is not recorded, and
+    /// what has not been written to for long, unless a younger run names what lies in it.
+    fn places(
+        &self,
+        unneeded: &mut Unneeded,
+        older_than: SystemTime,
+        collected: &mut Collected,
+    ) -> Result<Vec<PathBuf>, Error> {
+        let mut gone: BTreeMap<RunId, PathBuf> = BTreeMap::new();
+        for path in entries(&self.dir.join("runs"))? {
+            let Some(run) = run_of(&path) else { continue };
+            let state = self.ledger.ask(|store| store.run(run))?.map(|run| run.state);
+            let is_over = match state {
+                None | Some(RunState::Success) => true,
+                Some(RunState::Running) => false,
+                Some(RunState::Failure | RunState::Cancelled | RunState::Interrupted) => {
+                    unneeded.runs.contains(&run) || youngest(&path) < Some(older_than)
+                }
+            };
+            if is_over {
+                gone.insert(run, path);
+            }
+        }
+        let files = self.ledger.ask(Store::op_files)?;
+        let named = |run: &RunId, gone: &BTreeMap<RunId, PathBuf>| {
+            let prefix = format!("runs/{run}/");
+            files.iter().any(|(by, _, file)| !gone.contains_key(by) && file.starts_with(&prefix))
+        };
+        while let Some(run) = gone.keys().find(|run| named(run, &gone)).copied() {
+            gone.remove(&run);
+        }
+        let kept = gone.keys().filter(|run| !unneeded.runs.contains(run)).copied();
+        unneeded.op_outputs = kept.collect();
+        gone.values().for_each(|path| collected.staging.add(size(path)));
+        Ok(gone.into_values().collect())
+    }
+}
+
+/// When anything in the place of a run was last written.
+fn youngest(place: &Path) -> Option<SystemTime> {
+    let dirs = [place.to_owned(), place.join("kept")];
+    let modified = |dir: &PathBuf| std::fs::metadata(dir).and_then(|it| it.modified()).ok();
+    dirs.iter().filter_map(modified).max()
+}
+
+/// The run whose number a path ends in.
+fn run_of(path: &Path) -> Option<RunId> {
+    Some(RunId(path.file_name()?.to_str()?.parse().ok()?))
 }
 
 /// What a tree object names; `None` if it is gone for good, and its result with it. One that cannot be

@@ -15,8 +15,8 @@ use super::observe::{self, Answer, Answers, Eyes, Files, Known, Look, Made, Memo
 use crate::base::{AssetKey, Clock, Digest, Mark, OutputKind, PartitionKey};
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
-use crate::defs::{Asset, Body, PartitionsDef, Project, Settings, SourceDef};
-use crate::exec::Functions;
+use crate::defs::{Asset, Body, PartitionsDef, Project, Settings, SourceDef, StepDef, TypeDef};
+use crate::exec::{Functions, Pool};
 use crate::io::SplitFile;
 use crate::plan::{Planner, Records};
 use crate::store::{self, OpenOptions, Store};
@@ -87,11 +87,17 @@ pub struct Engine {
     pub(super) splits: Mutex<HashMap<(AssetKey, Digest), Arc<SplitFile>>>,
     /// What is remembered of exported files, of assets that were looked at.
     pub(super) exported: HashMap<AssetKey, Exported>,
+    /// Resources of the run that goes on.
+    pub(super) pool: Pool,
     pub(super) files_hashed: u64,
     /// Warnings that a look has returned.
     pub(super) told: BTreeSet<String>,
     /// Contents that were hashed since the engine was opened, and are what they should be.
     pub(super) verified: HashSet<Digest>,
+    /// Assets as steps, as far as they were asked for.
+    pub(super) step_defs: Mutex<HashMap<AssetKey, Arc<StepDef>>>,
+    /// Types of the user's.
+    pub(super) types: Arc<BTreeMap<String, TypeDef>>,
 }
 
 /// How much work an engine has done since it was opened: what promises of speed are tested by.
@@ -121,6 +127,7 @@ impl Engine {
             fs_clock: FsClock::open(&dir),
             slack: Slack { dev: 0, ns: SLACK_UNKNOWN_NS },
             stats: ledger.ask(Store::stats)?,
+            types: Arc::new(project.types.clone()),
             project,
             root,
             dir,
@@ -134,9 +141,11 @@ impl Engine {
             memories: HashMap::new(),
             splits: Mutex::default(),
             exported: HashMap::new(),
+            pool: Pool::default(),
             files_hashed: 0,
             told: BTreeSet::new(),
             verified: HashSet::new(),
+            step_defs: Mutex::default(),
         };
         engine.prepare()?;
         Ok(engine)
@@ -146,7 +155,9 @@ impl Engine {
         match self.access {
             Access::Write => {
                 let recovered = self.ledger.store_mut(store::recover)?;
-                for dir in recovered.staging {
+                let places = recovered.runs.iter().map(|run| store::place_dir(&self.dir, *run));
+                let staging = places.map(|place| place.join("staging"));
+                for dir in recovered.staging.into_iter().chain(staging) {
                     // What cannot be removed now is tried again at the next recovery of leftovers.
                     let _ = std::fs::remove_dir_all(dir);
                 }

@@ -394,11 +394,11 @@ impl Engine {
     }
 
     /// The files that a step reads in their place, as they were when they were looked at.
-    pub(super) fn guards(&self, step: &Step) -> Vec<(PathBuf, StatEntry)> {
+    pub(super) fn guards(&self, asset: &AssetKey, step: &Step) -> Vec<(PathBuf, StatEntry)> {
         let mut guards = Vec::new();
         for input in &step.inputs {
-            let Some(files) = self.sources.get(&input.name) else { continue };
-            let upstream = &self.project.assets[&input.name];
+            let Some(files) = self.sources.get(&*input.name) else { continue };
+            let upstream = &self.project.assets[&*input.name];
             if let Body::Source(SourceDef::Dir { .. }) = &upstream.body {
                 let all = files.all_entries().map(|(path, entry)| (self.root.join(path), entry));
                 guards.extend(all);
@@ -413,8 +413,8 @@ impl Engine {
                 }
             }
         }
-        let named = self.planner.files(&step.asset.key).iter().map(|(path, _)| path.clone());
-        for path in named.chain(super::code::script(&step.asset)) {
+        let named = self.planner.files(asset).iter().map(|(path, _)| path.clone());
+        for path in named.chain(super::code::script(self.planner.def(asset))) {
             if let Some(entry) = self.stats.get(Path::new(&path)) {
                 guards.push((self.root.join(&path), *entry));
             }

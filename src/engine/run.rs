@@ -59,6 +59,8 @@ impl Engine {
         }
         self.planner.begin_invocation();
         let summary = self.carry_out(request, options, control, events);
+        // Where it failed midway they are still there.
+        self.close_resources(events);
         if summary.is_err() {
             // Part of it may be recorded; whoever keeps this engine has to see that.
             self.catch_up()?;
@@ -87,6 +89,7 @@ impl Engine {
             events(self, RunEvent::Finished { summary });
             return Ok(summary);
         }
+        self.open_planned_resources(&plan)?;
         let mut run = Run::begin(self, &plan, options, control)?;
         events(self, started(Some(run.id), &plan, summary.fresh));
         self.export_again(&exports, &mut summary, events)?;
@@ -587,7 +590,7 @@ impl Run {
             return Ok(Drive::Overtaken);
         }
         let forced = plan.forced.contains(part);
-        let guards = engine.guards(&step);
+        let guards = engine.guards(&plan.asset, &step);
         let started_ms = engine.clock.now().timestamp_millis();
         let target = Target {
             place,
@@ -764,6 +767,7 @@ impl Run {
         }
         engine.settle_closing(plan)?;
         engine.keep_exports()?;
+        engine.close_resources(events);
         let state = match (self.control.is_cancelled(), summary.is_success()) {
             (true, _) => RunState::Cancelled,
             (false, true) => RunState::Success,

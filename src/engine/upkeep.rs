@@ -374,7 +374,7 @@ impl Engine {
                 std::fs::copy(path, &copy).map_err(io)?;
                 let def = &self.project.assets[asset];
                 let inline_max = self.project.settings.inline_max_bytes;
-                let stored = work::store(Produced::File(copy), def, &self.cas, inline_max);
+                let stored = work::store(Produced::File(copy), &def.output, &self.cas, inline_max);
                 return stored.map_err(|failure| fault(failure.to_string()));
             }
             OutputDef::Directory | OutputDef::Pieces => {
@@ -390,7 +390,8 @@ impl Engine {
         };
         let def = &self.project.assets[asset];
         let inline_max = self.project.settings.inline_max_bytes;
-        work::store(made, def, &self.cas, inline_max).map_err(|failure| fault(failure.to_string()))
+        let stored = work::store(made, &def.output, &self.cas, inline_max);
+        stored.map_err(|failure| fault(failure.to_string()))
     }
 
     /// The version of an observed source, as its command would have printed it.

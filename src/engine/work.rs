@@ -12,15 +12,16 @@ use chrono_tz::Tz;
 use super::Error;
 use super::observe::{SourceFile, SourceFiles, extension, version};
 use super::open::Engine;
+pub use crate::base::error_text;
 use crate::base::{
     AssetKey, Digest, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
 };
 use crate::cas::Cas;
 use crate::defs::partition::Cadence;
-use crate::defs::{Asset, Body, ColumnType, Missing, OutputDef, PartitionsDef, SourceDef};
+use crate::defs::{Asset, Body, ColumnType, Missing, OutputDef, PartitionsDef, SourceDef, StepDef};
 use crate::exec::{
-    Asks, Content, Control, Executor, Failure, Input, Lifeline, LogInfo, Outcome, Part, Produced,
-    Retrying, Step, StepPaths, Worker,
+    Asks, Content, Control, Emitted, Executor, Failure, Input, Lifeline, LogInfo, Of, Outcome,
+    Part, Produced, Retrying, Step, StepPaths, Worker,
 };
 use crate::io::{format_of, tree};
 use crate::plan::{Edge, Given, Records, key_order};
@@ -95,14 +96,19 @@ pub fn work(
         // A function of the user's program may panic; that is its failure, not the end of the run.
         let ran = catch_unwind(AssertUnwindSafe(|| worker.run(&step, control)));
         let mut outcome = ran.unwrap_or_else(|panic| panicked(&*panic));
+        outcome.hide(&step.secrets);
         let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
-        if let Ok(Produced::Table { rows, .. }) = &made {
-            outcome.metadata.push(serde_json::json!({"rows": rows}));
-        }
-        let result = made.and_then(|made| store(made, &step.asset, cas, inline_max));
-        // Every kind of step there is makes exactly one result. A failure is that of all targets.
-        let results = match result {
-            Ok(stored) => vec![Ok(stored)],
+        let results = match made {
+            Ok(made) => made
+                .into_iter()
+                .map(|Emitted { output, what, .. }| {
+                    if let Produced::Table { rows, .. } = &what {
+                        outcome.metadata.push(serde_json::json!({"rows": rows}));
+                    }
+                    store(what, &step.def.outputs[output as usize].form, cas, inline_max)
+                })
+                .collect(),
+            // A failure is that of all targets.
             Err(failure) => (0..makes).map(|_| Err(failure.clone())).collect(),
         };
         if done.send(Done { flight, outcome, results }).is_err() {
@@ -129,7 +135,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
 
 pub(super) fn store(
     made: Produced,
-    asset: &Asset,
+    form: &OutputDef,
     cas: &Cas,
     inline_max: u64,
 ) -> Result<Stored, Failure> {
@@ -146,7 +152,17 @@ pub(super) fn store(
             cas.put_bytes(&bytes).map_err(fault)?;
             Ok(Stored { output, small: None, blobs: vec![(digest, size)] })
         }
-        Produced::File(path) => store_file(&path, asset, cas, inline_max),
+        Produced::Bytes { bytes, .. } => {
+            let (digest, size) = (Digest::of_blob(&bytes), bytes.len() as u64);
+            let (kind, schema) = (OutputKind::File, name_of(form));
+            let output = Output { kind, digest, size, schema };
+            if size <= inline_max {
+                return Ok(Stored { output, small: Some(bytes.into()), blobs: vec![] });
+            }
+            cas.put_bytes(&bytes).map_err(fault)?;
+            Ok(Stored { output, small: None, blobs: vec![(digest, size)] })
+        }
+        Produced::File(path) => store_file(&path, form, cas, inline_max),
         Produced::Directory(path) => {
             let mut sink = super::blobs::Sink::new(cas);
             let stored = tree::store(&path, &mut sink)
@@ -161,12 +177,22 @@ pub(super) fn store(
     }
 }
 
-fn store_file(path: &Path, asset: &Asset, cas: &Cas, inline_max: u64) -> Result<Stored, Failure> {
-    let io = |source: std::io::Error| Failure::Store { reason: source.to_string() };
-    let schema = match &asset.output {
+/// The name of a file, for its ending.
+fn name_of(form: &OutputDef) -> Option<String> {
+    match form {
         OutputDef::File { name } => Some(name.clone()),
         OutputDef::Table(_) | OutputDef::Directory | OutputDef::Pieces | OutputDef::None => None,
-    };
+    }
+}
+
+fn store_file(
+    path: &Path,
+    form: &OutputDef,
+    cas: &Cas,
+    inline_max: u64,
+) -> Result<Stored, Failure> {
+    let io = |source: std::io::Error| Failure::Store { reason: source.to_string() };
+    let schema = name_of(form);
     let kind = OutputKind::File;
     if std::fs::metadata(path).map_err(io)?.len() <= inline_max {
         let bytes = std::fs::read(path).map_err(io)?;
@@ -180,26 +206,16 @@ fn store_file(path: &Path, asset: &Asset, cas: &Cas, inline_max: u64) -> Result<
     Ok(Stored { output, small: None, blobs: vec![(put.digest, put.size)] })
 }
 
-/// An error with its causes in one line.
-pub fn error_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text += &format!(": {next}");
-        cause = next.source();
-    }
-    text
-}
-
 impl Engine {
     /// Everything that one execution needs, read as of now.
     pub(super) fn step(
-        &self,
+        &mut self,
         asset: &Arc<Asset>,
         part: PartitionIdx,
         run: RunId,
         staging: &Path,
     ) -> Result<Step, Error> {
+        let resources = self.resources_of(asset)?;
         let domain = self.planner.domain(&asset.key);
         let partition = domain.key(part).unwrap_or_else(PartitionKey::unpartitioned);
         let window = domain.window(part);
@@ -228,13 +244,27 @@ impl Engine {
                 staging: staging.to_owned(),
                 log: self.log_path(run, &asset.key, &partition),
             },
+            resources,
+            secrets: self.pool.secrets(),
             env: self.env.clone(),
             log_max_bytes: self.project.settings.log_max_bytes,
-            timeout: asset.policy.timeout,
-            asset: asset.clone(),
+            types: self.types.clone(),
+            def: self.step_def(asset),
+            of: Of::Asset(asset.key.clone()),
             partition,
             inputs,
         })
+    }
+
+    /// An asset as a step, made once.
+    fn step_def(&self, asset: &Arc<Asset>) -> Arc<StepDef> {
+        let mut known = self.step_defs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(def) = known.get(&asset.key) {
+            return def.clone();
+        }
+        let def = Arc::new(StepDef::of_asset(asset));
+        known.insert(asset.key.clone(), def.clone());
+        def
     }
 
     fn log_path(&self, run: RunId, asset: &AssetKey, partition: &PartitionKey) -> PathBuf {
@@ -272,7 +302,7 @@ impl Engine {
         }
         let one_file = edge.given() == Given::One && parts.len() <= 1;
         let (name, variable) = (edge.upstream.clone(), upstream.variable());
-        Ok(Input { name, variable, single: one_file, parts })
+        Ok(Input { name: (&name).into(), variable, single: one_file, parts })
     }
 
     /// The value of one partition as a step is given it; several for a source of several files.
@@ -486,7 +516,7 @@ impl Engine {
 }
 
 /// The time zone of windows, and whether they begin at other times than midnight.
-fn zone_of(partitions: &PartitionsDef) -> (Tz, bool) {
+pub(super) fn zone_of(partitions: &PartitionsDef) -> (Tz, bool) {
     match partitions {
         PartitionsDef::TimeWindow(def) => {
             let precise = match &def.cadence {
@@ -509,13 +539,13 @@ fn zone_of(partitions: &PartitionsDef) -> (Tz, bool) {
 }
 
 /// As SQLite writes dates: a day where windows begin at midnight, else date and time.
-fn sql_window(window: TimeWindow, zone: Tz, precise: bool) -> (String, String) {
+pub(super) fn sql_window(window: TimeWindow, zone: Tz, precise: bool) -> (String, String) {
     let form = if precise { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d" };
     let text = |time: DateTime<Utc>| time.with_timezone(&zone).format(form).to_string();
     (text(window.start), text(window.end))
 }
 
-fn rfc3339_window(window: TimeWindow, zone: Tz) -> (String, String) {
+pub(super) fn rfc3339_window(window: TimeWindow, zone: Tz) -> (String, String) {
     let text = |time: DateTime<Utc>| time.with_timezone(&zone).to_rfc3339();
     (text(window.start), text(window.end))
 }

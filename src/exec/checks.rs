@@ -5,16 +5,18 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
 use super::step::{CheckResult, Input, Part};
-use super::{CommandExecutor, Content, Control, Failure, Functions, Produced, SqlExecutor, Step};
+use super::{
+    CommandExecutor, Content, Control, Failure, Functions, Produced, SqlExecutor, Step, caught,
+};
 use crate::base::time::parse_date;
-use crate::base::{AssetKey, Digest, PartitionKey};
-use crate::defs::{Check, CommandBody, Comparison, Severity, SqlBody, TableFormat, Test};
+use crate::base::{Digest, PartitionKey};
+use crate::defs::{Body, Check, CommandBody, Comparison, Severity, SqlBody, TableFormat, Test};
 use crate::io::names::nearest;
 use crate::io::{Table, Value, format_of, manager};
 
@@ -50,10 +52,10 @@ pub(super) fn evaluate(
     control: &Control,
     judges: &mut Judges<'_>,
 ) -> Result<Vec<CheckResult>, Failure> {
-    let needs_rows = step.asset.checks.iter().any(|check| check.test.needs_rows());
+    let needs_rows = step.def.checks.iter().any(|check| check.test.needs_rows());
     let table = if needs_rows { Some(read(step, produced)?) } else { None };
-    let mut results = Vec::with_capacity(step.asset.checks.len());
-    for check in &step.asset.checks {
+    let mut results = Vec::with_capacity(step.def.checks.len());
+    for check in &step.def.checks {
         let found = match (&check.test, &table) {
             (Test::Sql { body, file }, _) => {
                 let step = step_of_sql(step, produced, body, file.as_deref())?;
@@ -62,7 +64,9 @@ pub(super) fn evaluate(
             (Test::Command(body), _) => {
                 judge_by_command(step, produced, body, check, control, judges)?
             }
-            (Test::Function(name), Some(table)) => judges.functions.check(step, name, table)?,
+            (Test::Function(name), Some(table)) => {
+                caught(|| judges.functions.check(step, name, table))??
+            }
             (test, Some(table)) => rows(step, test, table),
             (_, None) => unreachable!("what looks at rows has been given them"),
         };
@@ -78,6 +82,10 @@ fn read(step: &Step, produced: &Produced) -> Result<Table, Failure> {
         Produced::Table { encoded, format, .. } => {
             manager(*format).read(&encoded.bytes, Some(&encoded.schema), &declared)
         }
+        Produced::Bytes { bytes, extension } => {
+            let format = format_of(&named(extension)).ok_or_else(|| no_table(step))?;
+            manager(format).read(bytes, None, &declared)
+        }
         Produced::File(path) => {
             let format = format_of(path).ok_or_else(|| no_table(step))?;
             manager(format).read(&bytes_of(path)?, None, &declared)
@@ -85,6 +93,11 @@ fn read(step: &Step, produced: &Produced) -> Result<Table, Failure> {
         Produced::Directory(_) => return Err(no_table(step)),
     };
     read.map_err(Failure::Table)
+}
+
+/// A path that ends in an extension.
+fn named(extension: &str) -> PathBuf {
+    PathBuf::from(format!("result.{extension}"))
 }
 
 fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -96,8 +109,8 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn no_table(step: &Step) -> Failure {
-    let key = &step.asset.key;
-    Failure::Unsupported(format!("`{key}` has checks, which need a table (`.csv`, `.jsonl`)"))
+    let name = step.shown();
+    Failure::Unsupported(format!("`{name}` has checks, which need a table (`.csv`, `.jsonl`)"))
 }
 
 /// The step of a check: its one input is the result, under the name `result`.
@@ -106,6 +119,9 @@ fn step_of_check(step: &Step, produced: &Produced) -> Step {
         Produced::Table { encoded, format, .. } => {
             let content = Content::Inline(encoded.bytes.as_slice().into());
             (content, Some(*format), Some(encoded.schema.clone()))
+        }
+        Produced::Bytes { bytes, extension } => {
+            (Content::Inline(bytes.as_slice().into()), format_of(&named(extension)), None)
         }
         Produced::File(path) => (Content::File(path.clone()), format_of(path), None),
         Produced::Directory(path) => (Content::File(path.clone()), None, None),
@@ -128,8 +144,12 @@ fn step_of_check(step: &Step, produced: &Produced) -> Step {
         schema,
         columns: Arc::default(),
     };
-    let name = AssetKey::parse("result").expect("a name of letters");
-    let input = Input { name, variable: "result".to_owned(), single: true, parts: vec![part] };
+    let input = Input {
+        name: "result".into(),
+        variable: "result".to_owned(),
+        single: true,
+        parts: vec![part],
+    };
     Step { inputs: vec![input], ..step.clone() }
 }
 
@@ -143,12 +163,12 @@ fn step_of_sql(
     if step.inputs[0].parts[0].format.is_none() {
         return Err(no_table(&step));
     }
-    let mut asset = (*step.asset).clone();
-    asset.body = crate::defs::Body::Sql(body.clone());
+    let mut def = (*step.def).clone();
+    def.body = Body::Sql(body.clone());
     if let Some(file) = file {
-        asset.origin.file = file.to_owned();
+        def.origin.file = file.to_owned();
     }
-    step.asset = Arc::new(asset);
+    step.def = Arc::new(def);
     Ok(step)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::testing::{StepBuilder, csv};
+use super::testing::{StepBuilder, csv, only};
 use super::{
     CommandExecutor, Control, Executor, Failure, Lifeline, NoFunctions, Produced, Retrying,
     SqlExecutor, Worker,
@@ -121,13 +121,14 @@ macro_rules! conformance {
             fn run(builder: StepBuilder) -> Result<Produced, Failure> {
                 let log = format!("{}.log", stringify!($suite));
                 let step = with_input(builder).edit(|step| step.paths.log.set_file_name(log));
-                <$kind>::executor().run(&step.build(), &Control::new()).result
+                <$kind>::executor().run(&step.build(), &Control::new()).result.map(only)
             }
 
             #[test]
             fn success_gives_the_result() {
                 let bytes = match run(<$kind>::success()).unwrap() {
                     Produced::Table { encoded, .. } => encoded.bytes,
+                    Produced::Bytes { bytes, .. } => bytes,
                     Produced::File(path) => std::fs::read(path).unwrap(),
                     Produced::Directory(path) => panic!("{path:?}"),
                 };

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Panic;
+use crate::defs::EmissionError;
+
 /// The reason for which an execution failed; its text is the sentence that the user reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -18,9 +21,9 @@ pub enum Failure {
     #[error("asked for what it was not given")]
     Asks,
     #[error("wrote no output at ${variable}")]
-    NoOutput { variable: &'static str },
+    NoOutput { variable: String },
     #[error("left {found} at ${variable}, which must be {expected}")]
-    WrongOutput { variable: &'static str, found: &'static str, expected: &'static str },
+    WrongOutput { variable: String, found: &'static str, expected: &'static str },
     #[error("cannot start `{program}`: {reason}")]
     Spawn { program: String, reason: String },
     /// `file` is relative to the root; line and column count from 1.
@@ -40,12 +43,46 @@ pub enum Failure {
     Table(crate::io::Error),
     #[error("cannot {verb} `{}`: {reason}", path.display())]
     Io { verb: &'static str, path: PathBuf, reason: String },
+    /// An output was emitted that there is not, or not as it is declared, or not at all.
+    #[error(transparent)]
+    Emission(#[from] EmissionError),
+    /// A value is not of its type; `side` is `input` or `output`.
+    #[error("{side} `{name}` of `{step}`: expected {expected}, got {got}")]
+    Type { side: &'static str, name: String, step: String, expected: String, got: String },
+    /// A function of the user's program was given or gave what its declaration does not allow.
+    #[error("{text}")]
+    Refused { what: Refused, text: String },
+    /// A function of the user's program panicked.
+    #[error(transparent)]
+    Panic(#[from] Panic),
+    /// A function of the user's program said that there is no use in another attempt.
+    #[error("{0}")]
+    Fatal(String),
+    /// A function of the user's program asks for another attempt.
+    #[error("{reason}")]
+    Again { reason: String, max: u32, after: Option<Duration> },
     /// What a function of the user's program said.
     #[error("{0}")]
     Function(String),
     /// The declaration asks for what this kind of step cannot do.
     #[error("{0}")]
     Unsupported(String),
+    /// What another failure said, without the secrets that were in it.
+    #[error("{text}")]
+    Masked { text: String, is_transient: bool },
+}
+
+/// What a function of the user's program did not keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The type of an input or an output.
+    Type,
+    /// An output is given once, and is one that is declared.
+    Emission,
+    /// What must be given is given.
+    Missing,
+    /// The form of the key of a piece.
+    PieceKey,
 }
 
 impl Failure {
@@ -57,11 +94,13 @@ impl Failure {
             // as the kernel does when memory runs out, as 137.
             Failure::Exit { status } => matches!(status, 75 | 137),
             Failure::Signal { signal } => *signal == 9,
+            Failure::Masked { is_transient, .. } => *is_transient,
             Failure::TimedOut { .. }
             | Failure::Cancelled
             | Failure::Asks
             | Failure::InputChanged { .. }
             | Failure::Store { .. }
+            | Failure::Again { .. }
             | Failure::Io { .. } => true,
             Failure::NoOutput { .. }
             | Failure::WrongOutput { .. }
@@ -70,6 +109,11 @@ impl Failure {
             | Failure::Check { .. }
             | Failure::Input { .. }
             | Failure::Table(_)
+            | Failure::Emission(_)
+            | Failure::Type { .. }
+            | Failure::Refused { .. }
+            | Failure::Panic(_)
+            | Failure::Fatal(_)
             | Failure::Function(_)
             | Failure::Unsupported(_) => false,
         }
@@ -84,6 +128,11 @@ impl Failure {
             | Failure::Store { .. }
             | Failure::Sql { .. }
             | Failure::Table(_)
+            | Failure::Emission(_)
+            | Failure::Type { .. }
+            | Failure::Refused { .. }
+            | Failure::Fatal(_)
+            | Failure::Masked { .. }
             | Failure::Unsupported(_) => false,
             Failure::Exit { .. }
             | Failure::Signal { .. }
@@ -94,6 +143,8 @@ impl Failure {
             | Failure::Check { .. }
             | Failure::Input { .. }
             | Failure::Io { .. }
+            | Failure::Panic(_)
+            | Failure::Again { .. }
             | Failure::Function(_) => true,
         }
     }

@@ -7,37 +7,53 @@ mod checks;
 mod command;
 mod control;
 mod failure;
+mod function;
 mod held;
+mod hook;
 mod lifeline;
+mod log;
 mod panics;
 mod probe;
+mod resource;
 mod retry;
+mod secrets;
 mod sql;
 mod step;
+mod types;
 
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod ops_tests;
+#[cfg(test)]
 mod testing;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 pub use command::CommandExecutor;
+pub use command::missing_program;
 pub use control::{Control, OnLog};
-pub use failure::Failure;
+pub use failure::{Failure, Refused};
+pub use function::Told;
 pub use held::{Datum, Held, Kept};
+pub use hook::Ended;
 pub use lifeline::{Lifeline, sweep_leftovers};
 pub use panics::{Panic, caught};
 pub use probe::probe;
+pub use resource::{
+    Http, Opened, Pool, Provide, ResourceError, Resources, Setup, Shared, directory, http,
+    provider_of, sqlite,
+};
 pub use retry::Retrying;
+pub use secrets::Secrets;
 pub use sql::SqlExecutor;
 pub use step::{
-    Asks, CheckResult, Content, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths,
+    Asks, CheckResult, Content, Emitted, InJob, Input, LogInfo, Of, Outcome, Part, Produced, Step,
+    StepPaths,
 };
 
 use self::checks::Judges;
-use crate::defs::Body;
+use crate::defs::{Body, FunctionSlot};
 use crate::io::Table;
 
 /// Runs steps one after the other; each worker thread has a set of its own.
@@ -47,12 +63,28 @@ pub trait Executor {
 
 /// The functions of the program that declares the project.
 pub trait Functions: Send + Sync {
-    /// Makes a partition; `asks` is to hold what it asked for while it ran.
-    fn call(&self, step: &Step, asks: &mut Asks) -> Result<Produced, Failure>;
+    fn call(&self, step: &Step, told: &mut Told<'_>) -> Result<Vec<Emitted>, Failure>;
+
+    /// Does what is to be done after a step of a job has ended.
+    fn hook(&self, slot: FunctionSlot, ended: &Ended<'_>) -> Result<(), String> {
+        let (_, step) = (slot, ended.step.shown());
+        Err(format!("this program has no such hook of `{step}`"))
+    }
+
+    /// The version of functions that have none of their own.
+    fn version(&self) -> Result<String, String> {
+        Ok(String::new())
+    }
+
+    /// The provider of a resource of the program's own.
+    fn resource(&self, name: &str) -> Option<Arc<dyn Provide>> {
+        let _ = name;
+        None
+    }
 
     /// What a check of the program's own found wrong in the rows of a result.
     fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {
-        let (key, _) = (&step.asset.key, table);
+        let (key, _) = (step.shown(), table);
         let reason = format!("this program has no check `{name}` for `{key}`");
         Err(Failure::Unsupported(reason))
     }
@@ -62,8 +94,8 @@ pub trait Functions: Send + Sync {
 pub struct NoFunctions;
 
 impl Functions for NoFunctions {
-    fn call(&self, step: &Step, _: &mut Asks) -> Result<Produced, Failure> {
-        let key = &step.asset.key;
+    fn call(&self, step: &Step, _: &mut Told<'_>) -> Result<Vec<Emitted>, Failure> {
+        let key = step.shown();
         Err(Failure::Unsupported(format!("`{key}` is made by a function of another program")))
     }
 }
@@ -84,17 +116,25 @@ impl Worker {
 
 impl Executor for Worker {
     fn run(&mut self, step: &Step, control: &Control) -> Outcome {
-        let mut outcome = match &step.asset.body {
+        if let Err(failure) = self.judge_inputs(step, control) {
+            return Outcome { result: Err(failure), ..Outcome::not_run(step) };
+        }
+        let mut outcome = match &step.def.body {
             Body::Sql(_) => self.sql.run(step, control),
             Body::Command(_) => self.command.run(step, control),
-            Body::Function(_) => call(&*self.functions, step),
+            Body::Function(_) => function::run(&*self.functions, step, control),
             Body::Source(_) => {
-                let key = &step.asset.key;
-                let reason = format!("`{key}` is a source: it is observed, not made");
-                Outcome { result: Err(Failure::Unsupported(reason)), ..Outcome::new(step) }
+                let name = step.shown();
+                let reason = format!("`{name}` is a source: it is observed, not made");
+                Outcome { result: Err(Failure::Unsupported(reason)), ..Outcome::not_run(step) }
             }
         };
-        if !step.asset.checks.is_empty() {
+        if let Ok(made) = &outcome.result
+            && let Err(failure) = self.judge_outputs(step, made, control)
+        {
+            outcome.result = Err(failure);
+        }
+        if !step.def.checks.is_empty() {
             self.check(step, control, &mut outcome);
         }
         outcome
@@ -104,10 +144,10 @@ impl Executor for Worker {
 impl Worker {
     /// Judges what was made; where a check says so, it is not taken.
     fn check(&mut self, step: &Step, control: &Control, outcome: &mut Outcome) {
-        let Ok(produced) = &outcome.result else { return };
+        let Ok([made]) = outcome.result.as_deref() else { return };
         let functions = &*self.functions;
         let mut judges = Judges { sql: &mut self.sql, command: &mut self.command, functions };
-        match checks::evaluate(step, produced, control, &mut judges) {
+        match checks::evaluate(step, &made.what, control, &mut judges) {
             Ok(results) => {
                 let blocking = checks::blocking(&results);
                 outcome.checks = results;
@@ -118,16 +158,19 @@ impl Worker {
             Err(failure) => outcome.result = Err(failure),
         }
     }
-}
 
-#[expect(clippy::disallowed_methods, reason = "this is where a function is timed")]
-fn call(functions: &dyn Functions, step: &Step) -> Outcome {
-    let start = Instant::now();
-    let mut asked = Asks::default();
-    let mut result = functions.call(step, &mut asked);
-    if !asked.unmet.is_empty() {
-        // Whatever it made of that.
-        result = Err(Failure::Asks);
+    fn judge_inputs(&mut self, step: &Step, control: &Control) -> Result<(), Failure> {
+        types::inputs(step, &mut |step, sql, value| self.sql.holds(sql, value, step, control))
     }
-    Outcome { result, asked, duration: start.elapsed(), ..Outcome::new(step) }
+
+    fn judge_outputs(
+        &mut self,
+        step: &Step,
+        made: &[Emitted],
+        control: &Control,
+    ) -> Result<(), Failure> {
+        types::outputs(step, made, &mut |step, sql, value| {
+            self.sql.holds(sql, value, step, control)
+        })
+    }
 }

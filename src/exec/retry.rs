@@ -2,6 +2,7 @@
 
 use super::{Control, Executor, Failure, Outcome, Step};
 use crate::base::Digest;
+use crate::defs::Retries;
 
 /// An executor whose failures are retried.
 pub struct Retrying<E>(E);
@@ -14,15 +15,18 @@ impl<E: Executor> Retrying<E> {
 
 impl<E: Executor> Executor for Retrying<E> {
     fn run(&mut self, step: &Step, control: &Control) -> Outcome {
-        let retries = &step.asset.policy.retries;
+        let retries = &step.def.retries;
         let mut outcome = self.0.run(step, control);
-        for n in 1..=retries.max {
-            match &outcome.result {
-                Err(Failure::Exit { status }) if retries.fatal.contains(status) => break,
-                Err(failure) if failure.is_worth_a_retry() => {}
-                Ok(_) | Err(_) => break,
+        for n in 1.. {
+            let Err(failure) = &outcome.result else { break };
+            if n > most(retries, failure) {
+                break;
             }
-            if control.wait(retries.wait(n, &seed(step))) {
+            let delay = match failure {
+                Failure::Again { after: Some(after), .. } => *after,
+                _ => retries.wait(n, &seed(step)),
+            };
+            if control.wait(delay) {
                 outcome.result = Err(Failure::Cancelled);
                 break;
             }
@@ -37,10 +41,20 @@ impl<E: Executor> Executor for Retrying<E> {
     }
 }
 
+/// How often there may be another attempt after this failure.
+fn most(retries: &Retries, failure: &Failure) -> u32 {
+    match failure {
+        Failure::Exit { status } if retries.fatal.contains(status) => 0,
+        Failure::Again { max, .. } => retries.max.max(*max),
+        failure if failure.is_worth_a_retry() => retries.max,
+        _ => 0,
+    }
+}
+
 /// What decides how far the delays of this step are drawn apart.
 fn seed(step: &Step) -> Digest {
     let mut digest = Digest::builder("giornata 2026 retries");
-    digest.number(step.run.0).part(step.asset.key.as_str()).part(step.partition.as_str());
+    digest.number(step.run.0).part(step.name().as_str()).part(step.partition.as_str());
     digest.finish()
 }
 
@@ -49,8 +63,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::defs::Retries;
-    use crate::exec::testing::{StepBuilder, produced};
+    use crate::exec::testing::{StepBuilder, emitted};
 
     /// Fails until its list of results is empty.
     struct Script(Vec<Failure>, Vec<u32>);
@@ -58,8 +71,9 @@ mod tests {
     impl Executor for Script {
         fn run(&mut self, step: &Step, _: &Control) -> Outcome {
             self.1.push(step.attempt);
-            let mut outcome = Outcome::new(step);
-            outcome.result = if self.0.is_empty() { Ok(produced()) } else { Err(self.0.remove(0)) };
+            let mut outcome = Outcome::not_run(step);
+            outcome.result =
+                if self.0.is_empty() { Ok(vec![emitted()]) } else { Err(self.0.remove(0)) };
             outcome
         }
     }

@@ -2,24 +2,27 @@
 //!
 //! Nothing here ties a step to this process, so that the same value can be handed to another machine.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::Failure;
-use crate::base::{AssetKey, Digest, PartitionKey, RunId};
-use crate::defs::{Asset, ColumnType, Severity, TableFormat};
+use super::{Failure, Resources, Secrets};
+use crate::base::{AssetKey, Digest, JobName, PartitionKey, RunId, StepName};
+use crate::defs::{ColumnType, Op, OutputDecl, OutputDef, Severity, StepDef, TableFormat, TypeDef};
 use crate::io::{BlobSource, Encoded};
 
-/// One partition of one asset, to be made once.
+/// One execution of a declared step.
 #[derive(Clone)]
 pub struct Step {
-    pub asset: Arc<Asset>,
+    pub def: Arc<StepDef>,
+    pub of: Of,
+    /// Of the asset, or of the job; empty without partitions.
     pub partition: PartitionKey,
     /// Start and end of a time partition as SQL compares them: `$start`, `$end`.
     pub window: Option<(String, String)>,
@@ -27,7 +30,7 @@ pub struct Step {
     pub window_rfc3339: Option<(String, String)>,
     /// In declared order.
     pub inputs: Vec<Input>,
-    /// The values of the asset's configuration for this run.
+    /// The configured values that it may read.
     pub config: BTreeMap<String, serde_json::Value>,
     pub run: RunId,
     /// When it was prepared.
@@ -37,16 +40,82 @@ pub struct Step {
     pub paths: StepPaths,
     /// The environment that a command inherits, `.env` included.
     pub env: Arc<Vec<(OsString, OsString)>>,
+    /// Those that the step uses.
+    pub resources: Resources,
+    /// What must not be written down.
+    pub secrets: Arc<Secrets>,
     /// A log is cut at this many bytes: its head and its tail are kept.
     pub log_max_bytes: u64,
-    pub timeout: Option<Duration>,
+    /// Types of the user's by their names.
+    pub types: Arc<BTreeMap<String, TypeDef>>,
+}
+
+/// Of what a step is one.
+#[derive(Debug, Clone)]
+pub enum Of {
+    Asset(AssetKey),
+    Job(Arc<InJob>),
+}
+
+/// The place of a step in a job.
+#[derive(Debug, Clone)]
+pub struct InJob {
+    pub job: JobName,
+    /// Names of the calls on the way to it, joined by `.`.
+    pub path: Arc<str>,
+    pub op: Arc<Op>,
+    /// For which piece it runs, if it is mapped over pieces.
+    pub piece: Option<Arc<str>>,
+    /// The op's own configuration; null if it has none.
+    pub own: Arc<serde_json::Value>,
+    /// What it reads of the job's configuration.
+    pub read: Arc<serde_json::Value>,
+}
+
+impl InJob {
+    /// The path, and the piece: `compute[p1]`.
+    pub fn name(&self) -> String {
+        match &self.piece {
+            Some(piece) => format!("{}[{piece}]", self.path),
+            None => self.path.to_string(),
+        }
+    }
+}
+
+impl Step {
+    /// With the piece for which it runs: `nightly/compute[p1]`.
+    pub fn name(&self) -> StepName {
+        match &self.of {
+            Of::Asset(_) => self.def.name.clone(),
+            Of::Job(at) => match &at.piece {
+                Some(piece) => self.def.name.instance(piece),
+                None => self.def.name.clone(),
+            },
+        }
+    }
+
+    /// As messages about it name it: an asset, or the path and the piece within the job.
+    pub fn shown(&self) -> String {
+        match &self.of {
+            Of::Asset(key) => key.to_string(),
+            Of::Job(at) => at.name(),
+        }
+    }
+
+    /// Its only output, if it has one.
+    pub fn only_output(&self) -> Option<&OutputDecl> {
+        match &*self.def.outputs {
+            [output] => Some(output),
+            [] | [_, _, ..] => None,
+        }
+    }
 }
 
 // Never the environment: it holds secrets.
 impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Step")
-            .field("asset", &self.asset.key)
+            .field("name", &self.name())
             .field("partition", &self.partition)
             .field("run", &self.run)
             .field("attempt", &self.attempt)
@@ -66,10 +135,10 @@ pub struct StepPaths {
     pub log: PathBuf,
 }
 
-/// What a step reads of one upstream asset.
+/// What a step reads at one input: of an asset, an upstream asset.
 #[derive(Debug, Clone)]
 pub struct Input {
-    pub name: AssetKey,
+    pub name: Arc<str>,
     /// As a variable, or as a table.
     pub variable: String,
     /// One file, not a directory of them: decided by the kind of mapping, never by the count.
@@ -78,7 +147,7 @@ pub struct Input {
     pub parts: Vec<Part>,
 }
 
-/// One partition of an input.
+/// One value of an input: a partition, or one of many values.
 #[derive(Debug, Clone)]
 pub struct Part {
     pub key: PartitionKey,
@@ -129,10 +198,51 @@ pub enum Produced {
         format: TableFormat,
         rows: u64,
     },
+    /// What a file would hold; `extension` is that of its name, without the dot.
+    Bytes {
+        bytes: Vec<u8>,
+        extension: String,
+    },
     /// A regular file in the staging directory; it is the receiver's to move away.
     File(PathBuf),
     /// A directory in the staging directory; it is the receiver's to move away.
     Directory(PathBuf),
+}
+
+/// One thing that a step made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emitted {
+    /// The place of the output among those of the step.
+    pub output: u32,
+    /// The key of the piece, if the output gives pieces.
+    pub piece: Option<Arc<str>>,
+    pub what: Produced,
+}
+
+impl Emitted {
+    /// What a step with one output gives.
+    pub fn only(what: Produced) -> Emitted {
+        Emitted { output: 0, piece: None, what }
+    }
+
+    /// The ending of the file's name, without the dot; `decl` is its output.
+    pub fn extension<'a>(&'a self, decl: &'a OutputDecl) -> &'a str {
+        let path = match (&self.what, &decl.form) {
+            (Produced::Table { format, .. }, _) => return format.extension(),
+            (Produced::Bytes { extension, .. }, _) => return extension,
+            (Produced::Directory(_), _) => return "",
+            (Produced::File(_), OutputDef::Table(format)) => return format.extension(),
+            // The file that it is for now has a longer name; a piece has its own.
+            (Produced::File(_), OutputDef::File { name }) if self.piece.is_none() => {
+                Path::new(name.as_str())
+            }
+            (
+                Produced::File(path),
+                OutputDef::File { .. } | OutputDef::Directory | OutputDef::Pieces | OutputDef::None,
+            ) => path,
+        };
+        path.extension().and_then(|extension| extension.to_str()).unwrap_or_default()
+    }
 }
 
 /// What one check found.
@@ -144,19 +254,20 @@ pub struct CheckResult {
     pub found: Option<String>,
 }
 
-/// What a function asked for while it ran, beyond what it is given anyway.
+/// What a function asked for while it ran, beyond what it is given anyway: by the name of the input.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Asks {
     /// It was given these.
-    pub met: Vec<(AssetKey, PartitionKey)>,
+    pub met: Vec<(Arc<str>, PartitionKey)>,
     /// It was not given these, so that it has to run again with them.
-    pub unmet: Vec<(AssetKey, PartitionKey)>,
+    pub unmet: Vec<(Arc<str>, PartitionKey)>,
 }
 
 /// How one execution went.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    pub result: Result<Produced, Failure>,
+    /// In the order of emission.
+    pub result: Result<Vec<Emitted>, Failure>,
     /// `None` if nothing was written to the log.
     pub log: Option<LogInfo>,
     pub duration: Duration,
@@ -173,7 +284,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// What is known before a step starts; its result is yet to be set.
-    pub(super) fn new(step: &Step) -> Outcome {
+    pub fn not_run(step: &Step) -> Outcome {
         Outcome {
             result: Err(Failure::Cancelled),
             log: None,
@@ -183,6 +294,27 @@ impl Outcome {
             asked: Asks::default(),
             warnings: Vec::new(),
             attempt: step.attempt,
+        }
+    }
+
+    /// Takes secrets out of everything that is recorded or told. The log has none.
+    pub fn hide(&mut self, secrets: &Secrets) {
+        if secrets.is_empty() {
+            return;
+        }
+        if let Err(failure) = &self.result {
+            let text = failure.to_string();
+            if let Cow::Owned(text) = secrets.mask(&text) {
+                let is_transient = failure.is_transient();
+                self.result = Err(Failure::Masked { text, is_transient });
+            }
+        }
+        self.metadata.iter_mut().for_each(|value| secrets.mask_json(value));
+        let found = self.checks.iter_mut().filter_map(|check| check.found.as_mut());
+        for text in self.warnings.iter_mut().chain(found) {
+            if let Cow::Owned(masked) = secrets.mask(text) {
+                *text = masked;
+            }
         }
     }
 }

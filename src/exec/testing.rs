@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Content, Input, Part, Produced, Step, StepPaths};
-use crate::base::{AssetKey, Digest, PartitionKey, RunId};
+use super::{Content, Emitted, InJob, Input, Of, Part, Produced, Resources, Step, StepPaths};
+use crate::base::{AssetKey, Digest, JobName, PartitionKey, RunId, StepName};
 use crate::defs::{
-    Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, Policy, Retries,
-    SqlBody, TableFormat,
+    Asset, Body, CommandBody, CommandLine, FunctionBody, FunctionSlot, InputDecl, Op, Origin,
+    OutputDecl, OutputDef, PartitionsDef, Policy, Retries, SqlBody, StepDef, TableFormat, TypeRef,
 };
 
 /// A step and the directory in which it may write.
@@ -39,8 +39,8 @@ thread_local! {
     static DIR: Arc<TempDir> = Arc::new(tempfile::tempdir().unwrap());
 }
 
-pub(super) fn produced() -> Produced {
-    Produced::File(PathBuf::from("x"))
+pub(super) fn emitted() -> Emitted {
+    Emitted::only(Produced::File(PathBuf::from("x")))
 }
 
 impl StepBuilder {
@@ -58,6 +58,11 @@ impl StepBuilder {
         StepBuilder::new(Body::Sql(body), OutputDef::Table(TableFormat::Csv))
     }
 
+    pub(super) fn function() -> StepBuilder {
+        let body = FunctionBody { version: "1".to_owned(), slot: FunctionSlot::Op(0) };
+        StepBuilder::new(Body::Function(body), OutputDef::File { name: "out.json".into() })
+    }
+
     fn new(body: Body, output: OutputDef) -> StepBuilder {
         let asset = Asset {
             key: AssetKey::parse("mart/it").unwrap(),
@@ -69,6 +74,7 @@ impl StepBuilder {
             export: None,
             config: BTreeMap::new(),
             env: Default::default(),
+            resources: BTreeMap::new(),
             inputs: Vec::new(),
             version: None,
             checks: Vec::new(),
@@ -84,7 +90,8 @@ impl StepBuilder {
         std::fs::create_dir_all(&staging).unwrap();
         let log = root.join("logs/it.log");
         let step = Step {
-            asset: Arc::new(asset.clone()),
+            def: Arc::new(StepDef::of_asset(&asset)),
+            of: Of::Asset(asset.key.clone()),
             partition: PartitionKey::unpartitioned(),
             window: None,
             window_rfc3339: None,
@@ -94,9 +101,11 @@ impl StepBuilder {
             now: chrono::DateTime::UNIX_EPOCH,
             attempt: 1,
             paths: StepPaths { root, staging, log },
+            resources: Resources::default(),
+            secrets: Arc::default(),
             env: Arc::new(vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),
             log_max_bytes: 1 << 20,
-            timeout: None,
+            types: Arc::default(),
         };
         StepBuilder { asset, step }
     }
@@ -107,7 +116,7 @@ impl StepBuilder {
     }
 
     pub(super) fn timeout(mut self, timeout: Duration) -> StepBuilder {
-        self.step.timeout = Some(timeout);
+        self.asset.policy.timeout = Some(timeout);
         self
     }
 
@@ -124,6 +133,31 @@ impl StepBuilder {
     pub(super) fn output(mut self, output: OutputDef) -> StepBuilder {
         self.asset.output = output;
         self
+    }
+
+    /// A step of a job: `nightly/it` of an op with these outputs and, in the order of the parts that are
+    /// given, inputs.
+    pub(super) fn op(mut self, piece: Option<&str>, outputs: &[OutputDecl]) -> StepBuilder {
+        let job = JobName::parse("nightly").unwrap();
+        let mut op = Op::new("it", self.asset.origin.clone(), self.asset.body.clone());
+        op.outputs = outputs.into();
+        op.retries = self.asset.policy.retries.clone();
+        op.timeout = self.asset.policy.timeout;
+        let op = Arc::new(op);
+        self.step.def = Arc::new(op.step(StepName::of(&job, "it")));
+        let (path, piece) = ("it".into(), piece.map(Arc::from));
+        let (own, read) = (Arc::default(), Arc::default());
+        self.step.of = Of::Job(Arc::new(InJob { job, path, op, piece, own, read }));
+        self
+    }
+
+    /// A value at an input of a type.
+    pub(super) fn typed(mut self, name: &str, kind: &str, parts: Vec<Part>) -> StepBuilder {
+        let kind = TypeRef::parse(kind).unwrap();
+        let decl = InputDecl { kind, ..InputDecl::one(name) };
+        let def = Arc::make_mut(&mut self.step.def);
+        def.inputs = def.inputs.iter().cloned().chain([decl]).collect();
+        self.input(name, parts)
     }
 
     pub(super) fn asset(mut self, edit: impl FnOnce(&mut Asset)) -> StepBuilder {
@@ -145,12 +179,15 @@ impl StepBuilder {
         let single = parts.len() == 1;
         let name = AssetKey::parse(name).unwrap();
         let variable = name.variable();
-        self.step.inputs.push(Input { name, variable, single, parts });
+        self.step.inputs.push(Input { name: (&name).into(), variable, single, parts });
         self
     }
 
     pub(super) fn build(self) -> TestStep {
-        let step = Step { asset: Arc::new(self.asset), ..self.step };
+        let mut step = self.step;
+        if let Of::Asset(_) = step.of {
+            step.def = Arc::new(StepDef::of_asset(&self.asset));
+        }
         TestStep { step, _dir: Some(DIR.with(Arc::clone)) }
     }
 }
@@ -159,6 +196,12 @@ impl TestStep {
     pub(super) fn root(&self) -> &Path {
         &self.paths.root
     }
+}
+
+/// What a step with one output made.
+pub(super) fn only(mut made: Vec<Emitted>) -> Produced {
+    assert_eq!(made.len(), 1, "{made:?}");
+    made.remove(0).what
 }
 
 /// A part of a CSV table.

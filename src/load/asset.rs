@@ -11,7 +11,7 @@ use super::form::{Form, Key, TEXTS, key};
 use super::node::{Kind, Sink, Table, Value};
 use super::output::{self, Maker};
 use super::partitions::{self, Sets};
-use super::{check, policy, sql};
+use super::{check, policy, resource, sql};
 use crate::base::{AssetKey, Digest};
 use crate::defs::{
     Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, PathPattern, Policy,
@@ -32,6 +32,7 @@ pub(super) static COMMON_KEYS: &[Key] = &[
     key("deps", "What it reads: names, or names with mappings of partitions.", &deps::DEPS),
     key("inputs", "Globs of further files of the project that its result depends on.", &TEXTS),
     key("env", "Names of environment variables that its result depends on.", &TEXTS),
+    key("resources", "Names of the resources that the step uses.", &TEXTS),
     key("config", "Values for the step, or names of values of the project's `[config]`.", &CONFIG),
     key("output", "The name of the file that the step makes at `$output`.", &Form::Text),
     key("outputs", "The files that the step makes in `$output_dir`, each a piece.", &Form::Text),
@@ -124,6 +125,8 @@ pub(super) struct Draft {
     pub reads: Option<Vec<Read>>,
     pub each: Vec<(AssetKey, Place)>,
     pub export: Option<Place>,
+    /// Names of resources, not looked up.
+    pub resources: Vec<(String, Place)>,
     /// The globs of `inputs` with their places.
     pub inputs: Vec<(String, Place)>,
     /// Where the `run` line is.
@@ -201,7 +204,7 @@ fn read_fields(
     } else {
         None
     };
-    let inputs = inputs(fields, sink);
+    let inputs = fields.get("inputs").map(|value| inputs(value, sink)).unwrap_or_default();
     let mut asset = Asset {
         partitions,
         body,
@@ -209,7 +212,7 @@ fn read_fields(
         output,
         export: export.as_ref().map(|(path, _)| path.clone()),
         config: config(fields, context, sink),
-        env: env(fields, sink),
+        env: fields.get("env").map(|value| env(value, sink)).unwrap_or_default(),
         inputs: inputs.iter().map(|(glob, _)| glob.clone()).collect(),
         version: fields.get("version").and_then(|value| value.written("version", sink)),
         checks,
@@ -221,8 +224,22 @@ fn read_fields(
     let run = fields.own("run").map(Value::place);
     let pieces = output::pieces(fields, &asset.partitions, sink);
     let says_deps = fields.get("deps").is_some();
+    let resources = resource::used(fields, sink);
     let sound = true;
-    Draft { asset, place, sound, deps, reads, each, export, inputs, run, pieces, says_deps }
+    Draft {
+        asset,
+        place,
+        sound,
+        deps,
+        reads,
+        each,
+        export,
+        resources,
+        inputs,
+        run,
+        pieces,
+        says_deps,
+    }
 }
 
 fn body(
@@ -271,7 +288,7 @@ fn body(
 }
 
 /// What stands in the place of code with an error; the asset is not used.
-fn no_body() -> Body {
+pub(super) fn no_body() -> Body {
     let line = CommandLine::Direct(Vec::new());
     Body::Command(CommandBody { line, code: None, named_files: Vec::new() })
 }
@@ -303,7 +320,7 @@ pub(super) fn run_line(
 
 /// SQL inside YAML or TOML: its places are found again by their text, as quoting and indentation
 /// make offsets differ.
-fn inline_sql(value: Value<'_>, sink: &mut Sink) -> (Body, Option<Vec<Read>>) {
+pub(super) fn inline_sql(value: Value<'_>, sink: &mut Sink) -> (Body, Option<Vec<Read>>) {
     let Some(text) = value.text("sql", sink) else { return (no_body(), None) };
     let place = value.place();
     let file = place.file.text.as_ref();
@@ -357,10 +374,10 @@ pub(super) fn tags(value: Value<'_>, sink: &mut Sink) -> BTreeMap<String, String
     }
 }
 
-fn env(fields: &Fields<'_>, sink: &mut Sink) -> BTreeSet<String> {
-    let names = fields.get("env").map(|value| value.texts("env", sink)).unwrap_or_default();
+/// Reads names of environment variables.
+pub(super) fn env(value: Value<'_>, sink: &mut Sink) -> BTreeSet<String> {
     let mut env = BTreeSet::new();
-    for (name, place) in names {
+    for (name, place) in value.texts("env", sink) {
         let sound = !name.is_empty() && !name.contains(['=', '\0']);
         if !sound {
             let message = format!("`{name}` cannot name an environment variable");
@@ -399,9 +416,9 @@ fn config(
     entries.map(|(entry, value)| (entry.key.clone(), value.json())).collect()
 }
 
-fn inputs(fields: &Fields<'_>, sink: &mut Sink) -> Vec<(String, Place)> {
-    let mut inputs =
-        fields.get("inputs").map(|value| value.texts("inputs", sink)).unwrap_or_default();
+/// Reads globs of files of the project.
+pub(super) fn inputs(value: Value<'_>, sink: &mut Sink) -> Vec<(String, Place)> {
+    let mut inputs = value.texts("inputs", sink);
     inputs.retain(|(glob, place)| {
         let mistake = match globset::Glob::new(glob) {
             Err(error) => Some(format!("`{glob}` is no glob: {}", error.kind())),
@@ -429,6 +446,7 @@ pub(super) fn unreadable(key: AssetKey, place: Place) -> Draft {
         reads: None,
         each: Vec::new(),
         export: None,
+        resources: Vec::new(),
         inputs: Vec::new(),
         run: None,
         pieces: None,
@@ -456,6 +474,7 @@ fn blank(key: AssetKey, place: &Place) -> Asset {
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
+        resources: BTreeMap::new(),
         inputs: Vec::new(),
         version: None,
         checks: Vec::new(),

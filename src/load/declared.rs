@@ -34,6 +34,8 @@ impl Declared {
             asset: self.asset,
             sound: true,
             reads: None,
+            // Those of the program, which it has itself.
+            resources: Vec::new(),
             each: self.follows.into_iter().map(|key| (key, place.clone())).collect(),
             export,
             inputs: Vec::new(),

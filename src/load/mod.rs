@@ -5,8 +5,10 @@
 //! reads that; the rest of the project stays usable.
 
 mod asset;
+mod calls;
 mod check;
 mod command;
+mod config;
 mod declared;
 mod deps;
 mod diagnostic;
@@ -16,13 +18,18 @@ mod form;
 mod graph;
 mod header;
 mod job;
+mod library;
 mod loader;
 mod manifest;
+mod mistake;
 mod node;
+mod op;
 mod output;
 mod overlap;
 mod partitions;
 mod policy;
+mod port;
+mod resource;
 mod schema;
 mod script;
 mod source;
@@ -30,6 +37,8 @@ mod sql;
 #[cfg(test)]
 mod tests;
 mod toml;
+mod types;
+mod wire;
 mod yaml;
 
 use std::path::{Path, PathBuf};

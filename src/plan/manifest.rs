@@ -49,6 +49,11 @@ pub fn step_parts(
         let value = env.get(name).map_or_else(|| "unset".to_owned(), Digest::short);
         put(format!("env.{name}"), value);
     }
+    for (name, version) in &asset.resources {
+        if let Some(version) = version {
+            put(format!("resource.{name}"), version.clone());
+        }
+    }
     for dep in &asset.deps {
         let missing = match dep.missing {
             Missing::Error => "",
@@ -75,7 +80,8 @@ pub fn step_digest(parts: &StepParts) -> Digest {
     StepParts(parts.0.iter().map(unmapped).collect()).digest()
 }
 
-fn code_parts(body: &Body) -> Vec<(String, String)> {
+/// What of a body decides its results, by name.
+pub fn code_parts(body: &Body) -> Vec<(String, String)> {
     let part = |name: &str, value: String| (name.to_owned(), value);
     match body {
         Body::Source(_) => vec![],

@@ -16,7 +16,7 @@ mod why;
 
 pub use db::{Edge, StepVersion};
 pub use freshness::{Freshness, Judgement, Restore, Terms, Traces, Verify};
-pub use manifest::{Given, key_order, pieces_shape};
+pub use manifest::{Given, code_parts, key_order, pieces_shape};
 pub use planner::{Askable, Decision, Planner};
 pub use reason::{PartChange, ReasonCode};
 pub use records::{Records, Trace};

@@ -17,6 +17,8 @@ pub struct Unneeded {
     /// Blobs whose files are removed.
     pub blobs: Vec<Digest>,
     pub runs: Vec<RunId>,
+    /// Runs of jobs that stay, without the values of their steps.
+    pub op_outputs: Vec<RunId>,
 }
 
 impl Store {
@@ -69,13 +71,14 @@ impl Store {
     }
 
     /// Runs that ended, began before a moment, and made neither a current result nor a failure that
-    /// still stands.
+    /// still stands; none that another one retries.
     pub fn runs_before(&self, started_ms: i64) -> Result<Vec<RunId>, Error> {
         self.ask(|sql| {
             let runs = sql.all(
                 "SELECT id FROM run WHERE state <> 'running' AND started_ms < ?1
                    AND id NOT IN (SELECT run FROM mat WHERE run IS NOT NULL)
-                   AND id NOT IN (SELECT run FROM failure) ORDER BY id",
+                   AND id NOT IN (SELECT run FROM failure)
+                   AND id NOT IN (SELECT parent FROM run WHERE parent IS NOT NULL) ORDER BY id",
                 [started_ms],
                 |row| run_at(row, 0),
             )?;
@@ -102,10 +105,15 @@ impl Tx<'_> {
             for statement in [
                 "DELETE FROM attempt WHERE run = ?1",
                 "DELETE FROM run_target WHERE run = ?1",
+                "DELETE FROM op_step WHERE run = ?1",
+                "DELETE FROM op_output WHERE run = ?1",
                 "DELETE FROM run WHERE id = ?1",
             ] {
                 self.ask(|sql| sql.exec(statement, params![run_number(*run)]))?;
             }
+        }
+        for run in &unneeded.op_outputs {
+            self.forget_op_outputs(*run)?;
         }
         self.collect_facts()?;
         self.ask(|sql| {

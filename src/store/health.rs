@@ -20,6 +20,8 @@ pub enum Problem {
     MissingContent { asset: String, digest: Digest },
     /// Rows belong to an asset that has no row.
     DanglingAsset { table: &'static str, rows: u64 },
+    /// Steps or values of steps belong to a run that has no row.
+    DanglingRun { table: &'static str, rows: u64 },
     /// `max_changed` is older than a change.
     ChangeUnseen { asset: String },
 }
@@ -36,6 +38,9 @@ impl fmt::Display for Problem {
             }
             Problem::DanglingAsset { table, rows } => {
                 write!(f, "the table `{table}` has rows of no recorded asset ({rows} rows)")
+            }
+            Problem::DanglingRun { table, rows } => {
+                write!(f, "the table `{table}` has rows of no recorded run ({rows} rows)")
             }
             Problem::ChangeUnseen { asset } => {
                 write!(f, "a change of {asset} is newer than the newest that is recorded for it")
@@ -75,6 +80,7 @@ impl Store {
             problems.extend(sql.dangling_outputs()?);
             problems.extend(sql.missing_content()?);
             problems.extend(sql.dangling_assets()?);
+            problems.extend(sql.dangling_runs()?);
             problems.extend(sql.all(
                 "SELECT name FROM asset WHERE max_changed <
                    (SELECT max(changed_at) FROM mat WHERE mat.asset = asset.id) ORDER BY name",
@@ -148,6 +154,20 @@ impl Store {
             let rows = self.one(query, [], |row| row.get::<_, i64>(0))? as u64;
             if rows > 0 {
                 problems.push(Problem::DanglingAsset { table, rows });
+            }
+        }
+        Ok(problems)
+    }
+
+    fn dangling_runs(&self) -> rusqlite::Result<Vec<Problem>> {
+        let mut problems = Vec::new();
+        for (table, query) in [
+            ("op_step", "SELECT count(*) FROM op_step WHERE run NOT IN (SELECT id FROM run)"),
+            ("op_output", "SELECT count(*) FROM op_output WHERE run NOT IN (SELECT id FROM run)"),
+        ] {
+            let rows = self.one(query, [], |row| row.get::<_, i64>(0))? as u64;
+            if rows > 0 {
+                problems.push(Problem::DanglingRun { table, rows });
             }
         }
         Ok(problems)

@@ -15,6 +15,7 @@ mod error;
 mod facts;
 mod health;
 mod open;
+mod ops;
 mod owner;
 mod project;
 mod read;
@@ -36,7 +37,8 @@ pub use collect::Unneeded;
 pub use error::Error;
 pub use health::{BlobState, Problem};
 pub use open::OpenOptions;
-pub use owner::{Owner, Recovered, recover, staging_dir};
+pub use ops::{OpContent, OpEnd, OpOutput, OpState, OpStep};
+pub use owner::{Owner, Recovered, place_dir, recover, staging_dir};
 pub use runs::{
     Attempt, AttemptEnd, Counts, LaunchInfo, NewAttempt, NewRun, Outcome, Run, RunState,
 };

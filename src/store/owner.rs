@@ -74,6 +74,11 @@ pub fn staging_dir(dir: &Path, run: RunId) -> PathBuf {
     dir.join("staging").join(run.to_string())
 }
 
+/// Where a run of a job of ops has everything that its steps hand to each other.
+pub fn place_dir(dir: &Path, run: RunId) -> PathBuf {
+    dir.join("runs").join(run.to_string())
+}
+
 /// Whether an owner lives. One that cannot be asked about is taken to.
 pub(super) fn is_alive(database: &Path, owner: &str) -> bool {
     let dir = database.parent().expect("the database is in a directory");
@@ -110,13 +115,21 @@ pub fn recover(store: &mut Store) -> Result<Recovered, Error> {
         {
             continue;
         }
+        let died = "the process that ran it died";
         recovered.attempts += tx.ask(|sql| {
             sql.exec("UPDATE run SET state = 'interrupted' WHERE id = ?1", [run_number(run.id)])?;
             sql.exec("DELETE FROM claim WHERE owner = ?1", [&run.owner])?;
             sql.exec(
                 "UPDATE attempt SET outcome = 'interrupted', detail = ?2
                  WHERE run = ?1 AND outcome = 'running'",
-                params![run_number(run.id), "the process that ran it died"],
+                params![run_number(run.id), died],
+            )
+        })?;
+        recovered.attempts += tx.ask(|sql| {
+            sql.exec(
+                "UPDATE op_step SET state = 'interrupted', detail = ?2
+                 WHERE run = ?1 AND state = 'running'",
+                params![run_number(run.id), died],
             )
         })?;
         recovered.staging.push(staging_dir(&dir, run.id));

@@ -8,7 +8,7 @@ use super::error::undecodable;
 use super::read::{key_at, numbers_at, run_at, run_number, set_at};
 use super::write::serialize;
 use super::{Error, Store, Tx, owner};
-use crate::base::{AssetKey, PartitionIdx, PartitionSet, RunId};
+use crate::base::{AssetKey, PartitionIdx, PartitionKey, PartitionSet, RunId};
 
 /// How many partitions had which outcome, by the names that the engine gives.
 pub type Counts = BTreeMap<String, u64>;
@@ -29,6 +29,10 @@ pub struct NewRun<'a> {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LaunchInfo {
     pub job: Option<String>,
+    /// Of the job.
+    pub partition: Option<PartitionKey>,
+    /// The run that this one retries.
+    pub parent: Option<RunId>,
     pub tags: BTreeMap<String, String>,
     /// Without secrets.
     pub config: serde_json::Value,
@@ -192,7 +196,7 @@ impl Store {
     pub fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
         self.ask(|sql| {
             sql.maybe(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config FROM run WHERE id = ?1",
+                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent FROM run WHERE id = ?1",
                 [run_number(id)],
                 run_row_at,
             )
@@ -203,7 +207,7 @@ impl Store {
     pub fn runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
         self.ask(|sql| {
             sql.all(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config FROM run
+                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent FROM run
                  ORDER BY id DESC LIMIT ?1",
                 [i64::try_from(limit).unwrap_or(i64::MAX)],
                 run_row_at,
@@ -215,7 +219,7 @@ impl Store {
     pub fn running(&self) -> Result<Vec<Run>, Error> {
         self.ask(|sql| {
             sql.all(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config FROM run
+                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent FROM run
                  WHERE state = 'running' ORDER BY id",
                 [],
                 run_row_at,
@@ -323,9 +327,18 @@ impl Tx<'_> {
         };
         let id = self.ask(|sql| {
             sql.exec(
-                "INSERT INTO run (started_ms, state, owner, command, job, tags, config)
-                 VALUES (?1, 'running', ?2, ?3, ?4, ?5, ?6)",
-                params![started_ms, owner, command, launch.job, tags, config],
+                "INSERT INTO run (started_ms, state, owner, command, job, tags, config, partition, parent)
+                 VALUES (?1, 'running', ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                params![
+                    started_ms,
+                    owner,
+                    command,
+                    launch.job,
+                    tags,
+                    config,
+                    launch.partition.as_ref().map(PartitionKey::as_str),
+                    launch.parent.map(run_number)
+                ],
             )?;
             Ok(sql.conn.last_insert_rowid())
         })?;
@@ -423,6 +436,8 @@ fn launch_at(row: &Row<'_>, at: usize) -> rusqlite::Result<LaunchInfo> {
     let text = |at| row.get_ref(at)?.as_str().map_err(|_| undecodable("launch of a run"));
     Ok(LaunchInfo {
         job: row.get(at)?,
+        partition: row.get::<_, Option<String>>(at + 3)?.map(PartitionKey::new),
+        parent: run_at(row, at + 4)?,
         tags: serde_json::from_str(text(at + 1)?).map_err(wrong)?,
         config: serde_json::from_str(text(at + 2)?).map_err(wrong)?,
     })

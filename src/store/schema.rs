@@ -227,7 +227,41 @@ ALTER TABLE run ADD COLUMN config TEXT NOT NULL DEFAULT '{}'; -- JSON
 CREATE INDEX fact_failed ON fact (asset) WHERE failed > 0 OR warned > 0;
 "#;
 
+// Runs of jobs of ops: what their steps hand to each other is kept until the run, or a retry of it, has
+// succeeded. And what steps of assets asked for while they ran.
 const FORMAT_4: &str = r#"
+ALTER TABLE run ADD COLUMN partition TEXT; -- of the job
+ALTER TABLE run ADD COLUMN parent INTEGER; -- the run that this one retries
+
+CREATE TABLE op_step (
+    run INTEGER NOT NULL,
+    step TEXT NOT NULL, -- the path within the job, with the piece: compute[p1]
+    key BLOB NOT NULL, -- the digest of everything that decides what it gives
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    started_ms INTEGER NOT NULL,
+    duration_ms INTEGER,
+    emitted INTEGER NOT NULL DEFAULT 0, -- how many values; they go before this row does
+    detail TEXT NOT NULL DEFAULT '',
+    log TEXT,
+    PRIMARY KEY (run, step)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE op_output (
+    run INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    place INTEGER NOT NULL, -- in the order of emission
+    output TEXT NOT NULL,
+    piece TEXT,
+    kind TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    schema TEXT, -- as of `output`
+    extension TEXT NOT NULL, -- of the file's name
+    data BLOB,
+    file TEXT, -- relative to the directory of the store
+    PRIMARY KEY (run, step, place)
+) STRICT, WITHOUT ROWID;
 -- What partitions asked for of others when they were made last: a hint for plans.
 CREATE TABLE asked (
     asset INTEGER NOT NULL,

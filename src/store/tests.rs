@@ -101,6 +101,22 @@ pub(super) fn tell_a_story(store: &mut Store) {
     tx.put_notes(&daily, &set([0]), &note).unwrap();
     let end = AttemptEnd { duration_ms: 9, outcome: Outcome::Success, detail: "", log: None };
     tx.finish_attempt(run, &daily, 0, 1, &end).unwrap();
+    let value = |content| OpOutput {
+        output: "parts".into(),
+        piece: Some("p1".into()),
+        value: output("op"),
+        extension: "json".to_owned(),
+        content,
+    };
+    let values = [
+        value(OpContent::Inline(b"3".as_slice().into())),
+        value(OpContent::File("runs/1/kept/0.json".to_owned())),
+    ];
+    tx.start_op(run, "load", &digest("op key"), 1_002).unwrap();
+    let (state, log) = (OpState::Success, Some("logs/1/load.log"));
+    let end = OpEnd { state, attempts: 2, duration_ms: 4, detail: "", log };
+    tx.finish_op(run, "load", &end, &values).unwrap();
+    tx.skip_op(run, "compute[p1]", 1_003).unwrap();
     tx.commit().unwrap();
 
     let mut tx = store.begin().unwrap();
@@ -157,6 +173,10 @@ fn a_story_leaves_its_traces() {
             meta key="last_synced_rev" value=3
             meta key="rev" value=3
             note asset=mart/daily part=0 reason="by hand" made_ms=8
+            op_output run=1 step="load" place=0 output="parts" piece="p1" kind="file" digest=cd4784bf size=2 extension="json" data="3"
+            op_output run=1 step="load" place=1 output="parts" piece="p1" kind="file" digest=cd4784bf size=2 extension="json" file="runs/1/kept/0.json"
+            op_step run=1 step="compute[p1]" key=none state="skipped" attempts=0 started_ms=1003 emitted=0 detail=""
+            op_step run=1 step="load" key=fafc21aa state="success" attempts=2 started_ms=1002 duration_ms=4 emitted=2 detail="" log="logs/1/load.log"
             output id=-7097369335445904863 kind="file" digest=5443af0c size=3
             output id=-1944230779988835396 kind="file" digest=17762fdd size=1
             run id=1 started_ms=1000 finished_ms=2000 state="failure" owner="o1" command="materialize mart/daily" counts="{\"failed\":1,\"ran\":1}" tags="{}" config="{}"

@@ -18,7 +18,7 @@ use giornata::defs::{
     PartitionsDef, PathPattern, Policy, Project, SourceDef, TableFormat,
 };
 use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions, Summary, Value};
-use giornata::exec::{Asks, Content, Control, Failure, Functions, Produced, Step};
+use giornata::exec::{Content, Control, Emitted, Failure, Functions, Produced, Step, Told};
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
 use proptest::prelude::*;
@@ -140,6 +140,7 @@ fn project(world: &World) -> Project {
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
+        resources: BTreeMap::new(),
         inputs: vec![],
         version: None,
         checks: vec![],
@@ -228,8 +229,8 @@ fn number(content: &Content) -> u8 {
 }
 
 impl Functions for Bodies {
-    fn call(&self, step: &Step, _: &mut Asks) -> Result<Produced, Failure> {
-        let id = format!("{}@{}", step.asset.key, step.partition);
+    fn call(&self, step: &Step, _: &mut Told<'_>) -> Result<Vec<Emitted>, Failure> {
+        let id = format!("{}@{}", step.def.name, step.partition);
         let mut left = self.crash_after.lock().unwrap();
         if let Some(steps) = &mut *left {
             if *steps == 0 {
@@ -238,10 +239,10 @@ impl Functions for Bodies {
             }
             *steps -= 1;
         }
-        if self.failing.lock().unwrap().contains(step.asset.key.as_str()) {
+        if self.failing.lock().unwrap().contains(step.def.name.as_str()) {
             return Err(Failure::Function("as told".to_owned()));
         }
-        let Body::Function(function) = &step.asset.body else { unreachable!() };
+        let Body::Function(function) = &step.def.body else { unreachable!() };
         let inputs: Vec<_> = step
             .inputs
             .iter()
@@ -256,7 +257,8 @@ impl Functions for Bodies {
         self.ran.lock().unwrap().push(id);
         let bytes = format!("{value}\n").into_bytes();
         let encoded = Encoded { bytes, schema: String::new() };
-        Ok(Produced::Table { encoded, format: TableFormat::Csv, rows: 1 })
+        let what = Produced::Table { encoded, format: TableFormat::Csv, rows: 1 };
+        Ok(vec![Emitted::only(what)])
     }
 }
 

@@ -155,7 +155,7 @@ fn given(
     }
     for edge in edges.iter().filter(|edge| !declared(edge) && !lacks) {
         let up = planner.domain(&edge.upstream).clone();
-        let got = ask(planner.def(asset), &edge.upstream, &mut given, &mut |key| {
+        let got = ask(planner.def(asset), edge.upstream.as_str(), &mut given, &mut |key| {
             of(&edge.upstream, up.index(key), Need::Asked)
         });
         if got.is_none() {

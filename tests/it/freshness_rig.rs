@@ -20,7 +20,9 @@ use giornata::defs::{
     PartitionsDef, PathPattern, Policy, Project, Settings, SourceDef, SplitBy, TableFormat,
 };
 use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions};
-use giornata::exec::{Asks, Content, Control, Failure, Functions, Input, Part, Produced, Step};
+use giornata::exec::{
+    Content, Control, Emitted, Failure, Functions, Input, Part, Produced, Step, Told,
+};
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
 
@@ -119,6 +121,7 @@ fn asset_of(name: &str, partitions: PartitionsDef, body: Body, output: OutputDef
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
+        resources: BTreeMap::new(),
         inputs: vec![],
         version: None,
         checks: vec![],
@@ -221,18 +224,36 @@ impl Bodies {
     }
 }
 
-impl Functions for Bodies {
-    fn call(&self, step: &Step, asks: &mut Asks) -> Result<Produced, Failure> {
-        let id = format!("{}@{}", step.asset.key, step.partition);
+/// The functions, and the declarations of one process.
+struct Declared {
+    bodies: Arc<Bodies>,
+    assets: BTreeMap<AssetKey, Arc<Asset>>,
+}
+
+impl Functions for Declared {
+    fn call(&self, step: &Step, told: &mut Told<'_>) -> Result<Vec<Emitted>, Failure> {
+        self.bodies.call(step, &self.assets[step.def.name.as_str()], told)
+    }
+}
+
+impl Bodies {
+    fn call(
+        &self,
+        step: &Step,
+        asset: &Asset,
+        told: &mut Told<'_>,
+    ) -> Result<Vec<Emitted>, Failure> {
+        let id = format!("{}@{}", step.def.name, step.partition);
         self.hook(&id, true, step);
-        let mut given = head(&step.asset, step.partition.as_str(), step.window.is_some());
-        let declared = |input: &&Input| !may_ask(&step.asset, &input.name);
+        let mut given = head(asset, step.partition.as_str(), step.window.is_some());
+        let declared = |input: &&Input| !may_ask(asset, &input.name);
         for input in step.inputs.iter().filter(declared) {
             let parts = input.parts.iter().map(|part: &Part| (part.key.as_str(), text(part)));
-            push_input(&mut given, input.name.as_str(), input.single, parts);
+            push_input(&mut given, &input.name, input.single, parts);
         }
         for input in step.inputs.iter().filter(|input| !declared(input)) {
-            let found = ask(&step.asset, &input.name, &mut given, &mut |key| {
+            let asks = told.asks();
+            let found = ask(asset, &input.name, &mut given, &mut |key| {
                 let part = input.parts.iter().find(|part| part.key.as_str() == key);
                 let asked = (input.name.clone(), PartitionKey::new(key));
                 match part {
@@ -251,40 +272,44 @@ impl Functions for Bodies {
             }
         }
         self.hook(&id, false, step);
-        let aging = Aging::of(&step.asset.policy);
-        let asks = step.asset.deps.iter().any(|dep| dep.mapping == MappingDef::Asked);
+        let aging = Aging::of(&asset.policy);
+        let asks = asset.deps.iter().any(|dep| dep.mapping == MappingDef::Asked);
         self.ran.lock().unwrap().push(Ran { id, given: given.clone(), aging, asks });
-        if self.failing.lock().unwrap().contains(step.asset.key.as_str()) {
+        if self.failing.lock().unwrap().contains(step.def.name.as_str()) {
             return Err(Failure::Function("as told".to_owned()));
         }
         let world = self.world.load(Ordering::Relaxed);
-        let value = made(&step.asset, &given, world, self.coarse);
+        let value = made(asset, &given, world, self.coarse);
         let bytes = format!("{value}\n").into_bytes();
         let encoded = Encoded { bytes, schema: String::new() };
-        Ok(Produced::Table { encoded, format: TableFormat::Csv, rows: 1 })
+        let what = Produced::Table { encoded, format: TableFormat::Csv, rows: 1 };
+        Ok(vec![Emitted::only(what)])
     }
 }
 
 /// Whether an asset asks for partitions of another one while it runs.
-pub fn may_ask(asset: &Asset, upstream: &AssetKey) -> bool {
-    asset.deps.iter().any(|dep| dep.upstream == *upstream && dep.mapping == MappingDef::Asked)
+pub fn may_ask(asset: &Asset, upstream: &str) -> bool {
+    asset
+        .deps
+        .iter()
+        .any(|dep| dep.upstream.as_str() == upstream && dep.mapping == MappingDef::Asked)
 }
 
 /// Has a function ask for up to two partitions of `upstream`, which depend on all that it was given so
 /// far; `None` if it did not get one of them.
 pub fn ask(
     asset: &Asset,
-    upstream: &AssetKey,
+    upstream: &str,
     given: &mut String,
     get: &mut dyn FnMut(&str) -> Option<String>,
 ) -> Option<()> {
-    let candidates = asset.config["asks"][upstream.as_str()].as_array().unwrap();
+    let candidates = asset.config["asks"][upstream].as_array().unwrap();
     for _ in 0..2 {
         let pick = given.bytes().map(usize::from).sum::<usize>() % (candidates.len() + 1);
         let Some(key) = candidates.get(pick) else { return Some(()) };
         let key = key.as_str().unwrap();
         let value = get(key)?;
-        push_input(given, upstream.as_str(), false, [(key, value)].into_iter());
+        push_input(given, upstream, false, [(key, value)].into_iter());
     }
     Some(())
 }
@@ -594,7 +619,7 @@ pub fn open(
         clock: clock.clone(),
         env: vec![],
         set: vec![],
-        functions: bodies.clone(),
+        functions: Arc::new(Declared { bodies: bodies.clone(), assets: project.assets.clone() }),
     };
     Engine::open(project.clone(), options).unwrap()
 }

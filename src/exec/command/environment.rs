@@ -10,9 +10,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Output;
+use super::inputs::Placed;
+use super::outputs::{Output, upper};
+use crate::defs::resource::resource_variable;
 use crate::defs::{CommandLine, Word, WordPiece};
-use crate::exec::{Failure, Step};
+use crate::exec::{Failure, Of, Step};
 use crate::io::names::nearest;
 
 /// The variables of one step.
@@ -25,20 +27,28 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub(super) fn new(step: &Step, inputs: &[PathBuf], output: &Output, metadata: &Path) -> Self {
+    pub(super) fn new(step: &Step, inputs: &[Placed], outputs: &[Output], metadata: &Path) -> Self {
         let mut this =
             Environment { ours: BTreeMap::new(), hidden: Vec::new(), warnings: Vec::new() };
-        for (input, path) in step.inputs.iter().zip(inputs) {
-            this.add_input(step, input.name.as_str(), &input.variable, path);
+        for (input, placed) in step.inputs.iter().zip(inputs) {
+            this.add_input(step, &input.name, &input.variable, placed);
         }
-        this.set(output.variable, &output.path);
+        for output in outputs {
+            for variable in &output.variables {
+                this.set(variable, &output.path);
+            }
+        }
         this.set("GIORNATA_METADATA", metadata);
         this.set("GIORNATA_ROOT", &step.paths.root);
-        this.set("GIORNATA_ASSET", step.asset.key.as_str());
+        this.set_place(step);
+        this.set("GIORNATA_ATTEMPT", step.attempt.to_string());
         this.set("GIORNATA_PARTITION", step.partition.as_str());
         this.set("GIORNATA_RUN", step.run.to_string());
         let config = serde_json::to_string(&step.config);
         this.set("GIORNATA_CONFIG", config.expect("configuration has only string keys"));
+        for (name, value) in step.resources.variables() {
+            this.set(&resource_variable(name), value);
+        }
         if let Some((start, end)) = &step.window_rfc3339 {
             this.set("GIORNATA_PARTITION_START", start);
             this.set("GIORNATA_PARTITION_END", end);
@@ -46,12 +56,26 @@ impl Environment {
         this
     }
 
+    /// What the step is.
+    fn set_place(&mut self, step: &Step) {
+        match &step.of {
+            Of::Asset(key) => self.set("GIORNATA_ASSET", key.as_str()),
+            Of::Job(at) => {
+                self.set("GIORNATA_JOB", at.job.as_str());
+                self.set("GIORNATA_STEP", &*at.path);
+                if let Some(piece) = &at.piece {
+                    self.set("GIORNATA_PIECE", &**piece);
+                }
+            }
+        }
+    }
+
     pub(super) fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.ours.insert(name.to_owned(), value.into());
     }
 
-    fn add_input(&mut self, step: &Step, name: &str, short: &str, path: &Path) {
-        let long = format!("GIORNATA_INPUT_{}", short.to_uppercase());
+    fn add_input(&mut self, step: &Step, name: &str, short: &str, placed: &Placed) {
+        let long = format!("GIORNATA_INPUT_{}", upper(short));
         if step.env.iter().any(|(inherited, _)| inherited == short) {
             self.warnings.push(format!(
                 "`{name}` is not in ${short}, since the environment has a variable of this name; \
@@ -59,8 +83,11 @@ impl Environment {
             ));
             self.hidden.push(short.to_owned());
         }
-        self.set(short, path);
-        self.set(&long, path);
+        self.set(short, &placed.path);
+        self.set(&long, &placed.path);
+        if let Some(list) = &placed.list {
+            self.set(&format!("{long}_LIST"), list);
+        }
     }
 
     /// The process for a command line; its streams are not set yet.
@@ -133,37 +160,70 @@ pub(super) struct Programs {
 
 impl Programs {
     fn find(&mut self, program: &OsStr, step: &Step) -> Result<PathBuf, Failure> {
-        let fail =
-            |reason: String| Failure::Spawn { program: program.display().to_string(), reason };
+        let (root, env) = (&step.paths.root, &step.env);
         if program.as_encoded_bytes().contains(&b'/') {
-            let path = step.paths.root.join(program);
-            return match (path.is_file(), is_executable(&path)) {
-                (true, true) => Ok(path),
-                (true, false) => Err(fail(
-                    "the file is not executable; `chmod +x` it or name its interpreter".into(),
-                )),
-                (false, _) => {
-                    Err(fail("there is no such file; paths start at the project's root".into()))
-                }
-            };
+            return find(program, root, env);
         }
-        let path = step.env.iter().rev().find(|(name, _)| name == "PATH");
-        let path = path.map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value.as_os_str());
+        let path = search_path(env);
         if self.path != path {
             *self = Programs { path: path.to_owned(), found: HashMap::new() };
         }
         if let Some(found) = self.found.get(program).filter(|path| is_executable(path)) {
             return Ok(found.clone());
         }
-        // An empty or relative entry means the directory in which the command starts.
-        let dirs = std::env::split_paths(path).map(|dir| step.paths.root.join(dir));
-        let found = dirs.map(|dir| dir.join(program)).find(|path| is_executable(path));
-        let found = found.ok_or_else(|| {
-            fail("no program of this name is in $PATH; install it or give its path".into())
-        })?;
+        let found = find(program, root, env)?;
         self.found.insert(program.to_owned(), found.clone());
         Ok(found)
     }
+}
+
+/// The `PATH` that a step is given.
+fn search_path(env: &[(OsString, OsString)]) -> &OsStr {
+    let path = env.iter().rev().find(|(name, _)| name == "PATH");
+    path.map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value.as_os_str())
+}
+
+/// Why the program of a command line could not be started, as far as that can be said before.
+pub fn missing_program(
+    line: &CommandLine,
+    root: &Path,
+    env: &[(OsString, OsString)],
+) -> Option<String> {
+    let program: OsString = match line {
+        CommandLine::Direct(words) => match words.first()?.as_slice() {
+            [WordPiece::Text(text)] => text.into(),
+            // What a variable stands for is known when it runs.
+            _ => return None,
+        },
+        CommandLine::Shell(_) => "sh".into(),
+        CommandLine::Script { interpreter, path } => match interpreter.first() {
+            Some(interpreter) => interpreter.into(),
+            None => path.into(),
+        },
+    };
+    find(&program, root, env).err().map(|failure| failure.to_string())
+}
+
+fn find(program: &OsStr, root: &Path, env: &[(OsString, OsString)]) -> Result<PathBuf, Failure> {
+    let fail = |reason: String| Failure::Spawn { program: program.display().to_string(), reason };
+    if program.as_encoded_bytes().contains(&b'/') {
+        let path = root.join(program);
+        return match (path.is_file(), is_executable(&path)) {
+            (true, true) => Ok(path),
+            (true, false) => Err(fail(
+                "the file is not executable; `chmod +x` it or name its interpreter".into(),
+            )),
+            (false, _) => {
+                Err(fail("there is no such file; paths start at the project's root".into()))
+            }
+        };
+    }
+    // An empty or relative entry means the directory in which the command starts.
+    let dirs = std::env::split_paths(search_path(env)).map(|dir| root.join(dir));
+    let found = dirs.map(|dir| dir.join(program)).find(|path| is_executable(path));
+    found.ok_or_else(|| {
+        fail("no program of this name is in $PATH; install it or give its path".into())
+    })
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::failed;
 use crate::base::Digest;
-use crate::exec::{Content, Failure, Input, Part, Step};
+use crate::exec::{Content, Failure, Input, Of, Part, Step};
 use crate::io::tree;
 
 /// The files of one attempt in the staging directory, removed when it is dropped.
@@ -18,9 +19,20 @@ pub(super) struct Scratch {
     made: Vec<PathBuf>,
 }
 
+/// Where a command finds an input.
+pub(super) struct Placed {
+    pub(super) path: PathBuf,
+    /// A file with the paths of many values, in their order.
+    pub(super) list: Option<PathBuf>,
+}
+
 impl Scratch {
     pub(super) fn new(step: &Step) -> Scratch {
-        let name = format!("{}@{}", step.asset.key, step.partition);
+        let name = match &step.of {
+            Of::Asset(key) => format!("{key}@{}", step.partition),
+            // A run of a job is for one partition, and its steps are alone in their directory.
+            Of::Job(_) => step.shown(),
+        };
         let stem = format!("{}.{}", safe_name(&name), step.attempt);
         Scratch { staging: step.paths.staging.clone(), stem, made: Vec::new() }
     }
@@ -44,8 +56,28 @@ impl Scratch {
     }
 
     /// Where the command finds each input, in order.
-    pub(super) fn inputs(&mut self, step: &Step) -> Result<Vec<PathBuf>, Failure> {
-        step.inputs.iter().map(|input| self.input(input)).collect()
+    pub(super) fn inputs(&mut self, step: &Step) -> Result<Vec<Placed>, Failure> {
+        let place = |input: &Input| {
+            let path = self.input(input)?;
+            let list = match (&step.of, input.single) {
+                (Of::Job(_), false) => Some(self.list(input, &path)?),
+                (Of::Job(_), true) | (Of::Asset(_), _) => None,
+            };
+            Ok(Placed { path, list })
+        };
+        step.inputs.iter().map(place).collect()
+    }
+
+    /// The order of many values, which is not always that of their names.
+    fn list(&mut self, input: &Input, dir: &Path) -> Result<PathBuf, Failure> {
+        let mut lines = Vec::new();
+        for part in &input.parts {
+            lines.extend_from_slice(dir.join(part_name(input, part)).as_os_str().as_bytes());
+            lines.push(b'\n');
+        }
+        let path = self.file(&format!("{}.list", input.name));
+        fs::write(&path, lines).map_err(failed("write", &path))?;
+        Ok(path)
     }
 
     fn input(&mut self, input: &Input) -> Result<PathBuf, Failure> {
@@ -55,7 +87,7 @@ impl Scratch {
         let part = match input.parts.as_slice() {
             [part] => part,
             // Allowed to be missing: a path where nothing is.
-            [] => return Ok(self.file(input.name.as_str())),
+            [] => return Ok(self.file(&input.name)),
             several => {
                 let (name, found) = (input.name.to_string(), several.len());
                 let reason = format!("it has {found} partitions where one is expected");
@@ -77,14 +109,10 @@ impl Scratch {
 
     /// A directory with a file for each partition.
     fn directory(&mut self, input: &Input) -> Result<PathBuf, Failure> {
-        let dir = self.file(input.name.as_str());
+        let dir = self.file(&input.name);
         fs::create_dir(&dir).map_err(failed("create", &dir))?;
         for part in &input.parts {
-            let key = match part.key.is_unpartitioned() {
-                true => input.name.as_str(),
-                false => part.key.as_str(),
-            };
-            let placed = place(part, &dir.join(file_name(key, &part.extension)));
+            let placed = place(part, &dir.join(part_name(input, part)));
             placed.map_err(|reason| Failure::Input { name: input.name.to_string(), reason })?;
         }
         Ok(dir)
@@ -118,6 +146,15 @@ fn place(part: &Part, path: &Path) -> Result<(), String> {
             tree::write_out(digest, &**blobs, path).map_err(|error| error.to_string())
         }
     }
+}
+
+/// The name of one of many values.
+fn part_name(input: &Input, part: &Part) -> String {
+    let key = match part.key.is_unpartitioned() {
+        true => &*input.name,
+        false => part.key.as_str(),
+    };
+    file_name(key, &part.extension)
 }
 
 fn file_name(name: &str, extension: &str) -> String {

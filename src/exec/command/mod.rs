@@ -6,7 +6,7 @@
 
 mod environment;
 mod inputs;
-mod log;
+mod outputs;
 mod process;
 
 #[cfg(test)]
@@ -14,13 +14,14 @@ mod tests;
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
+pub use self::environment::missing_program;
 use self::environment::{Environment, Programs};
 use self::inputs::Scratch;
-use super::{Control, Executor, Failure, Lifeline, Outcome, Produced, Step};
-use crate::defs::{Body, CommandBody, OutputDef};
+use super::{Control, Emitted, Executor, Failure, Lifeline, Outcome, Step};
+use crate::defs::{Body, CommandBody, CommandLine};
 
 /// Runs processes.
 pub struct CommandExecutor {
@@ -41,12 +42,12 @@ impl CommandExecutor {
         step: &Step,
         control: &Control,
         outcome: &mut Outcome,
-    ) -> Result<Produced, Failure> {
+    ) -> Result<Vec<Emitted>, Failure> {
         let mut scratch = Scratch::new(step);
-        let output = Output::prepare(step, &mut scratch)?;
+        let outputs = outputs::prepare(step, &mut scratch)?;
         let inputs = scratch.inputs(step)?;
         let metadata = scratch.file("metadata.jsonl");
-        let environment = Environment::new(step, &inputs, &output, &metadata);
+        let environment = Environment::new(step, &inputs, &outputs, &metadata);
         outcome.warnings.extend(environment.warnings.iter().cloned());
         let command = environment.command(&body.line, step, &mut self.programs)?;
         let ended = process::run(command, step, control, &self.lifeline, &mut self.buffer);
@@ -55,7 +56,7 @@ impl CommandExecutor {
             scratch.keep(&metadata);
         }
         ended.result?;
-        output.take(&mut scratch)
+        outputs::take(step, outputs, &mut scratch)
     }
 }
 
@@ -68,13 +69,26 @@ impl CommandExecutor {
         step: &Step,
         control: &Control,
     ) -> Result<(), Failure> {
+        self.aside(&body.line, &[("GIORNATA_CHECK", name)], step, control)
+    }
+
+    /// Runs a command beside the step: it makes nothing, and succeeds or not.
+    pub(super) fn aside(
+        &mut self,
+        line: &CommandLine,
+        variables: &[(&str, &str)],
+        step: &Step,
+        control: &Control,
+    ) -> Result<(), Failure> {
         let mut scratch = Scratch::new(step);
         let inputs = scratch.inputs(step)?;
-        let metadata = scratch.file("check.jsonl");
-        let output = Output::unused(&mut scratch);
+        let metadata = scratch.file("aside.jsonl");
+        let output = [outputs::unused(&mut scratch)];
         let mut environment = Environment::new(step, &inputs, &output, &metadata);
-        environment.set("GIORNATA_CHECK", name);
-        let command = environment.command(&body.line, step, &mut self.programs)?;
+        for (name, value) in variables {
+            environment.set(name, value);
+        }
+        let command = environment.command(line, step, &mut self.programs)?;
         process::run(command, step, control, &self.lifeline, &mut self.buffer).result
     }
 }
@@ -83,104 +97,17 @@ impl Executor for CommandExecutor {
     #[expect(clippy::disallowed_methods, reason = "this is where a process is timed")]
     fn run(&mut self, step: &Step, control: &Control) -> Outcome {
         let start = Instant::now();
-        let mut outcome = Outcome::new(step);
-        outcome.result = match &step.asset.body {
+        let mut outcome = Outcome::not_run(step);
+        outcome.result = match &step.def.body {
             Body::Command(body) => self.run_body(body, step, control, &mut outcome),
             Body::Source(_) | Body::Sql(_) | Body::Function(_) => {
-                let key = &step.asset.key;
-                Err(Failure::Unsupported(format!("`{key}` is not made by a command")))
+                let name = step.shown();
+                Err(Failure::Unsupported(format!("`{name}` is not made by a command")))
             }
         };
         outcome.duration = start.elapsed();
         outcome
     }
-}
-
-/// Where the command is to leave its result.
-struct Output {
-    variable: &'static str,
-    path: PathBuf,
-    directory: bool,
-    may_be_empty: bool,
-}
-
-impl Output {
-    /// For a command that is not asked for any: whatever it leaves there is removed.
-    fn unused(scratch: &mut Scratch) -> Output {
-        let (variable, path) = ("output", scratch.file("unused"));
-        Output { variable, path, directory: false, may_be_empty: true }
-    }
-
-    fn prepare(step: &Step, scratch: &mut Scratch) -> Result<Output, Failure> {
-        let name = match &step.asset.output {
-            OutputDef::File { name } => name.clone(),
-            OutputDef::Table(format) => format!("output.{}", format.extension()),
-            OutputDef::Directory | OutputDef::Pieces => {
-                let path = scratch.file("output");
-                fs::create_dir(&path).map_err(failed("create", &path))?;
-                let may_be_empty = step.asset.output == OutputDef::Pieces;
-                let (variable, directory) = ("output_dir", true);
-                return Ok(Output { variable, path, directory, may_be_empty });
-            }
-            OutputDef::None => {
-                let key = &step.asset.key;
-                return Err(Failure::Unsupported(format!(
-                    "`{key}` declares no output; add `output` or `output_dir`"
-                )));
-            }
-        };
-        let (variable, path) = ("output", scratch.file(&name));
-        Ok(Output { variable, path, directory: false, may_be_empty: true })
-    }
-
-    /// Looks at what the command left; what is good is no longer scratch.
-    fn take(self, scratch: &mut Scratch) -> Result<Produced, Failure> {
-        let variable = self.variable;
-        let metadata = match fs::symlink_metadata(&self.path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Failure::NoOutput { variable });
-            }
-            Err(error) => return Err(failed("read", &self.path)(error)),
-        };
-        let expected = if self.directory { "a directory" } else { "a file" };
-        let found = kind_name(&metadata);
-        if metadata.is_symlink() && !self.directory && self.path.is_file() {
-            resolve_link(&self.path).map_err(failed("copy", &self.path))?;
-        } else if found != expected {
-            return Err(Failure::WrongOutput { variable, found, expected });
-        } else if !self.may_be_empty && is_empty(&self.path) {
-            return Err(Failure::NoOutput { variable });
-        }
-        scratch.keep(&self.path);
-        Ok(match self.directory {
-            true => Produced::Directory(self.path),
-            false => Produced::File(self.path),
-        })
-    }
-}
-
-fn kind_name(metadata: &fs::Metadata) -> &'static str {
-    if metadata.is_dir() {
-        "a directory"
-    } else if metadata.is_file() {
-        "a file"
-    } else if metadata.is_symlink() {
-        "a symbolic link that leads to no file"
-    } else {
-        "a special file"
-    }
-}
-
-fn is_empty(dir: &Path) -> bool {
-    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-/// Puts the file in the place of the link that leads to it: what the link means may change later.
-fn resolve_link(link: &Path) -> io::Result<()> {
-    let target = fs::canonicalize(link)?;
-    fs::remove_file(link)?;
-    fs::copy(target, link).map(drop)
 }
 
 // A report is small; what goes beyond is some other file that the command put there.

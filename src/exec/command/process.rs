@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use super::log::Log;
+use crate::exec::log::Log;
 use crate::exec::{Control, Failure, Lifeline, LogInfo, Step};
 
 // What is read of a stream at once.
@@ -39,7 +39,7 @@ pub(super) fn run(
     lifeline: &Lifeline,
     buffer: &mut Vec<u8>,
 ) -> Ended {
-    let mut log = Log::new(step);
+    let mut log = Log::new(step, control);
     buffer.resize(BUFFER, 0);
     let result = match Running::start(command, step, control, lifeline) {
         Ok(running) => running.finish(&mut log, buffer),
@@ -106,7 +106,7 @@ impl<'a> Running<'a> {
             }
         };
         let stream = Some(stream);
-        let deadline = step.timeout.map(|timeout| now() + timeout);
+        let deadline = step.def.timeout.map(|timeout| now() + timeout);
         let phase = Phase::Running;
         Ok(Running { step, control, lifeline, child, group, pidfd, stream, deadline, phase })
     }
@@ -167,7 +167,7 @@ impl<'a> Running<'a> {
         match &mut self.phase {
             Phase::Running if self.control.is_cancelled() => self.stop(Failure::Cancelled),
             Phase::Running => {
-                if let (Some(deadline), Some(after)) = (self.deadline, self.step.timeout)
+                if let (Some(deadline), Some(after)) = (self.deadline, self.step.def.timeout)
                     && now() >= deadline
                 {
                     self.stop(Failure::TimedOut { after });

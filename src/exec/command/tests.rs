@@ -8,7 +8,7 @@ use expect_test::{Expect, expect};
 
 use super::CommandExecutor;
 use crate::defs::{CommandLine, OutputDef, WordPiece};
-use crate::exec::testing::{StepBuilder, TestStep, csv, part};
+use crate::exec::testing::{StepBuilder, TestStep, csv, only, part};
 use crate::exec::{Content, Control, Executor, Failure, Lifeline, Outcome, Produced};
 
 fn run(step: &TestStep) -> Outcome {
@@ -16,7 +16,7 @@ fn run(step: &TestStep) -> Outcome {
 }
 
 fn output(outcome: &Outcome) -> String {
-    match &outcome.result {
+    match outcome.result.clone().map(only) {
         Ok(Produced::File(path)) => fs::read_to_string(path).unwrap(),
         other => panic!("{other:?}"),
     }
@@ -46,9 +46,11 @@ fn the_environment_says_where_everything_is() {
         builder,
         &expect![[r#"
             GIORNATA_ASSET=mart/it
+            GIORNATA_ATTEMPT=1
             GIORNATA_CONFIG={"n":3}
             GIORNATA_INPUT_RAW_A_B=ROOT/staging/mart%2Fit@2014-07-01.1.raw%2Fa-b@k.csv
             GIORNATA_METADATA=ROOT/staging/mart%2Fit@2014-07-01.1.metadata.jsonl
+            GIORNATA_OUTPUT_RESULT=ROOT/staging/mart%2Fit@2014-07-01.1.out.txt
             GIORNATA_PARTITION=2014-07-01
             GIORNATA_PARTITION_END=E
             GIORNATA_PARTITION_START=S
@@ -190,7 +192,7 @@ fn a_link_as_output_is_the_file_it_leads_to() {
     let step = StepBuilder::shell("echo x > target; ln -s \"$PWD/target\" \"$output\"").build();
     let outcome = run(&step);
     assert_eq!(output(&outcome), "x\n");
-    let Ok(Produced::File(path)) = outcome.result else { panic!() };
+    let Ok(Produced::File(path)) = outcome.result.map(only) else { panic!() };
     assert!(fs::symlink_metadata(path).unwrap().is_file());
 }
 
@@ -198,7 +200,7 @@ fn a_link_as_output_is_the_file_it_leads_to() {
 fn a_directory_is_handed_over() {
     let step =
         StepBuilder::shell("echo 1 > \"$output_dir/a\"").output(OutputDef::Directory).build();
-    let Ok(Produced::Directory(path)) = run(&step).result else { panic!() };
+    let Ok(Produced::Directory(path)) = run(&step).result.map(only) else { panic!() };
     assert_eq!(fs::read_to_string(path.join("a")).unwrap(), "1\n");
 }
 

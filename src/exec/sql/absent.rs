@@ -55,7 +55,7 @@ impl Run<'_> {
         let mut each = inputs.iter().zip(named);
         let set =
             each.all(|(input, named)| loads.set_named(&database.connection, input, named).is_ok());
-        database.guard.enter(self.names());
+        database.guard.enter(self.names(), self.databases());
         database.guard.next_statement(Script::defines(&self.body.text, at));
         set
     }

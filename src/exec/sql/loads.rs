@@ -124,7 +124,7 @@ impl Loads {
     /// The names under which an input can be read: as a variable, and as it is.
     pub(super) fn names(input: &Input) -> Vec<String> {
         let mut names = vec![input.variable.clone()];
-        if names[0] != input.name.as_str() {
+        if names[0] != *input.name {
             names.push(input.name.to_string());
         }
         names

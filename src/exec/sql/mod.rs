@@ -15,6 +15,7 @@ mod tests;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -25,7 +26,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode};
 use self::guard::Guard;
 use self::loads::Loads;
 use self::text::{Complaint, Script};
-use super::{Control, Executor, Failure, Outcome, Produced, Step};
+use super::{Control, Emitted, Executor, Failure, Outcome, Produced, Step};
 use crate::defs::{Body, OutputDef, SqlBody, TableFormat};
 use crate::io::names::nearest;
 use crate::io::{Table, Value, manager};
@@ -79,21 +80,42 @@ impl SqlExecutor {
         database.run(body, step, control)
     }
 
+    /// Whether an expression over `$value` is true.
+    pub(super) fn holds(
+        &mut self,
+        expression: &str,
+        value: &serde_json::Value,
+        step: &Step,
+        control: &Control,
+    ) -> Result<bool, Failure> {
+        let body = SqlBody { text: format!("SELECT ({expression}) AS holds"), first_line: 1 };
+        let config = [("value".to_owned(), value.clone())].into();
+        let step = Step { inputs: Vec::new(), config, ..step.clone() };
+        let rows = self.rows_of(&body, &step, control)?.rows;
+        Ok(match rows.first().and_then(|row| row.first()) {
+            Some(Value::Integer(number)) => *number != 0,
+            Some(Value::Real(number)) => *number != 0.0,
+            Some(Value::Null | Value::Text(_) | Value::Blob(_)) | None => false,
+        })
+    }
+
     fn run_body(
         &mut self,
         body: &SqlBody,
         step: &Step,
         control: &Control,
-    ) -> Result<Produced, Failure> {
+    ) -> Result<Vec<Emitted>, Failure> {
         let table = self.rows_of(body, step, control)?;
-        let format = match step.asset.output {
-            OutputDef::Table(format) => format,
-            OutputDef::File { .. } | OutputDef::Directory | OutputDef::Pieces | OutputDef::None => {
-                TableFormat::Csv
-            }
+        let format = match step.only_output().map(|output| &output.form) {
+            Some(OutputDef::Table(format)) => *format,
+            Some(
+                OutputDef::File { .. } | OutputDef::Directory | OutputDef::Pieces | OutputDef::None,
+            )
+            | None => TableFormat::Csv,
         };
         let encoded = manager(format).write(&table).map_err(Failure::Table)?;
-        Ok(Produced::Table { encoded, format, rows: table.rows.len() as u64 })
+        let rows = table.rows.len() as u64;
+        Ok(vec![Emitted::only(Produced::Table { encoded, format, rows })])
     }
 }
 
@@ -106,13 +128,13 @@ impl Default for SqlExecutor {
 impl Executor for SqlExecutor {
     fn run(&mut self, step: &Step, control: &Control) -> Outcome {
         let start = now();
-        let result = match &step.asset.body {
+        let result = match &step.def.body {
             Body::Sql(body) => self.run_body(body, step, control),
             Body::Source(_) | Body::Command(_) | Body::Function(_) => {
-                Err(Failure::Unsupported(format!("`{}` is not made by SQL", step.asset.key)))
+                Err(Failure::Unsupported(format!("`{}` is not made by SQL", step.shown())))
             }
         };
-        Outcome { result, duration: start.elapsed(), ..Outcome::new(step) }
+        Outcome { result, duration: start.elapsed(), ..Outcome::not_run(step) }
     }
 }
 
@@ -138,7 +160,7 @@ impl Database {
     }
 
     fn run(&mut self, body: &SqlBody, step: &Step, control: &Control) -> Result<Table, Failure> {
-        let deadline = step.timeout.map(|timeout| now() + timeout);
+        let deadline = step.def.timeout.map(|timeout| now() + timeout);
         let script = self.script(body, step)?;
         let loads = self.loads.get_mut();
         loads.bind(&self.connection, &step.inputs)?;
@@ -148,17 +170,38 @@ impl Database {
             let room = loads.make_room(&self.connection, &step.inputs, is_taken);
             room.map_err(|error| Failure::Unsupported(error.to_string()))?;
         }
+        let attached = self.attach(step);
         self.set_limit(Some(Limit { control: control.clone(), deadline }));
         let run = Run { database: self, body, step, script: &script };
-        let result = run.all();
+        let result = attached.map_err(Stopped::Failed).and_then(|()| run.all());
         self.set_limit(None);
+        self.detach(step);
         result.map_err(|failure| match failure {
             Stopped::Failed(failure) => failure,
-            Stopped::Interrupted => match (control.is_cancelled(), step.timeout) {
+            Stopped::Interrupted => match (control.is_cancelled(), step.def.timeout) {
                 (false, Some(after)) => Failure::TimedOut { after },
                 (true, _) | (false, None) => Failure::Cancelled,
             },
         })
+    }
+
+    /// Makes the databases among the step's resources readable under their names.
+    fn attach(&self, step: &Step) -> Result<(), Failure> {
+        for (name, path) in step.resources.databases() {
+            let sql = "ATTACH DATABASE ?1 AS ?2";
+            let attached = self.connection.execute(sql, (read_only_uri(path), name));
+            attached.map_err(|error| {
+                Failure::Unsupported(format!("resource `{name}` cannot be read: {error}"))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn detach(&self, step: &Step) {
+        for (name, _) in step.resources.databases() {
+            // It fails for what was not attached.
+            let _ = self.connection.execute("DETACH DATABASE ?1", [name]);
+        }
     }
 
     fn script(&mut self, body: &SqlBody, step: &Step) -> Result<Arc<Script>, Failure> {
@@ -177,6 +220,19 @@ impl Database {
     fn set_limit(&self, limit: Option<Limit>) {
         *self.limit.lock().unwrap_or_else(PoisonError::into_inner) = limit;
     }
+}
+
+/// A path as SQLite reads it where it may not write.
+fn read_only_uri(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' => uri.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            byte => uri += &format!("%{byte:02X}"),
+        }
+    }
+    uri + "?mode=ro"
 }
 
 fn is_over(limit: &Mutex<Option<Limit>>) -> bool {
@@ -212,7 +268,7 @@ impl Run<'_> {
         if several {
             self.ours("SAVEPOINT giornata_step")?;
         }
-        guard.enter(self.names());
+        guard.enter(self.names(), self.databases());
         let result = self.statements();
         guard.leave();
         // SQLite itself undoes everything when it is interrupted in the middle of a change.
@@ -227,6 +283,11 @@ impl Run<'_> {
     fn names(&self) -> HashSet<String> {
         let names = self.step.inputs.iter().flat_map(Loads::names);
         names.map(|name| name.to_lowercase()).collect()
+    }
+
+    /// The names of the databases that are attached, in lower case.
+    fn databases(&self) -> impl Iterator<Item = String> {
+        self.step.resources.databases().map(|(name, _)| name.to_lowercase())
     }
 
     fn ours(&self, sql: &str) -> Result<(), Stopped> {
@@ -384,7 +445,7 @@ fn place(step: &Step, body: &SqlBody, complaint: Complaint) -> Failure {
     let before = &body.text[..offset];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Failure::Sql {
-        file: step.asset.origin.file.clone(),
+        file: step.def.origin.file.clone(),
         line: body.first_line + before.matches('\n').count() as u32,
         column: before[line_start..].chars().count() as u32 + 1,
         message: complaint.message,

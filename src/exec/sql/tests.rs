@@ -9,11 +9,11 @@ use expect_test::{Expect, expect};
 
 use super::{SqlExecutor, now};
 use crate::defs::{Check, ColumnType, OutputDef, TableFormat};
-use crate::exec::testing::{StepBuilder, csv, part};
+use crate::exec::testing::{StepBuilder, csv, only, part};
 use crate::exec::{Content, Control, Executor, Failure, Part, Produced};
 
 fn run(executor: &mut SqlExecutor, builder: StepBuilder) -> String {
-    match executor.run(&builder.build(), &Control::new()).result {
+    match executor.run(&builder.build(), &Control::new()).result.map(only) {
         Ok(Produced::Table { encoded, .. }) => {
             format!("{}{}\n", String::from_utf8(encoded.bytes).unwrap(), encoded.schema)
         }

@@ -1,10 +1,12 @@
-//! The log of a step: both streams as they were read, cut in the middle where there is too much.
+//! The log of a step: what it wrote as it was read, cut in the middle where there is too much, without
+//! secrets.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
-use crate::exec::{LogInfo, Step};
+use super::secrets::Masker;
+use super::{Control, LogInfo, Step};
 
 // The end of a log is kept in memory until the step ends, so it is small whatever the limit.
 const TAIL_MAX: u64 = 1 << 20;
@@ -13,6 +15,8 @@ const MESSAGE_MAX: usize = 4096;
 /// Writes a log; the file is made with the first byte.
 pub(super) struct Log<'a> {
     step: &'a Step,
+    control: &'a Control,
+    masker: Masker<'a>,
     file: Option<File>,
     head_left: u64,
     /// What comes after the head: the last of it.
@@ -25,10 +29,12 @@ pub(super) struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    pub(super) fn new(step: &'a Step) -> Log<'a> {
+    pub(super) fn new(step: &'a Step, control: &'a Control) -> Log<'a> {
         let tail_max = TAIL_MAX.min(step.log_max_bytes / 4);
         Log {
             step,
+            control,
+            masker: Masker::new(&step.secrets),
             file: None,
             head_left: step.log_max_bytes - tail_max,
             tail: Ring::new(tail_max as usize),
@@ -39,6 +45,19 @@ impl<'a> Log<'a> {
     }
 
     pub(super) fn add(&mut self, bytes: &[u8]) {
+        if self.step.secrets.is_empty() {
+            self.take(bytes);
+        } else {
+            let shown = self.masker.push(bytes);
+            self.take(&shown);
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.control.log(self.step, bytes);
         self.bytes += bytes.len() as u64;
         self.message.add(bytes);
         let head = self.head_left.min(bytes.len() as u64) as usize;
@@ -66,6 +85,8 @@ impl<'a> Log<'a> {
 
     /// Writes the tail; to be called when the step has ended.
     pub(super) fn finish(mut self) -> Option<LogInfo> {
+        let rest = self.masker.finish();
+        self.take(&rest);
         if self.bytes == 0 {
             return None;
         }
@@ -92,18 +113,21 @@ fn open(step: &Step) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true);
     if step.attempt > 1 {
-        let mut file = options.append(true).open(path)?;
-        writeln!(file, "[giornata: attempt {}]", step.attempt)?;
-        return Ok(file);
+        options.append(true);
+    } else {
+        options.write(true).truncate(true);
     }
-    options.write(true).truncate(true);
-    match options.open(path) {
+    let mut file = match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-            options.open(path)
+            options.open(path)?
         }
-        opened => opened,
+        opened => opened?,
+    };
+    if step.attempt > 1 {
+        writeln!(file, "[giornata: attempt {}]", step.attempt)?;
     }
+    Ok(file)
 }
 
 /// The last bytes of a stream.

@@ -1,0 +1,173 @@
+//! Decides what a step of a job depends on: its definition, the files and the configuration that it reads,
+//! and its inputs. What an earlier run gave under the same key need not be made again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::super::Error;
+use super::super::listing;
+use super::super::open::Engine;
+use crate::base::{Digest, PartitionKey};
+use crate::cas::hash_file;
+use crate::defs::{
+    Body, FlowStep, Op, OutputDef, PartitionsDef, PathPattern, TableFormat, Takes, step_config,
+};
+use crate::plan::code_parts;
+use crate::store::Store;
+
+/// Raised when the engine begins to hand a step its inputs in another way.
+const SEMANTICS: &str = "1";
+
+/// What a step reads of the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The op's own; null if it has none.
+    pub own: Arc<serde_json::Value>,
+    /// Of the job's fields.
+    pub read: Arc<serde_json::Value>,
+    /// Both by name, as a command is given them.
+    pub all: BTreeMap<String, serde_json::Value>,
+}
+
+impl Settings {
+    pub fn of(step: &FlowStep, config: &serde_json::Value) -> Settings {
+        let (own, read) = step_config(step, config);
+        let fields = [&read, &own].into_iter().filter_map(|value| value.as_object()).flatten();
+        let all = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Settings { own: Arc::new(own), read: Arc::new(read), all }
+    }
+}
+
+/// The digests of ops, each found once.
+pub struct Ops {
+    known: HashMap<*const Op, Digest>,
+    /// Of the store: nobody can guess a secret by a digest that it counts in.
+    salt: String,
+}
+
+impl Ops {
+    pub fn new(engine: &Engine) -> Result<Ops, Error> {
+        let salt = engine.ledger.store_mut(Store::secret)?;
+        Ok(Ops { known: HashMap::new(), salt })
+    }
+
+    /// The digest of a step without its inputs, its piece and its partition.
+    pub fn step(
+        &mut self,
+        engine: &Engine,
+        step: &FlowStep,
+        settings: &Settings,
+    ) -> Result<Digest, Error> {
+        // The flow holds its ops as long as it is looked at.
+        let op = match self.known.get(&Arc::as_ptr(&step.op)) {
+            Some(digest) => *digest,
+            None => {
+                let digest = self.op(engine, &step.op)?;
+                self.known.insert(Arc::as_ptr(&step.op), digest);
+                digest
+            }
+        };
+        let mut digest = Digest::builder("giornata 2026 step of a job");
+        digest
+            .part(&self.salt)
+            .digest(&op)
+            .part(settings.own.to_string())
+            .part(settings.read.to_string());
+        Ok(digest.finish())
+    }
+
+    fn op(&self, engine: &Engine, op: &Op) -> Result<Digest, Error> {
+        let mut digest = Digest::builder("giornata 2026 op");
+        digest.part(&self.salt).part(SEMANTICS).part(&op.name);
+        match &op.version {
+            Some(version) => {
+                digest.part("version").part(version);
+            }
+            None => {
+                for (name, value) in code(engine, op)? {
+                    digest.part(name).part(value);
+                }
+            }
+        }
+        for input in &*op.inputs {
+            let takes = match input.takes {
+                Takes::One => "one",
+                Takes::Many => "many",
+                Takes::Nothing => "nothing",
+            };
+            digest.part(&*input.name).part(takes);
+        }
+        for output in &*op.outputs {
+            digest.part(&*output.name).part(form_text(&output.form));
+        }
+        for name in &op.resources {
+            let version = engine.project.resources.get(name).and_then(|it| it.version.as_deref());
+            digest.part(name).part(version.unwrap_or_default());
+        }
+        for name in &op.env {
+            digest.part(name);
+            if let Some((_, value)) = engine.env.iter().rev().find(|(key, _)| key == name.as_str())
+            {
+                digest.part(value.as_encoded_bytes());
+            }
+        }
+        Ok(digest.finish())
+    }
+}
+
+/// Everything that decides what an instance of a step gives.
+pub fn instance(
+    step: &Digest,
+    piece: Option<&str>,
+    partition: &PartitionKey,
+    window: Option<&(String, String)>,
+    inputs: &Digest,
+) -> Digest {
+    let mut digest = Digest::builder("giornata 2026 key of a step of a job");
+    digest.digest(step).part(piece.unwrap_or_default()).part(partition.as_str());
+    let (start, end) = window.map_or(("", ""), |(start, end)| (start, end));
+    digest.part(start).part(end).digest(inputs).finish()
+}
+
+fn code(engine: &Engine, op: &Op) -> Result<Vec<(String, String)>, Error> {
+    let mut parts = code_parts(&op.body);
+    if let Body::Function(function) = &op.body
+        && function.version.is_empty()
+    {
+        let version = engine.functions.version();
+        let version = version.map_err(|reason| Error::Executable { reason })?;
+        parts = vec![("code".to_owned(), version)];
+    }
+    let mut files = BTreeSet::new();
+    if let Body::Command(command) = &op.body {
+        files.extend(command.named_files.iter().filter_map(|it| it.to_str()).map(str::to_owned));
+    }
+    for glob in &op.files {
+        let fault = |problem: String| Error::OpFiles { op: op.name.clone(), problem };
+        let pattern = PathPattern::parse(glob).map_err(|error| fault(error.to_string()))?;
+        let found = listing::list(&engine.root, &pattern, &PartitionsDef::Unpartitioned);
+        let path = || engine.root.join(glob);
+        let found = found.map_err(|source| Error::Io { path: path(), source })?;
+        files.extend(found.files.into_iter().map(|file| file.path));
+    }
+    for file in files {
+        // One that is not there is as good as another that is not.
+        let content = match hash_file(&engine.root.join(&file)) {
+            Ok((digest, _)) => digest.to_string(),
+            Err(_) => "unreadable".to_owned(),
+        };
+        parts.push((format!("file.{file}"), content));
+    }
+    Ok(parts)
+}
+
+fn form_text(form: &OutputDef) -> &str {
+    match form {
+        OutputDef::Table(TableFormat::Csv) => "table csv",
+        OutputDef::Table(TableFormat::JsonLines) => "table jsonl",
+        OutputDef::File { name } => name,
+        OutputDef::Directory => "directory",
+        OutputDef::Pieces => "pieces",
+        OutputDef::None => "none",
+    }
+}

@@ -1,0 +1,192 @@
+//! Values on their way between steps as they are kept, and the inputs that steps are given of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::super::flow::{Gathered, Given, InstanceId, Progress};
+use crate::base::{AssetKey, Digest, DigestBuilder, Output, OutputKind, PartitionKey};
+use crate::defs::Takes;
+use crate::exec::{Content, Input, Part};
+use crate::io::format_of;
+use crate::store::{OpContent, OpOutput};
+
+/// A kept value; clones share it.
+#[derive(Debug, Clone)]
+pub struct Value(Arc<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    output: Output,
+    extension: String,
+    content: OpContent,
+    /// Of the content, and of all else that a reader sees of it.
+    version: Digest,
+}
+
+impl Value {
+    pub fn new(output: Output, extension: &str, content: OpContent) -> Value {
+        let mut version = Digest::builder("giornata 2026 value of a step");
+        let version = version.digest(&output.version()).part(extension).finish();
+        Value(Arc::new(Kept { output, extension: extension.to_owned(), content, version }))
+    }
+
+    /// Whether its file, if it has one, is there.
+    pub fn is_there(&self, dir: &Path) -> bool {
+        match &self.0.content {
+            OpContent::Inline(_) => true,
+            OpContent::File(path) => dir.join(path).exists(),
+        }
+    }
+
+    /// As the store keeps it.
+    pub fn record(&self, output: &Arc<str>, piece: Option<&Arc<str>>) -> OpOutput {
+        OpOutput {
+            output: output.clone(),
+            piece: piece.cloned(),
+            value: self.0.output.clone(),
+            extension: self.0.extension.clone(),
+            content: self.0.content.clone(),
+        }
+    }
+
+    pub fn recorded(output: OpOutput) -> Value {
+        Value::new(output.value, &output.extension, output.content)
+    }
+
+    /// The value as a step is given it; `dir` is the directory of the store.
+    fn part(&self, dir: &Path, key: PartitionKey) -> Part {
+        let Kept { output, extension, content, version } = &*self.0;
+        let is_table = output.kind == OutputKind::Table;
+        let format = match output.kind {
+            OutputKind::Table | OutputKind::File => format_of(Path::new(&format!("x.{extension}"))),
+            OutputKind::Tree => None,
+        };
+        Part {
+            key,
+            version: *version,
+            content_digest: output.digest,
+            content: match content {
+                OpContent::Inline(bytes) => Content::Inline(bytes.clone()),
+                OpContent::File(path) => Content::Blob(dir.join(path)),
+            },
+            extension: extension.clone(),
+            format,
+            schema: output.schema.clone().filter(|_| is_table),
+            columns: Arc::default(),
+        }
+    }
+
+    /// The value within a list that is one value: JSON, or a text.
+    fn json(&self, dir: &Path) -> std::io::Result<serde_json::Value> {
+        let file;
+        let bytes: &[u8] = match &self.0.content {
+            OpContent::Inline(bytes) => bytes,
+            OpContent::File(path) => {
+                file = std::fs::read(dir.join(path))?;
+                &file
+            }
+        };
+        Ok(serde_json::from_slice(bytes).unwrap_or_else(|_| {
+            let text = String::from_utf8_lossy(bytes);
+            serde_json::Value::String(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+        }))
+    }
+}
+
+/// What an instance is given at its inputs, and what of it decides its result.
+pub struct Inputs {
+    pub inputs: Vec<Input>,
+    pub digest: Digest,
+}
+
+/// Gathers what an instance reads. Fails with a sentence if a value cannot be read.
+pub fn gather(progress: &Progress<Value>, id: InstanceId, dir: &Path) -> Result<Inputs, String> {
+    let mut digest = Digest::builder("giornata 2026 inputs of a step");
+    let decls = progress.declared(id).def.inputs.clone();
+    let mut inputs = Vec::with_capacity(decls.len());
+    for (decl, gathered) in decls.iter().zip(progress.inputs(id)) {
+        let (single, parts) = match (decl.takes, gathered) {
+            (_, Gathered::Nothing) => continue,
+            (Takes::One | Takes::Nothing, Gathered::One(given)) => {
+                (true, vec![part(&given, dir, PartitionKey::unpartitioned())])
+            }
+            (Takes::One | Takes::Nothing, Gathered::Many(given)) => {
+                (true, vec![list(given.iter().map(|(_, given)| given), dir)?])
+            }
+            (Takes::Many, Gathered::One(given)) => {
+                (false, vec![part(&given, dir, PartitionKey::new("000001"))])
+            }
+            (Takes::Many, Gathered::Many(given)) => {
+                let part = |(place, (key, given)): (usize, &(Option<&Arc<str>>, Given<'_, _>))| {
+                    let key = match key {
+                        Some(key) => PartitionKey::new((*key).clone()),
+                        None => PartitionKey::new(format!("{:06}", place + 1)),
+                    };
+                    part(given, dir, key)
+                };
+                (false, given.iter().enumerate().map(part).collect())
+            }
+        };
+        cover(&mut digest, &decl.name, &parts);
+        inputs.push(Input {
+            name: decl.name.clone(),
+            variable: variable(&decl.name),
+            single,
+            parts,
+        });
+    }
+    Ok(Inputs { inputs, digest: digest.finish() })
+}
+
+fn cover(digest: &mut DigestBuilder, name: &str, parts: &[Part]) {
+    digest.part(name).number(parts.len() as u64);
+    for part in parts {
+        digest.part(part.key.as_str()).digest(&part.version);
+    }
+}
+
+fn part(given: &Given<'_, Value>, dir: &Path, key: PartitionKey) -> Part {
+    match given {
+        Given::Made(value) => value.part(dir, key),
+        Given::Value(value) => json_part(value, key),
+        Given::Input(_) => unreachable!("a job has no inputs"),
+    }
+}
+
+/// Several values as one.
+fn list<'a>(given: impl Iterator<Item = &'a Given<'a, Value>>, dir: &Path) -> Result<Part, String> {
+    let value = |given: &Given<'_, Value>| match given {
+        Given::Made(value) => value.json(dir).map_err(|error| format!("read a value: {error}")),
+        Given::Value(value) => Ok((***value).clone()),
+        Given::Input(_) => unreachable!("a job has no inputs"),
+    };
+    let values = given.map(value).collect::<Result<Vec<_>, _>>()?;
+    Ok(json_part(&serde_json::Value::Array(values), PartitionKey::unpartitioned()))
+}
+
+fn json_part(value: &serde_json::Value, key: PartitionKey) -> Part {
+    let bytes = value.to_string().into_bytes();
+    let digest = Digest::of_blob(&bytes);
+    Part {
+        key,
+        version: digest,
+        content_digest: digest,
+        content: Content::Inline(bytes.into()),
+        extension: "json".to_owned(),
+        format: None,
+        schema: None,
+        columns: Arc::new(BTreeMap::new()),
+    }
+}
+
+/// The name of an input as a variable.
+fn variable(name: &str) -> String {
+    AssetKey::parse(name).map_or_else(
+        |_| {
+            let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+            format!("_{}", name.chars().map(letter).collect::<String>())
+        },
+        |key| key.variable(),
+    )
+}

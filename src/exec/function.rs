@@ -1,0 +1,88 @@
+//! Calls a function of the user's program: its panic, its log and its time-out end here.
+
+use std::time::Instant;
+
+use super::log::Log;
+use super::{Asks, Control, Emitted, Failure, Functions, LogInfo, Outcome, Step, caught};
+
+/// What a function is told while it runs, and what it says beside its result.
+pub struct Told<'a> {
+    control: &'a Control,
+    started: Instant,
+    step: &'a Step,
+    lines: Vec<u8>,
+    asks: Asks,
+}
+
+impl Told<'_> {
+    /// When it began.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Cancels what runs.
+    pub fn control(&self) -> &Control {
+        self.control
+    }
+
+    /// Writes a line to the log of the step, such as `WARN out of ink`.
+    pub fn log(&mut self, level: &str, text: &str) {
+        self.lines.extend_from_slice(format!("{level} {text}\n").as_bytes());
+    }
+
+    /// What it asks for while it runs.
+    pub fn asks(&mut self) -> &mut Asks {
+        &mut self.asks
+    }
+
+    /// Whether what it does is no longer wanted: it has taken longer than it may, or the run was
+    /// cancelled. A function cannot be stopped.
+    pub fn is_cancelled(&self) -> bool {
+        self.control.is_cancelled() || self.is_late()
+    }
+
+    fn is_late(&self) -> bool {
+        self.step.def.timeout.is_some_and(|timeout| self.started.elapsed() > timeout)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where a function is timed")]
+pub(super) fn run(functions: &dyn Functions, step: &Step, control: &Control) -> Outcome {
+    let mut outcome = Outcome::not_run(step);
+    if control.is_cancelled() {
+        return outcome;
+    }
+    let started = Instant::now();
+    let mut told = Told { control, started, step, lines: Vec::new(), asks: Asks::default() };
+    outcome.result = match caught(|| functions.call(step, &mut told)) {
+        Ok(result) => in_time(&told, result),
+        Err(panic) => Err(panic.into()),
+    };
+    if !told.asks.unmet.is_empty() {
+        // Whatever it made of that.
+        outcome.result = Err(Failure::Asks);
+    }
+    outcome.log = written(&told.lines, step, control);
+    outcome.asked = told.asks;
+    outcome.duration = started.elapsed();
+    outcome
+}
+
+fn in_time(
+    told: &Told<'_>,
+    result: Result<Vec<Emitted>, Failure>,
+) -> Result<Vec<Emitted>, Failure> {
+    match told.step.def.timeout {
+        Some(after) if result.is_ok() && told.is_late() => Err(Failure::TimedOut { after }),
+        Some(_) | None => result,
+    }
+}
+
+fn written(lines: &[u8], step: &Step, control: &Control) -> Option<LogInfo> {
+    if lines.is_empty() {
+        return None;
+    }
+    let mut log = Log::new(step, control);
+    log.add(lines);
+    log.finish()
+}

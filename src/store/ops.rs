@@ -1,0 +1,306 @@
+//! Steps of runs of jobs, and what they hand to each other. None of these is a change of records.
+
+use std::sync::Arc;
+
+use rusqlite::{Row, params};
+
+use super::error::undecodable;
+use super::read::{digest_at, output_kind, output_kind_text, run_at, run_number};
+use super::{Error, Store, Tx};
+use crate::base::{Digest, Output, RunId};
+
+/// A recorded step of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpStep {
+    /// The path within the job, with the piece: `compute[p1]`.
+    pub step: String,
+    /// The digest of everything that decides what it gives.
+    pub key: Digest,
+    pub state: OpState,
+    pub attempts: u32,
+    pub started_ms: i64,
+    pub duration_ms: Option<u64>,
+    /// How many values, whether they are still there or not.
+    pub emitted: u64,
+    /// One sentence: `exit status 3`; empty after success.
+    pub detail: String,
+    /// Where its log is, if it wrote any.
+    pub log: Option<String>,
+}
+
+/// What has become of a step of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OpState {
+    Running,
+    Success,
+    /// It did not run: what it gave in the run that is retried was taken.
+    Reused,
+    Failure,
+    /// Something that it needs was not emitted.
+    Skipped,
+    Cancelled,
+    /// The process that ran it died.
+    Interrupted,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpEnd<'a> {
+    pub state: OpState,
+    pub attempts: u32,
+    pub duration_ms: u64,
+    pub detail: &'a str,
+    pub log: Option<&'a str>,
+}
+
+/// One value that a step has emitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpOutput {
+    /// The name of the output.
+    pub output: Arc<str>,
+    pub piece: Option<Arc<str>>,
+    pub value: Output,
+    /// Of the name of its file, without the dot; may be empty.
+    pub extension: String,
+    pub content: OpContent,
+}
+
+/// Where the bytes of a value are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpContent {
+    Inline(Arc<[u8]>),
+    /// A file or a directory, relative to the directory of the store.
+    File(String),
+}
+
+impl OpState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OpState::Running => "running",
+            OpState::Success => "success",
+            OpState::Reused => "reused",
+            OpState::Failure => "failure",
+            OpState::Skipped => "skipped",
+            OpState::Cancelled => "cancelled",
+            OpState::Interrupted => "interrupted",
+        }
+    }
+
+    const ALL: [OpState; 7] = [
+        OpState::Running,
+        OpState::Success,
+        OpState::Reused,
+        OpState::Failure,
+        OpState::Skipped,
+        OpState::Cancelled,
+        OpState::Interrupted,
+    ];
+}
+
+impl Store {
+    /// The steps of a run, by name.
+    pub fn op_steps(&self, run: RunId) -> Result<Vec<OpStep>, Error> {
+        self.ask(|sql| {
+            sql.all(
+                "SELECT step, key, state, attempts, started_ms, duration_ms, emitted, detail, log
+                 FROM op_step WHERE run = ?1 ORDER BY step",
+                [run_number(run)],
+                step_at,
+            )
+        })
+    }
+
+    /// What a step has emitted, in its order; nothing once the run has succeeded.
+    pub fn op_outputs(&self, run: RunId, step: &str) -> Result<Vec<OpOutput>, Error> {
+        self.ask(|sql| {
+            sql.all(
+                "SELECT output, piece, kind, digest, size, schema, extension, data, file
+                 FROM op_output WHERE run = ?1 AND step = ?2 ORDER BY place",
+                params![run_number(run), step],
+                output_at,
+            )
+        })
+    }
+
+    /// Files and directories that values of steps lie in: the run, the step, and the path relative to
+    /// the directory of the store.
+    pub fn op_files(&self) -> Result<Vec<(RunId, String, String)>, Error> {
+        self.ask(|sql| {
+            sql.all(
+                "SELECT run, step, file FROM op_output WHERE file IS NOT NULL
+                 ORDER BY run, step, place",
+                [],
+                |row| {
+                    let run = run_at(row, 0)?.ok_or_else(|| undecodable("number of a run"))?;
+                    Ok((run, row.get(1)?, row.get(2)?))
+                },
+            )
+        })
+    }
+
+    /// The runs that a run retries, the nearest first.
+    pub fn ancestors(&self, run: RunId) -> Result<Vec<RunId>, Error> {
+        let mut found = Vec::new();
+        let mut at = self.run(run)?;
+        // A parent is older, so there is no circle.
+        while let Some(parent) = at.and_then(|run| run.launch.parent) {
+            found.push(parent);
+            at = self.run(parent)?;
+        }
+        Ok(found)
+    }
+}
+
+impl Tx<'_> {
+    /// Says that a step has started.
+    pub fn start_op(
+        &mut self,
+        run: RunId,
+        step: &str,
+        key: &Digest,
+        started_ms: i64,
+    ) -> Result<(), Error> {
+        self.ask(|sql| {
+            sql.exec(
+                "INSERT INTO op_step (run, step, key, state, attempts, started_ms)
+                 VALUES (?1, ?2, ?3, 'running', 1, ?4)",
+                params![run_number(run), step, key.as_bytes(), started_ms],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Says how a step that has started ended, and what it emitted.
+    pub fn finish_op(
+        &mut self,
+        run: RunId,
+        step: &str,
+        end: &OpEnd<'_>,
+        outputs: &[OpOutput],
+    ) -> Result<(), Error> {
+        let OpEnd { state, attempts, duration_ms, detail, log } = end;
+        self.ask(|sql| {
+            sql.exec(
+                "UPDATE op_step SET state = ?3, attempts = ?4, duration_ms = ?5, emitted = ?6,
+                   detail = ?7, log = ?8
+                 WHERE run = ?1 AND step = ?2",
+                params![
+                    run_number(run),
+                    step,
+                    state.as_str(),
+                    attempts,
+                    i64::try_from(*duration_ms).unwrap_or(i64::MAX),
+                    i64::try_from(outputs.len()).unwrap_or(i64::MAX),
+                    detail,
+                    log
+                ],
+            )?;
+            for (place, output) in (0_i64..).zip(outputs) {
+                let OpOutput { output, piece, value, extension, content } = output;
+                let (data, file) = match content {
+                    OpContent::Inline(bytes) => (Some(&**bytes), None),
+                    OpContent::File(path) => (None, Some(path)),
+                };
+                sql.exec(
+                    "INSERT INTO op_output (run, step, place, output, piece, kind, digest, size,
+                       schema, extension, data, file)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                    params![
+                        run_number(run),
+                        step,
+                        place,
+                        &**output,
+                        piece.as_deref(),
+                        output_kind_text(value.kind),
+                        value.digest.as_bytes(),
+                        i64::try_from(value.size).unwrap_or(i64::MAX),
+                        value.schema,
+                        extension,
+                        data,
+                        file
+                    ],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Records a step that was skipped.
+    pub fn skip_op(&mut self, run: RunId, step: &str, now_ms: i64) -> Result<(), Error> {
+        self.ask(|sql| {
+            sql.exec(
+                "INSERT INTO op_step (run, step, key, state, attempts, started_ms)
+                 VALUES (?1, ?2, zeroblob(32), 'skipped', 0, ?3)",
+                params![run_number(run), step, now_ms],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Takes what a step gave in the run that `run` retries.
+    pub fn reuse_op(&mut self, from: RunId, run: RunId, step: &str) -> Result<(), Error> {
+        let params = params![run_number(from), run_number(run), step];
+        self.ask(|sql| {
+            sql.exec(
+                "INSERT INTO op_step (run, step, key, state, attempts, started_ms, duration_ms,
+                   emitted, log)
+                 SELECT ?2, step, key, 'reused', attempts, started_ms, duration_ms, emitted, log
+                 FROM op_step WHERE run = ?1 AND step = ?3",
+                params,
+            )?;
+            sql.exec(
+                "INSERT INTO op_output (run, step, place, output, piece, kind, digest, size, schema,
+                   extension, data, file)
+                 SELECT ?2, step, place, output, piece, kind, digest, size, schema, extension, data,
+                   file
+                 FROM op_output WHERE run = ?1 AND step = ?3",
+                params,
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Forgets the values that the steps of a run have emitted, not that they ran.
+    pub fn forget_op_outputs(&mut self, run: RunId) -> Result<(), Error> {
+        self.ask(|sql| sql.exec("DELETE FROM op_output WHERE run = ?1", [run_number(run)]))?;
+        Ok(())
+    }
+}
+
+fn step_at(row: &Row<'_>) -> rusqlite::Result<OpStep> {
+    let state = row.get_ref(2)?.as_str()?;
+    Ok(OpStep {
+        step: row.get(0)?,
+        key: digest_at(row, 1)?,
+        state: OpState::ALL
+            .into_iter()
+            .find(|known| known.as_str() == state)
+            .ok_or_else(|| undecodable("state of a step"))?,
+        attempts: row.get(3)?,
+        started_ms: row.get(4)?,
+        duration_ms: row.get::<_, Option<i64>>(5)?.map(|ms| ms as u64),
+        emitted: row.get::<_, i64>(6)? as u64,
+        detail: row.get(7)?,
+        log: row.get(8)?,
+    })
+}
+
+fn output_at(row: &Row<'_>) -> rusqlite::Result<OpOutput> {
+    let content = match (row.get::<_, Option<Vec<u8>>>(7)?, row.get(8)?) {
+        (Some(bytes), None) => OpContent::Inline(bytes.into()),
+        (None, Some(file)) => OpContent::File(file),
+        (None, None) | (Some(_), Some(_)) => return Err(undecodable("value of a step")),
+    };
+    Ok(OpOutput {
+        output: row.get::<_, String>(0)?.into(),
+        piece: row.get::<_, Option<String>>(1)?.map(Arc::from),
+        value: Output {
+            kind: output_kind(row.get_ref(2)?.as_str()?)?,
+            digest: digest_at(row, 3)?,
+            size: row.get::<_, i64>(4)? as u64,
+            schema: row.get(5)?,
+        },
+        extension: row.get(6)?,
+        content,
+    })
+}
