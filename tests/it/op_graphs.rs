@@ -3,6 +3,7 @@
 //! `GIORNATA_CONFORMANCE_DIR` names another folder with larger tables of the same form. A case is
 //! translated by rule only: its graph by [`notation`], its ops by [`op_of`].
 
+mod files;
 mod notation;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,12 +11,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use giornata::api::raw::{self, Arguments, Emit, Op};
+use giornata::api::raw::{self, Arguments, Callees, Emit, Op, SubGraph};
 use giornata::api::{
     Again, BoxError, Error, FailureKind, Fatal, Job, JobMistakeKind, JobResult, OpContext, Retries,
     StepState, job,
 };
-use giornata::defs::{Emits, GraphMistakeKind, Least, Selection, Work};
+use giornata::defs::{Emits, GraphMistakeKind, Least, Ref, Selection, Source, Work};
 use serde_json::{Map, Value, json};
 
 /// Where ours differs, and why; each is told from the case by its rule alone.
@@ -196,12 +197,62 @@ fn number(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_bool().map(i64::from))
 }
 
+/// An op or a graph in this process.
+#[derive(Clone)]
+pub enum Here {
+    Op(Op),
+    Graph(SubGraph),
+}
+
+impl notation::Make for raw::Graph {
+    type Callee = Here;
+
+    fn new(name: &str) -> raw::Graph {
+        raw::Graph::new(name)
+    }
+
+    fn input(&mut self, name: &str) {
+        raw::Graph::input(self, name);
+    }
+
+    fn call(&mut self, name: Option<&str>, callee: &Here, wires: Vec<(String, Source)>) -> String {
+        let wires = wires.iter().map(|(input, source)| (input.as_str(), source.clone()));
+        match (callee, name) {
+            (Here::Op(op), None) => raw::Graph::call(self, op, wires),
+            (Here::Op(op), Some(name)) => self.call_as(name, op, wires),
+            (Here::Graph(graph), None) => raw::Graph::call(self, graph, wires),
+            (Here::Graph(graph), Some(name)) => self.call_as(name, graph, wires),
+        }
+    }
+
+    fn into_callee(self, name: &str, results: Vec<(String, Ref)>) -> Here {
+        Here::Graph(raw::Graph::into_callee(self, name, results))
+    }
+
+    fn inputs(callee: &Here) -> Vec<String> {
+        match callee {
+            Here::Op(op) => op.inputs(),
+            Here::Graph(graph) => graph.inputs(),
+        }
+    }
+
+    fn outputs(callee: &Here) -> Vec<String> {
+        match callee {
+            Here::Op(op) => op.outputs(),
+            Here::Graph(graph) => graph.outputs(),
+        }
+    }
+}
+
 /// The job of a case, or why its graph cannot even be written.
 fn job_of(case: &Value) -> Result<Job, String> {
     let ops = case["ops"].as_object().unwrap();
-    let ops: HashMap<String, _> =
-        ops.iter().map(|(name, declared)| (name.clone(), op_of(name, declared))).collect();
-    let graph = notation::graph(case["graph"].as_str().unwrap(), ops)?;
+    let op = |(name, declared): (&String, &Value)| {
+        let (op, pieces) = op_of(name, declared);
+        (name.clone(), (Here::Op(op), pieces))
+    };
+    let ops: HashMap<String, _> = ops.iter().map(op).collect();
+    let graph: raw::Graph = notation::graph(case["graph"].as_str().unwrap(), ops)?;
     Ok(graph.into_job(job("j_")))
 }
 

@@ -1,9 +1,28 @@
-//! Reads the table's graphs, which are in the notation of Python, and makes graphs of ours of them.
+//! Reads the table's graphs, which are in the notation of Python, and makes graphs of ours of them: in this
+//! process, or in the words of a file.
 
 use std::collections::HashMap;
 
-use giornata::api::raw::{Callees, Graph, Op, SubGraph};
 use giornata::defs::{Entry, Port, Ref, Source};
+
+/// A graph in the making.
+pub trait Make: Sized {
+    /// An op or a graph that can be called.
+    type Callee: Clone;
+
+    fn new(name: &str) -> Self;
+    fn input(&mut self, name: &str);
+    /// Adds a call, under a name of its own if none is given; returns the name.
+    fn call(
+        &mut self,
+        name: Option<&str>,
+        callee: &Self::Callee,
+        wires: Vec<(String, Source)>,
+    ) -> String;
+    fn into_callee(self, name: &str, results: Vec<(String, Ref)>) -> Self::Callee;
+    fn inputs(callee: &Self::Callee) -> Vec<String>;
+    fn outputs(callee: &Self::Callee) -> Vec<String>;
+}
 
 /// What cannot be said in a graph at all.
 pub type Refusal = String;
@@ -186,32 +205,36 @@ enum Handle {
     Named(Vec<(String, Handle)>),
 }
 
-#[derive(Clone)]
-enum Callable {
-    /// With which of its outputs give pieces.
-    Op(Op, Vec<bool>),
-    Graph(SubGraph, Vec<bool>),
-}
+/// What can be called, with which of its outputs give pieces.
+type Callable<G> = (<G as Make>::Callee, Vec<bool>);
 
 /// The names that are known in one graph.
-#[derive(Clone)]
-struct Scope {
-    callables: HashMap<String, Callable>,
+struct Scope<G: Make> {
+    callables: HashMap<String, Callable<G>>,
     locals: HashMap<String, Handle>,
 }
 
+impl<G: Make> Scope<G> {
+    fn with(&self, locals: impl IntoIterator<Item = (String, Handle)>) -> Scope<G> {
+        Scope { callables: self.callables.clone(), locals: locals.into_iter().collect() }
+    }
+}
+
 /// The graph of a text. `ops` are the ops by name, each with which of its outputs give pieces.
-pub fn graph(text: &str, ops: HashMap<String, (Op, Vec<bool>)>) -> Result<Graph, Refusal> {
+pub fn graph<G: Make>(text: &str, ops: HashMap<String, Callable<G>>) -> Result<G, Refusal> {
     let lines: Vec<&str> = text.lines().collect();
-    let callables = ops.into_iter().map(|(name, (op, pieces))| (name, Callable::Op(op, pieces)));
-    let mut scope = Scope { callables: callables.collect(), locals: HashMap::new() };
-    let mut graph = Graph::new("j_");
+    let mut scope = Scope { callables: ops, locals: HashMap::new() };
+    let mut graph = G::new("j_");
     run(&statements(&lines), &mut scope, &mut graph)?;
     Ok(graph)
 }
 
 /// Returns what is returned.
-fn run(body: &[Statement], scope: &mut Scope, graph: &mut Graph) -> Result<Handle, Refusal> {
+fn run<G: Make>(
+    body: &[Statement],
+    scope: &mut Scope<G>,
+    graph: &mut G,
+) -> Result<Handle, Refusal> {
     for statement in body {
         match statement {
             Statement::Do(value) => {
@@ -240,16 +263,16 @@ fn run(body: &[Statement], scope: &mut Scope, graph: &mut Graph) -> Result<Handl
     Ok(Handle::Nothing)
 }
 
-fn define(
+fn define<G: Make>(
     name: &str,
     params: &[String],
     body: &[Statement],
-    outside: &Scope,
-) -> Result<Callable, Refusal> {
-    let mut graph = Graph::new(name);
+    outside: &Scope<G>,
+) -> Result<Callable<G>, Refusal> {
+    let mut graph = G::new(name);
     params.iter().for_each(|param| graph.input(param));
     let locals = params.iter().map(|param| (param.clone(), Handle::Input(param.clone())));
-    let mut scope = Scope { callables: outside.callables.clone(), locals: locals.collect() };
+    let mut scope = outside.with(locals);
     let results = match run(body, &mut scope, &mut graph)? {
         Handle::Nothing => Vec::new(),
         Handle::Named(values) => values,
@@ -266,10 +289,10 @@ fn define(
         };
         refs.push((name, of));
     }
-    Ok(Callable::Graph(graph.into_callee(name, refs), pieces))
+    Ok((graph.into_callee(name, refs), pieces))
 }
 
-fn evaluate(expr: &Expr, scope: &Scope, graph: &mut Graph) -> Result<Handle, Refusal> {
+fn evaluate<G: Make>(expr: &Expr, scope: &Scope<G>, graph: &mut G) -> Result<Handle, Refusal> {
     match expr {
         Expr::Name(name) => match scope.locals.get(name) {
             Some(value) => Ok(value.clone()),
@@ -296,11 +319,11 @@ fn evaluate(expr: &Expr, scope: &Scope, graph: &mut Graph) -> Result<Handle, Ref
     }
 }
 
-fn call(
+fn call<G: Make>(
     callee: &Expr,
     arguments: &[(Option<String>, Expr)],
-    scope: &Scope,
-    graph: &mut Graph,
+    scope: &Scope<G>,
+    graph: &mut G,
 ) -> Result<Handle, Refusal> {
     if let Expr::Attribute(of, method) = callee
         && matches!(method.as_str(), "map" | "collect")
@@ -323,7 +346,10 @@ fn call(
 }
 
 /// What is called, and under which name.
-fn callable(expr: &Expr, scope: &Scope) -> Result<(Callable, Option<String>), Refusal> {
+fn callable<G: Make>(
+    expr: &Expr,
+    scope: &Scope<G>,
+) -> Result<(Callable<G>, Option<String>), Refusal> {
     match expr {
         Expr::Name(name) => match scope.callables.get(name) {
             Some(callable) => Ok((callable.clone(), None)),
@@ -339,17 +365,16 @@ fn callable(expr: &Expr, scope: &Scope) -> Result<(Callable, Option<String>), Re
     }
 }
 
-fn apply(
+fn apply<G: Make>(
     function: &Expr,
     piece: Handle,
-    scope: &Scope,
-    graph: &mut Graph,
+    scope: &Scope<G>,
+    graph: &mut G,
 ) -> Result<Handle, Refusal> {
     match function {
         Expr::Lambda(name, body) => {
-            let mut scope = scope.clone();
-            scope.locals.insert(name.clone(), piece);
-            evaluate(body, &scope, graph)
+            let locals = scope.locals.clone().into_iter().chain([(name.clone(), piece)]);
+            evaluate(body, &scope.with(locals), graph)
         }
         other => {
             let (callable, name) = callable(other, scope)?;
@@ -371,26 +396,13 @@ fn pieces(made: Handle) -> Result<Handle, Refusal> {
     }
 }
 
-fn invoke(
-    callable: &Callable,
+fn invoke<G: Make>(
+    (callee, pieces): &Callable<G>,
     name: Option<&str>,
     arguments: Vec<(Option<String>, Handle)>,
-    graph: &mut Graph,
+    graph: &mut G,
 ) -> Result<Handle, Refusal> {
-    match callable {
-        Callable::Op(op, pieces) => invoke_one(op, pieces, name, arguments, graph),
-        Callable::Graph(callee, pieces) => invoke_one(callee, pieces, name, arguments, graph),
-    }
-}
-
-fn invoke_one(
-    callee: &impl Callees,
-    pieces: &[bool],
-    name: Option<&str>,
-    arguments: Vec<(Option<String>, Handle)>,
-    graph: &mut Graph,
-) -> Result<Handle, Refusal> {
-    let inputs = callee.inputs();
+    let inputs = G::inputs(callee);
     let mut each = false;
     let mut wires = Vec::new();
     for (place, (name, value)) in arguments.into_iter().enumerate() {
@@ -401,12 +413,8 @@ fn invoke_one(
         };
         wires.push((input, source(value)?));
     }
-    let wires = wires.iter().map(|(input, source)| (input.as_str(), source.clone()));
-    let call = match name {
-        Some(name) => graph.call_as(name, callee, wires),
-        None => graph.call(callee, wires),
-    };
-    let outputs = callee.outputs();
+    let call = graph.call(name, callee, wires);
+    let outputs = G::outputs(callee);
     let handle = |(output, pieces): (&String, &bool)| {
         let port = Port::new(&call, output);
         match pieces {
