@@ -95,7 +95,7 @@ impl SmallCache {
 
 /// A change of records that memory has to follow.
 enum Move {
-    Put { asset: AssetKey, row: MatRow },
+    Put { asset: AssetKey, rows: Vec<MatRow> },
     Removed { asset: AssetKey, parts: PartitionSet, rev: Rev },
     Row { asset: AssetKey, row: AssetRow },
     Unfresh { asset: AssetKey, parts: PartitionSet },
@@ -120,8 +120,16 @@ impl<'a> Batch<'a> {
     pub fn put(&mut self, asset: &AssetKey, mut row: MatRow) -> Result<bool, Error> {
         row.changed_at = self.tx.put_mat(asset, &row)?;
         let changed = row.changed_at == self.tx.next_rev();
-        self.moves.push(Move::Put { asset: asset.clone(), row });
+        self.moves.push(Move::Put { asset: asset.clone(), rows: vec![row] });
         Ok(changed)
+    }
+
+    /// Records results of many partitions of an asset, each of them once.
+    pub fn put_all(&mut self, asset: &AssetKey, mut rows: Vec<MatRow>) -> Result<(), Error> {
+        let changed_at = self.tx.put_mats(asset, &rows)?;
+        rows.iter_mut().zip(changed_at).for_each(|(row, changed_at)| row.changed_at = changed_at);
+        self.moves.push(Move::Put { asset: asset.clone(), rows });
+        Ok(())
     }
 
     /// Leaves tombstones in place of results.
@@ -378,17 +386,20 @@ impl Inner {
 
     fn follow(&mut self, change: Move) {
         match change {
-            Move::Put { asset, row } => {
-                self.row_mut(&asset).max_changed =
-                    self.row_mut(&asset).max_changed.max(row.changed_at);
+            Move::Put { asset, rows } => {
+                let known = self.row_mut(&asset);
+                let newest = rows.iter().map(|row| row.changed_at).max().unwrap_or_default();
+                known.max_changed = known.max_changed.max(newest);
                 if let Some(held) = self.columns.get_mut(&asset) {
-                    held.put(mark(&row));
+                    rows.iter().for_each(|row| held.put(mark(row)));
                 }
                 let outputs = self.outputs.entry(asset).or_default();
-                match row.output {
-                    Some(output) => outputs.insert(row.part, output),
-                    None => outputs.remove(&row.part),
-                };
+                for row in rows {
+                    match row.output {
+                        Some(output) => outputs.insert(row.part, output),
+                        None => outputs.remove(&row.part),
+                    };
+                }
             }
             Move::Removed { asset, parts, rev } => {
                 let max_changed = &mut self.row_mut(&asset).max_changed;

@@ -722,12 +722,13 @@ pub fn record(
         }
     }
     let next = batch.tx().next_rev();
-    for (part, version) in &present {
-        let before = known.column.get(*part).filter(Mark::has_value);
-        if before.is_none_or(|mark| mark.version != *version) {
-            batch.put(key, observation(*part, *version, next, known.seen_ms))?;
-        }
-    }
+    let is_new = |(part, version): &(&PartitionIdx, &Digest)| {
+        let before = known.column.get(**part).filter(Mark::has_value);
+        before.is_none_or(|mark| mark.version != **version)
+    };
+    let moved = present.iter().filter(is_new);
+    let moved = moved.map(|(part, version)| observation(*part, *version, next, known.seen_ms));
+    batch.put_all(key, moved.collect())?;
     let fresh: PartitionSet = present.keys().copied().collect();
     let gone = known.column.with_value() - &fresh;
     if !gone.is_empty() {

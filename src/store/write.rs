@@ -1,6 +1,6 @@
 //! The one way to change records: a transaction that holds the write lock from its beginning.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 
 use rusqlite::params;
@@ -14,6 +14,16 @@ use crate::base::{
 
 /// The version of what was removed.
 const NOTHING: Digest = Digest::from_bytes([0; 32]);
+
+/// From so many rows on all of an asset's are looked at at once.
+const MANY: usize = 64;
+
+/// Version, flags and the revision of the last change of what was recorded before.
+type Before = (Digest, Flags, Rev);
+
+fn before_at(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Before> {
+    Ok((digest_at(row, at)?, Flags(row.get(at + 1)?), Rev(row.get(at + 2)?)))
+}
 
 /// A transaction. All questions of [`Store`] can be asked of it, and see what it has written. What is
 /// not committed never happened.
@@ -124,32 +134,66 @@ impl Tx<'_> {
     /// itself: `row.changed_at` is not looked at. A removed result differs from any other.
     pub fn put_mat(&mut self, asset: &AssetKey, row: &MatRow) -> Result<Rev, Error> {
         let id = self.ensure_asset(asset)?;
-        let next = self.next_rev();
-        self.changed = true;
         let before = self.ask(|sql| {
             sql.maybe(
                 "SELECT version, flags, changed_at FROM mat WHERE asset = ?1 AND part = ?2",
                 params![id, row.part],
-                |row| Ok((digest_at(row, 0)?, Flags(row.get(1)?), Rev(row.get(2)?))),
+                |row| before_at(row, 0),
             )
         })?;
+        let changed_at = self.changed_at(row, before);
+        self.write_mats(id, &[(row, changed_at)])?;
+        Ok(changed_at)
+    }
+
+    /// As [`Tx::put_mat`], of many partitions at once, each of them once.
+    pub fn put_mats(&mut self, asset: &AssetKey, rows: &[MatRow]) -> Result<Vec<Rev>, Error> {
+        if rows.len() < MANY {
+            return rows.iter().map(|row| self.put_mat(asset, row)).collect();
+        }
+        let id = self.ensure_asset(asset)?;
+        let before: HashMap<PartitionIdx, Before> = self.ask(|sql| {
+            let before = sql.all(
+                "SELECT part, version, flags, changed_at FROM mat WHERE asset = ?1",
+                [id],
+                |row| Ok((row.get(0)?, before_at(row, 1)?)),
+            )?;
+            Ok(before.into_iter().collect())
+        })?;
+        let changed_at = |row: &MatRow| self.changed_at(row, before.get(&row.part).copied());
+        let changed_at: Vec<Rev> = rows.iter().map(changed_at).collect();
+        let rows: Vec<_> = rows.iter().zip(changed_at.iter().copied()).collect();
+        self.write_mats(id, &rows)?;
+        Ok(changed_at)
+    }
+
+    fn changed_at(&self, row: &MatRow, before: Option<Before>) -> Rev {
         let removed = row.flags.has(Flags::REMOVED);
-        let changed_at = match before {
+        match before {
             Some((version, flags, changed_at))
                 if flags.has(Flags::REMOVED) == removed && (removed || version == row.version) =>
             {
                 changed_at
             }
-            Some(_) | None => next,
-        };
-        let output = row.output.as_ref().map(|output| self.intern_output(output)).transpose()?;
+            Some(_) | None => self.next_rev(),
+        }
+    }
+
+    fn write_mats(&mut self, id: i64, rows: &[(&MatRow, Rev)]) -> Result<(), Error> {
+        self.changed = true;
+        let outputs = rows.iter().map(|(row, _)| row.output.as_ref());
+        let outputs: Vec<Option<i64>> = outputs
+            .map(|output| output.map(|output| self.intern_output(output)).transpose())
+            .collect::<Result<_, _>>()?;
         self.ask(|sql| {
-            sql.exec(
+            let mut put = sql.stmt(
                 "INSERT INTO mat (asset, part, changed_at, verified_at, step, key, version, output, run, flags, made_ms)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                  ON CONFLICT (asset, part) DO UPDATE SET changed_at = ?3, verified_at = ?4, step = ?5,
                    key = ?6, version = ?7, output = ?8, run = ?9, flags = ?10, made_ms = ?11",
-                params![
+            )?;
+            for ((row, changed_at), output) in rows.iter().zip(outputs) {
+                put.execute(params![
                     id,
                     row.part,
                     changed_at.0,
@@ -161,13 +205,14 @@ impl Tx<'_> {
                     row.run.map(run_number),
                     row.flags.0,
                     row.made_ms,
-                ],
-            )
+                ])?;
+            }
+            Ok(())
         })?;
-        if changed_at == next {
-            self.log_change(id, row.part, &row.version, row.run.map(run_number))?;
-        }
-        Ok(changed_at)
+        let next = self.next_rev();
+        let moved = rows.iter().filter(|(_, changed_at)| *changed_at == next);
+        let moved = moved.map(|(row, _)| (row.part, &row.version, row.run.map(run_number)));
+        self.log_changes(id, moved)
     }
 
     /// Adds marks to results, such as [`Flags::INVALIDATED`]; says which of `set` there are.
@@ -235,7 +280,7 @@ impl Tx<'_> {
                     params![id, row.part, next.0, NOTHING.as_bytes(), Flags::REMOVED.0],
                 )
             })?;
-            self.log_change(id, row.part, &NOTHING, None)?;
+            self.log_changes(id, [(row.part, &NOTHING, None)].into_iter())?;
         }
         Ok(removed)
     }
@@ -485,26 +530,61 @@ impl Tx<'_> {
                 |row| row.get::<_, PartitionIdx>(0),
             )
         })?;
+        let known = self.key_indexes(name, keys)?;
         let mut indexes = Vec::with_capacity(keys.len());
-        for key in keys {
-            let known = self.key_index(name, key)?;
-            let changed = self.ask(|sql| match known {
-                Some((_, true)) => Ok(0),
-                Some((index, false)) => sql.exec(
-                    "UPDATE key_table SET present = 1, added_rev = ?3, removed_rev = NULL
-                     WHERE name = ?1 AND idx = ?2",
-                    params![name, index, next],
-                ),
-                None => sql.exec(
-                    "INSERT INTO key_table (name, idx, key, present, added_rev) VALUES (?1, ?2, ?3, 1, ?4)",
-                    params![name, free, key.as_str(), next],
-                ),
-            })?;
-            self.changed |= changed > 0;
-            indexes.push(known.map_or(free, |(index, _)| index));
-            free += u32::from(known.is_none());
+        let (mut new, mut again) = (Vec::new(), Vec::new());
+        let mut given: HashMap<&PartitionKey, PartitionIdx> = HashMap::new();
+        for (key, known) in keys.iter().zip(known) {
+            let index = match (known, given.get(key)) {
+                (_, Some(index)) => *index,
+                (Some((index, true)), None) => index,
+                (Some((index, false)), None) => {
+                    again.push(index);
+                    index
+                }
+                (None, None) => {
+                    new.push((free, key));
+                    free += 1;
+                    free - 1
+                }
+            };
+            given.insert(key, index);
+            indexes.push(index);
         }
+        self.changed |= !new.is_empty() || !again.is_empty();
+        self.ask(|sql| {
+            let mut add = sql.stmt(
+                "INSERT INTO key_table (name, idx, key, present, added_rev) VALUES (?1, ?2, ?3, 1, ?4)",
+            )?;
+            for (index, key) in new {
+                add.execute(params![name, index, key.as_str(), next])?;
+            }
+            let mut back = sql.stmt(
+                "UPDATE key_table SET present = 1, added_rev = ?3, removed_rev = NULL
+                 WHERE name = ?1 AND idx = ?2",
+            )?;
+            for index in again {
+                back.execute(params![name, index, next])?;
+            }
+            Ok(())
+        })?;
         Ok(indexes)
+    }
+
+    /// The index of each key that is known, and whether it is present.
+    fn key_indexes(
+        &self,
+        name: &str,
+        keys: &[PartitionKey],
+    ) -> Result<Vec<Option<(PartitionIdx, bool)>>, Error> {
+        if keys.len() < MANY {
+            return keys.iter().map(|key| self.key_index(name, key)).collect();
+        }
+        let (known, present) = self.key_rows(name)?;
+        let known: HashMap<PartitionKey, PartitionIdx> = known.into_iter().zip(0..).collect();
+        let index =
+            |key: &PartitionKey| known.get(key).map(|index| (*index, present.contains(*index)));
+        Ok(keys.iter().map(index).collect())
     }
 
     /// Makes keys absent, and says the indexes of those that were present. They stay theirs.
@@ -607,20 +687,25 @@ impl Tx<'_> {
         })
     }
 
-    /// The version of a partition is a new one as of this transaction.
-    fn log_change(
+    /// The versions of partitions are new ones as of this transaction.
+    fn log_changes<'v>(
         &mut self,
         id: i64,
-        part: PartitionIdx,
-        version: &Digest,
-        run: Option<i64>,
+        changes: impl Iterator<Item = (PartitionIdx, &'v Digest, Option<i64>)>,
     ) -> Result<(), Error> {
         let next = self.next_rev().0;
+        let mut changes = changes.peekable();
+        if changes.peek().is_none() {
+            return Ok(());
+        }
         self.ask(|sql| {
-            sql.exec(
+            let mut put = sql.stmt(
                 "INSERT OR REPLACE INTO mat_log (asset, part, rev, version, run) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![id, part, next, version.as_bytes(), run],
-            )
+            )?;
+            for (part, version, run) in changes {
+                put.execute(params![id, part, next, version.as_bytes(), run])?;
+            }
+            Ok(())
         })?;
         if self.moved.insert(id) {
             self.ask(|sql| {
