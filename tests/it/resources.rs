@@ -362,7 +362,7 @@ fn two_resources_of_one_name_are_a_mistake() {
     let mut project = Project::new("p", ".");
     project.asset("a").uses(&one).compute(|_| Ok(()));
     project.asset("b").uses(&two).compute(|_| Ok(()));
-    let error = project.resolve(std::path::Path::new("")).err().unwrap().to_string();
+    let error = project.resolve(Path::new("")).err().unwrap().to_string();
     assert!(error.contains("`b`: it uses a resource named `d`"), "{error}");
 }
 
