@@ -68,6 +68,7 @@ mod report;
 mod resolve;
 mod result;
 mod system;
+mod together;
 mod value;
 
 #[cfg(test)]
@@ -78,7 +79,7 @@ mod tests;
 pub use body::{FailureKind, StepFailure};
 pub use compute::{Append, Context, Wire};
 pub use datum::Data;
-pub use declare::{Asset, Source};
+pub use declare::{Asset, Sole, Source};
 pub use error::{DeclarationError, Error, Mistake};
 pub use graph::{Collected, Edge, Feeds, Graph, GraphBuilder, Pieces, Results, SubGraph, graph};
 pub use handle::{Handle, IntoPartition, Parts};
@@ -95,6 +96,7 @@ pub use ports::{
 pub use project::Project;
 pub use report::{Blocked, FailedStep, PartitionRef, Report, Status};
 pub use result::JobResult;
+pub use together::{Member, Members, Several, Wanted};
 pub use value::{BoxError, Form, Json, Raw, Stored, Value};
 
 pub use crate::base::{AssetKey, PartitionKey, TimeWindow};

@@ -18,8 +18,8 @@ use crate::base::AssetKey;
 use crate::defs::source::is_date_format;
 use crate::defs::{
     Asset, Body, Check, ColumnType, Dep, Domain, DynamicDef, FunctionBody, FunctionSlot, Mapping,
-    OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SourceDef, SplitBy,
-    Test,
+    OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SharedStep,
+    SourceDef, SplitBy, Test,
 };
 
 /// What a project in code says as a whole.
@@ -54,6 +54,8 @@ struct Judge<'a> {
     whole: &'a Whole<'a>,
     zone: Tz,
     names: BTreeSet<&'a str>,
+    /// What is exported to each path.
+    exports: BTreeMap<&'a str, &'a str>,
     /// Of each draft, in their order; `None` where it cannot be said.
     partitions: Vec<Option<PartitionsDef>>,
     assets: BTreeMap<AssetKey, Arc<Asset>>,
@@ -74,6 +76,7 @@ impl<'a> Judge<'a> {
             whole,
             zone,
             names: BTreeSet::new(),
+            exports: BTreeMap::new(),
             partitions: Vec::new(),
             assets: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -114,11 +117,21 @@ impl<'a> Judge<'a> {
         }
         let exported = export(draft, partitions.as_ref());
         self.sound(draft, exported);
+        if let Some(path) = &draft.export
+            && let Some(other) = self.exports.insert(path, &draft.name)
+        {
+            let (path, other) = (path.clone(), other.to_owned());
+            self.mistake(draft, Mistake::SamePlace { path, other });
+        }
+        for name in &draft.strangers {
+            self.mistake(draft, Mistake::Stranger { name: name.clone() });
+        }
         let (Some(key), Some(body), Some(partitions)) = (key, body, partitions) else { return };
         if let DraftBody::Function { call, .. } = &draft.body {
             self.calls.insert(key.clone(), call.clone());
         }
-        let asset = asset(draft, key.clone(), body, partitions, deps, checks);
+        let shared = draft.shared.as_ref().map(|names| Arc::new(shared_step(names)));
+        let asset = asset(draft, key.clone(), body, partitions, deps, checks, shared);
         self.assets.insert(key, Arc::new(asset));
     }
 
@@ -301,6 +314,12 @@ fn export(draft: &Draft, partitions: Option<&PartitionsDef>) -> Result<(), Mista
     }
 }
 
+/// A name that is none is told with the asset of that name.
+fn shared_step(names: &[Arc<str>]) -> SharedStep {
+    let makes = names.iter().filter_map(|name| AssetKey::parse(name).ok()).collect();
+    SharedStep { name: names.join("+"), makes }
+}
+
 fn asset(
     draft: &Draft,
     key: AssetKey,
@@ -308,6 +327,7 @@ fn asset(
     partitions: PartitionsDef,
     deps: Vec<Dep>,
     checks: Vec<Check>,
+    shared: Option<Arc<SharedStep>>,
 ) -> Asset {
     let output = match &draft.body {
         DraftBody::Source { .. } => OutputDef::None,
@@ -321,6 +341,7 @@ fn asset(
         body,
         deps,
         output,
+        shared,
         export: draft.export.clone(),
         config: BTreeMap::new(),
         env: BTreeSet::new(),

@@ -91,8 +91,8 @@ impl<'t> Reporter<'t> {
             return;
         }
         match event {
-            RunEvent::Started { certain, possible, restores, fresh, .. } => {
-                self.start_bar(certain + possible + restores, fresh);
+            RunEvent::Started { results, fresh, .. } => {
+                self.start_bar(results, fresh);
             }
             RunEvent::StepStarted { .. } => {}
             // Once, at the end: there may be very many of both.

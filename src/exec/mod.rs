@@ -16,6 +16,7 @@ mod panics;
 mod probe;
 mod retry;
 mod secrets;
+mod shared;
 mod sql;
 mod step;
 mod types;
@@ -43,8 +44,8 @@ pub use retry::Retrying;
 pub use secrets::Secrets;
 pub use sql::SqlExecutor;
 pub use step::{
-    CheckResult, Content, Emitted, InJob, Input, LogInfo, Of, Outcome, Part, Produced, Step,
-    StepPaths,
+    CheckResult, Content, Emitted, InJob, Input, LogInfo, Member, Of, Outcome, Part, Produced,
+    Step, StepPaths,
 };
 
 use self::checks::Judges;
@@ -123,10 +124,15 @@ impl Executor for Worker {
         {
             outcome.result = Err(failure);
         }
-        if !step.def.checks.is_empty() {
-            self.check(step, control, &mut outcome);
+        match &step.of {
+            Of::Assets(members) => shared::tell_apart(step, members, outcome, |step, outcome| {
+                self.check(step, control, outcome);
+            }),
+            Of::Asset(_) | Of::Job(_) => {
+                self.check(step, control, &mut outcome);
+                outcome
+            }
         }
-        outcome
     }
 }
 
@@ -134,6 +140,9 @@ impl Worker {
     /// Judges what was made; where a check says so, it is not taken.
     fn check(&mut self, step: &Step, control: &Control, outcome: &mut Outcome) {
         let Ok([made]) = outcome.result.as_deref() else { return };
+        if step.def.checks.is_empty() {
+            return;
+        }
         let functions = &*self.functions;
         let mut judges = Judges { sql: &mut self.sql, command: &self.command, functions };
         match checks::evaluate(step, &made.what, control, &mut judges) {

@@ -453,6 +453,7 @@ fn blank(key: AssetKey, place: &Place) -> Asset {
         body: no_body(),
         deps: Vec::new(),
         output: OutputDef::None,
+        shared: None,
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),

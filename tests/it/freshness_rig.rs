@@ -20,7 +20,9 @@ use giornata::defs::{
     PartitionsDef, PathPattern, Policy, Project, Settings, SourceDef, SplitBy, TableFormat,
 };
 use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions};
-use giornata::exec::{Content, Control, Emitted, Failure, Functions, Part, Produced, Step, Told};
+use giornata::exec::{
+    Content, Control, Emitted, Failure, Functions, Of, Part, Produced, Step, Told,
+};
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
 
@@ -115,6 +117,7 @@ fn asset_of(name: &str, partitions: PartitionsDef, body: Body, output: OutputDef
         body,
         deps: vec![],
         output,
+        shared: None,
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
@@ -170,6 +173,8 @@ pub struct Ran {
     pub id: String,
     pub given: String,
     pub aging: Aging,
+    /// One call may make several.
+    pub call: u64,
 }
 
 /// How results age, in milliseconds.
@@ -194,6 +199,7 @@ impl Aging {
 #[derive(Default)]
 pub struct Bodies {
     ran: Mutex<Vec<Ran>>,
+    calls: AtomicU64,
     /// Assets that fail.
     pub failing: Mutex<BTreeSet<String>>,
     /// Called once, in the step with this name: before it reads (true) or after.
@@ -226,31 +232,50 @@ struct Declared {
 
 impl Functions for Declared {
     fn call(&self, step: &Step, _: &mut Told<'_>) -> Result<Vec<Emitted>, Failure> {
-        self.bodies.call(step, &self.assets[step.def.name.as_str()])
+        match &step.of {
+            Of::Asset(key) => self.bodies.call(step, &[(0, &self.assets[key])]),
+            Of::Assets(members) => {
+                let wanted = (0..).zip(&**members).filter(|(_, member)| member.is_wanted);
+                let wanted = wanted.map(|(place, member)| (place, &*self.assets[&member.key]));
+                self.bodies.call(step, &wanted.collect::<Vec<_>>())
+            }
+            Of::Job(_) => unreachable!("there are no jobs"),
+        }
     }
 }
 
 impl Bodies {
-    fn call(&self, step: &Step, asset: &Asset) -> Result<Vec<Emitted>, Failure> {
-        let id = format!("{}@{}", step.def.name, step.partition);
-        self.hook(&id, true, step);
-        let mut given = head(asset, step.partition.as_str(), step.window.is_some());
+    /// Makes what is wanted of a step, each from all that the step is given.
+    fn call(&self, step: &Step, wanted: &[(u32, &Asset)]) -> Result<Vec<Emitted>, Failure> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        let id = |asset: &Asset| format!("{}@{}", asset.key, step.partition);
+        wanted.iter().for_each(|(_, asset)| self.hook(&id(asset), true, step));
+        let mut inputs = String::new();
         for input in &step.inputs {
             let parts = input.parts.iter().map(|part: &Part| (part.key.as_str(), text(part)));
-            push_input(&mut given, &input.name, parts);
+            push_input(&mut inputs, &input.name, parts);
         }
-        self.hook(&id, false, step);
-        let aging = Aging::of(&asset.policy);
-        self.ran.lock().unwrap().push(Ran { id, given: given.clone(), aging });
-        if self.failing.lock().unwrap().contains(step.def.name.as_str()) {
-            return Err(Failure::Function("as told".to_owned()));
+        wanted.iter().for_each(|(_, asset)| self.hook(&id(asset), false, step));
+        let mut emitted = Vec::new();
+        for (output, asset) in wanted {
+            let head = head(asset, step.partition.as_str(), step.window.is_some());
+            let (given, aging) = (head + &inputs, Aging::of(&asset.policy));
+            self.ran.lock().unwrap().push(Ran { id: id(asset), given: given.clone(), aging, call });
+            if self.failing.lock().unwrap().contains(asset.key.as_str()) {
+                // One of several fails by not being made.
+                continue;
+            }
+            let world = self.world.load(Ordering::Relaxed);
+            let value = made(asset, &given, world, self.coarse);
+            let bytes = format!("{value}\n").into_bytes();
+            let encoded = Encoded { bytes, schema: String::new() };
+            let what = Produced::Table { encoded, format: TableFormat::Csv, rows: 1 };
+            emitted.push(Emitted { output: *output, piece: None, what });
         }
-        let world = self.world.load(Ordering::Relaxed);
-        let value = made(asset, &given, world, self.coarse);
-        let bytes = format!("{value}\n").into_bytes();
-        let encoded = Encoded { bytes, schema: String::new() };
-        let what = Produced::Table { encoded, format: TableFormat::Csv, rows: 1 };
-        Ok(vec![Emitted::only(what)])
+        match &step.of {
+            Of::Asset(_) if emitted.is_empty() => Err(Failure::Function("as told".to_owned())),
+            Of::Asset(_) | Of::Assets(_) | Of::Job(_) => Ok(emitted),
+        }
     }
 }
 
@@ -463,6 +488,7 @@ impl Shelf {
             let wanted = request.force || invalidated.contains(&ran.id);
             assert!(had_to || wanted, "ran again: {ran:?}");
         }
+        assert_made_together(&process.project, &ran);
         for ran in ran.iter().filter(|ran| !self.bodies.fails(ran)) {
             invalidated.remove(&ran.id);
             match ran.aging {
@@ -541,6 +567,17 @@ impl Shelf {
         again.ran.retain(|ran| !self.bodies.fails(ran) && ran.aging != Aging::AtOnce);
         assert_eq!(again.ran, [], "ran although nothing has changed");
         done
+    }
+}
+
+/// What one step makes of one partition is made by one call.
+fn assert_made_together(project: &Project, ran: &[Ran]) {
+    let mut calls: BTreeMap<(&str, &str), &Ran> = BTreeMap::new();
+    for ran in ran {
+        let (asset, part) = ran.id.split_once('@').unwrap();
+        let Some(shared) = &project.assets[asset].shared else { continue };
+        let first = calls.entry((&shared.name, part)).or_insert(ran);
+        assert_eq!(first.call, ran.call, "made one after the other: {first:?} {ran:?}");
     }
 }
 
