@@ -16,6 +16,7 @@ mod graph;
 mod header;
 mod job;
 mod loader;
+mod makes;
 mod manifest;
 mod node;
 mod output;

@@ -20,6 +20,7 @@ mod freshness_oracle;
 mod freshness_rig;
 mod freshness_wide;
 mod jobs;
+mod makes;
 mod op_graphs;
 mod op_runs;
 mod ops;
