@@ -8,11 +8,12 @@ use chrono::{DateTime, Utc};
 
 use super::declare::{Asset, Sole};
 use super::handle::{Handle, Parts};
+use super::resource::{Providers, Resource};
 use super::value::{self, BoxError, Form, Stored, Unread, Value};
 use crate::base::{AssetKey, PartitionKey, TimeWindow};
 use crate::defs::TableFormat;
 use crate::engine::error_text;
-use crate::exec::{Emitted, Failure, Functions, Input, Of, Produced, Step, Told};
+use crate::exec::{Emitted, Failure, Functions, Input, Of, Produced, Provide, Step, Told};
 use crate::io::Table;
 
 /// A function with its inputs, ready for any step of its asset.
@@ -78,6 +79,15 @@ impl Context<'_> {
     /// 1 at the first attempt.
     pub fn attempt(&self) -> u32 {
         self.step.attempt
+    }
+
+    /// A resource that the asset [`uses`](Asset::uses); fails if it does not say so. See
+    /// [`resource`](super::resource()).
+    pub fn resource<R: Send + Sync + 'static>(
+        &self,
+        resource: &Resource<R>,
+    ) -> Result<&R, BoxError> {
+        resource.find(&self.step.resources)
     }
 
     /// The project's root. A file that is read from there is no input that anybody knows of.
@@ -270,6 +280,7 @@ pub(super) type Verdict = Arc<dyn Fn(&Table) -> Result<(), String> + Send + Sync
 pub(super) struct Calls {
     pub(super) calls: BTreeMap<AssetKey, Call>,
     pub(super) checks: BTreeMap<(AssetKey, String), Verdict>,
+    pub(super) resources: Providers,
 }
 
 impl Functions for Calls {
@@ -287,6 +298,10 @@ impl Functions for Calls {
             return Err(Failure::Unsupported(format!("this program has no function for `{name}`")));
         };
         call(&Context { step, asset })
+    }
+
+    fn resource(&self, name: &str) -> Option<Arc<dyn Provide>> {
+        self.resources.get(name).cloned()
     }
 
     fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {

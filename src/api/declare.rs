@@ -7,6 +7,7 @@ use super::compute::{Append, Call, Verdict, Wire};
 use super::handle::{Handle, Parts, Reference};
 use super::partitions::Partitions;
 use super::project::Project;
+use super::resource::{Resource, Used};
 use super::value::{Form, Value};
 use crate::defs::{ColumnType, MappingDef, Missing, Origin, Severity};
 use crate::io::Table;
@@ -27,6 +28,7 @@ pub(super) struct Draft {
     /// What was said of assets of the step that it does not make.
     pub(super) strangers: Vec<String>,
     pub(super) checks: Vec<DraftCheck>,
+    pub(super) resources: Vec<Used>,
     pub(super) retries: u32,
     pub(super) description: Option<String>,
 }
@@ -80,6 +82,7 @@ impl<'p> Open<'p> {
             shared: None,
             strangers: Vec::new(),
             checks: Vec::new(),
+            resources: Vec::new(),
             retries: 0,
             description: None,
         };
@@ -472,6 +475,27 @@ impl<'p, W, K> Asset<'p, W, K> {
     ) -> Asset<'p, W, K> {
         let (name, verdict) = (name.to_owned(), Some(Arc::new(verdict) as Verdict));
         self.open.draft.checks.push(DraftCheck { name, severity, verdict });
+        self
+    }
+
+    /// Its function finds the resource with [`Context::resource`](super::Context::resource).
+    ///
+    /// ```
+    /// use giornata::api::{Project, Resource};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("shop", dir.path());
+    /// let scratch = Resource::directory("scratch", "data/scratch");
+    /// let uses = scratch.clone();
+    /// let report = project.asset("report").uses(&scratch).compute(move |ctx| {
+    ///     let path = ctx.resource(&uses)?.join("draft.txt");
+    ///     std::fs::write(&path, "sold out")?;
+    ///     Ok(std::fs::read_to_string(&path)?)
+    /// });
+    /// assert_eq!(project.get(&report, ())?, "sold out");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn uses<R>(mut self, resource: &Resource<R>) -> Asset<'p, W, K> {
+        self.open.draft.resources.push(resource.used());
         self
     }
 

@@ -153,6 +153,8 @@ pub enum Mistake {
     SamePlace { path: String, other: String },
     #[error("its step makes no `{name}`")]
     Stranger { name: String },
+    #[error("it uses a resource named `{resource}`, and another one has this name; rename one")]
+    ResourceTwice { resource: String },
     #[error(transparent)]
     Check(#[from] crate::defs::check::InvalidCheck),
     #[error(

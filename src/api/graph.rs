@@ -12,6 +12,7 @@ use super::datum::{Data, type_of};
 use super::job::JobMistakeKind;
 use super::ports::{After, Called, Longer, Many, One};
 use super::project::origin;
+use super::resource::Used;
 use crate::defs::{
     self, Call, Callee, Entry, Hooks, InputDecl, Origin, OutputDecl, Port, Ref, Source, Takes,
 };
@@ -32,6 +33,7 @@ pub(super) struct Callable {
 pub(super) struct Parts {
     pub(super) bodies: Vec<(u32, Arc<OpBody>)>,
     pub(super) hooks: Vec<(u32, HookCall)>,
+    pub(super) resources: Vec<Used>,
     pub(super) mistakes: Vec<(String, Origin, JobMistakeKind)>,
     pub(super) within: Vec<Arc<Parts>>,
 }

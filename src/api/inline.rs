@@ -16,7 +16,7 @@ use crate::base::Digest;
 use crate::defs::{self, Body, Flow, FlowStep, FunctionSlot, HookDef};
 use crate::engine::error_text;
 use crate::engine::flow::{Ended, Gathered, Given, InstanceId, Known, Made, Progress};
-use crate::exec::{Control, Datum, caught};
+use crate::exec::{Control, Datum, Pool, Resources, Secrets, caught};
 
 /// A job that is ready to run.
 pub(super) struct Launched<'a> {
@@ -24,11 +24,15 @@ pub(super) struct Launched<'a> {
     pub(super) flow: &'a Arc<Flow>,
     pub(super) table: &'a Table,
     pub(super) settings: &'a Settings,
+    pub(super) pool: &'a Pool,
 }
 
 /// What was noted of a run so far.
 struct Run<'a> {
     launched: &'a Launched<'a>,
+    /// Of each step.
+    resources: Vec<Resources>,
+    secrets: Arc<Secrets>,
     control: Control,
     lines: RefCell<Vec<LogLine>>,
     warnings: Vec<String>,
@@ -48,8 +52,16 @@ pub(super) fn run(launched: &Launched<'_>, chosen: &BTreeSet<u32>) -> JobResult 
         })
         .collect();
     let mut progress: Progress<Datum> = Progress::new(launched.flow.clone(), chosen, Known::new());
-    let mut run =
-        Run { launched, control: Control::new(), lines: RefCell::default(), warnings: Vec::new() };
+    let names =
+        |step: &FlowStep| launched.pool.chosen(step.def.resources.iter().map(String::as_str));
+    let mut run = Run {
+        launched,
+        resources: launched.flow.steps.iter().map(names).collect(),
+        secrets: launched.pool.secrets(),
+        control: Control::new(),
+        lines: RefCell::default(),
+        warnings: Vec::new(),
+    };
     let mut reports = Vec::new();
     while let Some(id) = progress.next(&|_| true) {
         let body = bodies[progress.step(id) as usize];
@@ -81,6 +93,8 @@ impl Run<'_> {
                 Attempt::Failed(failure) => (failure, None),
                 Attempt::Again(failure, again) => (failure, Some(again)),
             };
+            let text = self.secrets.mask(&failure.text).into_owned();
+            let failure = StepFailure { text, ..failure };
             if !self.waits_for_another(&of, attempts, &failure, again.as_ref()) {
                 break (Some(failure), made);
             }
@@ -110,7 +124,14 @@ impl Run<'_> {
             attempt,
             config,
             read,
-            logger: Logger { step: &of.step.path, piece: of.piece, attempt, lines: &self.lines },
+            logger: Logger {
+                step: &of.step.path,
+                piece: of.piece,
+                attempt,
+                lines: &self.lines,
+                secrets: &self.secrets,
+            },
+            resources: &self.resources[of.place as usize],
             started,
             timeout: def.timeout,
             asked: RefCell::new(None),
@@ -169,6 +190,7 @@ impl Run<'_> {
                 Ok(Err(error)) => error_text(&*error),
                 Err(panic) => panic.to_string(),
             };
+            let wrong = self.secrets.mask(&wrong);
             self.warnings.push(format!("a hook of `{step}` failed: {wrong}"));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -13,13 +14,15 @@ use super::hook::Hook;
 use super::inline::{self, Launched};
 use super::job_config::{self, Settings};
 use super::project::origin;
+use super::resource::{Providers, Replaced, Resource};
 use super::result::JobResult;
 use super::value::BoxError;
 use crate::base::{InvalidName, JobName};
-use crate::defs::config::{Layers, Schema, SchemaErrors, Setting};
+use crate::defs::config::{Config, Env, Layers, Schema, SchemaErrors, Setting};
 use crate::defs::{
     self, Flow, GraphMistakeKind, HookDef, Hooks, Origin, PartitionsDef, Selection, Work,
 };
+use crate::exec::Pool;
 
 /// Begins to declare a job.
 ///
@@ -146,7 +149,7 @@ impl JobBuilder {
     pub(super) fn finish(self, graph: &defs::Graph, parts: &Parts) -> Job {
         let mut table = Table::default();
         let mut mistakes: Vec<JobMistake> = Vec::new();
-        table.take(parts, &mut mistakes);
+        table.take((&self.name, &self.origin), parts, &mut mistakes);
         table.hooks.extend(self.calls);
         let own = |kind| JobMistake::new(&self.name, &self.origin, kind);
         mistakes.extend(self.mistakes.into_iter().map(own));
@@ -202,20 +205,32 @@ impl JobBuilder {
 pub(super) struct Table {
     pub(super) bodies: BTreeMap<u32, Arc<OpBody>>,
     pub(super) hooks: BTreeMap<u32, HookCall>,
+    pub(super) resources: Providers,
 }
 
 impl Table {
-    fn take(&mut self, parts: &Parts, mistakes: &mut Vec<JobMistake>) {
+    fn take(&mut self, job: (&str, &Origin), parts: &Parts, mistakes: &mut Vec<JobMistake>) {
         let known = |(slot, _): &(u32, Arc<OpBody>)| self.bodies.contains_key(slot);
         if parts.bodies.first().is_some_and(known) {
             return;
         }
         self.bodies.extend(parts.bodies.iter().cloned());
         self.hooks.extend(parts.hooks.iter().cloned());
+        for used in &parts.resources {
+            let known = self.resources.entry(used.name.clone()).or_insert(used.provider.clone());
+            if !used.is(known) {
+                let resource = used.name.to_string();
+                mistakes.push(JobMistake::new(
+                    job.0,
+                    job.1,
+                    JobMistakeKind::ResourceTwice { resource },
+                ));
+            }
+        }
         for (path, origin, kind) in &parts.mistakes {
             mistakes.push(JobMistake::new(path, origin, kind.clone()));
         }
-        parts.within.iter().for_each(|within| self.take(within, mistakes));
+        parts.within.iter().for_each(|within| self.take(job, within, mistakes));
     }
 }
 
@@ -293,6 +308,8 @@ pub enum JobMistakeKind {
     Config(SchemaErrors),
     #[error("`{name}` is both a step and a field of the job's configuration; rename one")]
     ConfigName { name: String },
+    #[error("two resources that its steps use are named `{resource}`; rename one")]
+    ResourceTwice { resource: String },
     #[error("it reads `{field}`, which the job's configuration does not have")]
     Reads { field: String },
 }
@@ -321,6 +338,9 @@ pub struct Launch {
     config: Vec<Json>,
     set: Vec<String>,
     ops: Option<String>,
+    env: BTreeMap<String, String>,
+    root: Option<PathBuf>,
+    replaced: Replaced,
 }
 
 impl Launch {
@@ -348,6 +368,32 @@ impl Launch {
     pub fn preset(mut self, name: &str) -> Launch {
         self.preset = Some(name.to_owned());
         self
+    }
+
+    /// The value of an environment variable, instead of what the process has.
+    #[must_use]
+    pub fn env(mut self, variable: &str, value: &str) -> Launch {
+        self.env.insert(variable.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Where paths of resources begin; without this, in the working directory.
+    #[must_use]
+    pub fn root(mut self, root: impl Into<PathBuf>) -> Launch {
+        self.root = Some(root.into());
+        self
+    }
+
+    /// A value in the place of a resource, which is then neither set up nor torn down: for tests. See
+    /// [`resource`](super::resource()).
+    #[must_use]
+    pub fn with<R: Send + Sync + 'static>(mut self, resource: &Resource<R>, value: R) -> Launch {
+        self.replaced.put(resource, value);
+        self
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.env.get(name).cloned().or_else(|| super::system::variable(name))
     }
 
     /// Only these ops: `fit`, `+fit`, `load or fit+`. What they read must be among them.
@@ -412,12 +458,53 @@ impl Job {
         };
         let config = self.configure(def, launch)?;
         let chosen = self.chosen(flow, launch)?;
-        let settings = Settings::of(flow, &self.own, &config);
-        let launched = Launched { job: def, flow, table: &self.table, settings: &settings };
-        Ok(inline::run(&launched, &chosen))
+        let settings = Settings::of(flow, &self.own, &config.value);
+        let mut pool = Pool::default();
+        for text in config.withheld.iter().filter_map(|it| it.path.get(&config.value)?.as_str()) {
+            pool.hide(text);
+        }
+        self.set_up(flow, &chosen, launch, &mut pool)?;
+        let launched =
+            Launched { job: def, flow, table: &self.table, settings: &settings, pool: &pool };
+        let mut result = inline::run(&launched, &chosen);
+        result.warn(pool.tear_down());
+        Ok(result)
     }
 
-    fn configure(&self, def: &defs::Job, launch: &Launch) -> Result<Json, Error> {
+    /// Sets up what the chosen steps use, or says everything that is wrong with it.
+    fn set_up(
+        &self,
+        flow: &Flow,
+        chosen: &BTreeSet<u32>,
+        launch: &Launch,
+        pool: &mut Pool,
+    ) -> Result<(), Error> {
+        let steps = chosen.iter().map(|step| &flow.steps[*step as usize]);
+        let names: BTreeSet<&String> = steps.flat_map(|step| &step.def.resources).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let root = launch.root.as_deref().unwrap_or(Path::new("."));
+        let root = std::path::absolute(root)
+            .map_err(|source| crate::engine::Error::Io { path: root.to_owned(), source })?;
+        let mut problems = Vec::new();
+        for name in names {
+            let own = self.table.resources.get(name.as_str());
+            match launch.replaced.get(name).or(own) {
+                None => problems.push(format!("there is no resource `{name}`")),
+                Some(provider) => {
+                    let env = |variable: &str| launch.variable(variable);
+                    problems.extend(pool.set_up(name, provider, &root, &env).err());
+                }
+            }
+        }
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(crate::engine::Error::Resources { problems }.into()),
+        }
+    }
+
+    fn configure(&self, def: &defs::Job, launch: &Launch) -> Result<Config, Error> {
         let job = || self.name().to_owned();
         let mut layers: Layers = def.layers(launch.preset.as_deref()).map_err(|known| {
             let preset = launch.preset.clone().unwrap_or_default();
@@ -432,11 +519,9 @@ impl Job {
             let setting = setting.map_err(|error| Error::Setting { job: job(), error })?;
             layers.push(setting.to_string(), def.config.setting(&setting));
         }
-        let env = defs::config::Env::Resolve(&super::system::variable);
-        match def.configure(&layers, env) {
-            Ok(config) => Ok(config.value),
-            Err(errors) => Err(Error::Config { job: job(), errors }),
-        }
+        let variable = |name: &str| launch.variable(name);
+        def.configure(&layers, Env::Resolve(&variable))
+            .map_err(|errors| Error::Config { job: job(), errors })
     }
 
     fn chosen(&self, flow: &Flow, launch: &Launch) -> Result<BTreeSet<u32>, Error> {

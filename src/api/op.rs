@@ -19,6 +19,7 @@ use super::ports::{
     Plain, Undeclared,
 };
 use super::project::origin;
+use super::resource::{Resource, Used};
 use super::value::BoxError;
 use crate::defs::config::Schema;
 use crate::defs::{
@@ -62,6 +63,7 @@ struct Draft {
     kinds: Vec<Option<(TypeRef, Check)>>,
     slot: u32,
     hooks: Vec<(u32, HookCall)>,
+    resources: Vec<Used>,
     mistakes: Vec<JobMistakeKind>,
 }
 
@@ -79,6 +81,7 @@ impl Draft {
             kinds: Vec::new(),
             slot,
             hooks: Vec::new(),
+            resources: Vec::new(),
             mistakes: Vec::new(),
         }
     }
@@ -99,6 +102,7 @@ impl Draft {
         let parts = Parts {
             bodies: vec![(self.slot, Arc::new(body))],
             hooks: self.hooks,
+            resources: self.resources,
             mistakes: self
                 .mistakes
                 .into_iter()
@@ -339,6 +343,13 @@ impl<I, O> OpBuilder<I, O> {
     /// At most so many steps of a pool run at once as the project says.
     pub fn pool(mut self, name: &str) -> Self {
         self.draft.op.pool = Some(name.into());
+        self
+    }
+
+    /// Its function finds the resource with [`OpContext::resource`]; see [`resource`](super::resource()).
+    pub fn uses<R>(mut self, resource: &Resource<R>) -> Self {
+        self.draft.op.resources.insert(resource.name().to_owned());
+        self.draft.resources.push(resource.used());
         self
     }
 

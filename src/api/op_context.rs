@@ -1,5 +1,6 @@
 //! What the function of an op is told, and the log that it writes.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::hook::Again;
+use super::resource::Resource;
 use super::value::BoxError;
+use crate::exec::{Resources, Secrets};
 
 /// What the function of an op is told about the step that it carries out.
 ///
@@ -41,6 +44,7 @@ pub struct OpContext<'a> {
     /// What it reads of the job's configuration.
     pub(super) read: &'a Value,
     pub(super) logger: Logger<'a>,
+    pub(super) resources: &'a Resources,
     pub(super) started: Instant,
     pub(super) timeout: Option<Duration>,
     pub(super) asked: RefCell<Option<Again>>,
@@ -111,6 +115,15 @@ impl OpContext<'_> {
         serde_json::from_value(found).map_err(|error| format!("read `{path}`: {error}").into())
     }
 
+    /// A resource that the op [`uses`](super::OpBuilder::uses); fails if it does not say so. See
+    /// [`resource`](super::resource()).
+    pub fn resource<R: Send + Sync + 'static>(
+        &self,
+        resource: &Resource<R>,
+    ) -> Result<&R, BoxError> {
+        resource.find(self.resources)
+    }
+
     /// Writes to the log of the step.
     pub fn log(&self) -> &Logger<'_> {
         &self.logger
@@ -171,6 +184,8 @@ pub struct Logger<'a> {
     pub(super) piece: Option<&'a str>,
     pub(super) attempt: u32,
     pub(super) lines: &'a RefCell<Vec<LogLine>>,
+    /// What is written without them.
+    pub(super) secrets: &'a Secrets,
 }
 
 impl Logger<'_> {
@@ -198,6 +213,10 @@ impl Logger<'_> {
         let step = match self.piece {
             Some(piece) => format!("{}[{piece}]", self.step),
             None => self.step.to_owned(),
+        };
+        let text = match self.secrets.mask(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(masked) => masked,
         };
         self.lines.borrow_mut().push(LogLine { step, attempt: self.attempt, level, text });
     }

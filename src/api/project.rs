@@ -1,5 +1,6 @@
 //! A project in code: its declarations, and queries against an engine that stays open.
 
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use super::error::Error;
 use super::handle::{Handle, IntoPartition, Parts, Reference};
 use super::report::{PartitionRef, Report, Status};
 use super::resolve::{Whole, resolve};
-use super::system::SystemClock;
+use super::resource::{Replaced, Resource};
+use super::system::{self, SystemClock};
 use super::together::Several;
 use super::value::{self, Value};
 use crate::base::{AssetKey, Clock, PartitionIdx, PartitionKey, PartitionSet};
@@ -45,6 +47,8 @@ pub struct Project {
     clock: Arc<dyn Clock>,
     settings: Settings,
     drafts: Vec<Draft>,
+    env: BTreeMap<String, String>,
+    replaced: Replaced,
     engine: Option<Engine>,
     warnings: Vec<String>,
 }
@@ -63,6 +67,8 @@ impl Project {
             clock: Arc::new(SystemClock),
             settings: Settings::default(),
             drafts: Vec::new(),
+            env: BTreeMap::new(),
+            replaced: Replaced::default(),
             engine: None,
             warnings: Vec::new(),
         }
@@ -108,6 +114,38 @@ impl Project {
     /// How many steps run at once; as many as there are cores unless said otherwise.
     pub fn jobs(&mut self, jobs: usize) -> &mut Project {
         self.settings.jobs = Some(jobs);
+        self.engine = None;
+        self
+    }
+
+    /// The value of an environment variable for resources, instead of what the process has.
+    pub fn env(&mut self, variable: &str, value: &str) -> &mut Project {
+        self.env.insert(variable.to_owned(), value.to_owned());
+        self.engine = None;
+        self
+    }
+
+    /// A value in the place of a resource, which is then neither set up nor torn down: for tests.
+    ///
+    /// ```
+    /// use giornata::api::{Project, resource};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("shop", dir.path());
+    /// let rate = resource("rate", |setup| Ok(setup.env("RATE")?.parse::<f64>()?));
+    /// let uses = rate.clone();
+    /// let price = project.asset("price").uses(&rate).compute(move |ctx| Ok(10.0 * ctx.resource(&uses)?));
+    /// let error = project.get(&price, ()).unwrap_err().to_string();
+    /// assert!(error.contains("`RATE` is not set"), "{error}");
+    /// project.replace(&rate, 1.5);
+    /// assert_eq!(project.get(&price, ())?, 15.0);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn replace<R: Send + Sync + 'static>(
+        &mut self,
+        resource: &Resource<R>,
+        value: R,
+    ) -> &mut Project {
+        self.replaced.put(resource, value);
         self.engine = None;
         self
     }
@@ -196,6 +234,7 @@ impl Project {
             timezone: &self.timezone,
             drafts: &self.drafts,
             settings: self.settings.clone(),
+            replaced: &self.replaced,
         };
         resolve(&whole)
             .map_err(|mistakes| Error::Declarations { project: self.name.clone(), mistakes })
@@ -358,7 +397,7 @@ impl Project {
             root,
             access: Access::Write,
             clock: self.clock.clone(),
-            env: Vec::new(),
+            env: system::environment(&self.env),
             set: Vec::new(),
             functions: Arc::new(calls),
         };

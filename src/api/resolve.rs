@@ -13,6 +13,7 @@ use super::compute::{Call, Calls, Verdict};
 use super::declare::{Count, Draft, DraftBody, DraftCheck, DraftDep};
 use super::error::{DeclarationError, Mistake};
 use super::partitions::parse_zone;
+use super::resource::{Providers, Replaced};
 use super::system;
 use crate::base::AssetKey;
 use crate::defs::source::is_date_format;
@@ -29,6 +30,7 @@ pub(super) struct Whole<'a> {
     pub(super) timezone: &'a str,
     pub(super) drafts: &'a [Draft],
     pub(super) settings: Settings,
+    pub(super) replaced: &'a Replaced,
 }
 
 /// Definitions with their functions.
@@ -47,7 +49,13 @@ pub(super) fn resolve(whole: &Whole<'_>) -> Result<(Project, Calls), Vec<Declara
         settings: whole.settings.clone(),
         ..Project::empty()
     };
-    Ok((project, Calls { calls: judge.calls, checks: judge.checks }))
+    let Judge { calls, checks, mut resources, .. } = judge;
+    for (name, provider) in &mut resources {
+        if let Some(other) = whole.replaced.get(name) {
+            *provider = other.clone();
+        }
+    }
+    Ok((project, Calls { calls, checks, resources }))
 }
 
 struct Judge<'a> {
@@ -61,6 +69,7 @@ struct Judge<'a> {
     assets: BTreeMap<AssetKey, Arc<Asset>>,
     calls: BTreeMap<AssetKey, Call>,
     checks: BTreeMap<(AssetKey, String), Verdict>,
+    resources: Providers,
     mistakes: Vec<DeclarationError>,
 }
 
@@ -81,6 +90,7 @@ impl<'a> Judge<'a> {
             assets: BTreeMap::new(),
             calls: BTreeMap::new(),
             checks: BTreeMap::new(),
+            resources: Providers::new(),
             mistakes,
         }
     }
@@ -114,6 +124,13 @@ impl<'a> Judge<'a> {
         let mut checks = Vec::new();
         for declared in &draft.checks {
             checks.extend(self.check(draft, key.as_ref(), declared));
+        }
+        for used in &draft.resources {
+            let known = self.resources.entry(used.name.clone()).or_insert(used.provider.clone());
+            if !used.is(known) {
+                let resource = used.name.to_string();
+                self.mistake(draft, Mistake::ResourceTwice { resource });
+            }
         }
         let exported = export(draft, partitions.as_ref());
         self.sound(draft, exported);
@@ -345,6 +362,7 @@ fn asset(
         export: draft.export.clone(),
         config: BTreeMap::new(),
         env: BTreeSet::new(),
+        resources: draft.resources.iter().map(|used| (used.name.to_string(), None)).collect(),
         inputs: Vec::new(),
         version: draft.version.clone(),
         checks,

@@ -57,6 +57,10 @@ pub(super) struct StepReport {
 }
 
 impl JobResult {
+    pub(super) fn warn(&mut self, warnings: Vec<String>) {
+        self.warnings.extend(warnings);
+    }
+
     pub(super) fn new(
         job: &defs::Job,
         chosen: &BTreeSet<u32>,

@@ -5,6 +5,7 @@
 pub mod column;
 pub mod digest;
 pub mod durability;
+pub mod error_text;
 pub mod key;
 pub mod record;
 pub mod set;
@@ -14,6 +15,7 @@ pub mod time;
 pub use column::{Column, Mark};
 pub use digest::{Digest, DigestBuilder};
 pub use durability::{Durability, NetworkDisk};
+pub use error_text::error_text;
 pub use key::{AssetKey, InvalidName, JobName, PartitionKey, RunId, StepName};
 pub use record::{
     AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev, StepId,

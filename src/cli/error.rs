@@ -122,6 +122,7 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::Ops { .. }
         | engine::Error::OpFiles { .. }
         | engine::Error::Launch { .. }
+        | engine::Error::Resources { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
         | engine::Error::Write { .. }

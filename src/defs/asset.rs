@@ -26,6 +26,8 @@ pub struct Asset {
     pub config: BTreeMap<String, serde_json::Value>,
     /// Names of environment variables that count for staleness.
     pub env: BTreeSet<String>,
+    /// Names of resources that it uses, each with the version that counts for staleness, if it has one.
+    pub resources: BTreeMap<String, Option<String>>,
     /// Globs of further project files that count for staleness, relative to the project's root.
     pub inputs: Vec<String>,
     /// Replaces the digest of the code, if the user wants to say when the code has changed.

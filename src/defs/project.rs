@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
-use super::{Asset, Job, PartitionsDef, TypeDef};
+use super::{Asset, Job, PartitionsDef, ResourceDef, TypeDef};
 use crate::base::{AssetKey, JobName};
 pub use crate::base::{Durability, NetworkDisk};
 
@@ -24,6 +24,8 @@ pub struct Project {
     pub partition_sets: BTreeMap<String, PartitionsDef>,
     /// Types of the user's, by the name that a declaration of an input or an output says.
     pub types: BTreeMap<String, TypeDef>,
+    /// Those of kinds that are built in, by name.
+    pub resources: BTreeMap<String, Arc<ResourceDef>>,
     /// How many steps of each pool may run at once.
     pub pools: BTreeMap<Arc<str>, u32>,
     /// Declared with an error, or downstream of such.
@@ -66,6 +68,7 @@ impl Project {
             jobs: BTreeMap::new(),
             partition_sets: BTreeMap::new(),
             types: BTreeMap::new(),
+            resources: BTreeMap::new(),
             pools: BTreeMap::new(),
             broken: BTreeSet::new(),
             settings: Settings::default(),

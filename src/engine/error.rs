@@ -85,6 +85,9 @@ pub enum Error {
     /// Nothing was started; `problems` are all that are known.
     #[error("the job `{job}` cannot start: {}", problems.join("; "))]
     Launch { job: String, problems: Vec<String> },
+    /// Each problem is a sentence.
+    #[error("{}", problems.join("\n"))]
+    Resources { problems: Vec<String> },
     #[error("the store cannot be written to, so nothing can be run")]
     ReadOnly,
 }

@@ -23,6 +23,7 @@ mod observe;
 mod open;
 mod record;
 mod report;
+mod resource;
 mod run;
 mod schedule;
 mod settle;

@@ -16,7 +16,7 @@ use crate::base::{AssetKey, Clock, Digest, Mark, OutputKind, PartitionKey};
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
 use crate::defs::{Asset, Body, PartitionsDef, Project, Settings, SourceDef, StepDef, TypeDef};
-use crate::exec::Functions;
+use crate::exec::{Functions, Pool};
 use crate::io::SplitFile;
 use crate::plan::{Planner, Records};
 use crate::store::{self, OpenOptions, Store};
@@ -87,6 +87,8 @@ pub struct Engine {
     pub(super) splits: Mutex<HashMap<(AssetKey, Digest), Arc<SplitFile>>>,
     /// What is remembered of exported files, of assets that were looked at.
     pub(super) exported: HashMap<AssetKey, Exported>,
+    /// Resources of the run that goes on.
+    pub(super) pool: Pool,
     pub(super) files_hashed: u64,
     /// Warnings that a look has returned.
     pub(super) told: BTreeSet<String>,
@@ -139,6 +141,7 @@ impl Engine {
             memories: HashMap::new(),
             splits: Mutex::default(),
             exported: HashMap::new(),
+            pool: Pool::default(),
             files_hashed: 0,
             told: BTreeSet::new(),
             verified: HashSet::new(),

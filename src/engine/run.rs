@@ -58,6 +58,8 @@ impl Engine {
         }
         self.planner.begin_invocation();
         let summary = self.carry_out(request, options, control, events);
+        // Where it failed midway they are still there.
+        self.close_resources(events);
         if summary.is_err() {
             // Part of it may be recorded; whoever keeps this engine has to see that.
             self.catch_up()?;
@@ -86,6 +88,7 @@ impl Engine {
             events(self, RunEvent::Finished { summary });
             return Ok(summary);
         }
+        self.open_planned_resources(&plan)?;
         let mut run = Run::begin(self, &plan, options, control)?;
         events(self, started(Some(run.id), &plan, summary.fresh));
         self.export_again(&exports, &mut summary, events)?;
@@ -482,8 +485,8 @@ impl Run {
     ) -> Result<Drive, Error> {
         let plans: Vec<&PlanAsset> =
             made.iter().map(|(place, _)| parts[schedule.asset(*place)]).collect();
-        let defs: Vec<&Arc<Asset>> =
-            plans.iter().map(|plan| engine.planner.def(&plan.asset)).collect();
+        let defs: Vec<Arc<Asset>> =
+            plans.iter().map(|plan| engine.planner.def(&plan.asset).clone()).collect();
         let step = engine.step(&defs, part, self.id, &self.staging);
         // Two states show at the launch, which is for the newest one only; as an error they show now.
         if step.is_err() && engine.ledger.is_behind()? {
@@ -680,6 +683,7 @@ impl Run {
         }
         engine.settle_closing(plan)?;
         engine.keep_exports()?;
+        engine.close_resources(events);
         let state = match (self.control.is_cancelled(), summary.is_success()) {
             (true, _) => RunState::Cancelled,
             (false, true) => RunState::Success,

@@ -12,6 +12,7 @@ use chrono_tz::Tz;
 use super::Error;
 use super::observe::{SourceFile, SourceFiles, extension, version};
 use super::open::Engine;
+pub use crate::base::error_text;
 use crate::base::{
     AssetKey, Digest, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
 };
@@ -197,28 +198,18 @@ fn store_file(
     Ok(Stored { output, small: None, blobs: vec![(put.digest, put.size)] })
 }
 
-/// An error with its causes in one line.
-pub fn error_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text += &format!(": {next}");
-        cause = next.source();
-    }
-    text
-}
-
 impl Engine {
     /// Everything that one execution needs, read as of now. It makes `wanted`: one asset, or some of those
     /// that one step makes.
     pub(super) fn step(
-        &self,
-        wanted: &[&Arc<Asset>],
+        &mut self,
+        wanted: &[Arc<Asset>],
         part: PartitionIdx,
         run: RunId,
         staging: &Path,
     ) -> Result<Step, Error> {
-        let asset = wanted[0];
+        let asset = &wanted[0];
+        let resources = self.resources_of(asset)?;
         let domain = self.planner.domain(&asset.key);
         let partition = domain.key(part).unwrap_or_else(PartitionKey::unpartitioned);
         let window = domain.window(part);
@@ -248,10 +239,11 @@ impl Engine {
                 staging: staging.to_owned(),
                 log: self.log_path(run, &asset.key, &partition),
             },
+            resources,
+            secrets: self.pool.secrets(),
             env: self.env.clone(),
             log_max_bytes: self.project.settings.log_max_bytes,
             types: self.types.clone(),
-            secrets: Arc::default(),
             def,
             of,
             partition,
@@ -259,8 +251,8 @@ impl Engine {
         })
     }
 
-    fn step_of(&self, wanted: &[&Arc<Asset>]) -> (Arc<StepDef>, Of) {
-        let asset = wanted[0];
+    fn step_of(&self, wanted: &[Arc<Asset>]) -> (Arc<StepDef>, Of) {
+        let asset = &wanted[0];
         let Some(shared) = &asset.shared else {
             return (self.step_def(asset), Of::Asset(asset.key.clone()));
         };

@@ -84,7 +84,7 @@ impl Control {
     }
 
     pub(super) fn log(&self, step: &Step, bytes: &[u8]) {
-        if let Some(on_log) = &self.0.on_log {
+        if let Some(on_log) = self.0.on_log.as_ref().filter(|_| !bytes.is_empty()) {
             on_log(step, bytes);
         }
     }

@@ -14,6 +14,7 @@ mod lifeline;
 mod log;
 mod panics;
 mod probe;
+mod resource;
 mod retry;
 mod secrets;
 mod shared;
@@ -40,6 +41,10 @@ pub use hook::Ended;
 pub use lifeline::{Lifeline, sweep_leftovers};
 pub use panics::{Panic, caught};
 pub use probe::probe;
+pub use resource::{
+    Http, Opened, Pool, Provide, ResourceError, Resources, Setup, Shared, directory, http,
+    provider_of, sqlite,
+};
 pub use retry::Retrying;
 pub use secrets::Secrets;
 pub use sql::SqlExecutor;
@@ -70,6 +75,12 @@ pub trait Functions: Send + Sync {
     /// The version of functions that have none of their own.
     fn version(&self) -> Result<String, String> {
         Ok(String::new())
+    }
+
+    /// The provider of a resource of the program's own.
+    fn resource(&self, name: &str) -> Option<Arc<dyn Provide>> {
+        let _ = name;
+        None
     }
 
     /// What a check of the program's own found wrong in the rows of a result.

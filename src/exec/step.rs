@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Failure, Secrets};
+use super::{Failure, Resources, Secrets};
 use crate::base::{AssetKey, Digest, JobName, PartitionKey, RunId, StepName};
 use crate::defs::{ColumnType, Op, OutputDecl, OutputDef, Severity, StepDef, TableFormat, TypeDef};
 use crate::io::{BlobSource, Encoded};
@@ -40,12 +40,14 @@ pub struct Step {
     pub paths: StepPaths,
     /// The environment that a command inherits, `.env` included.
     pub env: Arc<Vec<(OsString, OsString)>>,
+    /// Those that the step uses.
+    pub resources: Resources,
+    /// What must not be written down.
+    pub secrets: Arc<Secrets>,
     /// A log is cut at this many bytes: its head and its tail are kept.
     pub log_max_bytes: u64,
     /// Types of the user's by their names.
     pub types: Arc<BTreeMap<String, TypeDef>>,
-    /// What no log and no message may show.
-    pub secrets: Arc<Secrets>,
 }
 
 /// Of what a step is one.

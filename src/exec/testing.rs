@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Content, Emitted, InJob, Input, Of, Part, Produced, Step, StepPaths};
+use super::{Content, Emitted, InJob, Input, Of, Part, Produced, Resources, Step, StepPaths};
 use crate::base::{AssetKey, Digest, JobName, PartitionKey, RunId, StepName};
 use crate::defs::{
     Asset, Body, CommandBody, CommandLine, FunctionBody, FunctionSlot, InputDecl, Op, Origin,
@@ -75,6 +75,7 @@ impl StepBuilder {
             export: None,
             config: BTreeMap::new(),
             env: Default::default(),
+            resources: BTreeMap::new(),
             inputs: Vec::new(),
             version: None,
             checks: Vec::new(),
@@ -101,10 +102,11 @@ impl StepBuilder {
             now: chrono::DateTime::UNIX_EPOCH,
             attempt: 1,
             paths: StepPaths { root, staging, log },
+            resources: Resources::default(),
+            secrets: Arc::default(),
             env: Arc::new(vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),
             log_max_bytes: 1 << 20,
             types: Arc::default(),
-            secrets: Arc::default(),
         };
         StepBuilder { asset, step }
     }

@@ -10,6 +10,7 @@ pub(crate) mod names;
 pub mod split;
 pub mod table;
 pub mod tree;
+pub mod warehouse;
 
 #[cfg(test)]
 mod conformance;
@@ -20,6 +21,7 @@ use std::path::Path;
 pub use split::SplitFile;
 pub use table::{Column, ColumnKind, Schema, Table, Value};
 pub use tree::{BlobSink, BlobSource};
+pub use warehouse::{Warehouse, WarehouseError};
 
 use crate::defs::{ColumnType, TableFormat};
 

@@ -12,7 +12,7 @@ use super::makes::MAKES_KEYS;
 use super::node::{Kind, Sink, Table, Value};
 use super::output::{self, Maker};
 use super::partitions::{self, Sets};
-use super::{check, policy, sql};
+use super::{check, policy, resource, sql};
 use crate::base::{AssetKey, Digest};
 use crate::defs::{
     Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, PathPattern, Policy,
@@ -33,6 +33,7 @@ pub(super) static COMMON_KEYS: &[Key] = &[
     key("deps", "What it reads: names, or names with mappings of partitions.", &deps::DEPS),
     key("inputs", "Globs of further files of the project that its result depends on.", &TEXTS),
     key("env", "Names of environment variables that its result depends on.", &TEXTS),
+    key("resources", "Names of the resources that the step uses.", &TEXTS),
     key("config", "Values for the step, or names of values of the project's `[config]`.", &CONFIG),
     key("output", "The name of the file that the step makes at `$output`.", &Form::Text),
     key("outputs", "The files that the step makes in `$output_dir`, each a piece.", &Form::Text),
@@ -126,6 +127,8 @@ pub(super) struct Draft {
     pub reads: Option<Vec<Read>>,
     pub each: Vec<(AssetKey, Place)>,
     pub export: Option<Place>,
+    /// Names of resources, not looked up.
+    pub resources: Vec<(String, Place)>,
     /// The globs of `inputs` with their places.
     pub inputs: Vec<(String, Place)>,
     /// Where the `run` line is.
@@ -223,8 +226,22 @@ fn read_fields(
     let run = fields.own("run").map(Value::place);
     let pieces = output::pieces(fields, &asset.partitions, sink);
     let says_deps = fields.get("deps").is_some();
+    let resources = resource::used(fields, sink);
     let sound = true;
-    Draft { asset, place, sound, deps, reads, each, export, inputs, run, pieces, says_deps }
+    Draft {
+        asset,
+        place,
+        sound,
+        deps,
+        reads,
+        each,
+        export,
+        resources,
+        inputs,
+        run,
+        pieces,
+        says_deps,
+    }
 }
 
 fn body(
@@ -431,6 +448,7 @@ pub(super) fn unreadable(key: AssetKey, place: Place) -> Draft {
         reads: None,
         each: Vec::new(),
         export: None,
+        resources: Vec::new(),
         inputs: Vec::new(),
         run: None,
         pieces: None,
@@ -459,6 +477,7 @@ fn blank(key: AssetKey, place: &Place) -> Asset {
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
+        resources: BTreeMap::new(),
         inputs: Vec::new(),
         version: None,
         checks: Vec::new(),

@@ -131,7 +131,7 @@ fn check_values(job: &Job, table: Table<'_>, sink: &mut Sink) {
 }
 
 /// The place of a part of a value; of the nearest that is there.
-fn at(value: Value<'_>, path: &[Segment]) -> Place {
+pub(super) fn at(value: Value<'_>, path: &[Segment]) -> Place {
     let mut at = value;
     for segment in path {
         let next = match segment {

@@ -11,7 +11,7 @@ use super::form::{Form, Key, key};
 use super::header::{self, HEAD_BYTES};
 use super::manifest::{self, Manifest};
 use super::node::{Entry, Kind, Node, Sink, Table, Value};
-use super::{Error, Loaded, PROJECT_FILE, graph, job, makes, script, source, toml, yaml};
+use super::{Error, Loaded, PROJECT_FILE, graph, job, makes, resource, script, source, toml, yaml};
 use crate::base::AssetKey;
 use crate::defs::Project;
 
@@ -20,12 +20,12 @@ static KINDS: &[Key] = &[
     key("sources", "Data from outside: observed, never computed.", &SOURCES),
     key("assets", "Data that steps make.", &ASSETS),
     key("jobs", "Selections of assets that are launched together.", &job::JOBS),
+    key("resources", "What steps share: databases, directories, services.", &resource::RESOURCES),
 ];
 /// Kinds of definitions that later versions read.
 static LATER: &[Key] = &[
     key("schedules", "Not read yet.", &Form::Any),
     key("sensors", "Not read yet.", &Form::Any),
-    key("resources", "Not read yet.", &Form::Any),
     key("io", "Not read yet.", &Form::Any),
 ];
 static SOURCES: Form = Form::Optional(&Form::Map(&source::SOURCE));
@@ -68,15 +68,17 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         sink,
         drafts: Vec::new(),
         jobs: Vec::new(),
+        resources: resource::Declared::default(),
         lost: BTreeSet::new(),
         files: vec![PathBuf::from(PROJECT_FILE)],
     };
     loader.tables(manifest.sources, manifest.assets);
     loader.walk();
-    let Loader { mut sink, mut drafts, jobs, lost, files, .. } = loader;
+    let Loader { mut sink, mut drafts, jobs, resources, lost, files, .. } = loader;
     if unreadable || manifest.doubtful {
         distrust(&mut drafts, &mut sink);
     }
+    resources.link(&mut drafts, &mut sink);
     let resolved = graph::resolve(drafts, lost, &mut sink);
     let mut project = Project {
         name: manifest.name.clone().unwrap_or_else(|| tree.name()),
@@ -84,6 +86,7 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         assets: resolved.assets,
         partition_sets: manifest.sets.named.clone(),
         broken: resolved.broken,
+        resources: resources.defs,
         settings: manifest.settings.clone(),
         ..Project::empty()
     };
@@ -152,6 +155,7 @@ struct Loader<'a> {
     sink: Sink,
     drafts: Vec<Draft>,
     jobs: Vec<job::Draft>,
+    resources: resource::Declared,
     lost: BTreeSet<AssetKey>,
     files: Vec<PathBuf>,
 }
@@ -207,10 +211,18 @@ impl Loader<'_> {
         for (entry, value) in table.iter() {
             match entry.key.as_str() {
                 key if key.starts_with('.') => repeated_below(value, &mut self.sink),
-                "sources" | "assets" | "jobs" if value.node.kind == Kind::Null => {}
+                "sources" | "assets" | "jobs" | "resources" if value.node.kind == Kind::Null => {}
                 "jobs" => {
                     if let Some(jobs) = value.table("jobs", &mut self.sink) {
                         self.jobs(jobs);
+                    }
+                }
+                "resources" => {
+                    let resources = value.table("resources", &mut self.sink);
+                    for (entry, value) in resources.into_iter().flat_map(Table::iter) {
+                        repeated_below(value, &mut self.sink);
+                        let place = table.key_place(entry);
+                        self.resources.read(&entry.key, &place, value, &mut self.sink);
                     }
                 }
                 "sources" => {
@@ -228,7 +240,7 @@ impl Loader<'_> {
                 key => {
                     let known = KINDS.iter().chain(LATER).map(|kind| kind.name);
                     let help = did_you_mean(key, known).unwrap_or_else(|| {
-                        "known are `sources`, `assets` and `jobs`; a key that begins with a dot is left out".to_owned()
+                        "known are `sources`, `assets`, `jobs` and `resources`; a key that begins with a dot is left out".to_owned()
                     });
                     let message = format!("a file of definitions has no key `{key}`");
                     let place = table.key_place(entry);

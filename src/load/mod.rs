@@ -23,6 +23,7 @@ mod output;
 mod overlap;
 mod partitions;
 mod policy;
+mod resource;
 mod schema;
 mod script;
 mod source;

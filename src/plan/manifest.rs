@@ -48,6 +48,11 @@ pub fn step_parts(
         let value = env.get(name).map_or_else(|| "unset".to_owned(), Digest::short);
         put(format!("env.{name}"), value);
     }
+    for (name, version) in &asset.resources {
+        if let Some(version) = version {
+            put(format!("resource.{name}"), version.clone());
+        }
+    }
     for dep in &asset.deps {
         let missing = match dep.missing {
             Missing::Error => "",

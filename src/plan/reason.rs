@@ -158,7 +158,7 @@ pub fn step_codes(old: &StepParts, new: &StepParts) -> Vec<ReasonCode> {
 
 fn part_code(name: &str, old: Option<&String>, new: Option<&String>) -> ReasonCode {
     match (name.split('.').next().unwrap_or(name), old, new) {
-        ("config", _, _) => ReasonCode::ConfigChanged,
+        ("config" | "resource", _, _) => ReasonCode::ConfigChanged,
         ("env", _, _) => ReasonCode::EnvChanged,
         ("deps", None, _) => ReasonCode::InputsAdded,
         ("deps", _, None) => ReasonCode::InputsRemoved,

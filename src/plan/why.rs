@@ -217,6 +217,7 @@ impl Explainer<'_> {
             Some(("file", path)) => format!("file `{path}`"),
             Some(("config", name)) => format!("config value `{name}`"),
             Some(("env", name)) => format!("environment variable `{name}` (digest)"),
+            Some(("resource", name)) => format!("version of the resource `{name}`"),
             Some(("deps", name)) => format!("input `{name}`"),
             Some(_) | None => match part {
                 "code" => format!("code in `{file}`"),

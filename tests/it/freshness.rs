@@ -141,6 +141,7 @@ fn project(world: &World) -> Project {
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
+        resources: BTreeMap::new(),
         inputs: vec![],
         version: None,
         checks: vec![],

@@ -121,6 +121,7 @@ fn asset_of(name: &str, partitions: PartitionsDef, body: Body, output: OutputDef
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
+        resources: BTreeMap::new(),
         inputs: vec![],
         version: None,
         checks: vec![],

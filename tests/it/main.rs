@@ -26,6 +26,7 @@ mod op_runs;
 mod ops;
 mod pieces;
 mod processes;
+mod resources;
 mod staleness_table;
 mod tidy;
 mod told;

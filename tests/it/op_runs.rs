@@ -485,9 +485,9 @@ fn everything_that_is_missing_is_told_before_anything_starts() {
         [
             "`token` needs the environment variable `TOKEN`, which is not set",
             "`one` is of the pool `poll`, which is not declared",
-            "`two` uses the resource `warehouse`, which there is not",
             "cannot start `no-such-program`: no program of this name is in $PATH; install it or give its \
              path",
+            "there is no resource `warehouse`",
         ]
     );
     assert_eq!((shop.store().runs(9).unwrap().len(), shop.read("started")), (0, String::new()));

@@ -45,6 +45,7 @@ fn asset(name: &str, deps: &[&str]) -> Asset {
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
+        resources: BTreeMap::new(),
         inputs: Vec::new(),
         version: None,
         checks: Vec::new(),

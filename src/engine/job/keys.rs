@@ -110,6 +110,10 @@ impl Ops {
         for output in &*op.outputs {
             digest.part(&*output.name).part(form_text(&output.form));
         }
+        for name in &op.resources {
+            let version = engine.project.resources.get(name).and_then(|it| it.version.as_deref());
+            digest.part(name).part(version.unwrap_or_default());
+        }
         for name in &op.env {
             digest.part(name);
             if let Some((_, value)) = engine.env.iter().rev().find(|(key, _)| key == name.as_str())

@@ -12,7 +12,7 @@ use super::value::Value;
 use crate::base::{Digest, JobName, PartitionKey, RunId};
 use crate::defs::config::{Config, Withheld};
 use crate::defs::{Body, Domain, Flow, FlowStep, HookDef, Job, PartitionsDef, Selection, Work};
-use crate::exec::{Secrets, missing_program};
+use crate::exec::{Resources, Secrets, missing_program};
 use crate::store::{OpState, OpStep, RunState};
 
 /// What is to be run, and with what.
@@ -43,6 +43,8 @@ pub(super) struct Prepared {
     pub partition: PartitionKey,
     pub window: Option<(String, String)>,
     pub window_rfc3339: Option<(String, String)>,
+    /// Of each step, those that it uses.
+    pub resources: Vec<Resources>,
     pub secrets: Arc<Secrets>,
     pub earlier: Option<Earlier>,
     /// What steps that are not chosen have made in the run that is retried.
@@ -87,6 +89,7 @@ pub(super) fn prepare(engine: &mut Engine, launch: &Launch) -> Result<Prepared, 
     problems.extend(needs(engine, &job, &flow, &chosen));
     let place = place(engine, &job, launch.partition.as_ref());
     problems.extend(place.as_ref().err().cloned());
+    problems.extend(open_resources(engine, &flow, &chosen, &launch.config)?);
     let (Ok((partition, window, window_rfc3339)), true) = (place, problems.is_empty()) else {
         return Err(Error::Launch { job: launch.job.to_string(), problems });
     };
@@ -98,7 +101,8 @@ pub(super) fn prepare(engine: &mut Engine, launch: &Launch) -> Result<Prepared, 
     let digests = digests.collect::<Result<_, Error>>()?;
     let done = |step: OpStep| has_made(step.state).then(|| (step.step.clone(), step));
     Ok(Prepared {
-        secrets: Arc::new(secrets(&launch.config)),
+        resources: flow.steps.iter().map(|step| engine.resources_of_op(step)).collect(),
+        secrets: engine.pool.secrets(),
         earlier: earlier.map(|(run, steps)| Earlier {
             run,
             steps: steps.into_iter().filter_map(done).collect(),
@@ -266,19 +270,37 @@ fn unresolved(config: &Config) -> Vec<String> {
     config.withheld.iter().filter(open).filter_map(problem).collect()
 }
 
-fn secrets(config: &Config) -> Secrets {
-    let mut secrets = Secrets::default();
+/// Sets up what the chosen steps use; gives what is wrong. The caller tears it down.
+fn open_resources(
+    engine: &mut Engine,
+    flow: &Flow,
+    chosen: &BTreeSet<u32>,
+    config: &Config,
+) -> Result<Vec<String>, Error> {
     for withheld in &config.withheld {
         match withheld.path.get(&config.value) {
-            Some(serde_json::Value::String(text)) => secrets.add(text),
-            Some(other) => secrets.add(&other.to_string()),
+            Some(serde_json::Value::String(text)) => engine.pool.hide(text),
+            Some(other) => engine.pool.hide(&other.to_string()),
             None => {}
         }
     }
-    secrets
+    let steps = chosen.iter().map(|at| &flow.steps[*at as usize]);
+    let names: BTreeSet<&str> =
+        steps.flat_map(|step| &step.def.resources).map(String::as_str).collect();
+    match engine.open_resources(names) {
+        Ok(()) => Ok(Vec::new()),
+        Err(Error::Resources { problems }) => Ok(problems),
+        Err(other) => Err(other),
+    }
 }
 
-/// Pools, resources and programs that there are not.
+impl Engine {
+    fn resources_of_op(&self, step: &FlowStep) -> Resources {
+        self.pool.chosen(step.def.resources.iter().map(String::as_str))
+    }
+}
+
+/// Pools and programs that there are not.
 fn needs(engine: &Engine, job: &Job, flow: &Flow, chosen: &BTreeSet<u32>) -> Vec<String> {
     let mut problems = BTreeSet::new();
     let mut programs = BTreeSet::new();
@@ -288,9 +310,6 @@ fn needs(engine: &Engine, job: &Job, flow: &Flow, chosen: &BTreeSet<u32>) -> Vec
             step.def.pool.as_ref().filter(|it| !engine.project.pools.contains_key(*it))
         {
             problems.insert(format!("`{path}` is of the pool `{pool}`, which is not declared"));
-        }
-        for resource in &step.def.resources {
-            problems.insert(format!("`{path}` uses the resource `{resource}`, which there is not"));
         }
         if let Body::Command(command) = &step.def.body {
             programs.extend(missing_program(&command.line, &engine.root, &engine.env));

@@ -33,6 +33,21 @@ impl Engine {
         events: &mut dyn FnMut(&Engine, JobEvent),
     ) -> Result<JobSummary, Error> {
         self.writable()?;
+        let ran = self.carry_out_job(launch, options, control, events);
+        // Where it failed midway they are still there.
+        for message in self.pool.tear_down() {
+            events(self, JobEvent::Warning { message });
+        }
+        ran
+    }
+
+    fn carry_out_job(
+        &mut self,
+        launch: &Launch,
+        options: &RunOptions,
+        control: &Control,
+        events: &mut dyn FnMut(&Engine, JobEvent),
+    ) -> Result<JobSummary, Error> {
         let prepared = launch::prepare(self, launch)?;
         let mut run = run::Run::begin(self, prepared, launch, options, control)?;
         run.drive(self, events)?;

@@ -262,9 +262,11 @@ impl Run {
     /// Everything that one execution needs.
     fn step(&self, engine: &Engine, id: InstanceId, inputs: Inputs) -> Step {
         let declared = self.progress.declared(id);
-        let Prepared { job, settings, partition, window, window_rfc3339, secrets, .. } =
-            &self.prepared;
-        let settings = &settings[self.progress.step(id) as usize];
+        let Prepared {
+            job, settings, partition, window, window_rfc3339, resources, secrets, ..
+        } = &self.prepared;
+        let at = self.progress.step(id) as usize;
+        let settings = &settings[at];
         let in_job = InJob {
             job: job.name.clone(),
             path: declared.path.clone(),
@@ -293,6 +295,7 @@ impl Run {
             env: engine.env.clone(),
             log_max_bytes: engine.project.settings.log_max_bytes,
             types: engine.types.clone(),
+            resources: resources[at].clone(),
             secrets: secrets.clone(),
         }
     }
@@ -502,6 +505,9 @@ impl Run {
 
     pub fn finish(mut self, engine: &mut Engine, events: OnEvent<'_>) -> Result<JobSummary, Error> {
         self.workers.finish()?;
+        for message in engine.pool.tear_down() {
+            events(engine, JobEvent::Warning { message });
+        }
         if self.stopped {
             let left = |id: &InstanceId| {
                 matches!(self.progress.state(*id), StepState::Waiting | StepState::Ready)

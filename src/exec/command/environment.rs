@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use super::inputs::Placed;
 use super::outputs::{Output, upper};
+use crate::defs::resource::resource_variable;
 use crate::defs::{CommandLine, Word, WordPiece};
 use crate::exec::{Failure, Of, Step};
 use crate::io::names::nearest;
@@ -45,6 +46,9 @@ impl Environment {
         this.set("GIORNATA_RUN", step.run.to_string());
         let config = serde_json::to_string(&step.config);
         this.set("GIORNATA_CONFIG", config.expect("configuration has only string keys"));
+        for (name, value) in step.resources.variables() {
+            this.set(&resource_variable(name), value);
+        }
         if let Some((start, end)) = &step.window_rfc3339 {
             this.set("GIORNATA_PARTITION_START", start);
             this.set("GIORNATA_PARTITION_END", end);

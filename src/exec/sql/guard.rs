@@ -28,6 +28,8 @@ pub(super) enum Defines {
 struct State {
     /// The inputs of the step that runs, in lower case; `None` while we work ourselves.
     inputs: Option<HashSet<String>>,
+    /// Attached databases that it may read, in lower case.
+    databases: HashSet<String>,
     /// Inputs of any step: views that exist.
     views: HashSet<String>,
     /// The statement makes or drops something, so SQLite will write its own catalogue for it.
@@ -45,8 +47,10 @@ impl Guard {
     }
 
     /// From here on the statements are the user's.
-    pub(super) fn enter(&self, inputs: HashSet<String>) {
-        self.lock().inputs = Some(inputs);
+    pub(super) fn enter(&self, inputs: HashSet<String>, databases: impl Iterator<Item = String>) {
+        let mut state = self.lock();
+        state.inputs = Some(inputs);
+        state.databases = databases.collect();
     }
 
     /// From here on they are ours.
@@ -89,10 +93,24 @@ impl Guard {
 impl State {
     fn refusal(&self, context: &AuthContext<'_>) -> Option<String> {
         use AuthAction as A;
+        let database = context.database_name.map(str::to_lowercase).unwrap_or_default();
+        let is_resource = self.databases.contains(&database);
         match context.action {
+            A::Read { .. } if is_resource => None,
             A::Select | A::Recursive => None,
             A::Function { function_name } => function_refusal(function_name),
             A::Read { table_name, .. } => self.read_refusal(table_name, context.accessor),
+            A::Insert { .. }
+            | A::Delete { .. }
+            | A::Update { .. }
+            | A::CreateTable { .. }
+            | A::CreateIndex { .. }
+            | A::DropTable { .. }
+            | A::DropIndex { .. }
+                if is_resource =>
+            {
+                Some(format!("resource `{database}` can only be read here"))
+            }
             A::Insert { table_name } | A::Delete { table_name } | A::Update { table_name, .. } => {
                 self.write_refusal(table_name)
             }

@@ -13,6 +13,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -166,10 +167,12 @@ impl Database {
             let room = self.loads.make_room(&self.connection, &step.inputs, is_taken);
             room.map_err(|error| Failure::Unsupported(error.to_string()))?;
         }
+        let attached = self.attach(step);
         self.set_limit(Some(Limit { control: control.clone(), deadline }));
         let run = Run { database: self, body, step, script: &script };
-        let result = run.all();
+        let result = attached.map_err(Stopped::Failed).and_then(|()| run.all());
         self.set_limit(None);
+        self.detach(step);
         result.map_err(|failure| match failure {
             Stopped::Failed(failure) => failure,
             Stopped::Interrupted => match (control.is_cancelled(), step.def.timeout) {
@@ -177,6 +180,25 @@ impl Database {
                 (true, _) | (false, None) => Failure::Cancelled,
             },
         })
+    }
+
+    /// Makes the databases among the step's resources readable under their names.
+    fn attach(&self, step: &Step) -> Result<(), Failure> {
+        for (name, path) in step.resources.databases() {
+            let sql = "ATTACH DATABASE ?1 AS ?2";
+            let attached = self.connection.execute(sql, (read_only_uri(path), name));
+            attached.map_err(|error| {
+                Failure::Unsupported(format!("resource `{name}` cannot be read: {error}"))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn detach(&self, step: &Step) {
+        for (name, _) in step.resources.databases() {
+            // It fails for what was not attached.
+            let _ = self.connection.execute("DETACH DATABASE ?1", [name]);
+        }
     }
 
     fn script(&mut self, body: &SqlBody, step: &Step) -> Result<Arc<Script>, Failure> {
@@ -195,6 +217,19 @@ impl Database {
     fn set_limit(&self, limit: Option<Limit>) {
         *self.limit.lock().unwrap_or_else(PoisonError::into_inner) = limit;
     }
+}
+
+/// A path as SQLite reads it where it may not write.
+fn read_only_uri(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' => uri.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            byte => uri += &format!("%{byte:02X}"),
+        }
+    }
+    uri + "?mode=ro"
 }
 
 fn is_over(limit: &Mutex<Option<Limit>>) -> bool {
@@ -232,7 +267,7 @@ impl Run<'_> {
         if several {
             self.ours("SAVEPOINT giornata_step")?;
         }
-        guard.enter(names);
+        guard.enter(names, self.step.resources.databases().map(|(name, _)| name.to_lowercase()));
         let result = self.statements();
         guard.leave();
         // SQLite itself undoes everything when it is interrupted in the middle of a change.

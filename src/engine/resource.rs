@@ -1,0 +1,66 @@
+//! Sets up the resources that a run needs before its first step starts, and tears them down at its end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Error;
+use super::event::RunEvent;
+use super::open::Engine;
+use super::run::OnEvent;
+use crate::defs::Asset;
+use crate::exec::{Provide, Resources, provider_of};
+use crate::plan::Plan;
+
+impl Engine {
+    /// Sets up the resources of all steps that may run. Fails with everything that is wrong with any of
+    /// them; what was set up is torn down by [`Engine::close_resources`].
+    pub(super) fn open_planned_resources(&mut self, plan: &Plan) -> Result<(), Error> {
+        let mut names = BTreeSet::new();
+        for part in plan.assets.iter().filter(|part| part.may_run() > 0) {
+            names.extend(self.project.assets[&part.asset].resources.keys().cloned());
+        }
+        self.open_resources(names.iter().map(String::as_str))
+    }
+
+    /// Sets up those that are not, in the order of `names`.
+    pub(super) fn open_resources<'n>(
+        &mut self,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<(), Error> {
+        let env = Arc::clone(&self.env);
+        let variable = |name: &str| {
+            let (_, value) = env.iter().rev().find(|(key, _)| key == name)?;
+            value.clone().into_string().ok()
+        };
+        let mut problems = Vec::new();
+        for name in names {
+            match self.provider(name) {
+                None => problems.push(format!("there is no resource `{name}`")),
+                Some(provider) => {
+                    let opened = self.pool.set_up(name, &provider, &self.root, &variable);
+                    problems.extend(opened.err());
+                }
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Error::Resources { problems }) }
+    }
+
+    fn provider(&self, name: &str) -> Option<Arc<dyn Provide>> {
+        let declared = self.project.resources.get(name);
+        declared.map(|def| provider_of(def)).or_else(|| self.functions.resource(name))
+    }
+
+    /// Those that a step of `asset` uses; they are set up if they were not.
+    pub(super) fn resources_of(&mut self, asset: &Asset) -> Result<Resources, Error> {
+        self.open_resources(asset.resources.keys().map(String::as_str))?;
+        Ok(self.pool.chosen(asset.resources.keys().map(String::as_str)))
+    }
+
+    /// Tears down all that are set up, the last one first. That one of them cannot be torn down is a
+    /// warning.
+    pub(super) fn close_resources(&mut self, events: OnEvent<'_>) {
+        for message in self.pool.tear_down() {
+            events(self, RunEvent::Warning { message });
+        }
+    }
+}
