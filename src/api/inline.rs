@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::body::{Arg, Attempt, FailureKind, OpBody, StepFailure, timed_out};
 use super::datum::hold;
 use super::hook::{Again, Hook};
 use super::job::Table;
-use super::job_config::Settings;
 use super::op_context::{LogLine, Logger, OpContext};
 use super::result::{JobResult, StepReport};
 use crate::base::Digest;
@@ -23,7 +24,8 @@ pub(super) struct Launched<'a> {
     pub(super) job: &'a defs::Job,
     pub(super) flow: &'a Arc<Flow>,
     pub(super) table: &'a Table,
-    pub(super) settings: &'a Settings,
+    /// What each step may read, in the order of the flow.
+    pub(super) settings: &'a [(Value, Value)],
     pub(super) pool: &'a Pool,
 }
 
@@ -113,7 +115,7 @@ impl Run<'_> {
         body: &OpBody,
         args: Vec<Arg>,
     ) -> (Attempt, Vec<Made<Datum>>) {
-        let (config, read) = self.launched.settings.step(of.place);
+        let (config, read) = &self.launched.settings[of.place as usize];
         let def = &of.step.def;
         let started = Instant::now();
         let context = OpContext {
@@ -218,7 +220,7 @@ fn is_worth_a_retry(kind: FailureKind) -> bool {
 fn args(progress: &Progress<Datum>, id: InstanceId) -> Vec<Arg> {
     let datum = |given: &Given<'_, Datum>| match given {
         Given::Made(datum) => (*datum).clone(),
-        Given::Value(value) => hold(serde_json::Value::clone(value)),
+        Given::Value(value) => hold(Value::clone(value)),
         Given::Input(_) => unreachable!("a job has no inputs"),
     };
     let gathered = progress.inputs(id).into_iter().map(|gathered| match gathered {

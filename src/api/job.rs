@@ -12,7 +12,6 @@ use super::error::Error;
 use super::graph::{Graph, Parts};
 use super::hook::Hook;
 use super::inline::{self, Launched};
-use super::job_config::{self, Settings};
 use super::project::origin;
 use super::resource::{Providers, Replaced, Resource};
 use super::result::JobResult;
@@ -20,7 +19,8 @@ use super::value::BoxError;
 use crate::base::{InvalidName, JobName};
 use crate::defs::config::{Config, Env, Layers, Schema, SchemaErrors, Setting};
 use crate::defs::{
-    self, Flow, GraphMistakeKind, HookDef, Hooks, Origin, PartitionsDef, Selection, Work,
+    self, Flow, GraphMistakeKind, HookDef, Hooks, JobConfigMistake, Origin, PartitionsDef,
+    Selection, Work,
 };
 use crate::exec::Pool;
 
@@ -169,13 +169,10 @@ impl JobBuilder {
                 Flow::default()
             }
         };
-        let config = match job_config::schema(&self.config, &flow) {
-            Ok(config) => config,
-            Err(kind) => {
-                mistakes.push(JobMistake::new(&self.name, &self.origin, kind));
-                Schema::shape([])
-            }
-        };
+        let config = defs::job_schema(&self.config, &flow).unwrap_or_else(|wrong| {
+            mistakes.extend(wrong.into_iter().map(|it| own(it.into())));
+            Schema::shape([])
+        });
         // An op that is used in several graphs brings its mistakes along with each.
         let mut told: Vec<JobMistake> = Vec::new();
         for mistake in mistakes {
@@ -196,7 +193,7 @@ impl JobBuilder {
             hooks: self.hooks,
             description: self.description,
         };
-        Job { def: Arc::new(def), table: Arc::new(table), mistakes, own: self.config }
+        Job { def: Arc::new(def), table: Arc::new(table), mistakes }
     }
 }
 
@@ -262,8 +259,6 @@ pub struct Job {
     def: Arc<defs::Job>,
     table: Arc<Table>,
     mistakes: Vec<JobMistake>,
-    /// Without what is the ops' own.
-    own: Schema,
 }
 
 /// A mistake in the declaration of a job; see the example of [`Job`].
@@ -306,12 +301,10 @@ pub enum JobMistakeKind {
     Type { reason: String },
     #[error("its configuration is not right: {0}")]
     Config(SchemaErrors),
-    #[error("`{name}` is both a step and a field of the job's configuration; rename one")]
-    ConfigName { name: String },
+    #[error(transparent)]
+    JobConfig(#[from] JobConfigMistake),
     #[error("two resources that its steps use are named `{resource}`; rename one")]
     ResourceTwice { resource: String },
-    #[error("it reads `{field}`, which the job's configuration does not have")]
-    Reads { field: String },
 }
 
 impl JobMistake {
@@ -458,7 +451,8 @@ impl Job {
         };
         let config = self.configure(def, launch)?;
         let chosen = self.chosen(flow, launch)?;
-        let settings = Settings::of(flow, &self.own, &config.value);
+        let settings: Vec<_> =
+            flow.steps.iter().map(|step| defs::step_config(step, &config.value)).collect();
         let mut pool = Pool::default();
         for text in config.withheld.iter().filter_map(|it| it.path.get(&config.value)?.as_str()) {
             pool.hide(text);

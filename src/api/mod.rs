@@ -56,7 +56,6 @@ mod handle;
 mod hook;
 mod inline;
 mod job;
-mod job_config;
 mod kind;
 mod op;
 mod op_context;

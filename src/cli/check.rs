@@ -10,7 +10,7 @@ use crate::load::Diagnostic;
 
 /// Check all definitions; runs nothing
 ///
-/// Parses every definition file and checks names, the graph, partitions and SQL. Exit status 2 if
+/// Parses every definition file and checks names, the graph, partitions, SQL, and the ops of jobs. Exit status 2 if
 /// there is an error.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -29,6 +29,7 @@ pub(super) fn run(args: &CheckArgs, session: Session<'_>) -> Result<Done, CliErr
     if args.json {
         let document = CheckDocument {
             assets: workspace.project.assets.len(),
+            jobs: workspace.project.jobs.len(),
             files: workspace.files.len(),
             errors,
             warnings: found.len() - errors,
@@ -49,7 +50,11 @@ pub(super) fn run(args: &CheckArgs, session: Session<'_>) -> Result<Done, CliErr
 }
 
 fn summary(workspace: &Workspace<'_>) -> String {
-    let assets = text::count(workspace.project.assets.len() as u64, "asset");
+    let project = &workspace.project;
+    let mut found = text::count(project.assets.len() as u64, "asset");
+    if !project.jobs.is_empty() {
+        found += &format!(" and {}", text::count(project.jobs.len() as u64, "job"));
+    }
     let files = text::count(workspace.files.len() as u64, "file");
-    format!("no errors: {assets} in {files}\n")
+    format!("no errors: {found} in {files}\n")
 }

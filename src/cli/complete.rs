@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, CommandFactory, ValueEnum};
 use clap_complete::engine::{self, ArgValueCompleter, CompletionCandidate};
 
 use super::Done;
@@ -17,7 +17,7 @@ use super::session::{Session, Workspace};
 use super::targets::Spec;
 use super::text;
 use crate::base::{AssetKey, PartitionSet};
-use crate::defs::Domain;
+use crate::defs::{Domain, Job};
 use crate::engine::Access;
 
 #[derive(Debug, Args)]
@@ -54,6 +54,7 @@ const WORDS: [&str; 5] = ["all", "failed", "latest", "missing", "stale"];
 struct Offer {
     /// Names with what they are.
     assets: Vec<(String, String)>,
+    jobs: Vec<(String, String)>,
     /// What may follow an `@` or `--partition`.
     partitions: Vec<String>,
 }
@@ -87,11 +88,14 @@ impl Offer {
         let assets = assets
             .map(|it| about(&it.key, text::body(&it.body), it.description.as_deref()))
             .collect();
+        let jobs = workspace.project.jobs.values();
+        let about = |job: &Job| job.description.clone().unwrap_or_else(|| "job".to_owned());
+        let jobs = jobs.map(|job| (job.name.to_string(), about(job))).collect();
         let partitions = match wanted_partitions(words) {
             Some((selections, typed)) => keys(workspace, &selections, typed).unwrap_or_default(),
             None => Vec::new(),
         };
-        Offer { assets, partitions }
+        Offer { assets, jobs, partitions }
     }
 }
 
@@ -136,28 +140,37 @@ fn keys_like(domain: &Domain, typed: &str) -> Vec<String> {
 /// What may stand in the place of the last word.
 fn candidates(words: Vec<String>, offer: Offer) -> Vec<CompletionCandidate> {
     let Some(last) = words.len().checked_sub(1) else { return Vec::new() };
-    let offer = Arc::new(offer);
-    let mut command = Cli::command().mut_subcommands(|verb| {
-        let names = verb.get_arguments().filter_map(|arg| Some((arg.get_id(), takes(arg)?)));
-        let names: Vec<_> = names.map(|(id, takes)| (id.clone(), takes)).collect();
-        names.into_iter().fold(verb, |verb, (id, takes)| {
-            let offer = Arc::clone(&offer);
-            let complete = move |current: &OsStr| match takes {
-                Takes::Assets => offer.assets(current),
-                Takes::Partitions => offer.partitions(current),
-            };
-            verb.mut_arg(id, |arg| arg.add(ArgValueCompleter::new(complete)))
-        })
-    });
+    let mut command = completing(Cli::command(), &Arc::new(offer));
     let words = words.into_iter().map(OsString::from).collect();
     let mut found = engine::complete(&mut command, words, last, None).unwrap_or_default();
     found.retain(|candidate| !candidate.is_hide_set());
     found
 }
 
+/// The verbs, and those below them, with what their arguments take.
+fn completing(command: Command, offer: &Arc<Offer>) -> Command {
+    let names = command.get_arguments().filter_map(|arg| Some((arg.get_id().clone(), takes(arg)?)));
+    let names: Vec<_> = names.collect();
+    let command = names.into_iter().fold(command, |command, (id, takes)| {
+        let offer = Arc::clone(offer);
+        let complete = move |current: &OsStr| match takes {
+            Takes::Assets => offer.assets(current),
+            Takes::Jobs => offer.jobs(current),
+            Takes::AssetsAndJobs => {
+                offer.assets(current).into_iter().chain(offer.jobs(current)).collect()
+            }
+            Takes::Partitions => offer.partitions(current),
+        };
+        command.mut_arg(id, |arg| arg.add(ArgValueCompleter::new(complete)))
+    });
+    command.mut_subcommands(|verb| completing(verb, offer))
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Takes {
     Assets,
+    Jobs,
+    AssetsAndJobs,
     Partitions,
 }
 
@@ -165,7 +178,11 @@ enum Takes {
 fn takes(arg: &clap::Arg) -> Option<Takes> {
     let name = arg.get_value_names()?.first()?.as_str();
     if name.starts_with("SELECTION") || name.starts_with("ASSET") {
-        return Some(Takes::Assets);
+        let with_jobs = name.ends_with("|JOB");
+        return Some(if with_jobs { Takes::AssetsAndJobs } else { Takes::Assets });
+    }
+    if name == "JOB" {
+        return Some(Takes::Jobs);
     }
     (name == "EXPR").then_some(Takes::Partitions)
 }
@@ -180,12 +197,11 @@ impl Offer {
         // `+model` and `a,b` go on behind the sign.
         let at = current.rfind(['+', ',', ' ', '(']).map_or(0, |at| at + 1);
         let (before, typed) = current.split_at(at);
-        let named = self.assets.iter().filter(|(name, _)| name.starts_with(typed));
-        let candidate = |(name, about): &(String, String)| {
-            let about = about.lines().next().unwrap_or_default().to_owned();
-            CompletionCandidate::new(format!("{before}{name}")).help(Some(about.into()))
-        };
-        named.map(candidate).collect()
+        named_like(&self.assets, before, typed)
+    }
+
+    fn jobs(&self, current: &OsStr) -> Vec<CompletionCandidate> {
+        current.to_str().map(|current| named_like(&self.jobs, "", current)).unwrap_or_default()
     }
 
     fn partitions(&self, current: &OsStr) -> Vec<CompletionCandidate> {
@@ -198,6 +214,15 @@ impl Offer {
         let candidate = |key: &str| CompletionCandidate::new(format!("{before}{items}{key}"));
         keys.filter(|key| key.starts_with(typed)).map(candidate).collect()
     }
+}
+
+/// The names that begin as typed, behind what stands before.
+fn named_like(names: &[(String, String)], before: &str, typed: &str) -> Vec<CompletionCandidate> {
+    let candidate = |(name, about): &(String, String)| {
+        let about = about.lines().next().unwrap_or_default().to_owned();
+        CompletionCandidate::new(format!("{before}{name}")).help(Some(about.into()))
+    };
+    names.iter().filter(|(name, _)| name.starts_with(typed)).map(candidate).collect()
 }
 
 /// A candidate as its shell wants it; `None` for one that would break the line.
@@ -263,6 +288,7 @@ mod tests {
         let asset = |name: &str| (name.to_owned(), "about: it\nmore".to_owned());
         Offer {
             assets: ["daily", "data/raw", "model"].map(asset).to_vec(),
+            jobs: ["nightly", "model_job"].map(asset).to_vec(),
             partitions: vec!["2024-01".into(), "2024-02".into(), "$(rm x)".into()],
         }
     }
@@ -300,6 +326,10 @@ mod tests {
             &["2024-01,2024-01", "2024-01,2024-02"],
         );
         check("giornata graph --format sv", &["svg"]);
+        check("giornata run ni", &["nightly"]);
+        check("giornata config check m", &["model_job"]);
+        check("giornata show mod", &["model", "model_job"]);
+        check("giornata graph --job mod", &["model_job"]);
     }
 
     #[test]

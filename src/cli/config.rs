@@ -1,6 +1,7 @@
 //! `giornata config`: what the configuration of a job lacks, has too much of, or has wrong.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -8,11 +9,13 @@ use serde_json::Value;
 use super::Done;
 use super::environment;
 use super::error::CliError;
-use super::run::find;
+use super::job::find;
+use super::run_ops::at_any_partition;
 use super::session::{Session, Workspace};
 use super::values;
 use crate::defs::Job;
 use crate::defs::config::{Config, ConfigErrors, Env, Layers, Path as Place, Setting};
+use crate::engine::Access;
 
 /// Check, complete or clean the configuration of a job
 #[derive(Debug, Args)]
@@ -38,6 +41,9 @@ struct JobArgs {
     job: Option<String>,
     #[command(flatten)]
     given: Given,
+    /// Of a job with partitions: for which one; the last one that there is, if not given.
+    #[arg(short, long, value_name = "EXPR")]
+    partition: Option<String>,
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
@@ -59,8 +65,9 @@ pub(super) struct Given {
 
 pub(super) fn run(args: &ConfigArgs, session: Session<'_>) -> Result<Done, CliError> {
     let (Verb::Check(job_args) | Verb::Scaffold(job_args) | Verb::Prune(job_args)) = &args.verb;
-    let workspace = session.workspace()?;
-    let job = find(&workspace, job_args.job.as_deref())?;
+    let mut workspace = session.workspace()?;
+    let job = find(&mut workspace, job_args.job.as_deref())?;
+    let job = for_partition(&mut workspace, job, job_args.partition.as_deref())?;
     let layers = layers(&job, &job_args.given)?;
     let value = layers.merge(&job.config);
     let (value, told) = match &args.verb {
@@ -82,6 +89,23 @@ pub(super) fn run(args: &ConfigArgs, session: Session<'_>) -> Result<Done, CliEr
     }
     workspace.term.print(&written(&value, job_args.json));
     Ok(Done::Fine)
+}
+
+/// The job with its values as they are for a partition.
+fn for_partition(
+    workspace: &mut Workspace<'_>,
+    job: Arc<Job>,
+    partition: Option<&str>,
+) -> Result<Arc<Job>, CliError> {
+    if job.partitions.is_unpartitioned() && partition.is_none() {
+        return Ok(job);
+    }
+    let (mut engine, _) = workspace.open(&[], Access::Read, &[])?;
+    let (job, key) = at_any_partition(partition, workspace, &mut engine, &job)?;
+    if let (None, Some(key)) = (partition, key) {
+        workspace.term.tell(&format!("the values are those of the partition `{key}`\n"));
+    }
+    Ok(job)
 }
 
 fn tell(verb: &str, places: &[Place]) -> Vec<String> {

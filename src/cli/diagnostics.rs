@@ -121,6 +121,7 @@ mod tests {
             help: Some("did you mean `raw_orders`?".into()),
             related: Vec::new(),
             disables: Vec::new(),
+            stops: Vec::new(),
         }
     }
 

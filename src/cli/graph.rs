@@ -1,5 +1,6 @@
 //! `giornata graph`: what reads what, as a tree for people, as text for other programs, or drawn.
 
+mod flow;
 mod formats;
 mod layout;
 mod svg;
@@ -12,20 +13,23 @@ use clap::{Args, ValueEnum};
 use super::error::CliError;
 use super::session::Session;
 use super::targets::{Spec, without_partitions};
-use super::{Done, text};
+use super::{Done, job, text};
 use crate::base::AssetKey;
-use crate::defs::{MappingDef, Project};
+use crate::defs::{MappingDef, Project, Work};
 use crate::engine::Access;
 
-/// Show which asset reads which
+/// Show which asset reads which, or the steps of a job
 ///
 /// `text` is a tree from the sources down; what is already there is not spelt out again. `svg` is a
 /// drawing without scripts and without requests; `dot` and `mermaid` are for other programs.
 #[derive(Debug, Args)]
 pub(super) struct GraphArgs {
-    /// Which assets; all if not given. Edges are those between them.
-    #[arg(value_name = "SELECTION")]
+    /// Which assets; all if not given. Edges are those between them. Or the name of a job.
+    #[arg(value_name = "SELECTION|JOB")]
     selection: Vec<String>,
+    /// The steps of this job, even if an asset has the name as well.
+    #[arg(long, value_name = "JOB", conflicts_with = "selection")]
+    job: Option<String>,
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// The same as `--format json`.
@@ -42,16 +46,23 @@ enum Format {
     Svg,
 }
 
-/// Assets and the edges between them, upstream first.
+/// Assets or steps and the edges between them, upstream first.
 pub(super) struct Picture {
+    of: Of,
     nodes: Vec<Node>,
     /// By their ends, from upstream to downstream.
     edges: Vec<Edge>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Assets,
+    Steps,
+}
+
 struct Node {
-    key: AssetKey,
-    kind: &'static str,
+    name: String,
+    kind: String,
     shape: Shape,
     description: String,
     partitions: String,
@@ -68,12 +79,27 @@ enum Shape {
 struct Edge {
     from: usize,
     to: usize,
-    /// How partitions are mapped; empty where that needs no word.
-    mapping: String,
+    /// How partitions are mapped, or pieces; empty where that needs no word.
+    how: String,
 }
 
 pub(super) fn run(args: &GraphArgs, session: Session<'_>) -> Result<Done, CliError> {
     let mut workspace = session.workspace()?;
+    if let Some(job) = job::named(&mut workspace, args.job.as_deref(), &args.selection)? {
+        let title = job.name.to_string();
+        match &job.work {
+            Work::Flow(flow) => {
+                let output = flow::picture(flow).render(args, &title);
+                workspace.term.print(&output);
+                return Ok(Done::Fine);
+            }
+            Work::Select(selection) => {
+                let hint = format!("`giornata graph \"{}\"` shows the assets", selection.as_str());
+                let error = CliError::user(format!("job `{title}` selects assets"));
+                return Err(error.hint(hint));
+            }
+        }
+    }
     let specs = Spec::parse_or_all(&args.selection)?;
     without_partitions(&specs)?;
     let no_assets = workspace.project.assets.is_empty() && args.selection.is_empty();
@@ -87,18 +113,22 @@ pub(super) fn run(args: &GraphArgs, session: Session<'_>) -> Result<Done, CliErr
     workspace.mention_broken();
     let keys: BTreeSet<AssetKey> = sets.into_iter().flatten().collect();
     let picture = Picture::new(&workspace.project, &keys);
-    let output = match if args.json { Format::Json } else { args.format } {
-        Format::Text => tree::render(&picture),
-        Format::Dot => formats::dot(&picture),
-        Format::Mermaid => formats::mermaid(&picture),
-        Format::Json => formats::json(&picture),
-        Format::Svg => svg::render(&picture, &workspace.project.name),
-    };
+    let output = picture.render(args, &workspace.project.name);
     workspace.term.print(&output);
     Ok(Done::Fine)
 }
 
 impl Picture {
+    fn render(&self, args: &GraphArgs, title: &str) -> String {
+        match if args.json { Format::Json } else { args.format } {
+            Format::Text => tree::render(self),
+            Format::Dot => formats::dot(self),
+            Format::Mermaid => formats::mermaid(self),
+            Format::Json => formats::json(self),
+            Format::Svg => svg::render(self, title),
+        }
+    }
+
     fn new(project: &Project, keys: &BTreeSet<AssetKey>) -> Picture {
         let order: Vec<AssetKey> =
             project.topological().into_iter().filter(|key| keys.contains(key)).collect();
@@ -107,25 +137,25 @@ impl Picture {
         for (to, key) in order.iter().enumerate() {
             for dep in &project.assets[key].deps {
                 let Some(&from) = place.get(&dep.upstream) else { continue };
-                let mapping = match &dep.mapping {
+                let how = match &dep.mapping {
                     MappingDef::Default => String::new(),
                     other => other.to_string(),
                 };
-                edges.push(Edge { from, to, mapping });
+                edges.push(Edge { from, to, how });
             }
         }
         edges.sort();
         let node = |key: &AssetKey| {
             let asset = &project.assets[key];
             Node {
-                key: key.clone(),
-                kind: text::body(&asset.body),
+                name: key.to_string(),
+                kind: text::body(&asset.body).to_owned(),
                 shape: if asset.is_source() { Shape::Source } else { Shape::Asset },
                 description: asset.description.clone().unwrap_or_default(),
                 partitions: text::partitions(asset),
             }
         };
-        Picture { nodes: order.iter().map(node).collect(), edges }
+        Picture { of: Of::Assets, nodes: order.iter().map(node).collect(), edges }
     }
 
     /// Whether an asset reads earlier partitions of its own.
@@ -138,14 +168,15 @@ impl Picture {
 #[cfg(test)]
 fn sample() -> Picture {
     let node = |key: &str, shape, description: &str| Node {
-        key: AssetKey::parse(key).expect("a name"),
-        kind: if shape == Shape::Source { "source" } else { "sql" },
+        name: key.to_owned(),
+        kind: if shape == Shape::Source { "source" } else { "sql" }.to_owned(),
         shape,
         description: description.to_owned(),
         partitions: "one".to_owned(),
     };
-    let edge = |from, to, mapping: &str| Edge { from, to, mapping: mapping.to_owned() };
+    let edge = |from, to, how: &str| Edge { from, to, how: how.to_owned() };
     Picture {
+        of: Of::Assets,
         nodes: vec![
             node("raw", Shape::Source, ""),
             node("mart/a", Shape::Asset, "\"]</title><script>alert('x')</script>&\\\n\u{1}"),

@@ -1,6 +1,9 @@
 //! What `--json` and `--jsonl` write: types of this module alone, so that nothing within can change
 //! them by accident. A document says `"schema": 1`.
 
+mod job;
+mod job_event;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -8,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::text;
-use crate::base::{AssetKey, CheckFact, PartitionSet};
+use crate::base::{AssetKey, CheckFact, JobName, PartitionSet};
 use crate::defs::{Asset, Domain};
 use crate::engine::{
     Amount, AssetStatus, Collected, Engine, Observed, Problem, ResultInfo, ResultMark, RunEvent,
@@ -16,6 +19,9 @@ use crate::engine::{
 };
 use crate::load::{Diagnostic, Severity};
 use crate::plan::{Cause, Plan, PlanAsset, ReasonCode, Why};
+
+pub(super) use job::{JobDocument, JobEntry, JobPlanDocument};
+pub(super) use job_event::job_event_line;
 
 /// The version of every document here.
 const SCHEMA: u32 = 1;
@@ -55,6 +61,7 @@ impl Parts {
 #[derive(Serialize)]
 pub(super) struct CheckDocument<'a> {
     pub assets: usize,
+    pub jobs: usize,
     pub files: usize,
     pub errors: usize,
     pub warnings: usize,
@@ -71,6 +78,7 @@ pub(super) struct DiagnosticEntry<'a> {
     label: &'a str,
     help: Option<&'a str>,
     disables: &'a [AssetKey],
+    stops: &'a [JobName],
 }
 
 impl<'a> DiagnosticEntry<'a> {
@@ -88,6 +96,7 @@ impl<'a> DiagnosticEntry<'a> {
             label: &diagnostic.label,
             help: diagnostic.help.as_deref(),
             disables: &diagnostic.disables,
+            stops: &diagnostic.stops,
         }
     }
 }
@@ -95,6 +104,7 @@ impl<'a> DiagnosticEntry<'a> {
 #[derive(Serialize)]
 pub(super) struct ListDocument<'a> {
     pub assets: Vec<Definition<'a>>,
+    pub jobs: Vec<JobEntry<'a>>,
 }
 
 /// What is declared of an asset.

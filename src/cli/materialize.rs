@@ -132,7 +132,7 @@ fn is_confirmed(
 
 /// The first signal cancels: running steps are stopped and what is finished is kept. The second ends
 /// the process at once; its commands end with it.
-fn cancel_on_signal(control: &Control) -> Arc<AtomicBool> {
+pub(super) fn cancel_on_signal(control: &Control) -> Arc<AtomicBool> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let (control, seen) = (control.clone(), Arc::clone(&interrupted));
     let handler = move || {

@@ -3,14 +3,16 @@
 //! In plain text a step that succeeds is silent unless `-v` is given; failures, warnings and the
 //! summary are always told. The bar is the one of n2: what is fresh, what runs, what waits.
 
+mod bar;
+mod job;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::builder::styling::AnsiColor;
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+use self::bar::{Bar, Tally};
+pub(super) use self::job::JobReporter;
 use super::json;
 use super::term::{Term, bold};
 use super::text::{self, Length};
@@ -32,9 +34,6 @@ const REASONS_MAX: usize = 10;
 /// Lines of a log that are shown with a failure; the log has them all.
 const TAIL_LINES: usize = 20;
 
-/// Running steps below the bar.
-const RUNNING_MAX: usize = 6;
-
 /// What is written to stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -46,7 +45,7 @@ pub(super) enum Form {
 pub(super) struct Reporter<'t> {
     term: &'t mut Term,
     form: Form,
-    bar: Option<(ProgressBar, Arc<Mutex<Tally>>)>,
+    bar: Option<Bar>,
     failures: usize,
     /// Of what has failed for which reasons, as far as they are told apart.
     kinds: BTreeSet<(AssetKey, String)>,
@@ -55,18 +54,6 @@ pub(super) struct Reporter<'t> {
     blocked: BTreeMap<(AssetKey, ReasonCode), PartitionSet>,
     /// What is said of both before the summary.
     closing: Vec<String>,
-}
-
-/// What the bar shows.
-#[derive(Debug, Default, Clone)]
-struct Tally {
-    fresh: u64,
-    /// Steps and restores that are settled, in whatever way.
-    settled: u64,
-    total: u64,
-    failed: u64,
-    /// When each running step began, counted from the start of the run.
-    running: BTreeMap<String, Duration>,
 }
 
 impl<'t> Reporter<'t> {
@@ -91,8 +78,9 @@ impl<'t> Reporter<'t> {
             return;
         }
         match event {
-            RunEvent::Started { results, fresh, .. } => {
-                self.start_bar(results, fresh);
+            RunEvent::Started { results: total, fresh, .. } => {
+                let tally = Tally { word: "fresh", good: fresh, total, ..Tally::default() };
+                self.bar = Bar::start(self.term, tally);
             }
             RunEvent::StepStarted { .. } => {}
             // Once, at the end: there may be very many of both.
@@ -156,8 +144,8 @@ impl<'t> Reporter<'t> {
 
     /// Ends the bar, and says how the run went.
     pub fn finish(&mut self, summary: Option<&Summary>) {
-        if let Some((bar, _)) = self.bar.take() {
-            bar.finish_and_clear();
+        if let Some(bar) = self.bar.take() {
+            bar.finish();
         }
         for line in std::mem::take(&mut self.closing) {
             self.line(&line);
@@ -200,87 +188,40 @@ impl<'t> Reporter<'t> {
     fn line(&mut self, line: &str) {
         let term = &mut *self.term;
         match &self.bar {
-            Some((bar, _)) => bar.suspend(|| term.tell(&format!("{}\n", line.trim_end()))),
+            Some(bar) => bar.suspend(|| term.tell(&format!("{}\n", line.trim_end()))),
             None => term.tell(&format!("{}\n", line.trim_end())),
         }
     }
 
-    fn start_bar(&mut self, total: u64, fresh: u64) {
-        if !self.term.shows_progress || total == 0 {
-            return;
-        }
-        let tally = Arc::new(Mutex::new(Tally { fresh, total, ..Tally::default() }));
-        let shown = Arc::clone(&tally);
-        let draw = move |state: &ProgressState, out: &mut dyn Write| {
-            let tally = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            // Writing to memory does not fail.
-            let _ = out.write_str(&view(&tally, state.elapsed()));
-        };
-        let style = ProgressStyle::with_template("{view}").expect("the template is fixed");
-        let bar = ProgressBar::new(total).with_style(style.with_key("view", draw));
-        bar.enable_steady_tick(Duration::from_millis(100));
-        self.bar = Some((bar, tally));
-    }
-
     fn advance(&mut self, event: &RunEvent) {
-        if let Some((bar, tally)) = &self.bar {
-            tally.lock().unwrap_or_else(PoisonError::into_inner).count(event, bar.elapsed());
+        if let Some(bar) = &self.bar {
+            bar.update(|tally, now| count(tally, event, now));
         }
     }
 }
 
-impl Tally {
-    fn count(&mut self, event: &RunEvent, now: Duration) {
-        match event {
-            RunEvent::StepStarted { asset, partition, .. } => {
-                self.running.insert(text::address(asset, partition), now);
-            }
-            RunEvent::StepSucceeded { asset, partition, .. } => {
-                self.running.remove(&text::address(asset, partition));
-                self.settled += 1;
-                self.fresh += 1;
-            }
-            RunEvent::StepFailed { asset, partition, .. } => {
-                self.running.remove(&text::address(asset, partition));
-                self.settled += 1;
-                self.failed += 1;
-            }
-            RunEvent::CutOff { parts, .. } | RunEvent::Restored { parts, .. } => {
-                self.settled += parts.len();
-                self.fresh += parts.len();
-            }
-            RunEvent::Blocked { parts, .. } => self.settled += parts.len(),
-            RunEvent::Started { .. }
-            | RunEvent::Exported { .. }
-            | RunEvent::CheckFailed { .. }
-            | RunEvent::Warning { .. }
-            | RunEvent::Finished { .. } => {}
+fn count(tally: &mut Tally, event: &RunEvent, now: Duration) {
+    match event {
+        RunEvent::StepStarted { asset, partition, .. } => {
+            tally.started(text::address(asset, partition), now);
         }
+        RunEvent::StepSucceeded { asset, partition, .. } => {
+            tally.succeeded(&text::address(asset, partition));
+        }
+        RunEvent::StepFailed { asset, partition, .. } => {
+            tally.failed(&text::address(asset, partition));
+        }
+        RunEvent::CutOff { parts, .. } | RunEvent::Restored { parts, .. } => {
+            tally.settled += parts.len();
+            tally.good += parts.len();
+        }
+        RunEvent::Blocked { parts, .. } => tally.settled += parts.len(),
+        RunEvent::Started { .. }
+        | RunEvent::Exported { .. }
+        | RunEvent::CheckFailed { .. }
+        | RunEvent::Warning { .. }
+        | RunEvent::Finished { .. } => {}
     }
-}
-
-/// The bar with what is fresh, what runs and what waits, and the running steps below it.
-fn view(tally: &Tally, elapsed: Duration) -> String {
-    const WIDTH: u64 = 40;
-    let running = tally.running.len() as u64;
-    let waiting = tally.total.saturating_sub(tally.settled + running);
-    let all = (tally.settled + running + waiting).max(1);
-    let cells = |n: u64| usize::try_from(n * WIDTH / all).unwrap_or(0);
-    let (done, runs) = (cells(tally.settled), cells(running).max(usize::from(running > 0)));
-    let rest = usize::try_from(WIDTH).unwrap_or(0).saturating_sub(done + runs);
-    let mut text = format!("[{}{}{}]", "=".repeat(done), "-".repeat(runs), " ".repeat(rest));
-    let _ = write!(text, " {} fresh, {running} running, {waiting} waiting", tally.fresh);
-    if tally.failed > 0 {
-        let _ = write!(text, ", {} failed", tally.failed);
-    }
-    let _ = write!(text, ", {}", text::duration(elapsed));
-    // What has been running longest is what one waits for.
-    let mut steps: Vec<_> = tally.running.iter().collect();
-    steps.sort_by_key(|(name, began)| (**began, *name));
-    for (name, began) in steps.iter().take(RUNNING_MAX) {
-        let _ = write!(text, "\n  {name} {}", text::duration(elapsed.saturating_sub(**began)));
-    }
-    text
 }
 
 /// A failed step: what, why, where the log is and how it ends.
@@ -385,20 +326,20 @@ mod tests {
 
     #[test]
     fn the_bar_shows_fresh_running_and_waiting() {
-        let mut tally = Tally { fresh: 10, total: 4, ..Tally::default() };
+        let mut tally = Tally { word: "fresh", good: 10, total: 4, ..Tally::default() };
         let asset = AssetKey::parse("a").unwrap();
         for (n, at) in [("1", 0), ("2", 500)] {
             let partition = PartitionKey::new(n);
             let event = RunEvent::StepStarted { asset: asset.clone(), partition, attempt: 1 };
-            tally.count(&event, Duration::from_millis(at));
+            count(&mut tally, &event, Duration::from_millis(at));
         }
         let set: PartitionSet = [7].into_iter().collect();
-        tally.count(&RunEvent::CutOff { asset, parts: set }, Duration::from_secs(1));
+        count(&mut tally, &RunEvent::CutOff { asset, parts: set }, Duration::from_secs(1));
         expect![[r#"
             [==========--------------------          ] 11 fresh, 2 running, 1 waiting, 1.0 s
               a@1 1.0 s
               a@2 500 ms"#]]
-        .assert_eq(&view(&tally, Duration::from_secs(1)));
+        .assert_eq(&bar::view(&tally, Duration::from_secs(1)));
     }
 
     #[test]

@@ -7,50 +7,68 @@ use clap::Args;
 use super::Done;
 use super::config::{Given, configured};
 use super::error::CliError;
+use super::job::find;
 use super::materialize::{HowArgs, carry_out};
 use super::plan;
+use super::run_ops;
 use super::session::{Session, Workspace};
 use super::targets::{Expression, Spec, requested};
 use super::values;
-use crate::base::similar::similar;
 use crate::defs::config::Config;
 use crate::defs::{Job, Selection, Work};
 use crate::engine::{Access, LaunchInfo, SetValue};
 use crate::plan::{Reach, Request};
 
-/// LaunchInfo a job: bring what it selects up to date, with its configuration
+/// Launch a job with its configuration
+///
+/// A job that selects assets brings them up to date. The ops of a job that is made of such all run; what
+/// they hand to each other is gone afterwards, unless one of them fails: then `--retry` takes it over.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// Which job; `giornata list` names them.
     #[arg(value_name = "JOB")]
     job: Option<String>,
     #[command(flatten)]
-    given: Given,
-    /// Which partitions: `2014-07`, `2014-01..2014-03`, `latest`, `missing`; all if not given.
+    pub given: Given,
+    /// Which partitions: `2014-07`, `2014-01..2014-03`, `latest`, `missing`; all if not given. Of a job of
+    /// ops, which one.
     #[arg(short, long, value_name = "EXPR")]
-    partition: Option<String>,
+    pub partition: Option<String>,
+    /// Of a job of ops: only these: `fit`, `+fit`, `2+fit`, `load+ or check`.
+    #[arg(long, value_name = "OPS")]
+    pub op_select: Option<String>,
+    /// Of a job of ops: take over what this run of it has made, and run the rest.
+    #[arg(long, value_name = "RUN")]
+    pub retry: Option<u64>,
     /// Run what it selects whatever its state.
     #[arg(long)]
-    force: bool,
+    pub force: bool,
     /// Say what would be done, and do nothing.
     #[arg(short = 'n', long)]
-    dry_run: bool,
+    pub dry_run: bool,
     /// With `--dry-run`: write one JSON document.
     #[arg(long, requires = "dry_run", conflicts_with = "jsonl")]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
-    how: HowArgs,
+    pub how: HowArgs,
     /// Label the run.
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::tag)]
-    tag: Vec<(String, String)>,
+    pub tag: Vec<(String, String)>,
 }
 
 pub(super) fn run(args: &RunArgs, session: Session<'_>) -> Result<Done, CliError> {
     let mut workspace = session.workspace()?;
-    let job = find(&workspace, args.job.as_deref())?;
+    let job = find(&mut workspace, args.job.as_deref())?;
+    let selection = match &job.work {
+        Work::Flow(flow) => return run_ops::run(args, &mut workspace, &job, flow),
+        Work::Select(selection) => selection,
+    };
+    if args.op_select.is_some() || args.retry.is_some() {
+        let error = CliError::user(format!("job `{}` selects assets, and has no ops", job.name));
+        return Err(error.hint("what is fresh does not run again, so that nothing need be retried"));
+    }
     let config = configured(&workspace, &job, &args.given)?;
-    let settings = settings(&workspace, &job, &config)?;
-    let selection = selected(&job)?;
+    let settings = settings(&workspace, &job, selection, &config)?;
     let specs = [Spec::of(selection.clone())];
     let partition = args.partition.as_ref().map(|text| Expression::parse(text, 0)).transpose()?;
     let access = if args.dry_run { Access::Read } else { Access::Write };
@@ -73,48 +91,13 @@ pub(super) fn run(args: &RunArgs, session: Session<'_>) -> Result<Done, CliError
     carry_out(&mut workspace, &mut engine, &request, &args.how, launch)
 }
 
-/// The job of a name.
-pub(super) fn find(workspace: &Workspace<'_>, name: Option<&str>) -> Result<Job, CliError> {
-    let jobs = &workspace.project.jobs;
-    let names: Vec<&str> = jobs.keys().map(|name| name.as_str()).collect();
-    let known = match names.as_slice() {
-        [] => "there are none: jobs are declared under `jobs` in a YAML file".to_owned(),
-        names => format!("there are `{}`", names.join("`, `")),
-    };
-    let Some(name) = name else {
-        return Err(CliError::user("which job to run is missing").hint(known));
-    };
-    match jobs.get(name) {
-        Some(job) => Ok((**job).clone()),
-        None => {
-            let mut error = CliError::user(format!("there is no job `{name}`"));
-            if workspace.diagnostics.iter().any(crate::load::Diagnostic::is_error) {
-                error = error.hint("some files have errors: `giornata check` shows them");
-            }
-            let similar = similar(name, names.iter().copied());
-            Err(error.hint(similar.map_or(known, |near| format!("did you mean `{near}`?"))))
-        }
-    }
-}
-
-/// The assets of a job that has such.
-fn selected(job: &Job) -> Result<&Selection, CliError> {
-    match &job.work {
-        Work::Select(selection) => Ok(selection),
-        Work::Flow(_) => {
-            let message = format!("job `{}` is made of ops, which `run` cannot launch", job.name);
-            Err(CliError::user(message).hint("the program that declares it runs it in process"))
-        }
-    }
-}
-
 /// The configured values of assets that the configuration of a job replaces.
 fn settings(
     workspace: &Workspace<'_>,
     job: &Job,
+    selection: &Selection,
     config: &Config,
 ) -> Result<Vec<SetValue>, CliError> {
-    let selection = selected(job)?;
     let assets = selection.select(&workspace.project, &|_| Default::default());
     let assets = assets.map_err(|error| CliError::selection(error, selection.as_str()))?;
     let read = job.readable(&workspace.project, &assets);

@@ -1,29 +1,34 @@
-//! `giornata show`: one asset as declared, its partitions by state, and the result of one of them.
+//! `giornata show`: one asset as declared, its partitions by state, and the result of one of them; or
+//! one job.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::SecondsFormat;
 use clap::Args;
 
-use super::Done;
 use super::error::CliError;
 use super::json::{
-    Definition, Document, ResultEntry, SeriesDocument, SeriesPoint, ShowDocument, StatusEntry,
+    Definition, Document, JobDocument, ResultEntry, SeriesDocument, SeriesPoint, ShowDocument,
+    StatusEntry,
 };
-use super::session::Session;
+use super::session::{Session, Workspace};
 use super::table::{self, Align};
 use super::targets::{Spec, one_partition, only, some_partitions};
 use super::text::{self, Length};
+use super::{Done, job};
 use crate::base::{AssetKey, PartitionIdx, PartitionSet};
-use crate::defs::{Asset, Body, Check, Missing, Severity};
+use crate::defs::{Asset, Body, Check, Job, Missing, Severity, Work};
 use crate::engine::{Access, AssetStatus, Engine, ResultInfo, ResultMark, State};
 
-/// Show an asset, or the result of one of its partitions
+/// Show an asset, the result of one of its partitions, or a job
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// `ASSET` or `ASSET@PARTITION`.
-    #[arg(value_name = "ASSET[@PARTITION]")]
-    asset: String,
+    /// `ASSET` or `ASSET@PARTITION`, or the name of a job.
+    #[arg(value_name = "ASSET[@PARTITION]|JOB", required_unless_present = "job")]
+    asset: Option<String>,
+    /// This job, even if an asset has the name as well.
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["asset", "meta"])]
+    job: Option<String>,
     /// One value of the metadata over all partitions: `rows`, or what the step reports.
     #[arg(long, value_name = "NAME")]
     meta: Option<String>,
@@ -34,7 +39,10 @@ pub(super) struct ShowArgs {
 
 pub(super) fn run(args: &ShowArgs, session: Session<'_>) -> Result<Done, CliError> {
     let mut workspace = session.workspace()?;
-    let spec = [Spec::parse(&args.asset)?];
+    if let Some(job) = job::named(&mut workspace, args.job.as_deref(), args.asset.as_slice())? {
+        return show_job(&mut workspace, &job, args.json);
+    }
+    let spec = [Spec::parse(args.asset.as_deref().unwrap_or_default())?];
     let (engine, sets) = workspace.open(&spec, Access::Read, &[])?;
     let key = only(&spec[0], &sets[0])?;
     if let Some(name) = &args.meta {
@@ -78,6 +86,22 @@ pub(super) fn run(args: &ShowArgs, session: Session<'_>) -> Result<Done, CliErro
         }
     }
     workspace.term.print(&render(asset, &lines));
+    Ok(Done::Fine)
+}
+
+fn show_job(workspace: &mut Workspace<'_>, shown: &Job, json: bool) -> Result<Done, CliError> {
+    let output = if json {
+        Document::text(JobDocument::new(shown))
+    } else {
+        let assets = match &shown.work {
+            Work::Select(selection) => {
+                selection.select(&workspace.project, &|_| BTreeSet::new()).ok()
+            }
+            Work::Flow(_) => None,
+        };
+        job::render(shown, assets.map(|assets| assets.len()))
+    };
+    workspace.term.print(&output);
     Ok(Done::Fine)
 }
 

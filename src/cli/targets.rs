@@ -41,10 +41,20 @@ impl Expression {
 
     /// The partitions of `asset` that are meant.
     pub fn select(&self, engine: &Engine, asset: &AssetKey) -> Result<PartitionSet, CliError> {
-        engine.select(asset, &self.expr).map_err(|error| self.unreadable(asset, &error))
+        engine.select(asset, &self.expr).map_err(|error| self.unreadable(asset.as_str(), &error))
     }
 
-    fn unreadable(&self, asset: &AssetKey, error: &PartitionTextError) -> CliError {
+    /// The partitions of a job that are meant. A job has no states of partitions.
+    pub fn of_job(&self, domain: &Domain, job: &str) -> Result<PartitionSet, CliError> {
+        if self.expr.asks_for_states() {
+            let error = CliError::user(format!("the partitions of job `{job}` have no states"));
+            return Err(error.hint("name one by its key, or `latest`"));
+        }
+        let selected = self.expr.select(domain, &|_| PartitionSet::default());
+        selected.map_err(|error| self.unreadable(job, &error))
+    }
+
+    fn unreadable(&self, asset: &str, error: &PartitionTextError) -> CliError {
         let span: Range<usize> = error.at.start + self.offset..error.at.end + self.offset;
         let excerpt = Excerpt { text: self.text.clone(), span, label: String::new() };
         let hints = error.help.iter().cloned().collect();

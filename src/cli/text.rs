@@ -7,7 +7,10 @@ use chrono_tz::Tz;
 
 use crate::base::{AssetKey, PartitionKey, PartitionSet};
 use crate::defs::partition::{Cadence, TimeWindowDef};
-use crate::defs::{Asset, Body, Domain, DynamicDef, OutputDef, PartitionsDef, SourceDef};
+use crate::defs::{
+    Asset, Body, CommandLine, Domain, DynamicDef, Emits, Flow, Item, OutputDef, PartitionsDef,
+    Slot, SourceDef, Wiring, Word, WordPiece,
+};
 
 /// More ranges than these are counted, not listed, unless `-v` is given.
 const RANGES_MAX: usize = 4;
@@ -140,7 +143,8 @@ pub(super) fn partitions(asset: &Asset) -> String {
     }
 }
 
-fn keys(def: &PartitionsDef) -> String {
+/// What a definition of partitions says, in a few words.
+pub(super) fn keys(def: &PartitionsDef) -> String {
     match def {
         PartitionsDef::Unpartitioned => "one".to_owned(),
         PartitionsDef::TimeWindow(def) => windows(def),
@@ -175,6 +179,62 @@ fn windows(def: &TimeWindowDef) -> String {
         text += &format!(" ({})", def.timezone.name());
     }
     text
+}
+
+/// A command line as one would write it.
+pub(super) fn command(line: &CommandLine) -> String {
+    let piece = |piece: &WordPiece| match piece {
+        WordPiece::Text(text) => text.clone(),
+        WordPiece::Variable(name) => format!("${name}"),
+    };
+    match line {
+        CommandLine::Shell(text) => text.clone(),
+        CommandLine::Direct(words) => {
+            let word = |word: &Word| word.iter().map(piece).collect::<String>();
+            words.iter().map(word).collect::<Vec<_>>().join(" ")
+        }
+        CommandLine::Script { path, .. } => path.display().to_string(),
+    }
+}
+
+/// What is wired into an input: `a`, `a.x`, `each a`, `collect a`, `[a, b]`, a value.
+pub(super) fn wiring(flow: &Flow, wiring: &Wiring) -> String {
+    let list = |items: Vec<String>| format!("[{}]", items.join(", "));
+    match wiring {
+        Wiring::One(slot) => port(flow, *slot),
+        Wiring::Each(slot) => format!("each {}", port(flow, *slot)),
+        Wiring::Collect(slot) => format!("collect {}", port(flow, *slot)),
+        Wiring::List(items) => list(items.iter().map(|item| entry(flow, item)).collect()),
+        Wiring::Input(at) => flow.inputs[*at as usize].name.to_string(),
+        Wiring::Value(value) => value.to_string(),
+    }
+}
+
+fn entry(flow: &Flow, item: &Item) -> String {
+    match item {
+        Item::One(slot) => port(flow, *slot),
+        Item::Each(slot) => format!("each {}", port(flow, *slot)),
+        Item::Input(at) => flow.inputs[*at as usize].name.to_string(),
+        Item::Value(value) => value.to_string(),
+    }
+}
+
+/// An output of a step: the step alone, if it has no other.
+fn port(flow: &Flow, slot: Slot) -> String {
+    let step = &flow.steps[slot.step as usize];
+    match &*step.op.outputs {
+        [_] => step.path.to_string(),
+        _ => format!("{}.{}", step.path, flow.output(slot).name),
+    }
+}
+
+/// How often an output is given.
+pub(super) fn emits(emits: Emits) -> &'static str {
+    match emits {
+        Emits::Required => "required",
+        Emits::Optional => "optional",
+        Emits::Pieces(_) => "pieces",
+    }
 }
 
 /// The command line as it was typed, for the record of a run.

@@ -110,13 +110,25 @@ pub struct Port {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("`{path}`: {kind}")]
 pub struct GraphMistake {
-    /// Of the call; of the graph, for its results.
+    /// Of the call; of the result, if it is about one.
     pub path: String,
     /// Of the call.
     pub origin: Origin,
-    /// Of the call's wire, if it is about one.
-    pub input: Option<String>,
+    pub at: MistakeAt,
     pub kind: GraphMistakeKind,
+}
+
+/// Where in a graph a mistake is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MistakeAt {
+    /// The call as such.
+    Call,
+    /// What is wired into this input of the call.
+    Wire(String),
+    /// This one of the calls that it comes after.
+    After(String),
+    /// This result of the graph.
+    Result(String),
 }
 
 /// What is wrong.

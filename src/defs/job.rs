@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::config::{Config, ConfigError, ConfigErrorKind, ConfigErrors, Env, Layers, Schema};
+use super::config::{
+    Config, ConfigError, ConfigErrorKind, ConfigErrors, Env, Layers, Path, Schema,
+};
+use super::template::{self, At, TemplateError};
 use super::{Flow, Hooks, Origin, PartitionsDef, Project, Selection};
 use crate::base::{AssetKey, JobName};
 
@@ -39,6 +42,18 @@ pub enum Work {
 }
 
 impl Job {
+    /// The job with its values and presets as they are for one of its partitions, or everything that is
+    /// wrong with their templates.
+    pub fn at(&self, at: &At) -> Result<Job, Vec<(Path, TemplateError)>> {
+        let fill = |values: &Value| template::fill(values, at, &self.partitions, &self.config);
+        let values = fill(&self.values)?;
+        let mut presets = BTreeMap::new();
+        for (name, values) in &self.presets {
+            presets.insert(name.clone(), fill(values)?);
+        }
+        Ok(Job { values, presets, ..self.clone() })
+    }
+
     /// The layers of a launch: the job's own values, then those of a preset.
     ///
     /// Fails with the names of the presets if there is none of that name.

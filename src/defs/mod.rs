@@ -10,6 +10,7 @@ pub mod emit;
 pub mod flow;
 pub mod graph;
 pub mod job;
+pub mod job_config;
 pub mod op;
 pub mod partition;
 pub mod project;
@@ -18,6 +19,7 @@ pub mod retry;
 pub mod selection;
 pub mod source;
 pub mod step;
+pub mod template;
 pub mod types;
 
 pub use asset::{
@@ -27,8 +29,11 @@ pub use asset::{
 pub use check::{Check, Comparison, Severity, Test};
 pub use emit::{EmissionError, Emissions};
 pub use flow::{Flow, FlowStep, Item, Slot, Wiring};
-pub use graph::{Call, Callee, Entry, Graph, GraphMistake, GraphMistakeKind, Port, Ref, Source};
+pub use graph::{
+    Call, Callee, Entry, Graph, GraphMistake, GraphMistakeKind, MistakeAt, Port, Ref, Source,
+};
 pub use job::{Job, Work};
+pub use job_config::{JobConfigMistake, job_schema, step_config};
 pub use op::{HookDef, Hooks, Memo, Op};
 pub use partition::{Domain, DynamicDef, KeyTable, Mapping, MappingDef, PartitionsDef};
 pub use project::{Durability, NetworkDisk, Project, Settings};

@@ -206,7 +206,7 @@ fn read_fields(
     } else {
         None
     };
-    let inputs = inputs(fields, sink);
+    let inputs = fields.get("inputs").map(|value| inputs(value, sink)).unwrap_or_default();
     let mut asset = Asset {
         partitions,
         body,
@@ -214,7 +214,7 @@ fn read_fields(
         output,
         export: export.as_ref().map(|(path, _)| path.clone()),
         config: config(fields, context, sink),
-        env: env(fields, sink),
+        env: fields.get("env").map(|value| env(value, sink)).unwrap_or_default(),
         inputs: inputs.iter().map(|(glob, _)| glob.clone()).collect(),
         version: fields.get("version").and_then(|value| value.written("version", sink)),
         checks,
@@ -290,7 +290,7 @@ fn body(
 }
 
 /// What stands in the place of code with an error; the asset is not used.
-fn no_body() -> Body {
+pub(super) fn no_body() -> Body {
     let line = CommandLine::Direct(Vec::new());
     Body::Command(CommandBody { line, code: None, named_files: Vec::new() })
 }
@@ -322,7 +322,7 @@ pub(super) fn run_line(
 
 /// SQL inside YAML or TOML: its places are found again by their text, as quoting and indentation
 /// make offsets differ.
-fn inline_sql(value: Value<'_>, sink: &mut Sink) -> (Body, Option<Vec<Read>>) {
+pub(super) fn inline_sql(value: Value<'_>, sink: &mut Sink) -> (Body, Option<Vec<Read>>) {
     let Some(text) = value.text("sql", sink) else { return (no_body(), None) };
     let place = value.place();
     let file = place.file.text.as_ref();
@@ -376,10 +376,10 @@ pub(super) fn tags(value: Value<'_>, sink: &mut Sink) -> BTreeMap<String, String
     }
 }
 
-fn env(fields: &Fields<'_>, sink: &mut Sink) -> BTreeSet<String> {
-    let names = fields.get("env").map(|value| value.texts("env", sink)).unwrap_or_default();
+/// Reads names of environment variables.
+pub(super) fn env(value: Value<'_>, sink: &mut Sink) -> BTreeSet<String> {
     let mut env = BTreeSet::new();
-    for (name, place) in names {
+    for (name, place) in value.texts("env", sink) {
         let sound = !name.is_empty() && !name.contains(['=', '\0']);
         if !sound {
             let message = format!("`{name}` cannot name an environment variable");
@@ -418,9 +418,9 @@ fn config(
     entries.map(|(entry, value)| (entry.key.clone(), value.json())).collect()
 }
 
-fn inputs(fields: &Fields<'_>, sink: &mut Sink) -> Vec<(String, Place)> {
-    let mut inputs =
-        fields.get("inputs").map(|value| value.texts("inputs", sink)).unwrap_or_default();
+/// Reads globs of files of the project.
+pub(super) fn inputs(value: Value<'_>, sink: &mut Sink) -> Vec<(String, Place)> {
+    let mut inputs = value.texts("inputs", sink);
     inputs.retain(|(glob, place)| {
         let mistake = match globset::Glob::new(glob) {
             Err(error) => Some(format!("`{glob}` is no glob: {}", error.kind())),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::base::{AssetKey, similar};
+use crate::base::{AssetKey, JobName, similar};
 
 /// Something wrong (or doubtful) in a definition file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Diagnostic {
     pub related: Vec<(Range<usize>, String)>,
     /// Assets and sources that cannot be used because of this.
     pub disables: Vec<AssetKey>,
+    /// Jobs that cannot be run because of this.
+    pub stops: Vec<JobName>,
 }
 
 /// How bad it is.
@@ -122,6 +124,7 @@ impl Place {
             help: None,
             related: Vec::new(),
             disables: Vec::new(),
+            stops: Vec::new(),
         }
     }
 }

@@ -521,7 +521,7 @@ fn picture(names: &[&str]) -> String {
 }
 
 /// Puts `def` where `each(name)` stands.
-fn replace(partitions: &mut PartitionsDef, name: &AssetKey, def: &PartitionsDef) {
+pub(super) fn replace(partitions: &mut PartitionsDef, name: &AssetKey, def: &PartitionsDef) {
     match partitions {
         PartitionsDef::Dynamic(DynamicDef::Source(key)) if key == name => *partitions = def.clone(),
         PartitionsDef::Multi(dimensions) => {

@@ -1,45 +1,78 @@
-//! Reads `jobs`: a selection of assets with a schema of what can be configured, values and presets.
+//! Reads `jobs`: ops, or a selection of assets, with a schema of what can be configured, values and
+//! presets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value as Json;
-
-use super::asset::{TAGS, tags};
-use super::diagnostic::{Place, did_you_mean};
+use super::asset::{Context, TAGS, tags};
+use super::calls::{self, CALLS, CalleeDraft, GraphDraft};
+use super::config::{self, Given, schema};
+use super::diagnostic::{Diagnostic, Place, did_you_mean};
 use super::form::{Form, Key, key};
-use super::node::{Sink, Table, Value};
+use super::graph::replace;
+use super::library::{Built, Library};
+use super::mistake;
+use super::node::{Faults, Sink, Table, Value, repeated_below};
+use super::op::{HOOK_KEYS, hooks};
+use super::partitions::{self, PARTITIONS, PartitionsDraft};
+use super::types::{Declared, twice};
 use crate::base::{AssetKey, JobName};
-use crate::defs::config::{Schema, Segment};
+use crate::defs::config::Schema;
 use crate::defs::{
-    Hooks, Job, Origin, PartitionsDef, Project, Selection, SelectionErrorKind, Work,
+    DynamicDef, Flow, Hooks, Job, JobConfigMistake, Origin, PartitionsDef, Project, Selection,
+    SelectionErrorKind, Work, job_schema,
 };
 
 static KEYS: &[Key] = &[
     key("select", "Which assets: `+model`, `tag:mart`.", &Form::Text),
+    key("ops", "Steps that yield no asset, and how they are wired.", &CALLS),
     key("config", "What can be configured, as a schema: `{lr: float}`.", &Form::Any),
-    key("values", "Values that hold unless a launch gives others.", &ANY_MAP),
-    key("presets", "Further sets of values, by name.", &PRESETS),
+    key("values", "Values that hold unless a launch gives others.", &config::VALUES),
+    key("presets", "Further sets of values, by name.", &config::PRESETS),
+    key("partitions", "The pieces of which one is run at a time.", &PARTITIONS),
     key("tags", "Labels of its runs.", &TAGS),
     key("description", "What it does, in a sentence.", &Form::Text),
 ];
-static ANY_MAP: Form = Form::Map(&Form::Any);
-static PRESETS: Form = Form::Map(&ANY_MAP);
-static JOB: Form = Form::Named("job", &Form::Table(&[KEYS]));
+static JOB: Form = Form::Named("job", &Form::Table(&[KEYS, HOOK_KEYS]));
 /// The value of `jobs`.
 pub(super) static JOBS: Form = Form::Optional(&Form::Map(&JOB));
 
-/// A job whose selection is not looked up yet.
+/// A job of which nothing is looked up yet.
 #[derive(Debug)]
 pub(super) struct Draft {
+    /// Its work and the fields of its ops are not known.
     job: Job,
-    selection: Selection,
+    what: What,
+    given: Given,
+    each: Vec<(AssetKey, Place)>,
     place: Place,
-    select: Place,
+    faults: Faults,
+    /// Whether all is known that can be configured.
+    has_schema: bool,
 }
 
-pub(super) fn read(name: &str, place: Place, table: Table<'_>, sink: &mut Sink) -> Option<Draft> {
-    let errors = sink.errors();
+impl Draft {
+    /// It depends on what an error, by its place among all diagnostics, is about.
+    pub fn distrust(&mut self, error: usize) {
+        self.faults.insert(error);
+    }
+}
+
+#[derive(Debug)]
+enum What {
+    Select(Selection, Place),
+    Ops(GraphDraft),
+    /// It cannot be read.
+    Unknown,
+}
+
+pub(super) fn read(
+    name: &str,
+    place: Place,
+    value: Value<'_>,
+    context: &Context<'_>,
+    sink: &mut Sink,
+) -> Option<Draft> {
     let name = match JobName::parse(name) {
         Ok(name) => name,
         Err(error) => {
@@ -47,137 +80,268 @@ pub(super) fn read(name: &str, place: Place, table: Table<'_>, sink: &mut Sink) 
             return None;
         }
     };
-    let known = table.allow(&[KEYS], &format!("job `{name}`"), sink);
-    let Some(select) = table.get("select") else {
-        if known {
-            let help = "for example `select: \"+model\"`";
-            let message = format!("job `{name}` does not say what it is about");
-            sink.push(place.error(message).label("no `select` here").help(help));
-        }
-        return None;
-    };
-    let text = select.text("select", sink)?;
-    let selection = match Selection::parse(text) {
-        Ok(selection) if selection.asks_for_status() => {
-            let message = "the assets of a job are the same whatever their state";
-            sink.push(select.place().error(message).label("asks for states"));
-            return None;
-        }
-        Ok(selection) => selection,
-        Err(error) => {
-            sink.push(select.place().error(error.to_string()).label("no selection"));
-            return None;
-        }
-    };
-    let config = table.get("config").map_or(Some(Schema::shape([])), |value| schema(value, sink));
-    let job = Job {
+    let mut faults = Faults::new();
+    let draft = sink.noting(&mut faults, |sink| {
+        repeated_below(value, sink);
+        let table = value.table(name.as_str(), sink);
+        table.map(|table| draft(&name, &place, table, context, sink))
+    });
+    let mut draft = draft.unwrap_or_else(|| Draft {
+        job: job(name, &place),
+        what: What::Unknown,
+        given: Given::default(),
+        each: Vec::new(),
+        place,
+        faults: Faults::new(),
+        has_schema: false,
+    });
+    draft.faults = faults;
+    Some(draft)
+}
+
+/// A job of which only the name is known.
+fn job(name: JobName, place: &Place) -> Job {
+    Job {
+        name,
         origin: Origin { file: place.path().to_path_buf(), line: place.line() },
-        work: Work::Select(selection.clone()),
-        config: config?,
-        values: table.get("values").map_or(Json::Null, Value::json),
-        presets: presets(table, sink),
+        work: Work::Flow(Arc::new(Flow::default())),
+        config: Schema::shape([]),
+        values: serde_json::Value::Null,
+        presets: BTreeMap::new(),
         partitions: PartitionsDef::Unpartitioned,
         hooks: Hooks::default(),
+        tags: BTreeMap::new(),
+        description: None,
+    }
+}
+
+fn draft(
+    name: &JobName,
+    place: &Place,
+    table: Table<'_>,
+    context: &Context<'_>,
+    sink: &mut Sink,
+) -> Draft {
+    let known = table.allow(&[KEYS, HOOK_KEYS], &format!("job `{name}`"), sink);
+    let what = match (table.get("select"), table.get("ops")) {
+        (Some(select), None) => {
+            refuse_of_ops(table, sink);
+            selection(select, sink)
+        }
+        (None, Some(ops)) => {
+            let calls = calls::calls(&format!("job `{name}`"), &[], ops, context, sink);
+            What::Ops(GraphDraft::of_job(name.as_str(), place.clone(), calls))
+        }
+        (Some(_), Some(ops)) => {
+            let error = ops.place().error("`select` and `ops` exclude each other");
+            sink.push(error.label("second").help("a job is about assets, or it is made of ops"));
+            What::Unknown
+        }
+        (None, None) => {
+            if known {
+                let help = "for example `select: \"+model\"`, or `ops: {..}`";
+                let message = format!("job `{name}` does not say what it is about");
+                sink.push(place.error(message).label("neither `select` nor `ops`").help(help));
+            }
+            What::Unknown
+        }
+    };
+    let (given, values, presets) = Given::read(table, sink);
+    let partitions =
+        table.get("partitions").and_then(|it| partitions::read(it, context.sets, sink));
+    let (partitions, each) = match partitions {
+        Some(PartitionsDraft { def, each }) => (def, each),
+        None => (PartitionsDef::Unpartitioned, Vec::new()),
+    };
+    let config = match table.get("config") {
+        Some(value) => schema(value, sink),
+        None => Some(Schema::shape([])),
+    };
+    let has_schema = config.is_some();
+    let description = table.get("description").and_then(|value| value.text("description", sink));
+    let job = Job {
+        config: config.unwrap_or_else(|| Schema::shape([])),
+        values,
+        presets,
+        partitions,
+        hooks: hooks(table, sink),
         tags: table.get("tags").map(|value| tags(value, sink)).unwrap_or_default(),
-        description: table
-            .get("description")
-            .and_then(|value| value.text("description", sink))
-            .map(str::to_owned),
-        name,
+        description: description.map(str::to_owned),
+        ..job(name.clone(), place)
     };
-    check_values(&job, table, sink);
-    let select = select.place();
-    (sink.errors() == errors).then_some(Draft { job, selection, place, select })
+    let (place, faults) = (place.clone(), Faults::new());
+    Draft { job, what, given, each, place, faults, has_schema }
 }
 
-fn presets(table: Table<'_>, sink: &mut Sink) -> BTreeMap<String, Json> {
-    let Some(presets) = table.get("presets").and_then(|value| value.table("presets", sink)) else {
-        return BTreeMap::new();
-    };
-    presets.iter().map(|(entry, value)| (entry.key.clone(), value.json())).collect()
-}
-
-/// Errors of a schema stand at the values that they are about.
-fn schema(value: Value<'_>, sink: &mut Sink) -> Option<Schema> {
-    match Schema::parse_root(&value.json()) {
-        Ok(schema) => Some(schema),
-        Err(errors) => {
-            for error in errors.0 {
-                let place = at(value, &error.path.0);
-                sink.push(place.error(format!("`config`: {error}")).label("in this schema"));
-            }
-            None
+fn selection(value: Value<'_>, sink: &mut Sink) -> What {
+    let Some(text) = value.text("select", sink) else { return What::Unknown };
+    match Selection::parse(text) {
+        Ok(selection) if selection.asks_for_status() => {
+            let message = "the assets of a job are the same whatever their state";
+            sink.push(value.place().error(message).label("asks for states"));
+            What::Unknown
+        }
+        Ok(selection) => What::Select(selection, value.place()),
+        Err(error) => {
+            sink.push(value.place().error(error.to_string()).label("no selection"));
+            What::Unknown
         }
     }
 }
 
-/// Values may lack what a launch is to give; whatever they say must fit.
-fn check_values(job: &Job, table: Table<'_>, sink: &mut Sink) {
-    let mut check = |what: String, value: Value<'_>, given: &Json| {
-        for error in job.mistakes(given) {
-            let place = at(value, &error.path.0);
-            sink.push(place.error(format!("{what} of job `{}`: {error}", job.name)));
-        }
-    };
-    if let Some(value) = table.get("values") {
-        check("the values".to_owned(), value, &job.values);
-    }
-    let Some(presets) = table.get("presets").and_then(Value::as_table) else { return };
-    for (entry, value) in presets.iter() {
-        if let Some(given) = job.presets.get(&entry.key) {
-            check(format!("the preset `{}`", entry.key), value, given);
-        }
-    }
-}
-
-/// The place of a part of a value; of the nearest that is there.
-pub(super) fn at(value: Value<'_>, path: &[Segment]) -> Place {
-    let mut at = value;
-    for segment in path {
-        let next = match segment {
-            Segment::Field(name) | Segment::Entry(name) | Segment::Key(name) => {
-                at.as_table().and_then(|table| table.get(name))
-            }
-            Segment::Item(item) => at.as_list().and_then(|mut items| items.nth(*item)),
+/// What only a job of ops can have.
+fn refuse_of_ops(table: Table<'_>, sink: &mut Sink) {
+    let keys = HOOK_KEYS.iter().map(|key| key.name).chain(["partitions"]);
+    for (key, value) in keys.filter_map(|key| Some((key, table.get(key)?))) {
+        let error = value.place().error(format!("`{key}` is of jobs that are made of `ops`"));
+        let help = match key {
+            "partitions" => "the assets have their own; `run JOB -p PARTITION` says which",
+            _ => "a check of an asset can run a command",
         };
-        match next {
-            Some(next) => at = next,
-            None => break,
-        }
+        sink.push(error.label("this job selects assets").help(help));
     }
-    at.place()
 }
 
-/// Looks up what the jobs select, once it is known which assets there are.
+/// Looks up what the jobs are about, once it is known which assets, ops and graphs there are.
 pub(super) fn resolve(
     drafts: Vec<Draft>,
     project: &Project,
+    library: &Library<'_>,
     sink: &mut Sink,
 ) -> BTreeMap<JobName, Arc<Job>> {
-    let mut jobs: BTreeMap<JobName, Arc<Job>> = BTreeMap::new();
-    for Draft { job, selection, place, select } in drafts {
-        if let Some(first) = jobs.get(&job.name) {
-            let at = format!("{}:{}", first.origin.file.display(), first.origin.line);
-            let diagnostic = place.error(format!("job `{}` is declared twice", job.name));
-            sink.push(
-                diagnostic.label("declared again").help(format!("it is first declared at {at}")),
-            );
+    let mut jobs: BTreeMap<JobName, Declared<Option<Job>>> = BTreeMap::new();
+    for draft in drafts {
+        let (name, place) = (draft.job.name.clone(), draft.place.clone());
+        if let Some(first) = jobs.get_mut(&name) {
+            twice("job", name.as_str(), &place, first, sink);
             continue;
         }
-        match selection.select(project, &|_| BTreeSet::new()) {
-            Ok(assets) => {
-                warn_of_unread(&job, &assets, project, &place, sink);
-                jobs.insert(job.name.clone(), Arc::new(job));
-            }
-            // What it needs is broken, and that is reported where it is.
-            Err(error) if matches!(error.kind, SelectionErrorKind::Broken(_)) => {}
+        let (def, faults) = one(draft, project, library, sink);
+        jobs.insert(name, Declared { def, place, faults });
+    }
+    let mut sound = BTreeMap::new();
+    for (name, Declared { def, faults, .. }) in jobs {
+        for at in &faults {
+            sink.diagnostics[*at].stops.push(name.clone());
+        }
+        if let Some(job) = def.filter(|_| faults.is_empty()) {
+            sound.insert(name, Arc::new(job));
+        }
+    }
+    sound
+}
+
+/// One job, and the errors because of which it cannot be used. `None`: what it needs is broken, and that
+/// is reported where it is.
+fn one(
+    draft: Draft,
+    project: &Project,
+    library: &Library<'_>,
+    sink: &mut Sink,
+) -> (Option<Job>, Faults) {
+    let Draft { mut job, what, given, each, place, mut faults, mut has_schema } = draft;
+    for (name, place) in each {
+        match followed(&name, project) {
+            Ok(Some(def)) => replace(&mut job.partitions, &name, &def),
+            Ok(None) => return (None, faults),
             Err(error) => {
-                let message = format!("job `{}`: {error}", job.name);
-                sink.push(select.error(message).label(error.label).help_if(error.help));
+                let error = place.error(error).label("in `each`");
+                sink.noting(&mut faults, |sink| sink.push(error));
             }
         }
     }
-    jobs
+    match what {
+        What::Unknown => has_schema = false,
+        What::Ops(draft) => {
+            let mut built = library.build(&draft, faults, sink);
+            has_schema &= compile(&mut job, &draft, &mut built, sink);
+            faults = built.faults;
+        }
+        What::Select(selection, select) => {
+            match selection.select(project, &|_| BTreeSet::new()) {
+                Ok(assets) => warn_of_unread(&job, &assets, project, &place, sink),
+                Err(error) if matches!(error.kind, SelectionErrorKind::Broken(_)) => {
+                    return (None, faults);
+                }
+                Err(error) => {
+                    let message = format!("job `{}`: {error}", job.name);
+                    let error = select.error(message).label(error.label).help_if(error.help);
+                    sink.noting(&mut faults, |sink| sink.push(error));
+                }
+            }
+            job.work = Work::Select(selection);
+        }
+    }
+    // With a broken schema, or without all ops, nothing can be said about values.
+    if has_schema {
+        sink.noting(&mut faults, |sink| given.check(&job, sink));
+    }
+    (Some(job), faults)
+}
+
+/// The partitions of what `each(NAME)` names; `None` if that is broken.
+fn followed(name: &AssetKey, project: &Project) -> Result<Option<PartitionsDef>, String> {
+    if project.broken.contains(name) {
+        return Ok(None);
+    }
+    if project.assets.contains_key(&name.each()) {
+        return Ok(Some(PartitionsDef::Dynamic(DynamicDef::Pieces(name.clone()))));
+    }
+    match project.assets.get(name) {
+        None => Err(format!("there is no source or asset `{name}` to follow")),
+        Some(asset) if asset.partitions == PartitionsDef::Unpartitioned => {
+            Err(format!("`{name}` has no partitions to follow"))
+        }
+        Some(asset) => Ok(Some(asset.partitions.clone())),
+    }
+}
+
+/// Makes the flow of a job, and the schema of all that can be configured of it; says whether all of
+/// that is known.
+fn compile(job: &mut Job, draft: &GraphDraft, built: &mut Built, sink: &mut Sink) -> bool {
+    let owner = format!("job `{}`", job.name);
+    let flow = match built.graph.compile(&job.name) {
+        Ok(flow) => flow,
+        Err(mistakes) => {
+            mistake::report(&owner, draft, mistakes, built, sink);
+            return false;
+        }
+    };
+    let mut is_known = built.doubtful.is_empty();
+    match job_schema(&job.config, &flow) {
+        Ok(schema) => job.config = schema,
+        Err(mistakes) => {
+            is_known = false;
+            for mistake in mistakes {
+                let error = wrong_config(&owner, draft, &mistake);
+                sink.noting(&mut built.faults, |sink| sink.push(error));
+            }
+        }
+    }
+    job.work = Work::Flow(Arc::new(flow));
+    is_known
+}
+
+fn wrong_config(owner: &str, draft: &GraphDraft, mistake: &JobConfigMistake) -> Diagnostic {
+    let path = match mistake {
+        JobConfigMistake::Name { name } => name,
+        JobConfigMistake::Reads { path, .. } => path,
+    };
+    let call = draft.call(path.split('.').next().unwrap_or(path));
+    let own = match (call.map(|call| &call.callee), mistake) {
+        (Some(CalleeDraft::Own(op)), JobConfigMistake::Reads { field, .. }) => {
+            op.reads.iter().find(|(read, _)| read == field).map(|(_, place)| place)
+        }
+        _ => None,
+    };
+    let place = own.or(call.map(|call| &call.place)).unwrap_or(&draft.place);
+    let error = place.error(format!("{owner}: {mistake}"));
+    match mistake {
+        JobConfigMistake::Name { .. } => error.label("also a field of `config`"),
+        JobConfigMistake::Reads { field, .. } => error
+            .label("no such field")
+            .help(format!("the job declares it: `config: {{{field}: TYPE}}`")),
+    }
 }
 
 /// A configured value that no asset has changes nothing.

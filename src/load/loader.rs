@@ -1,6 +1,6 @@
 //! Reads the files one after the other and gathers what they declare.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,9 +9,13 @@ use super::diagnostic::{Diagnostic, Place, SourceText, did_you_mean};
 use super::files::{Tree, Walked};
 use super::form::{Form, Key, key};
 use super::header::{self, HEAD_BYTES};
+use super::library::Drafts;
 use super::manifest::{self, Manifest};
-use super::node::{Entry, Kind, Node, Sink, Table, Value};
-use super::{Error, Loaded, PROJECT_FILE, graph, job, makes, resource, script, source, toml, yaml};
+use super::node::{Kind, Sink, Table, Value, repeated_below, repeated_keys};
+use super::{
+    Error, Loaded, PROJECT_FILE, calls, graph, job, makes, op, resource, script, source, toml,
+    types, yaml,
+};
 use crate::base::AssetKey;
 use crate::defs::Project;
 
@@ -19,7 +23,11 @@ use crate::defs::Project;
 static KINDS: &[Key] = &[
     key("sources", "Data from outside: observed, never computed.", &SOURCES),
     key("assets", "Data that steps make.", &ASSETS),
-    key("jobs", "Selections of assets that are launched together.", &job::JOBS),
+    key("jobs", "Ops, or selections of assets, that are launched together.", &job::JOBS),
+    key("ops", "Steps that yield no asset, for jobs and graphs to use.", &op::OPS),
+    key("graphs", "Ops wired together, for jobs and graphs to use.", &calls::GRAPHS),
+    key("types", "Types of what ops hand to each other.", &types::TYPES),
+    key("pools", "How many steps of a pool may run at once.", &POOLS),
     key("resources", "What steps share: databases, directories, services.", &resource::RESOURCES),
 ];
 /// Kinds of definitions that later versions read.
@@ -28,6 +36,7 @@ static LATER: &[Key] = &[
     key("sensors", "Not read yet.", &Form::Any),
     key("io", "Not read yet.", &Form::Any),
 ];
+static POOLS: Form = Form::Optional(&types::POOLS);
 static SOURCES: Form = Form::Optional(&Form::Map(&source::SOURCE));
 static ASSETS: Form = Form::Optional(&Form::Map(&asset::ASSET));
 /// Everything that can stand in a YAML file.
@@ -68,15 +77,19 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         sink,
         drafts: Vec::new(),
         jobs: Vec::new(),
+        library: Drafts::default(),
         resources: resource::Declared::default(),
         lost: BTreeSet::new(),
         files: vec![PathBuf::from(PROJECT_FILE)],
     };
     loader.tables(manifest.sources, manifest.assets);
+    if let Some(pools) = manifest.pools {
+        loader.library.words.read_pools(pools, &mut loader.sink);
+    }
     loader.walk();
-    let Loader { mut sink, mut drafts, jobs, resources, lost, files, .. } = loader;
+    let Loader { mut sink, mut drafts, mut jobs, library, resources, lost, files, .. } = loader;
     if unreadable || manifest.doubtful {
-        distrust(&mut drafts, &mut sink);
+        distrust(&mut drafts, &mut jobs, &mut sink);
     }
     resources.link(&mut drafts, &mut sink);
     let resolved = graph::resolve(drafts, lost, &mut sink);
@@ -86,24 +99,28 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         assets: resolved.assets,
         partition_sets: manifest.sets.named.clone(),
         broken: resolved.broken,
-        resources: resources.defs,
         settings: manifest.settings.clone(),
         ..Project::empty()
     };
-    project.jobs = job::resolve(jobs, &project, &mut sink);
+    let library = library.resolve(&resources, &mut sink);
+    project.jobs = job::resolve(jobs, &project, &library, &mut sink);
+    (project.types, project.pools) = library.words.finish();
+    project.resources = resources.defs;
     let assets_dir = manifest.assets_dir.clone();
     Ok(Loaded { project, diagnostics: sorted(sink.diagnostics), files, assets_dir })
 }
 
-/// With defaults, exclusions or the time zone unknown, what an asset is to be is unknown as well.
-fn distrust(drafts: &mut [Draft], sink: &mut Sink) {
+/// With defaults, exclusions or the time zone unknown, what an asset or a job is to be is unknown as well.
+fn distrust(drafts: &mut [Draft], jobs: &mut [job::Draft], sink: &mut Sink) {
     let keys: Vec<AssetKey> = drafts.iter().map(|draft| draft.asset.key.clone()).collect();
     drafts.iter_mut().for_each(|draft| draft.sound = false);
-    let project_file = |it: &&mut Diagnostic| it.file == Path::new(PROJECT_FILE) && it.is_error();
-    for diagnostic in sink.diagnostics.iter_mut().filter(project_file) {
+    let diagnostics = sink.diagnostics.iter_mut().enumerate();
+    let of_project = |it: &Diagnostic| it.file == Path::new(PROJECT_FILE) && it.is_error();
+    for (at, diagnostic) in diagnostics.filter(|(_, it)| of_project(it)) {
         if diagnostic.disables.is_empty() {
             diagnostic.disables.clone_from(&keys);
         }
+        jobs.iter_mut().for_each(|job| job.distrust(at));
     }
 }
 
@@ -124,6 +141,9 @@ fn sorted(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
             let all: BTreeSet<AssetKey> =
                 first.disables.drain(..).chain(next.disables.drain(..)).collect();
             first.disables = all.into_iter().collect();
+            let stops = first.stops.drain(..).chain(next.stops.drain(..));
+            let stops: BTreeSet<_> = stops.collect();
+            first.stops = stops.into_iter().collect();
         }
         same_place && same_words
     });
@@ -155,6 +175,7 @@ struct Loader<'a> {
     sink: Sink,
     drafts: Vec<Draft>,
     jobs: Vec<job::Draft>,
+    library: Drafts,
     resources: resource::Declared,
     lost: BTreeSet<AssetKey>,
     files: Vec<PathBuf>,
@@ -211,27 +232,12 @@ impl Loader<'_> {
         for (entry, value) in table.iter() {
             match entry.key.as_str() {
                 key if key.starts_with('.') => repeated_below(value, &mut self.sink),
-                "sources" | "assets" | "jobs" | "resources" if value.node.kind == Kind::Null => {}
-                "jobs" => {
-                    if let Some(jobs) = value.table("jobs", &mut self.sink) {
-                        self.jobs(jobs);
+                kind if KINDS.iter().any(|it| it.name == kind) => {
+                    if value.node.kind != Kind::Null
+                        && let Some(table) = value.table(kind, &mut self.sink)
+                    {
+                        self.kind(kind, table);
                     }
-                }
-                "resources" => {
-                    let resources = value.table("resources", &mut self.sink);
-                    for (entry, value) in resources.into_iter().flat_map(Table::iter) {
-                        repeated_below(value, &mut self.sink);
-                        let place = table.key_place(entry);
-                        self.resources.read(&entry.key, &place, value, &mut self.sink);
-                    }
-                }
-                "sources" => {
-                    let sources = value.table("sources", &mut self.sink);
-                    self.tables(sources, None);
-                }
-                "assets" => {
-                    let assets = value.table("assets", &mut self.sink);
-                    self.tables(None, assets);
                 }
                 key if LATER.iter().any(|later| later.name == key) => {
                     let message = format!("`{key}` is not supported yet by this version");
@@ -240,7 +246,7 @@ impl Loader<'_> {
                 key => {
                     let known = KINDS.iter().chain(LATER).map(|kind| kind.name);
                     let help = did_you_mean(key, known).unwrap_or_else(|| {
-                        "known are `sources`, `assets`, `jobs` and `resources`; a key that begins with a dot is left out".to_owned()
+                        "known are `sources`, `assets`, `jobs`, `ops`, `graphs`, `types`, `pools` and `resources`; a key that begins with a dot is left out".to_owned()
                     });
                     let message = format!("a file of definitions has no key `{key}`");
                     let place = table.key_place(entry);
@@ -250,12 +256,35 @@ impl Loader<'_> {
         }
     }
 
-    fn jobs(&mut self, table: Table<'_>) {
-        for (entry, value) in table.iter() {
-            repeated_below(value, &mut self.sink);
-            let place = table.key_place(entry);
-            let Some(own) = value.table(&entry.key, &mut self.sink) else { continue };
-            self.jobs.extend(job::read(&entry.key, place, own, &mut self.sink));
+    /// Reads the definitions of one kind.
+    fn kind(&mut self, kind: &str, table: Table<'_>) {
+        let tree = self.tree;
+        let context = Context {
+            sets: &self.manifest.sets,
+            config: &self.manifest.config,
+            is_file: &|path| tree.is_file(path),
+            read: &|path| String::from_utf8(tree.read(path).ok()?).ok(),
+        };
+        match kind {
+            "sources" => self.tables(Some(table), None),
+            "assets" => self.tables(None, Some(table)),
+            "ops" => self.library.read_ops(table, &context, &mut self.sink),
+            "graphs" => self.library.read_graphs(table, &context, &mut self.sink),
+            "types" => self.library.words.read_types(table, &mut self.sink),
+            "pools" => self.library.words.read_pools(table, &mut self.sink),
+            "resources" => {
+                for (entry, value) in table.iter() {
+                    repeated_below(value, &mut self.sink);
+                    let place = table.key_place(entry);
+                    self.resources.read(&entry.key, &place, value, &mut self.sink);
+                }
+            }
+            _ => {
+                for (entry, value) in table.iter() {
+                    let place = table.key_place(entry);
+                    self.jobs.extend(job::read(&entry.key, place, value, &context, &mut self.sink));
+                }
+            }
         }
     }
 
@@ -361,35 +390,6 @@ impl Loader<'_> {
 
 fn is_yaml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
-}
-
-/// Reports keys that stand in one table twice.
-fn repeated_keys(entries: &[Entry], file: &Arc<SourceText>, sink: &mut Sink) {
-    let mut seen = BTreeMap::new();
-    for entry in entries {
-        let Some(first) = seen.insert(entry.key.as_str(), entry) else { continue };
-        let place = Place { file: Arc::clone(file), span: entry.key_span.clone() };
-        sink.push(
-            place
-                .error(format!("the key `{}` is there twice", entry.key))
-                .label("again here")
-                .related(first.key_span.clone(), "first here"),
-        );
-    }
-}
-
-fn repeated_below(value: Value<'_>, sink: &mut Sink) {
-    let mut open: Vec<&Node> = vec![value.node];
-    while let Some(node) = open.pop() {
-        match &node.kind {
-            Kind::Table(entries) => {
-                repeated_keys(entries, value.file, sink);
-                open.extend(entries.iter().map(|entry| &entry.value));
-            }
-            Kind::List(items) => open.extend(items),
-            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Date(_) => {}
-        }
-    }
 }
 
 /// The names that a YAML file which cannot be parsed probably declares: keys one level below

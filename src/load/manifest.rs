@@ -11,7 +11,7 @@ use super::command::inside;
 use super::form::{Form, Key, TEXTS, key};
 use super::node::{Sink, Table, Value};
 use super::partitions::{self, Sets};
-use super::{policy, source};
+use super::{policy, source, types};
 use crate::defs::{Durability, NetworkDisk, Settings};
 
 static KEYS: &[Key] = &[
@@ -26,6 +26,7 @@ static KEYS: &[Key] = &[
         "Partition sets, to be named by `partitions: NAME`.",
         &partitions::NAMED_SETS,
     ),
+    key("pools", "How many steps of a pool may run at once.", &types::POOLS),
     key("config", "Values that assets name in their `config`.", &Form::Map(&Form::Any)),
     key("defaults", "Keys for all assets whose file or name a glob matches.", &DEFAULTS),
 ];
@@ -64,6 +65,7 @@ pub(super) struct Manifest<'a> {
     pub defaults: Vec<Defaults<'a>>,
     pub assets: Option<Table<'a>>,
     pub sources: Option<Table<'a>>,
+    pub pools: Option<Table<'a>>,
     /// Something that holds for every asset cannot be read, so that none can be trusted.
     pub doubtful: bool,
 }
@@ -102,6 +104,7 @@ pub(super) fn read<'a>(root: Value<'a>, sink: &mut Sink) -> Option<Manifest<'a>>
             .collect(),
         defaults,
         assets: assets.and_then(Value::as_table),
+        pools: table.get("pools").and_then(|value| value.table("pools", sink)),
         sources: table.get("sources").and_then(|value| value.table("sources", sink)),
         doubtful,
     })

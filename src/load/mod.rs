@@ -5,8 +5,10 @@
 //! reads that; the rest of the project stays usable.
 
 mod asset;
+mod calls;
 mod check;
 mod command;
+mod config;
 mod deps;
 mod diagnostic;
 mod exports;
@@ -15,14 +17,18 @@ mod form;
 mod graph;
 mod header;
 mod job;
+mod library;
 mod loader;
 mod makes;
 mod manifest;
+mod mistake;
 mod node;
+mod op;
 mod output;
 mod overlap;
 mod partitions;
 mod policy;
+mod port;
 mod resource;
 mod schema;
 mod script;
@@ -31,6 +37,8 @@ mod sql;
 #[cfg(test)]
 mod tests;
 mod toml;
+mod types;
+mod wire;
 mod yaml;
 
 use std::path::{Path, PathBuf};

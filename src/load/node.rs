@@ -4,6 +4,7 @@
 //! problem of a file at once instead of the first. A [`Value`] knows its file, because a default
 //! comes from another file than the asset that it is for.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -88,7 +89,20 @@ impl Sink {
         self.about = outer;
         (value, self.errors == before)
     }
+
+    /// Runs `read` and notes the errors that it reports.
+    pub fn noting<T>(&mut self, faults: &mut Faults, read: impl FnOnce(&mut Sink) -> T) -> T {
+        let before = self.diagnostics.len();
+        let value = read(self);
+        let errors = (before..self.diagnostics.len()).filter(|at| self.diagnostics[*at].is_error());
+        faults.extend(errors);
+        value
+    }
 }
+
+/// Errors of one definition, by their places among all diagnostics: whatever uses the definition has
+/// them too.
+pub(super) type Faults = BTreeSet<usize>;
 
 /// A node together with the file that it stands in.
 #[derive(Debug, Clone, Copy)]
@@ -288,6 +302,36 @@ impl<'a> Table<'a> {
             );
         }
         all_known
+    }
+}
+
+/// Reports keys that stand in one table twice.
+pub(super) fn repeated_keys(entries: &[Entry], file: &Arc<SourceText>, sink: &mut Sink) {
+    let mut seen = BTreeMap::new();
+    for entry in entries {
+        let Some(first) = seen.insert(entry.key.as_str(), entry) else { continue };
+        let place = Place { file: Arc::clone(file), span: entry.key_span.clone() };
+        sink.push(
+            place
+                .error(format!("the key `{}` is there twice", entry.key))
+                .label("again here")
+                .related(first.key_span.clone(), "first here"),
+        );
+    }
+}
+
+/// Reports keys that stand in one table twice, however deep the table is.
+pub(super) fn repeated_below(value: Value<'_>, sink: &mut Sink) {
+    let mut open: Vec<&Node> = vec![value.node];
+    while let Some(node) = open.pop() {
+        match &node.kind {
+            Kind::Table(entries) => {
+                repeated_keys(entries, value.file, sink);
+                open.extend(entries.iter().map(|entry| &entry.value));
+            }
+            Kind::List(items) => open.extend(items),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Date(_) => {}
+        }
     }
 }
 

@@ -125,7 +125,8 @@ fn is_table(name: &str) -> bool {
     [".csv", ".jsonl", ".ndjson"].iter().any(|ending| name.to_ascii_lowercase().ends_with(ending))
 }
 
-fn table_format(value: Value<'_>, sink: &mut Sink) -> Option<TableFormat> {
+/// Reads the form in which a table is kept.
+pub(super) fn table_format(value: Value<'_>, sink: &mut Sink) -> Option<TableFormat> {
     Some(match value.word("format", FORMATS, sink)? {
         "jsonl" => TableFormat::JsonLines,
         _ => TableFormat::Csv,

@@ -1,12 +1,13 @@
 //! Reads how a step is run and how long its result stays good: `retries`, `timeout`, `ttl`,
 //! `volatile`; and the units in which durations and sizes are written.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::asset::Fields;
 use super::form::{Form, Key, key};
 use super::node::{Kind, Sink, Value};
-use crate::defs::{Backoff, Policy, Retries};
+use crate::defs::{Backoff, Jitter, Policy, Retries};
 
 /// How often at most a step is tried again.
 const RETRIES_MAX: i64 = 1000;
@@ -15,7 +16,13 @@ static RETRY_KEYS: &[Key] = &[
     key("max", "How often.", &COUNT),
     key("delay", "How long to wait before: `30s`.", &Form::Duration),
     key("backoff", "How the delay grows from one to the next.", &Form::Word(BACKOFFS)),
+    key("jitter", "How far delays of steps that failed together are drawn apart.", &JITTER),
+    key("fatal", "Exit statuses after which it is not tried again.", &FATAL),
 ];
+const JITTERS: &[&str] = &["none", "full", "plus_minus"];
+static JITTER: Form = Form::Word(JITTERS);
+static STATUS: Form = Form::Integer(1, 255);
+static FATAL: Form = Form::Either(&[&STATUS, &Form::List(&STATUS)]);
 static COUNT: Form = Form::Integer(0, RETRIES_MAX);
 /// The value of `retries`.
 pub(super) static RETRIES: Form = Form::Either(&[&COUNT, &Form::Table(&[RETRY_KEYS])]);
@@ -28,7 +35,8 @@ pub(super) fn read(fields: &Fields<'_>, sink: &mut Sink) -> Policy {
     Policy { retries, timeout, ttl, volatile: volatile.unwrap_or(false) }
 }
 
-fn retries(value: Value<'_>, sink: &mut Sink) -> Retries {
+/// Reads the value of `retries`: a number, or a table.
+pub(super) fn retries(value: Value<'_>, sink: &mut Sink) -> Retries {
     let count = |value: Value<'_>, sink: &mut Sink| {
         let max = value.integer("retries", 0..RETRIES_MAX + 1, sink);
         max.and_then(|max| u32::try_from(max).ok()).unwrap_or(0)
@@ -64,7 +72,24 @@ fn retries(value: Value<'_>, sink: &mut Sink) -> Retries {
         Some("exponential") => Backoff::Exponential,
         Some(_) | None => Backoff::Constant,
     };
-    Retries { delay: delay.unwrap_or_default(), backoff, ..Retries::times(max) }
+    let jitter = table.get("jitter").and_then(|value| value.word("jitter", JITTERS, sink));
+    let jitter = match jitter {
+        Some("full") => Jitter::Full,
+        Some("plus_minus") => Jitter::PlusMinus,
+        Some(_) | None => Jitter::None,
+    };
+    let fatal = table.get("fatal").map(|value| fatal(value, sink)).unwrap_or_default();
+    Retries { max, delay: delay.unwrap_or_default(), backoff, jitter, fatal }
+}
+
+/// One exit status, or several.
+fn fatal(value: Value<'_>, sink: &mut Sink) -> BTreeSet<i32> {
+    let items: Vec<Value<'_>> = match value.as_list() {
+        Some(items) => items.collect(),
+        None => vec![value],
+    };
+    let status = |item: Value<'_>| item.integer("fatal", 1..256, sink);
+    items.into_iter().filter_map(status).filter_map(|it| i32::try_from(it).ok()).collect()
 }
 
 /// A duration such as `10m` or `1h 30m`.

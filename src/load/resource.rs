@@ -1,15 +1,15 @@
 //! Reads `resources`: what steps share, by name; and the names of those that a step uses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 use super::asset::{Draft, Fields};
+use super::config::at;
 use super::diagnostic::{Place, did_you_mean};
 use super::form::{Form, Key, key};
-use super::job::at;
-use super::node::{Sink, Value};
+use super::node::{Faults, Sink, Value};
 use crate::defs::config::Env;
 use crate::defs::resource::{is_resource_name, resource_variable};
 use crate::defs::{Origin, ResourceDef, ResourceKind};
@@ -39,34 +39,35 @@ pub(super) static RESOURCES: Form = Form::Optional(&Form::Map(&RESOURCE));
 pub(super) struct Declared {
     pub defs: BTreeMap<String, Arc<ResourceDef>>,
     /// Declared with an error: who uses them cannot run, and that is told where they are declared.
-    pub broken: BTreeSet<String>,
+    pub broken: BTreeMap<String, Faults>,
 }
 
 impl Declared {
     /// Reads one more.
     pub fn read(&mut self, name: &str, place: &Place, value: Value<'_>, sink: &mut Sink) {
-        let errors = sink.errors();
-        let def = read(name, place, value, sink);
-        let message = match self.defs.values().find(|def| def.name.eq_ignore_ascii_case(name)) {
-            Some(first) if first.name == name => {
-                Some(format!("resource `{name}` is declared twice"))
+        let mut faults = Faults::new();
+        let def = sink.noting(&mut faults, |sink| {
+            let def = read(name, place, value, sink);
+            let message = match self.defs.values().find(|def| def.name.eq_ignore_ascii_case(name)) {
+                Some(first) if first.name == name => {
+                    Some(format!("resource `{name}` is declared twice"))
+                }
+                Some(first) => {
+                    let variable = resource_variable(name);
+                    Some(format!("`{}` and `{name}` would both be `${variable}`", first.name))
+                }
+                None => None,
+            };
+            if let Some(message) = message {
+                sink.push(place.error(message).label("declared again"));
             }
-            Some(first) => {
-                let variable = resource_variable(name);
-                Some(format!("`{}` and `{name}` would both be `${variable}`", first.name))
-            }
-            None => None,
-        };
-        if let Some(message) = message {
-            sink.push(place.error(message).label("declared again"));
-        }
+            def
+        });
         match def {
-            Some(def) if sink.errors() == errors => {
+            Some(def) if faults.is_empty() => {
                 self.defs.insert(name.to_owned(), Arc::new(def));
             }
-            Some(_) | None => {
-                self.broken.insert(name.to_owned());
-            }
+            Some(_) | None => self.broken.entry(name.to_owned()).or_default().extend(faults),
         }
     }
 
@@ -74,13 +75,13 @@ impl Declared {
     pub fn link(&self, drafts: &mut [Draft], sink: &mut Sink) {
         for draft in drafts {
             for (name, place) in std::mem::take(&mut draft.resources) {
-                match self.defs.get(&name).filter(|_| !self.broken.contains(&name)) {
+                match self.defs.get(&name).filter(|_| !self.broken.contains_key(&name)) {
                     Some(def) => {
                         draft.asset.resources.insert(name, def.version.clone());
                     }
                     None => {
                         draft.sound = false;
-                        if !self.broken.contains(&name) {
+                        if !self.broken.contains_key(&name) {
                             let key = draft.asset.key.clone();
                             sink.about(&key, |sink| self.unknown(&name, &place, sink));
                         }
@@ -88,7 +89,7 @@ impl Declared {
                 }
             }
             if let Some(reads) = &mut draft.reads {
-                reads.retain(|read| !self.is_table(&read.name, &draft.asset.resources));
+                reads.retain(|read| !self.is_table(&read.name, draft.asset.resources.keys()));
             }
         }
     }
@@ -103,12 +104,21 @@ impl Declared {
     }
 
     /// Whether a name in SQL is a table of a database that is used.
-    fn is_table(&self, name: &str, used: &BTreeMap<String, Option<String>>) -> bool {
+    pub fn is_table<'a>(&self, name: &str, mut used: impl Iterator<Item = &'a String>) -> bool {
         let Some((database, _)) = name.split_once('.') else { return false };
-        let is_database = |name: &String| {
-            name.eq_ignore_ascii_case(database) && self.defs[name].kind == ResourceKind::Sqlite
-        };
-        used.keys().any(is_database)
+        used.any(|name| {
+            let is_sqlite = |def: &Arc<ResourceDef>| def.kind == ResourceKind::Sqlite;
+            name.eq_ignore_ascii_case(database) && self.defs.get(name).is_some_and(is_sqlite)
+        })
+    }
+
+    /// Looks up what an op uses.
+    pub fn check(&self, name: &str, place: &Place, faults: &mut Faults, sink: &mut Sink) {
+        if let Some(broken) = self.broken.get(name) {
+            faults.extend(broken);
+        } else if !self.defs.contains_key(name) {
+            sink.noting(faults, |sink| self.unknown(name, place, sink));
+        }
     }
 }
 

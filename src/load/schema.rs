@@ -164,6 +164,21 @@ mod tests {
         let dep = format!("{own}/properties/deps/anyOf/1/additionalProperties/anyOf/1");
         check(Schema::Assets, &dep, &asset("deps: {b: {QQQQQQQQ: 1}}"));
         check(Schema::Assets, "/definitions/source", "sources: {a: {files: x, QQQQQQQQ: 1}}");
+        check(Schema::Assets, "/definitions/op", "ops: {a: {run: x, QQQQQQQQ: 1}}");
+        check(
+            Schema::Assets,
+            "/definitions/graph",
+            "graphs: {g: {ops: {a: {run: x}}, QQQQQQQQ: 1}}",
+        );
+        check(Schema::Assets, "/definitions/job", "jobs: {j: {ops: {a: {run: x}}, QQQQQQQQ: 1}}");
+        let op = |rest: &str| format!("jobs: {{j: {{ops: {{a: {{run: x, {rest}}}}}}}}}");
+        check(Schema::Assets, "/definitions/call", &op("QQQQQQQQ: 1"));
+        check(Schema::Assets, "/definitions/wire/anyOf/2", &op("in: {x: {QQQQQQQQ: 1}}"));
+        check(Schema::Assets, "/definitions/output/anyOf/1", &op("output: {QQQQQQQQ: 1}"));
+        let takes = "/definitions/call/properties/takes/anyOf/1/additionalProperties/anyOf/1";
+        check(Schema::Assets, takes, &op("takes: {x: {QQQQQQQQ: 1}}"));
+        let types = "/anyOf/0/properties/types/anyOf/0/additionalProperties";
+        check(Schema::Assets, types, "types: {t: {QQQQQQQQ: 1}}");
         let sets = "/definitions/partitions/anyOf/2";
         check(Schema::Assets, sets, &asset("partitions: {QQQQQQQQ: 1}"));
         for kind in ["hourly", "daily", "weekly", "monthly", "cron"] {
@@ -249,6 +264,40 @@ assets:
     }
 
     #[test]
+    fn every_form_of_ops_is_valid_that_the_loader_accepts() {
+        let text = r#"
+types: {even: {is: int, that: "$value % 2 = 0"}}
+pools: {net: 1}
+resources: {db: {type: sqlite, path: x.db}}
+ops:
+  add: {run: x, takes: {m: even, xs: {many: int}}, outputs: {a: int, b: {optional: true}}, pool: net}
+  split: {run: x, takes: [m], outputs: "{piece}.json", retries: {max: 1, jitter: full, fatal: 2}}
+graphs:
+  g: {takes: [m], ops: {s: {use: split, in: {m: m}, on_success: x}}, results: {pieces: s}}
+  h: {ops: {a: {sql: SELECT 1, outputs: {t: {format: jsonl}}}}, results: a, description: x}
+jobs:
+  j:
+    partitions: {daily: {start: 2024-01-01}}
+    config: {lr: float}
+    values: {lr: 1}
+    presets: {p: {lr: 2}}
+    on_failure: [x, z]
+    tags: {a: b}
+    ops:
+      g: {graph: g, in: {m: {value: 1}}}
+      each: {run: x, in: {x: {each: g.pieces, type: int}}, config: [lr], retries: {max: 1, fatal: [1]}}
+      all: {run: x, in: {xs: {collect: each}, ys: [{each: g}, h], z: {from: [h]}}, after: [h]}
+      h: {graph: h, after: g}
+      own: {run: x, config: {depth: int}, output: report.html, memo: true, resources: [db]}
+"#;
+        let loaded = project_from(&[("giornata.toml", ""), ("assets/a.yaml", text)]).unwrap();
+        let errors: Vec<_> = loaded.diagnostics.iter().filter(|it| it.is_error()).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+        validate(Schema::Assets, &serde_saphyr::from_str(text).unwrap()).unwrap();
+        validate(Schema::Project, &json!({"pools": {"net": 1}})).unwrap();
+    }
+
+    #[test]
     fn what_the_loader_refuses_by_its_form_is_invalid() {
         for text in [
             "asets: {}",
@@ -257,6 +306,12 @@ assets:
             "assets: {a: {run: x, format: xml}}",
             "assets: {a: {run: x, partitions: {daily: {strat: 2024-01-01}}}}",
             "sources: {a: {files: [x]}}",
+            "ops: {a: {rnu: x}}",
+            "pools: {a: 0}",
+            "types: {a: {is: 3}}",
+            "jobs: {j: {ops: {a: {run: x, in: {x: 3}}}}}",
+            "jobs: {j: {ops: {a: {run: x, retries: {max: 1, jitter: some}}}}}",
+            "graphs: {g: {ops: {a: {run: x, outputs: 3}}}}",
         ] {
             let document: Value = serde_saphyr::from_str(text).unwrap();
             assert!(validate(Schema::Assets, &document).is_err(), "{text}");

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::json::Document;
-use super::{Picture, Shape};
+use super::{Of, Picture, Shape};
 
 pub(super) fn dot(picture: &Picture) -> String {
     let mut text =
@@ -13,8 +13,8 @@ pub(super) fn dot(picture: &Picture) -> String {
             Shape::Source => "cylinder",
             Shape::Asset => "box",
         };
-        let name = in_dot(node.key.as_str());
-        let label = in_dot(&format!("{} ({})", node.key, node.kind));
+        let name = in_dot(node.name.as_str());
+        let label = in_dot(&format!("{} ({})", node.name, node.kind));
         text += &format!("  {name} [shape={shape}, label={label}");
         if !node.description.is_empty() {
             text += &format!(", tooltip={}", in_dot(&node.description));
@@ -22,10 +22,10 @@ pub(super) fn dot(picture: &Picture) -> String {
         text += "];\n";
     }
     for edge in &picture.edges {
-        let [from, to] = [edge.from, edge.to].map(|it| in_dot(picture.nodes[it].key.as_str()));
+        let [from, to] = [edge.from, edge.to].map(|it| in_dot(picture.nodes[it].name.as_str()));
         text += &format!("  {from} -> {to}");
-        if !edge.mapping.is_empty() {
-            text += &format!(" [label={}]", in_dot(&edge.mapping));
+        if !edge.how.is_empty() {
+            text += &format!(" [label={}]", in_dot(&edge.how));
         }
         text += ";\n";
     }
@@ -50,14 +50,14 @@ fn in_dot(text: &str) -> String {
 pub(super) fn mermaid(picture: &Picture) -> String {
     let mut text = "flowchart LR\n".to_owned();
     for (index, node) in picture.nodes.iter().enumerate() {
-        let label = in_mermaid(&format!("{} ({})", node.key, node.kind));
+        let label = in_mermaid(&format!("{} ({})", node.name, node.kind));
         text += &match node.shape {
             Shape::Source => format!("  n{index}[(\"{label}\")]\n"),
             Shape::Asset => format!("  n{index}[\"{label}\"]\n"),
         };
     }
     for edge in &picture.edges {
-        let label = match edge.mapping.as_str() {
+        let label = match edge.how.as_str() {
             "" => String::new(),
             mapping => format!("|\"{}\"|", in_mermaid(mapping)),
         };
@@ -88,8 +88,12 @@ struct GraphDocument<'a> {
 
 #[derive(Serialize)]
 struct NodeEntry<'a> {
-    asset: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asset: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
     kind: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     partitions: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     description: &'a str,
@@ -99,21 +103,29 @@ struct NodeEntry<'a> {
 struct EdgeEntry<'a> {
     from: &'a str,
     to: &'a str,
-    mapping: &'a str,
+    /// Between assets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mapping: Option<&'a str>,
+    /// Between steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    how: Option<&'a str>,
 }
 
 pub(super) fn json(picture: &Picture) -> String {
-    let name = |index: usize| picture.nodes[index].key.as_str();
+    let name = |index: usize| picture.nodes[index].name.as_str();
+    let of = |kind: Of, text| (picture.of == kind).then_some(text);
     let nodes = picture.nodes.iter().map(|node| NodeEntry {
-        asset: node.key.as_str(),
-        kind: node.kind,
+        asset: of(Of::Assets, node.name.as_str()),
+        step: of(Of::Steps, node.name.as_str()),
+        kind: &node.kind,
         partitions: &node.partitions,
         description: &node.description,
     });
     let edges = picture.edges.iter().map(|edge| EdgeEntry {
         from: name(edge.from),
         to: name(edge.to),
-        mapping: if edge.mapping.is_empty() { "default" } else { &edge.mapping },
+        mapping: of(Of::Assets, if edge.how.is_empty() { "default" } else { &edge.how }),
+        how: of(Of::Steps, edge.how.as_str()).filter(|how| !how.is_empty()),
     });
     Document::text(GraphDocument { nodes: nodes.collect(), edges: edges.collect() })
 }

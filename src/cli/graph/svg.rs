@@ -47,7 +47,7 @@ fn kind(picture: &Picture, node: usize) -> String {
 }
 
 fn size(picture: &Picture, node: usize) -> Size {
-    let name = picture.nodes[node].key.as_str().len() as f64 * LETTER;
+    let name = picture.nodes[node].name.as_str().len() as f64 * LETTER;
     let kind = kind(picture, node).len() as f64 * SMALL_LETTER;
     Size { width: name.max(kind) + 2.0 * PADDING, height: HEIGHT }
 }
@@ -57,9 +57,9 @@ fn lines(svg: &mut String, picture: &Picture, drawn: &Layout) {
         let points: Vec<String> =
             line.points.iter().map(|point| format!("{},{}", point.x, point.y)).collect();
         let edge = picture.edges.iter().find(|it| (it.from, it.to) == (line.from, line.to));
-        let mapping = edge.map(|edge| edge.mapping.as_str()).filter(|mapping| !mapping.is_empty());
+        let mapping = edge.map(|edge| edge.how.as_str()).filter(|mapping| !mapping.is_empty());
         let mapping = mapping.map(|it| format!(": {}", escape(it))).unwrap_or_default();
-        let [from, to] = [line.from, line.to].map(|it| &picture.nodes[it].key);
+        let [from, to] = [line.from, line.to].map(|it| &picture.nodes[it].name);
         let _ = writeln!(
             svg,
             "<polyline class=\"line\" marker-end=\"url(#head)\" points=\"{}\"><title>{from} to {to}\
@@ -76,11 +76,11 @@ fn boxed(svg: &mut String, node: &Node, kind: &str, corner: Point, size: Size) {
         Shape::Asset => 3.0,
     };
     let about = match node.description.as_str() {
-        "" => node.key.to_string(),
-        description => format!("{}: {}", node.key, escape(description)),
+        "" => node.name.clone(),
+        description => format!("{}: {}", node.name, escape(description)),
     };
     let middle = x + width / 2.0;
-    let name = node.key.as_str();
+    let name = node.name.as_str();
     let _ = writeln!(
         svg,
         "<g><title>{about}</title><rect class=\"box\" x=\"{x}\" y=\"{y}\" width=\"{width}\" \
@@ -127,7 +127,7 @@ mod tests {
         assert!(svg.contains("&lt;script&gt;alert(&#39;x&#39;)"), "{svg}");
         assert!(!svg.contains("<script") && !svg.contains("href") && !svg.contains('\u{1}'));
         for node in 0..picture.nodes.len() {
-            let name = picture.nodes[node].key.as_str().len() as f64 * LETTER;
+            let name = picture.nodes[node].name.as_str().len() as f64 * LETTER;
             assert!(size(&picture, node).width >= name + 2.0 * PADDING);
         }
         let count = |what: &str| svg.matches(what).count();

@@ -26,12 +26,12 @@ pub(super) fn render(picture: &Picture) -> String {
         is_root[edge.to] = false;
     }
     for readers in &mut behind {
-        readers.sort_by_key(|node| &picture.nodes[*node].key);
+        readers.sort_by_key(|node| &picture.nodes[*node].name);
     }
     let roots = (0..picture.nodes.len()).filter(|node| is_root[*node]);
     let root = |node| Open { node, indent: String::new(), place: Place::Root };
     let mut stack: Vec<Open> = roots.map(root).collect();
-    stack.sort_by_key(|open| std::cmp::Reverse(&picture.nodes[open.node].key));
+    stack.sort_by_key(|open| std::cmp::Reverse(&picture.nodes[open.node].name));
     let mut seen = vec![false; picture.nodes.len()];
     let mut text = String::new();
     // A stack of its own: a chain of assets may be longer than the thread's stack is deep.
@@ -45,7 +45,7 @@ pub(super) fn render(picture: &Picture) -> String {
         let about = &picture.nodes[node];
         let itself = if picture.reads_itself(node) { ", reads itself" } else { "" };
         let mark = if again { "  (as above)" } else { "" };
-        text += &format!("{indent}{branch}{}  ({}{itself}){mark}\n", about.key, about.kind);
+        text += &format!("{indent}{branch}{}  ({}{itself}){mark}\n", about.name, about.kind);
         if again {
             continue;
         }

@@ -101,17 +101,18 @@ impl Schema {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn setting(&self, setting: &Setting) -> Value {
-        let text = Schema::text();
-        let mut schema = self;
-        for name in &setting.names {
-            schema = schema.inner(name, &text);
-        }
-        let value = schema.read(&setting.text);
+        let value = self.interpret(setting.names.iter().map(String::as_str), &setting.text);
         setting
             .names
             .iter()
             .rev()
             .fold(value, |value, name| Value::Object(Map::from_iter([(name.clone(), value)])))
+    }
+
+    /// The value that a text stands for at a place, read as its schema asks.
+    pub(crate) fn interpret<'a>(&self, names: impl Iterator<Item = &'a str>, text: &str) -> Value {
+        let any_text = Schema::text();
+        names.fold(self, |schema, name| schema.inner(name, &any_text)).read(text)
     }
 
     /// What is under a name.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{
-    Call, Callee, Entry, Graph, GraphMistake, GraphMistakeKind as Kind, Port, Ref, Source,
+    Call, Callee, Entry, Graph, GraphMistake, GraphMistakeKind as Kind, MistakeAt, Port, Ref,
+    Source,
 };
 use crate::base::{JobName, StepName, similar};
 use crate::defs::{
@@ -45,9 +46,7 @@ fn distinct(mistakes: Vec<GraphMistake>) -> Vec<GraphMistake> {
     let mut kept: Vec<GraphMistake> = Vec::new();
     for mistake in mistakes {
         let same = |other: &GraphMistake| {
-            other.origin == mistake.origin
-                && other.input == mistake.input
-                && other.kind == mistake.kind
+            other.origin == mistake.origin && other.at == mistake.at && other.kind == mistake.kind
         };
         if !kept.iter().any(same) {
             kept.push(mistake);
@@ -94,10 +93,10 @@ impl Compiler<'_> {
         let mut place = BTreeMap::new();
         for (at, call) in graph.calls.iter().enumerate() {
             if !is_name(&call.name) {
-                self.note(around, call, None, Kind::Name { name: call.name.clone() });
+                self.note(around, call, MistakeAt::Call, Kind::Name { name: call.name.clone() });
             }
             if place.insert(call.name.as_str(), at).is_some() {
-                self.note(around, call, None, Kind::NameTwice);
+                self.note(around, call, MistakeAt::Call, Kind::NameTwice);
             }
         }
         let offers = graph.calls.iter().map(|_| None).collect();
@@ -113,7 +112,8 @@ impl Compiler<'_> {
                     let origin = graph.calls.first().map(|call| call.origin.clone());
                     let origin = origin.unwrap_or(Origin { file: "".into(), line: 0 });
                     let path = format!("{}{name}", around.prefix);
-                    self.mistakes.push(GraphMistake { path, origin, input: None, kind });
+                    let at = MistakeAt::Result(name.clone());
+                    self.mistakes.push(GraphMistake { path, origin, at, kind });
                     None
                 }
             };
@@ -141,21 +141,29 @@ impl Compiler<'_> {
         }
         let mut ready: BTreeSet<usize> = (0..calls.len()).filter(|at| open[*at] == 0).collect();
         let mut order = Vec::with_capacity(calls.len());
-        while let Some(at) = ready.pop_first() {
-            order.push(at);
-            for &reader in &readers[at] {
-                open[reader] -= 1;
-                if open[reader] == 0 {
-                    ready.insert(reader);
+        loop {
+            while let Some(at) = ready.pop_first() {
+                order.push(at);
+                for &reader in &readers[at] {
+                    // Those of a circle are let go before all that they wait for.
+                    if open[reader] > 0 {
+                        open[reader] -= 1;
+                        if open[reader] == 0 {
+                            ready.insert(reader);
+                        }
+                    }
                 }
             }
-        }
-        if order.len() < calls.len() {
+            if order.len() == calls.len() {
+                return order;
+            }
             let circle = circle(&readers, &open);
             let names = circle.iter().map(|at| calls[*at].name.clone()).collect();
-            self.note(level.around, &calls[circle[0]], None, Kind::Circle { calls: names });
+            let kind = Kind::Circle { calls: names };
+            self.note(level.around, &calls[circle[0]], MistakeAt::Call, kind);
+            circle.iter().for_each(|at| open[*at] = 0);
+            ready.extend(circle);
         }
-        order
     }
 
     fn call(&mut self, level: &Level<'_>, call: &Call) -> Option<Offer> {
@@ -166,7 +174,7 @@ impl Compiler<'_> {
             Callee::Op(op) => self.step(level, call, op, wires, after, &hooks),
             Callee::Graph(graph) => {
                 if self.depth == DEPTH_MAX {
-                    self.note(level.around, call, None, Kind::TooDeep);
+                    self.note(level.around, call, MistakeAt::Call, Kind::TooDeep);
                     return None;
                 }
                 let scopes = wires.iter().flatten().flat_map(|wiring| self.scopes(wiring));
@@ -202,13 +210,13 @@ impl Compiler<'_> {
         let scope = scopes.next();
         if let (Some(first), Some(second)) = (scope, scopes.next()) {
             let [first, second] = [first, second].map(|slot| self.name_of(slot));
-            self.note(level.around, call, None, Kind::TwoDynamics { first, second });
+            self.note(level.around, call, MistakeAt::Call, Kind::TwoDynamics { first, second });
         }
         if let Some(outer) = scope
             && op.outputs.iter().any(|output| output.emits.is_pieces())
         {
             let outer = self.name_of(outer);
-            self.note(level.around, call, None, Kind::NestedDynamic { outer });
+            self.note(level.around, call, MistakeAt::Call, Kind::NestedDynamic { outer });
         }
         // A step of which an input is unknown is kept: what reads it is judged as well, and there is no
         // flow in the end.
@@ -255,7 +263,7 @@ impl Compiler<'_> {
                 let similar = similar(name, inputs.iter().map(|input| &*input.name));
                 let similar = similar.map(str::to_owned);
                 let kind = Kind::UnknownInput { input: name.clone(), similar };
-                self.note(level.around, call, Some(name), kind);
+                self.note(level.around, call, MistakeAt::Wire(name.clone()), kind);
             }
         }
         let mut wires = Vec::with_capacity(inputs.len());
@@ -269,7 +277,8 @@ impl Compiler<'_> {
             wires.push(match found {
                 Ok(wiring) => wiring,
                 Err(kind) => {
-                    self.note(level.around, call, Some(&input.name), kind);
+                    let at = MistakeAt::Wire(input.name.to_string());
+                    self.note(level.around, call, at, kind);
                     None
                 }
             });
@@ -365,7 +374,11 @@ impl Compiler<'_> {
         let name = || input.name.to_string();
         let from =
             || source.refs().first().map_or_else(|| "the value".to_owned(), |of| of.to_string());
-        let several = matches!(wiring, Wiring::List(_) | Wiring::Collect(_));
+        let several = match wiring {
+            Wiring::List(_) | Wiring::Collect(_) => true,
+            Wiring::Input(at) => self.flow.inputs[*at as usize].takes == Takes::Many,
+            Wiring::One(_) | Wiring::Each(_) | Wiring::Value(_) => false,
+        };
         let takes = match (input.takes, several) {
             (Takes::Nothing, _) => return Ok(()),
             (Takes::One, false) | (Takes::Many, true) => &input.kind,
@@ -444,20 +457,16 @@ impl Compiler<'_> {
                 Some(None) => {}
                 None => {
                     let kind = unknown_call(level, name);
-                    self.note(level.around, call, None, kind);
+                    self.note(level.around, call, MistakeAt::After(name.clone()), kind);
                 }
             }
         }
         steps.into_iter().collect()
     }
 
-    fn note(&mut self, around: &Around<'_>, call: &Call, input: Option<&str>, kind: Kind) {
-        self.mistakes.push(GraphMistake {
-            path: format!("{}{}", around.prefix, call.name),
-            origin: call.origin.clone(),
-            input: input.map(str::to_owned),
-            kind,
-        });
+    fn note(&mut self, around: &Around<'_>, call: &Call, at: MistakeAt, kind: Kind) {
+        let path = format!("{}{}", around.prefix, call.name);
+        self.mistakes.push(GraphMistake { path, origin: call.origin.clone(), at, kind });
     }
 }
 

@@ -367,6 +367,25 @@ fn a_circle_is_named() {
 }
 
 #[test]
+fn a_circle_hides_nothing_else() {
+    let add = op("add(a: int)");
+    check(
+        vec![
+            call(&add, "a: a = b"),
+            call(&add, "b: a = a"),
+            call(&add, "c: a = d"),
+            call(&add, "d: a = c"),
+            call(&add, "e: a = b; x = c"),
+        ],
+        expect![[r#"
+            `b`: these wait for each other: b, a
+            `d`: these wait for each other: d, c
+            `e`: it has no input `x`
+        "#]],
+    );
+}
+
+#[test]
 fn values_that_can_never_fit_are_reported() {
     let (text, number) = (op("text -> result: string"), op("number -> result: int"));
     let (add, sum, list) = (op("add(a: int)"), op("sum(xs: *int)"), op("list(xs: list(int))"));

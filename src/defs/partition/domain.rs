@@ -179,6 +179,14 @@ impl Domain {
         }
     }
 
+    /// The keys of a partition by dimension; empty for a domain without such.
+    pub fn dimensions(&self, index: PartitionIdx) -> Vec<(String, PartitionKey)> {
+        match &self.inner.shape {
+            Shape::Multi(domain) => domain.keys(index),
+            Shape::One | Shape::Time(_) | Shape::Keys { .. } | Shape::Broken => Vec::new(),
+        }
+    }
+
     /// Canonical text of a set: `2024-01-01..2024-01-31`, `a,b,c`; each item one of the result.
     pub fn render(&self, set: &PartitionSet) -> Vec<String> {
         select::render(self, set)

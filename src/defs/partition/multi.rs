@@ -136,6 +136,14 @@ impl MultiDomain {
         keys.map(|keys| key_of(&self.dimensions, &keys))
     }
 
+    /// The key of each dimension, in alphabetical order of the names.
+    pub(super) fn keys(&self, index: PartitionIdx) -> Vec<(String, PartitionKey)> {
+        let key = |dimension: &Dimension| {
+            Some((dimension.name.clone(), dimension.domain.key(dimension.part(index)?)?))
+        };
+        self.dimensions.iter().filter_map(key).collect()
+    }
+
     pub(super) fn any_index(&self, key: &str) -> Option<PartitionIdx> {
         let parts = split(key, 0..key.len(), '|').ok()?;
         if parts.len() != self.dimensions.len() {

@@ -248,6 +248,10 @@ impl Parser {
             return Err(error.help("write `a+ b` or `a +b`"));
         }
         self.at += 1;
+        if self.is_glued(0) && self.peek() == Some(&Token::Plus) {
+            let error = SelectionError::syntax(self.span(), "one `+` is enough");
+            return Err(error.help("two layers downstream are written `x+2`"));
+        }
         if self.is_glued(0)
             && let Some(layers) = self.peek().and_then(number)
         {
@@ -282,6 +286,10 @@ impl Parser {
             Token::Word(name) | Token::Quoted(name) => {
                 self.at += 1;
                 Ok(Node { kind: name_kind(&name, &span)?, span })
+            }
+            Token::Plus if self.at > 0 && self.is_glued(0) => {
+                let error = SelectionError::syntax(span, "one `+` is enough");
+                Err(error.help("two layers upstream are written `2+x`"))
             }
             Token::Plus
             | Token::Null

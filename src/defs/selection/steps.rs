@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use globset::GlobMatcher;
+
 use super::{Kind, Node, SelectionError, SelectionErrorKind, did_you_mean};
 use crate::defs::Flow;
 
@@ -41,7 +43,7 @@ impl Graph<'_> {
         Ok(match &node.kind {
             Kind::Everything => self.filter(|_| true),
             Kind::Name(name) => self.named(name, &node.span)?,
-            Kind::Glob(glob) => self.filter(|path| glob.is_match(path)),
+            Kind::Glob(glob) => self.matching(glob, &node.span)?,
             Kind::Around { of, up, down } => {
                 let steps = self.steps(of)?;
                 let above = reach(&steps, up.unwrap_or(0), &self.upstream);
@@ -81,6 +83,29 @@ impl Graph<'_> {
     fn filter(&self, test: impl Fn(&str) -> bool) -> Steps {
         let steps = (0..).zip(&self.flow.steps);
         steps.filter(|(_, step)| test(&step.path)).map(|(at, _)| at).collect()
+    }
+
+    /// What a pattern matches. In other tools `*x` means what is upstream, so it is told apart.
+    fn matching(&self, glob: &GlobMatcher, span: &Range<usize>) -> Result<Steps, SelectionError> {
+        let steps = self.filter(|path| glob.is_match(path));
+        let text = glob.glob().glob();
+        let is_step = |name: &str| self.flow.steps.iter().any(|step| *step.path == *name);
+        let help = match (text.strip_prefix('*'), text.strip_suffix('*')) {
+            (Some(name), _) if is_step(name) => {
+                format!("`{name}` and all that is upstream of it are `+{name}`")
+            }
+            (_, Some(name)) if is_step(name) => {
+                format!("`{name}` and all that is downstream of it are `{name}+`")
+            }
+            _ => return Ok(steps),
+        };
+        // The name alone matches as well; who means only that writes it without the `*`.
+        if steps.len() == 1 {
+            let message = format!("`{text}` is a pattern of names, which only one op has");
+            let error = SelectionError::new(SelectionErrorKind::Unknown, span.clone(), message);
+            return Err(error.label("a pattern").help(help));
+        }
+        Ok(steps)
     }
 
     fn named(&self, name: &str, span: &Range<usize>) -> Result<Steps, SelectionError> {

@@ -9,7 +9,9 @@ use super::super::listing;
 use super::super::open::Engine;
 use crate::base::{Digest, PartitionKey};
 use crate::cas::hash_file;
-use crate::defs::{Body, FlowStep, Op, OutputDef, PartitionsDef, PathPattern, TableFormat, Takes};
+use crate::defs::{
+    Body, FlowStep, Op, OutputDef, PartitionsDef, PathPattern, TableFormat, Takes, step_config,
+};
 use crate::plan::code_parts;
 use crate::store::Store;
 
@@ -29,22 +31,10 @@ pub struct Settings {
 
 impl Settings {
     pub fn of(step: &FlowStep, config: &serde_json::Value) -> Settings {
-        let has_own = step.op.config.fields().is_some_and(|fields| !fields.is_empty());
-        let own = match has_own {
-            true => step.path.split('.').try_fold(config, |value, name| value.get(name)),
-            false => None,
-        };
-        let own = own.cloned().unwrap_or_default();
-        let read: serde_json::Map<String, serde_json::Value> = step
-            .op
-            .reads
-            .iter()
-            .filter_map(|name| Some((name.clone(), config.get(name)?.clone())))
-            .collect();
-        let fields = own.as_object().into_iter().flatten();
-        let all = read.iter().chain(fields).map(|(name, value)| (name.clone(), value.clone()));
-        let all = all.collect();
-        Settings { own: Arc::new(own), read: Arc::new(serde_json::Value::Object(read)), all }
+        let (own, read) = step_config(step, config);
+        let fields = [&read, &own].into_iter().filter_map(|value| value.as_object()).flatten();
+        let all = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Settings { own: Arc::new(own), read: Arc::new(read), all }
     }
 }
 

@@ -58,7 +58,36 @@ pub(super) struct Earlier {
     steps: HashMap<String, OpStep>,
 }
 
-pub(super) fn prepare(engine: &mut Engine, launch: &Launch) -> Result<Prepared, Error> {
+/// What would be run, as far as that is known before anything is digested.
+struct Judged {
+    job: Arc<Job>,
+    flow: Arc<Flow>,
+    chosen: BTreeSet<u32>,
+    earlier: Option<(RunId, Vec<OpStep>)>,
+    known: Known<Value>,
+    place: (PartitionKey, Window, Window),
+}
+
+impl Judged {
+    /// Fails with what is wrong, if anything is.
+    fn settle(self, problems: Vec<String>) -> Result<Judged, Error> {
+        match problems.is_empty() {
+            true => Ok(self),
+            false => Err(Error::Launch { job: self.job.name.to_string(), problems }),
+        }
+    }
+}
+
+/// The paths of the steps that would be run, in the order of the flow; a step that is mapped over pieces
+/// counts once.
+pub(super) fn steps(engine: &Engine, launch: &Launch) -> Result<Vec<String>, Error> {
+    let (judged, problems) = judge(engine, launch)?;
+    let Judged { flow, chosen, .. } = judged.settle(problems)?;
+    Ok(chosen.iter().map(|at| flow.steps[*at as usize].path.to_string()).collect())
+}
+
+/// Resources are not looked at: they are known when they are set up.
+fn judge(engine: &Engine, launch: &Launch) -> Result<(Judged, Vec<String>), Error> {
     let job = job(engine, &launch.job)?;
     let Work::Flow(flow) = &job.work else {
         return Err(Error::JobOfAssets { job: launch.job.to_string() });
@@ -87,12 +116,21 @@ pub(super) fn prepare(engine: &mut Engine, launch: &Launch) -> Result<Prepared, 
     problems.extend(unselected(&flow, &chosen, &known));
     problems.extend(unresolved(&launch.config));
     problems.extend(needs(engine, &job, &flow, &chosen));
-    let place = place(engine, &job, launch.partition.as_ref());
-    problems.extend(place.as_ref().err().cloned());
-    problems.extend(open_resources(engine, &flow, &chosen, &launch.config)?);
-    let (Ok((partition, window, window_rfc3339)), true) = (place, problems.is_empty()) else {
-        return Err(Error::Launch { job: launch.job.to_string(), problems });
+    let place = match place(engine, &job, launch.partition.as_ref())? {
+        Ok(place) => place,
+        Err(problem) => {
+            problems.push(problem);
+            (PartitionKey::unpartitioned(), None, None)
+        }
     };
+    Ok((Judged { job, flow, chosen, earlier, known, place }, problems))
+}
+
+pub(super) fn prepare(engine: &mut Engine, launch: &Launch) -> Result<Prepared, Error> {
+    let (judged, mut problems) = judge(engine, launch)?;
+    problems.extend(open_resources(engine, &judged.flow, &judged.chosen, &launch.config)?);
+    let Judged { job, flow, chosen, earlier, known, place } = judged.settle(problems)?;
+    let (partition, window, window_rfc3339) = place;
     let of = |step| Settings::of(step, &launch.config.value);
     let settings: Vec<Settings> = flow.steps.iter().map(of).collect();
     let mut ops = Ops::new(engine)?;
@@ -330,36 +368,41 @@ fn needs(engine: &Engine, job: &Job, flow: &Flow, chosen: &BTreeSet<u32>) -> Vec
 
 type Window = Option<(String, String)>;
 
-/// The partition and its window, as SQL and as commands are told it.
+/// The partitions of a job that exist now.
+pub(super) fn domain(engine: &Engine, job: &Job) -> Result<Domain, Error> {
+    let mut tables = BTreeMap::new();
+    for table in job.partitions.key_tables() {
+        let found = engine.ledger.key_table(&table)?;
+        tables.insert(table, found);
+    }
+    Ok(Domain::resolve(Arc::new(job.partitions.clone()), engine.clock.now(), &tables))
+}
+
+/// The partition and its window, as SQL and as commands are told it; or what is wrong with it.
 fn place(
     engine: &Engine,
     job: &Job,
     partition: Option<&PartitionKey>,
-) -> Result<(PartitionKey, Window, Window), String> {
+) -> Result<Result<(PartitionKey, Window, Window), String>, Error> {
     let name = &job.name;
-    match (&job.partitions, partition) {
+    let key = match (&job.partitions, partition) {
         (PartitionsDef::Unpartitioned, None) => {
-            return Ok((PartitionKey::unpartitioned(), None, None));
+            return Ok(Ok((PartitionKey::unpartitioned(), None, None)));
         }
         (PartitionsDef::Unpartitioned, Some(key)) => {
-            return Err(format!("`{name}` has no partitions, so there is no `{key}` of it"));
+            return Ok(Err(format!("`{name}` has no partitions, so there is no `{key}` of it")));
         }
-        (_, None) => return Err(format!("`{name}` runs for one partition at a time; say which")),
-        (_, Some(_)) => {}
-    }
-    let key = partition.cloned().unwrap_or_else(PartitionKey::unpartitioned);
-    let mut tables = BTreeMap::new();
-    for table in job.partitions.key_tables() {
-        let found = engine.ledger.key_table(&table).map_err(|error| error.to_string())?;
-        tables.insert(table, found);
-    }
-    let now = engine.clock.now();
-    let domain = Domain::resolve(Arc::new(job.partitions.clone()), now, &tables);
+        (_, None) => {
+            return Ok(Err(format!("`{name}` runs for one partition at a time; say which")));
+        }
+        (_, Some(key)) => key,
+    };
+    let domain = domain(engine, job)?;
     let Some(index) = domain.index(key.as_str()) else {
-        return Err(format!("`{name}` has no partition `{key}`"));
+        return Ok(Err(format!("`{name}` has no partition `{key}`")));
     };
     let (zone, precise) = zone_of(&job.partitions);
     let window = domain.window(index);
     let sql = window.map(|window| sql_window(window, zone, precise));
-    Ok((key, sql, window.map(|window| rfc3339_window(window, zone))))
+    Ok(Ok((key.clone(), sql, window.map(|window| rfc3339_window(window, zone)))))
 }

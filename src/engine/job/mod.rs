@@ -18,9 +18,21 @@ pub use launch::Launch;
 use super::Error;
 use super::open::Engine;
 use super::report::RunOptions;
+use crate::defs::{Domain, Job};
 use crate::exec::Control;
 
 impl Engine {
+    /// The partitions of a job that exist now; those of sources as of the last look at them.
+    pub fn job_domain(&self, job: &Job) -> Result<Domain, Error> {
+        launch::domain(self, job)
+    }
+
+    /// The paths of the steps that a launch would run, in their order; one that is mapped over pieces
+    /// counts once. What is wrong with the launch is told as [`Engine::run_job`] tells it.
+    pub fn plan_job(&self, launch: &Launch) -> Result<Vec<String>, Error> {
+        launch::steps(self, launch)
+    }
+
     /// Runs a job of ops. `events` hears what happens, in order, on this thread.
     ///
     /// Everything that can be known to be wrong is told before anything starts, all at once, and leaves no

@@ -63,6 +63,7 @@ fn broken_yaml_is_said_once() {
             error: job `x`: there is no asset `y`
               assets/a.yaml:1:20 [y] nothing has this name
               help: `giornata list` names all assets
+              stops [x]
         "#]],
     );
 }
@@ -289,10 +290,60 @@ fn a_long_chain_and_a_long_circle_load() {
 }
 
 /// Words of the declarations, so that junk gets past the first look.
-const WORDS: &str = "(assets|sources|a|b|run|sql|deps|files|partitions|daily|start|2024-01-01|each\\(a\\)|export|config|\
+const WORDS: &str = "(assets|sources|jobs|ops|graphs|types|a|b|run|sql|deps|in|use|each|takes|outputs|select|files|partitions|daily|start|2024-01-01|each\\(a\\)|export|config|\
     output|\\{partition\\}|true|1|x\\.csv|&a|\\*a|<<|[:,\\[\\]{}'\"|>=.#-]|: |\n|\n  |\n    |\t|é|\\PC){0,60}";
 
+/// Calls of a few names that may or may not be there.
+fn call() -> impl Strategy<Value = String> {
+    let name = "[a-d]";
+    let of = "[a-dx](\\.(left|right|result))?";
+    let wire = prop_oneof![
+        of.prop_map(|of: String| of),
+        of.prop_map(|of: String| format!("{{each: {of}}}")),
+        of.prop_map(|of: String| format!("{{collect: {of}}}")),
+        (of, of).prop_map(|(a, b)| format!("[{a}, {{each: {b}}}]")),
+        Just("{value: 3}".to_owned()),
+    ];
+    let what = prop_oneof![
+        Just("run: x"),
+        Just("run: x, outputs: '{piece}'"),
+        Just("run: x, outputs: [left, right]"),
+        Just("run: x, takes: {v: {many: int}}, output: string"),
+        Just("use: e"),
+        Just("use: f"),
+        Just("graph: g"),
+        Just("graph: h"),
+    ];
+    let wires = prop::collection::vec(("[vw]", wire), 0..2);
+    (what, wires, prop::option::of(name)).prop_map(|(what, wires, after)| {
+        let wires: Vec<String> = wires.iter().map(|(to, from)| format!("{to}: {from}")).collect();
+        let after = after.map(|name| format!(", after: {name}")).unwrap_or_default();
+        format!("{{{what}, in: {{{}}}{after}}}", wires.join(", "))
+    })
+}
+
+fn calls() -> impl Strategy<Value = String> {
+    prop::collection::btree_map("[a-d]", call(), 1..4).prop_map(|calls| {
+        let calls: Vec<String> =
+            calls.iter().map(|(name, call)| format!("{name}: {call}")).collect();
+        format!("{{{}}}", calls.join(", "))
+    })
+}
+
 proptest! {
+    /// A job is there, or an error stops it.
+    #[test]
+    fn a_job_of_any_ops_is_sound_or_says_why_not(j in calls(), g in calls(), h in calls()) {
+        let text = format!(
+            "ops: {{e: {{run: x, takes: {{v: int}}, output: int}}}}\n\
+             graphs: {{g: {{takes: [v, x], ops: {g}, results: a}}, h: {{ops: {h}, results: {{left: a}}}}}}\n\
+             jobs: {{j: {{ops: {j}}}}}\n"
+        );
+        let loaded = project_from(&[TOML, ("assets/a.yaml", &text)]).unwrap();
+        let stopped = loaded.diagnostics.iter().any(|it| it.stops.iter().any(|it| it.as_str() == "j"));
+        prop_assert_eq!(loaded.project.jobs.contains_key("j"), !stopped, "{}", text);
+    }
+
     #[test]
     fn never_panics_on_junk(text in WORDS) {
         let header = format!("-- /// asset\n-- {}\n-- ///\n{text}", text.replace('\n', "\n-- "));

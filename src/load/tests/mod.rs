@@ -3,6 +3,8 @@
 
 mod accepted;
 mod hostile;
+mod ops;
+mod ops_refused;
 mod refused;
 
 use std::fmt::Write as _;
@@ -38,6 +40,9 @@ pub(super) fn render(loaded: &Loaded) -> String {
     for asset in loaded.project.assets.values() {
         out += &render_asset(asset);
     }
+    if !loaded.project.jobs.is_empty() {
+        writeln!(out, "jobs: {:?}", loaded.project.jobs.keys().collect::<Vec<_>>()).unwrap();
+    }
     if !loaded.project.broken.is_empty() {
         writeln!(out, "broken: {:?}", loaded.project.broken).unwrap();
     }
@@ -45,7 +50,7 @@ pub(super) fn render(loaded: &Loaded) -> String {
 }
 
 fn render_diagnostic(diagnostic: &Diagnostic) -> String {
-    let Diagnostic { severity, file, text, span, message, label, help, related, disables } =
+    let Diagnostic { severity, file, text, span, message, label, help, related, disables, stops } =
         diagnostic;
     let severity = match severity {
         Severity::Error => "error",
@@ -63,6 +68,9 @@ fn render_diagnostic(diagnostic: &Diagnostic) -> String {
     }
     if !disables.is_empty() {
         writeln!(out, "  disables {disables:?}").unwrap();
+    }
+    if !stops.is_empty() {
+        writeln!(out, "  stops {stops:?}").unwrap();
     }
     out
 }
