@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-use super::declare::Asset;
+use super::declare::{Asset, Sole};
 use super::handle::{Handle, IntoPartition, Parts};
 use super::job::Table as OpTable;
 use super::resource::{Providers, Replaced, Resource};
@@ -21,8 +21,7 @@ use crate::exec::{
 use crate::io::Table;
 
 /// A function with its inputs, ready for any step of its asset.
-pub(super) type Call =
-    Arc<dyn Fn(&Step, &AssetKey, &mut Asks) -> Result<Produced, Failure> + Send + Sync>;
+pub(super) type Call = Arc<dyn Fn(&Context<'_>) -> Result<Vec<Emitted>, Failure> + Send + Sync>;
 
 /// What a function is told about the partition that it makes.
 ///
@@ -46,9 +45,21 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The asset that is made.
+    /// The asset that is made; of several, the first of those that are asked for.
     pub fn asset(&self) -> &AssetKey {
         self.asset
+    }
+
+    /// Whether an asset is asked for, of several that [`Project::assets`](super::Project::assets) declares
+    /// together.
+    pub fn is_wanted(&self, asset: &str) -> bool {
+        match &self.step.of {
+            Of::Asset(key) => key.as_str() == asset,
+            Of::Assets(members) => {
+                members.iter().any(|member| member.is_wanted && member.key.as_str() == asset)
+            }
+            Of::Job(_) => false,
+        }
     }
 
     /// The partition that is made.
@@ -153,8 +164,8 @@ pub struct Wire<A> {
 }
 
 impl<A> Wire<A> {
-    fn read(&self, step: &Step) -> Result<A, Failure> {
-        let input = step.inputs.iter().find(|input| input.name == self.name);
+    pub(super) fn read(&self, context: &Context<'_>) -> Result<A, Failure> {
+        let input = context.step.inputs.iter().find(|input| input.name == self.name);
         (self.load)(input.ok_or_else(|| Failure::Input {
             name: self.name.to_string(),
             reason: "the step was made without it".to_owned(),
@@ -261,13 +272,11 @@ macro_rules! compute {
                 V: Value,
                 F: Fn(&Context<'_>, $($A),*) -> Result<V, BoxError> + Send + Sync + 'static,
             {
-                let Asset { open, wires: ($($wire,)*) } = self;
-                let call: Call = Arc::new(move |step, asset, asks| {
-                    $(let $wire = $wire.read(step)?;)*
-                    let context = Context { step, asset, asks: Mutex::default() };
-                    let value = function(&context, $($wire),*);
-                    *asks = context.asks.into_inner().unwrap_or_else(PoisonError::into_inner);
-                    keep(value)
+                let Asset { open, wires: ($($wire,)*), kind: Sole } = self;
+                let call: Call = Arc::new(move |context| {
+                    $(let $wire = $wire.read(context)?;)*
+                    let made = keep(function(context, $($wire),*).map_err(said)?)?;
+                    Ok(vec![Emitted::only(made)])
                 });
                 open.finish_asset(V::FORM, call)
             }
@@ -300,10 +309,14 @@ compute!(A a, B b, C c, D d);
 compute!(A a, B b, C c, D d, E e);
 compute!(A a, B b, C c, D d, E e, G g);
 
+/// The failure that the error of a user's function is.
+pub(super) fn said(error: BoxError) -> Failure {
+    Failure::Function(error_text(&*error))
+}
+
 /// What a function gave, as the engine takes it.
-fn keep<V: Value>(result: Result<V, BoxError>) -> Result<Produced, Failure> {
-    let said = |error: BoxError| Failure::Function(error_text(&*error));
-    match (V::FORM, result.map_err(said)?.store().map_err(said)?) {
+pub(super) fn keep<V: Value>(value: V) -> Result<Produced, Failure> {
+    match (V::FORM, value.store().map_err(said)?) {
         (Form::Table, Stored::Table(table)) => {
             let encoded = value::encode(&table).map_err(Failure::Table)?;
             let rows = table.rows.len() as u64;
@@ -349,15 +362,22 @@ impl Calls {
 
 impl Functions for Calls {
     fn call(&self, step: &Step, told: &mut Told<'_>) -> Result<Vec<Emitted>, Failure> {
-        let found = match &step.of {
-            Of::Asset(key) => self.calls.get(key).map(|call| (call, key)),
+        let asset = match &step.of {
+            Of::Asset(key) => Some(key),
+            Of::Assets(members) => {
+                members.iter().find(|member| member.is_wanted).map(|member| &member.key)
+            }
             Of::Job(at) => return stored::call(&self.ops, step, at, told),
         };
-        let Some((call, key)) = found else {
+        let found = asset.and_then(|asset| Some((self.calls.get(asset)?, asset)));
+        let Some((call, asset)) = found else {
             let name = step.shown();
             return Err(Failure::Unsupported(format!("this program has no function for `{name}`")));
         };
-        Ok(vec![Emitted::only(call(step, key, told.asks())?)])
+        let context = Context { step, asset, asks: Mutex::default() };
+        let made = call(&context);
+        *told.asks() = context.asks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        made
     }
 
     fn hook(&self, slot: FunctionSlot, ended: &Ended<'_>) -> Result<(), String> {
@@ -375,7 +395,7 @@ impl Functions for Calls {
     fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {
         let found = match &step.of {
             Of::Asset(key) => self.checks.get(&(key.clone(), name.to_owned())),
-            Of::Job(_) => None,
+            Of::Assets(_) | Of::Job(_) => None,
         };
         match found {
             Some(verdict) => Ok(verdict(table).err()),

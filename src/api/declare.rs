@@ -13,6 +13,7 @@ use crate::defs::{ColumnType, MappingDef, Missing, Origin, Severity};
 use crate::io::Table;
 
 /// A source or an asset as it was declared, not yet judged.
+#[derive(Clone)]
 pub(super) struct Draft {
     pub(super) name: Arc<str>,
     pub(super) origin: Origin,
@@ -22,6 +23,10 @@ pub(super) struct Draft {
     pub(super) deps: Vec<DraftDep>,
     pub(super) version: Option<String>,
     pub(super) export: Option<String>,
+    /// The names of all assets that its step makes, where these are several.
+    pub(super) shared: Option<Arc<[Arc<str>]>>,
+    /// What was said of assets of the step that it does not make.
+    pub(super) strangers: Vec<String>,
     pub(super) checks: Vec<DraftCheck>,
     pub(super) resources: Vec<Used>,
     pub(super) retries: u32,
@@ -39,12 +44,14 @@ impl Draft {
 }
 
 /// A check of an asset: as text, or a function under a name.
+#[derive(Clone)]
 pub(super) struct DraftCheck {
     pub(super) name: String,
     pub(super) severity: Severity,
     pub(super) verdict: Option<Verdict>,
 }
 
+#[derive(Clone)]
 pub(super) enum DraftBody {
     /// Files declare it.
     Existing,
@@ -59,6 +66,7 @@ pub(super) enum DraftBody {
     },
 }
 
+#[derive(Clone)]
 pub(super) struct DraftDep {
     pub(super) upstream: Reference,
     pub(super) mapping: MappingDef,
@@ -75,8 +83,8 @@ pub(super) enum Count {
 
 /// A declaration that is being written.
 pub(super) struct Open<'p> {
-    project: &'p mut Project,
-    draft: Draft,
+    pub(super) project: &'p mut Project,
+    pub(super) draft: Draft,
 }
 
 impl<'p> Open<'p> {
@@ -90,6 +98,8 @@ impl<'p> Open<'p> {
             deps: Vec::new(),
             version: None,
             export: None,
+            shared: None,
+            strangers: Vec::new(),
             checks: Vec::new(),
             resources: Vec::new(),
             retries: 0,
@@ -208,57 +218,61 @@ impl<'p> Source<'p> {
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
 #[must_use = "an asset is declared by `compute`"]
-pub struct Asset<'p, W> {
+pub struct Asset<'p, W, K = Sole> {
     pub(super) open: Open<'p>,
     pub(super) wires: W,
+    pub(super) kind: K,
 }
 
-impl<'p> Asset<'p, ()> {
-    pub(super) fn new(open: Open<'p>) -> Asset<'p, ()> {
-        Asset { open, wires: () }
+/// Says of an [`Asset`] that its step makes nothing else.
+pub struct Sole;
+
+impl<'p, K> Asset<'p, (), K> {
+    pub(super) fn new(open: Open<'p>, kind: K) -> Asset<'p, (), K> {
+        Asset { open, wires: (), kind }
     }
 }
 
 /// Partitions.
-impl<'p, W> Asset<'p, W> {
+impl<'p, W, K> Asset<'p, W, K> {
     /// A partition for each of these; see [`Partitions`].
-    pub fn partitions(mut self, partitions: impl Into<Partitions>) -> Asset<'p, W> {
+    pub fn partitions(mut self, partitions: impl Into<Partitions>) -> Asset<'p, W, K> {
         self.open.draft.partitions = Some(partitions.into());
         self
     }
 
     /// See [`Partitions::hourly`].
-    pub fn hourly(self, start: &str) -> Asset<'p, W> {
+    pub fn hourly(self, start: &str) -> Asset<'p, W, K> {
         self.partitions(Partitions::hourly(start))
     }
 
     /// See [`Partitions::daily`].
-    pub fn daily(self, start: &str) -> Asset<'p, W> {
+    pub fn daily(self, start: &str) -> Asset<'p, W, K> {
         self.partitions(Partitions::daily(start))
     }
 
     /// See [`Partitions::weekly`].
-    pub fn weekly(self, start: &str) -> Asset<'p, W> {
+    pub fn weekly(self, start: &str) -> Asset<'p, W, K> {
         self.partitions(Partitions::weekly(start))
     }
 
     /// See [`Partitions::monthly`].
-    pub fn monthly(self, start: &str) -> Asset<'p, W> {
+    pub fn monthly(self, start: &str) -> Asset<'p, W, K> {
         self.partitions(Partitions::monthly(start))
     }
 
     /// See [`Partitions::keys`].
-    pub fn keys<K: Into<String>>(self, keys: impl IntoIterator<Item = K>) -> Asset<'p, W> {
+    pub fn keys<S: Into<String>>(self, keys: impl IntoIterator<Item = S>) -> Asset<'p, W, K> {
         self.partitions(Partitions::keys(keys))
     }
 
     /// See [`Partitions::each`].
-    pub fn each<V>(self, source: &Handle<V>) -> Asset<'p, W> {
+    pub fn each<V>(self, source: &Handle<V>) -> Asset<'p, W, K> {
         self.partitions(Partitions::each(source))
     }
 
     /// See [`Partitions::until`].
-    pub fn until(mut self, end: &str) -> Asset<'p, W> {
+    pub fn until(mut self, end: &str) -> Asset<'p, W, K> {
         let partitions = self.open.draft.partitions.take().unwrap_or_else(Partitions::none);
         self.open.draft.partitions = Some(partitions.until(end));
         self
@@ -266,10 +280,10 @@ impl<'p, W> Asset<'p, W> {
 }
 
 /// Inputs: each adds a parameter to the function.
-impl<'p, W> Asset<'p, W> {
+impl<'p, W, K> Asset<'p, W, K> {
     /// The one partition that belongs to that which is made, as a `T`: the same key, or all there
     /// is of an input without partitions.
-    pub fn input<T: Value>(self, upstream: &Handle<T>) -> Asset<'p, W::Longer>
+    pub fn input<T: Value>(self, upstream: &Handle<T>) -> Asset<'p, W::Longer, K>
     where
         W: Append<T>,
     {
@@ -291,7 +305,7 @@ impl<'p, W> Asset<'p, W> {
     /// assert_eq!(project.get(&letter, ())?, "Dear all");
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
-    pub fn input_optional<T: Value>(self, upstream: &Handle<T>) -> Asset<'p, W::Longer>
+    pub fn input_optional<T: Value>(self, upstream: &Handle<T>) -> Asset<'p, W::Longer, K>
     where
         W: Append<Option<T>>,
     {
@@ -301,7 +315,7 @@ impl<'p, W> Asset<'p, W> {
 
     /// All partitions that belong to that which is made, as [`Parts`]: those whose windows overlap in
     /// time, or every one for an asset without partitions.
-    pub fn inputs<T: Value>(self, upstream: &Handle<T>) -> Asset<'p, W::Longer>
+    pub fn inputs<T: Value>(self, upstream: &Handle<T>) -> Asset<'p, W::Longer, K>
     where
         W: Append<Parts<T>>,
     {
@@ -329,7 +343,7 @@ impl<'p, W> Asset<'p, W> {
         self,
         upstream: &Handle<T>,
         mapping: MappingDef,
-    ) -> Asset<'p, W::Longer>
+    ) -> Asset<'p, W::Longer, K>
     where
         W: Append<Parts<T>>,
     {
@@ -359,7 +373,7 @@ impl<'p, W> Asset<'p, W> {
         self,
         upstream: &Handle<T>,
         mapping: MappingDef,
-    ) -> Asset<'p, W::Longer>
+    ) -> Asset<'p, W::Longer, K>
     where
         W: Append<Parts<T>>,
     {
@@ -391,7 +405,7 @@ impl<'p, W> Asset<'p, W> {
         upstream: &Handle<T>,
         from: i32,
         to: i32,
-    ) -> Asset<'p, W::Longer>
+    ) -> Asset<'p, W::Longer, K>
     where
         W: Append<Parts<T>>,
     {
@@ -404,7 +418,7 @@ impl<'p, W> Asset<'p, W> {
 
     /// Lets the function ask for any partition of `upstream` while it runs; see
     /// [`Context::get`](super::Context::get). Adds no parameter.
-    pub fn may_read<T: Value>(self, upstream: &Handle<T>) -> Asset<'p, W> {
+    pub fn may_read<T: Value>(self, upstream: &Handle<T>) -> Asset<'p, W, K> {
         self.read(upstream, MappingDef::Asked, Missing::Allow, Count::Several)
     }
 
@@ -414,31 +428,31 @@ impl<'p, W> Asset<'p, W> {
         mapping: MappingDef,
         missing: Missing,
         count: Count,
-    ) -> Asset<'p, W> {
+    ) -> Asset<'p, W, K> {
         let upstream = upstream.place.clone();
         self.open.draft.deps.push(DraftDep { upstream, mapping, missing, count });
         self
     }
 
-    fn wire<A>(self, wire: Wire<A>) -> Asset<'p, W::Longer>
+    fn wire<A>(self, wire: Wire<A>) -> Asset<'p, W::Longer, K>
     where
         W: Append<A>,
     {
-        Asset { open: self.open, wires: self.wires.append(wire) }
+        Asset { open: self.open, wires: self.wires.append(wire), kind: self.kind }
     }
 }
 
 /// Everything else.
-impl<'p, W> Asset<'p, W> {
+impl<'p, W, K> Asset<'p, W, K> {
     /// Says when the code has changed. Without it, any change of the program makes the asset stale.
-    pub fn version(mut self, version: &str) -> Asset<'p, W> {
+    pub fn version(mut self, version: &str) -> Asset<'p, W, K> {
         self.open.draft.version = Some(version.to_owned());
         self
     }
 
     /// What a table must fulfil to count as a result: `rows = 1`, `not_null(date)`, `unique(date)`.
     /// Where it fails, the step fails, and the last good result stays.
-    pub fn check(self, check: &str) -> Asset<'p, W> {
+    pub fn check(self, check: &str) -> Asset<'p, W, K> {
         self.check_as(Severity::Blocking, check)
     }
 
@@ -460,7 +474,7 @@ impl<'p, W> Asset<'p, W> {
     /// assert_eq!(project.get(&stock, ())?.rows.len(), 1);
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
-    pub fn check_as(mut self, severity: Severity, check: &str) -> Asset<'p, W> {
+    pub fn check_as(mut self, severity: Severity, check: &str) -> Asset<'p, W, K> {
         let name = check.to_owned();
         self.open.draft.checks.push(DraftCheck { name, severity, verdict: None });
         self
@@ -488,7 +502,7 @@ impl<'p, W> Asset<'p, W> {
         name: &str,
         severity: Severity,
         verdict: impl Fn(&Table) -> Result<(), String> + Send + Sync + 'static,
-    ) -> Asset<'p, W> {
+    ) -> Asset<'p, W, K> {
         let (name, verdict) = (name.to_owned(), Some(Arc::new(verdict) as Verdict));
         self.open.draft.checks.push(DraftCheck { name, severity, verdict });
         self
@@ -510,25 +524,26 @@ impl<'p, W> Asset<'p, W> {
     /// assert_eq!(project.get(&report, ())?, "sold out");
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
-    pub fn uses<R>(mut self, resource: &Resource<R>) -> Asset<'p, W> {
+    pub fn uses<R>(mut self, resource: &Resource<R>) -> Asset<'p, W, K> {
         self.open.draft.resources.push(resource.used());
         self
     }
 
-    /// Where results are also put, below the root, with `{partition}` in it if there are several.
-    pub fn export(mut self, path: &str) -> Asset<'p, W> {
+    /// Where results are also put, below the root, with `{partition}` in it if there are several; `{asset}`
+    /// stands for the name.
+    pub fn export(mut self, path: &str) -> Asset<'p, W, K> {
         self.open.draft.export = Some(path.to_owned());
         self
     }
 
     /// How often a failed attempt is repeated, at once.
-    pub fn retries(mut self, max: u32) -> Asset<'p, W> {
+    pub fn retries(mut self, max: u32) -> Asset<'p, W, K> {
         self.open.draft.retries = max;
         self
     }
 
     /// One sentence for listings.
-    pub fn description(mut self, text: &str) -> Asset<'p, W> {
+    pub fn description(mut self, text: &str) -> Asset<'p, W, K> {
         self.open.draft.description = Some(text.to_owned());
         self
     }

@@ -175,6 +175,10 @@ pub enum Mistake {
     SplitBy { text: String },
     #[error("`{path}` is no path for exports: {reason}")]
     Export { path: String, reason: &'static str },
+    #[error("`{path}` is where `{other}` is exported to; `{{asset}}` stands for the name")]
+    SamePlace { path: String, other: String },
+    #[error("its step makes no `{name}`")]
+    Stranger { name: String },
     #[error("it uses a resource named `{resource}`, and another one has this name; rename one")]
     ResourceTwice { resource: String },
     #[error(transparent)]

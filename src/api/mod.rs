@@ -71,6 +71,7 @@ mod resource;
 mod result;
 mod stored;
 mod system;
+mod together;
 mod value;
 
 #[cfg(test)]
@@ -81,7 +82,7 @@ mod tests;
 pub use body::{FailureKind, StepFailure};
 pub use compute::{Append, Context, Wire};
 pub use datum::Data;
-pub use declare::{Asset, Source};
+pub use declare::{Asset, Sole, Source};
 pub use error::{DeclarationError, Error, Mistake};
 pub use graph::{Collected, Edge, Feeds, Graph, GraphBuilder, Pieces, Results, SubGraph, graph};
 pub use handle::{Handle, IntoPartition, Parts};
@@ -100,6 +101,7 @@ pub use project::{Files, Program, Project};
 pub use report::{Blocked, FailedStep, PartitionRef, Report, Status};
 pub use resource::{Given, Provider, Resource, resource};
 pub use result::JobResult;
+pub use together::{Member, Members, Several, Wanted};
 pub use value::{BoxError, Form, Json, Raw, Stored, Value};
 
 pub use crate::base::{AssetKey, PartitionKey, TimeWindow};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::declare::{Asset, Draft, Open, Source};
+use super::declare::{Asset, Draft, Open, Sole, Source};
 use super::environment::environment;
 use super::error::Error;
 use super::handle::{Handle, IntoPartition, Parts, Reference};
@@ -15,6 +15,7 @@ use super::report::{PartitionRef, Report, Status};
 use super::resolve::Whole;
 use super::resource::{Replaced, Resource};
 use super::system::{self, SystemClock};
+use super::together::Several;
 use super::value::{self, Value};
 use crate::base::{AssetKey, Clock, PartitionIdx, PartitionKey, PartitionSet};
 use crate::defs::partition::PartitionExpr;
@@ -238,7 +239,7 @@ impl Project {
     #[track_caller]
     pub fn asset(&mut self, name: &str) -> Asset<'_, ()> {
         let origin = origin(Location::caller());
-        Asset::new(Open::new(self, name, origin))
+        Asset::new(Open::new(self, name, origin), Sole)
     }
 
     /// Names an asset or a source that the project's files declare, as one whose partitions have values of
@@ -249,8 +250,43 @@ impl Project {
         Open::new(self, name, origin).finish_existing()
     }
 
-    pub(super) fn declare(&mut self, draft: Draft) -> Reference {
+    /// Begins to declare several assets that one function computes. They have the same partitions and
+    /// inputs, and a tuple of [`Handle`]s names them. Those that are fresh are not asked for
+    /// ([`Context::is_wanted`](super::Context::is_wanted)), so a value must not depend on which others are
+    /// wanted.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// # std::fs::write(dir.path().join("words.txt"), "fig Oak pear Elm")?;
+    /// let mut project = Project::new("words", dir.path());
+    /// let words = project.source("words").files_as::<String>("words.txt");
+    /// let (names, others) = project.assets(["names", "others"]).input(&words).compute(|_, words| {
+    ///     let is_name = |word: &&str| word.starts_with(char::is_uppercase);
+    ///     let (names, others): (Vec<&str>, Vec<&str>) = words.split(' ').partition(is_name);
+    ///     Ok((names.join(" "), others.join(" ")))
+    /// });
+    /// assert_eq!(project.get(&names, ())?, "Oak Elm");
+    /// assert_eq!(project.get(&others, ())?, "fig pear");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    ///
+    /// A name without a value in the tuple does not compile:
+    ///
+    /// ```compile_fail,E0277
+    /// # use giornata::api::Project;
+    /// # let mut project = Project::new("words", ".");
+    /// project.assets(["a", "b", "c"]).compute(|_| Ok(("1".to_owned(), "2".to_owned())));
+    /// ```
+    #[track_caller]
+    pub fn assets<const N: usize>(&mut self, names: [&str; N]) -> Asset<'_, (), Several<N>> {
+        let origin = origin(Location::caller());
+        Asset::new(Open::new(self, &names.join("+"), origin), Several::new(names))
+    }
+
+    pub(super) fn declare(&mut self, mut draft: Draft) -> Reference {
         self.engine = None;
+        draft.export = draft.export.map(|path| path.replace("{asset}", &draft.name));
         let name = draft.name.clone();
         self.drafts.push(draft);
         Reference { project: self.id, index: self.drafts.len() - 1, name }

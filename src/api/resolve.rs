@@ -22,8 +22,8 @@ use crate::base::{AssetKey, similar};
 use crate::defs::source::is_date_format;
 use crate::defs::{
     Asset, Body, Check, ColumnType, Dep, Domain, DynamicDef, FunctionBody, FunctionSlot, Mapping,
-    Origin, OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SourceDef,
-    SplitBy, Test,
+    Origin, OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SharedStep,
+    SourceDef, SplitBy, Test,
 };
 use crate::load::{self, Declared};
 
@@ -113,6 +113,8 @@ struct Judge<'a> {
     whole: &'a Whole<'a>,
     zone: Tz,
     names: BTreeSet<&'a str>,
+    /// What is exported to each path.
+    exports: BTreeMap<&'a str, &'a str>,
     /// Of each draft, in their order; `None` where it cannot be said, or is said in files.
     partitions: Vec<Option<PartitionsDef>>,
     assets: Vec<Declared>,
@@ -128,6 +130,7 @@ impl<'a> Judge<'a> {
             whole,
             zone: Tz::UTC,
             names: BTreeSet::new(),
+            exports: BTreeMap::new(),
             partitions: Vec::new(),
             assets: Vec::new(),
             calls: BTreeMap::new(),
@@ -214,12 +217,22 @@ impl<'a> Judge<'a> {
         }
         let exported = export(draft, partitions.as_ref());
         self.sound(draft, exported);
+        if let Some(path) = &draft.export
+            && let Some(other) = self.exports.insert(path, &draft.name)
+        {
+            let (path, other) = (path.clone(), other.to_owned());
+            self.mistake(draft, Mistake::SamePlace { path, other });
+        }
+        for name in &draft.strangers {
+            self.mistake(draft, Mistake::Stranger { name: name.clone() });
+        }
         let (Some(key), Some(body), Some(partitions)) = (key, body, partitions) else { return };
         if let DraftBody::Function { call, .. } = &draft.body {
             self.calls.insert(key.clone(), call.clone());
         }
-        let asset = asset(draft, key, body, partitions, deps, checks);
         let follows = self.follows_existing(draft).into_iter().collect();
+        let shared = draft.shared.as_ref().map(|names| Arc::new(shared_step(names)));
+        let asset = asset(draft, key, body, partitions, deps, checks, shared);
         self.assets.push(Declared { asset, follows });
     }
 
@@ -430,6 +443,12 @@ fn export(draft: &Draft, partitions: Option<&PartitionsDef>) -> Result<(), Mista
     }
 }
 
+/// A name that is none is told with the asset of that name.
+fn shared_step(names: &[Arc<str>]) -> SharedStep {
+    let makes = names.iter().filter_map(|name| AssetKey::parse(name).ok()).collect();
+    SharedStep { name: names.join("+"), makes }
+}
+
 fn asset(
     draft: &Draft,
     key: AssetKey,
@@ -437,6 +456,7 @@ fn asset(
     partitions: PartitionsDef,
     deps: Vec<Dep>,
     checks: Vec<Check>,
+    shared: Option<Arc<SharedStep>>,
 ) -> Asset {
     let output = match &draft.body {
         DraftBody::Source { .. } | DraftBody::Existing => OutputDef::None,
@@ -450,6 +470,7 @@ fn asset(
         body,
         deps,
         output,
+        shared,
         export: draft.export.clone(),
         config: BTreeMap::new(),
         env: BTreeSet::new(),

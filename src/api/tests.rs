@@ -1,8 +1,8 @@
 //! Tests of the API as a whole: what runs, what is said about mistakes, what survives.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use expect_test::{Expect, expect};
 use tempfile::TempDir;
@@ -382,6 +382,96 @@ fn inputs_must_fit() {
             f: it follows the partitions of `one`, which has only one
             g: `foreign` is a handle of another project
             h: it cannot read `daily` in this way: `window(-1, 0)` needs time windows on both sides
+        "#]],
+    );
+}
+
+/// Words of a text by their length, made by one function that notes what it was asked for.
+fn words(dir: &Path, version: &str, asked: &Arc<Mutex<Vec<String>>>) -> (Project, Words) {
+    let mut project = Project::new("words", dir);
+    let words = project.source("words").files_as::<String>("words.txt");
+    let asked = asked.clone();
+    let (short, long) = project
+        .assets(["short", "long"])
+        .input(&words)
+        .version(version)
+        .member("short", |short| short.description("At most three letters"))
+        .compute(move |ctx, words| {
+            let wanted = ["short", "long"].into_iter().filter(|name| ctx.is_wanted(name));
+            asked.lock().unwrap().push(wanted.collect::<Vec<_>>().join(" "));
+            let (short, long): (Vec<&str>, Vec<&str>) =
+                words.split(' ').partition(|word| word.len() <= 3);
+            // The one as a text, the other as another type, and only where it is wanted.
+            let long = ctx.is_wanted("long").then_some(Json(long.len()));
+            Ok((short.join(" "), long))
+        });
+    let both = project
+        .asset("both")
+        .input(&short)
+        .input(&long)
+        .compute(|_, short, long| Ok(format!("{short} and {}", long.0)));
+    (project, (short, long, both))
+}
+
+type Words = (Handle<String>, Handle<Json<usize>>, Handle<String>);
+
+#[test]
+fn a_function_of_several_assets_is_asked_for_what_is_not_fresh() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "words.txt", "fig pear apple");
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (mut project, (_, long, both)) = words(dir.path(), "1", &asked);
+    assert_eq!(project.get(&long, ()).unwrap().0, 2);
+    assert_eq!(project.get(&both, ()).unwrap(), "fig and 2");
+    assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), ["long", "short"]);
+    write(dir.path(), "words.txt", "fig pear apple quince");
+    let (mut project, (_, _, both)) = words(dir.path(), "1", &asked);
+    assert_eq!(project.get(&both, ()).unwrap(), "fig and 3");
+    assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), ["short long"]);
+    write(dir.path(), "words.txt", "fig pear apple");
+    assert_eq!(project.get(&both, ()).unwrap(), "fig and 2");
+    let (mut project, (_, _, both)) = words(dir.path(), "2", &asked);
+    assert_eq!(project.get(&both, ()).unwrap(), "fig and 2");
+    assert_eq!(*asked.lock().unwrap(), ["short long"], "restored, and then another version");
+}
+
+#[test]
+fn one_of_several_assets_may_fail_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut project = Project::new("p", dir.path());
+    let (none, rows, text) = project
+        .assets(["none", "rows", "text"])
+        .member("rows", |rows| rows.check("rows > 0"))
+        .compute(|_| Ok((None::<String>, Table::with_columns(["n"]), "hello".to_owned())));
+    let all = project.asset("all").input(&none).input(&rows).input(&text);
+    let all = all.compute(|_, _, _, text| Ok(text));
+    let Err(Error::Failed { report, .. }) = project.materialize(&all, "all") else {
+        panic!("two of them fail")
+    };
+    assert_eq!((report.summary.ran, report.summary.failed, report.summary.blocked), (1, 2, 1));
+    let reasons: Vec<&str> = report.failed.iter().map(|failed| failed.reason.as_str()).collect();
+    assert_eq!(
+        reasons,
+        ["gave no value of `none`, which was asked for", "check failed: `rows > 0` (got 0)"]
+    );
+    assert_eq!(project.get(&text, ()).unwrap(), "hello");
+}
+
+#[test]
+fn several_assets_must_make_sense() {
+    check_mistakes(
+        |project| {
+            let pair = |_: &Context<'_>| Ok((String::new(), String::new()));
+            project.assets(["a", "a"]).compute(pair);
+            project.assets(["b", "c d"]).member("e", |it| it).compute(pair);
+            project.assets(["f", "g"]).export("out.txt").compute(pair);
+            project.assets(["h", "i"]).export("out/{asset}.txt").compute(pair);
+        },
+        &expect![[r#"
+            a: the name is declared twice; assets and sources share their names
+            b: its step makes no `e`
+            c d: `c d` cannot be a name: a name is segments of letters, digits, `_` and `-`, joined by `/`
+            g: `out.txt` is where `f` is exported to; `{asset}` stands for the name
         "#]],
     );
 }

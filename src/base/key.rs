@@ -172,6 +172,11 @@ impl StepName {
         StepName(format!("{job}/{path}").into())
     }
 
+    /// One that makes several assets.
+    pub fn shared(name: &str) -> StepName {
+        StepName(name.into())
+    }
+
     /// Its instance for one piece.
     pub fn instance(&self, piece: &str) -> StepName {
         StepName(format!("{}[{piece}]", self.0).into())

@@ -121,6 +121,9 @@ pub(super) struct Definition<'a> {
     file: &'a Path,
     line: u32,
     deps: Vec<Dependency<'a>>,
+    /// Other assets that the same step makes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    made_with: Vec<&'a AssetKey>,
     output: String,
     export: Option<&'a String>,
     config: &'a BTreeMap<String, Value>,
@@ -150,6 +153,7 @@ impl<'a> Definition<'a> {
             file: &asset.origin.file,
             line: asset.origin.line,
             deps: asset.deps.iter().map(dep).collect(),
+            made_with: asset.made_with().collect(),
             output: text::output(&asset.output),
             export: asset.export.as_ref(),
             config: &asset.config,
@@ -589,13 +593,15 @@ fn line(event: &RunEvent, parts: &dyn Fn(&AssetKey, &PartitionSet) -> Parts) -> 
     let ms =
         |duration: &std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let line = match event {
-        RunEvent::Started { run, certain, possible, restores, fresh } => EventLine::Started {
-            run: run.map(|run| run.0),
-            certain: *certain,
-            possible: *possible,
-            restores: *restores,
-            fresh: *fresh,
-        },
+        RunEvent::Started { run, certain, possible, restores, fresh, results: _ } => {
+            EventLine::Started {
+                run: run.map(|run| run.0),
+                certain: *certain,
+                possible: *possible,
+                restores: *restores,
+                fresh: *fresh,
+            }
+        }
         RunEvent::StepStarted { asset, partition, attempt } => EventLine::StepStarted {
             asset: asset.clone(),
             partition: partition.to_string(),
@@ -687,6 +693,7 @@ mod tests {
                 certain: 1,
                 possible: 2,
                 restores: 0,
+                results: 3,
                 fresh: 4,
             },
             RunEvent::StepStarted {

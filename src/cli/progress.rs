@@ -78,8 +78,7 @@ impl<'t> Reporter<'t> {
             return;
         }
         match event {
-            RunEvent::Started { certain, possible, restores, fresh, .. } => {
-                let total = certain + possible + restores;
+            RunEvent::Started { results: total, fresh, .. } => {
                 let tally = Tally { word: "fresh", good: fresh, total, ..Tally::default() };
                 self.bar = Bar::start(self.term, tally);
             }

@@ -180,6 +180,10 @@ fn definition(asset: &Asset) -> Vec<Line> {
             lines.push((name, values.join(", ")));
         }
     };
+    let with: Vec<String> = asset.made_with().map(AssetKey::to_string).collect();
+    let step =
+        asset.shared.iter().map(|shared| format!("{} (step `{}`)", with.join(", "), shared.name));
+    add("made with", step.collect());
     add("inputs", asset.inputs.clone());
     add("config", asset.config.iter().map(|(name, value)| format!("{name} = {value}")).collect());
     add("environment", asset.env.iter().cloned().collect());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Check, MappingDef, PartitionsDef, Retries, SourceDef};
@@ -17,6 +18,8 @@ pub struct Asset {
     /// In declared order, each upstream once. A source has none, except that pieces follow their maker.
     pub deps: Vec<Dep>,
     pub output: OutputDef,
+    /// The step that makes it together with others; `None`: it has a step of its own.
+    pub shared: Option<Arc<SharedStep>>,
     /// A path of the user's where results are also put, with `{partition}` in it if partitioned.
     pub export: Option<String>,
     /// Values the step may read; all of them count for staleness.
@@ -56,10 +59,27 @@ impl Asset {
         }
     }
 
+    /// The other assets that its step makes.
+    pub fn made_with(&self) -> impl Iterator<Item = &AssetKey> {
+        let makes = self.shared.iter().flat_map(|shared| &shared.makes);
+        makes.filter(|key| **key != self.key)
+    }
+
     /// The name by which a step finds it: as a variable, or as a table.
     pub fn variable(&self) -> String {
         self.pieces_of().unwrap_or(&self.key).variable()
     }
+}
+
+/// A step that makes several assets, any of them without the others. They have the same partitions and read
+/// the same. What one of them is must not depend on which others are asked for: nothing of this counts for
+/// staleness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedStep {
+    /// For messages and listings.
+    pub name: String,
+    /// In declared order; each once.
+    pub makes: Vec<AssetKey>,
 }
 
 /// Where a definition stands: for messages only.

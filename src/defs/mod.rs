@@ -24,7 +24,7 @@ pub mod types;
 
 pub use asset::{
     Asset, Body, CommandBody, CommandLine, Dep, FunctionBody, FunctionSlot, Missing, Origin,
-    OutputDef, Policy, SqlBody, TableFormat, Word, WordPiece,
+    OutputDef, Policy, SharedStep, SqlBody, TableFormat, Word, WordPiece,
 };
 pub use check::{Check, Comparison, Severity, Test};
 pub use emit::{EmissionError, Emissions};

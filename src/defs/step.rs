@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Asset, Body, Check, Origin, OutputDef, Retries, TypeRef};
+use super::{Asset, Body, Check, Origin, OutputDef, Retries, SharedStep, TypeRef};
 use crate::base::StepName;
 
 /// One step: of a flow, or the one that makes an asset.
@@ -96,6 +96,29 @@ impl StepDef {
             pool: None,
             resources: BTreeSet::new(),
             env: asset.env.clone(),
+        }
+    }
+}
+
+impl StepDef {
+    /// The step that makes `asset` together with others: each is an output that may be left out, in this
+    /// order. Checks are those of each asset alone.
+    pub fn of_shared<'a>(
+        shared: &SharedStep,
+        asset: &Asset,
+        makes: impl Iterator<Item = &'a Asset>,
+    ) -> StepDef {
+        let output = |asset: &Asset| OutputDecl {
+            name: Arc::from(&asset.key),
+            emits: Emits::Optional,
+            form: asset.output.clone(),
+            kind: TypeRef::Any,
+        };
+        StepDef {
+            name: StepName::shared(&shared.name),
+            outputs: makes.map(output).collect(),
+            checks: Vec::new(),
+            ..StepDef::of_asset(asset)
         }
     }
 }

@@ -14,12 +14,14 @@ use crate::plan::ReasonCode;
 /// One event of a run.
 #[derive(Debug, Clone)]
 pub enum RunEvent {
-    /// The plan is made; `certain` steps will run, `possible` ones unless they are cut off.
+    /// The plan is made; `certain` steps will run, `possible` ones unless they are cut off. They make, and
+    /// `restores` bring back, `results` at the most: a step may make several.
     Started {
         run: Option<RunId>,
         certain: u64,
         possible: u64,
         restores: u64,
+        results: u64,
         fresh: u64,
     },
     StepStarted {

@@ -16,6 +16,7 @@ mod exported;
 pub mod flow;
 mod gc;
 mod job;
+mod join;
 mod keys;
 mod ledger;
 mod listing;

@@ -1,7 +1,6 @@
 //! Writes down what happened: results, restores, failures, each in a transaction with all that names it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use super::Error;
 use super::asks::{self, Waits};
@@ -27,8 +26,7 @@ const NO_KEY: Digest = Digest::from_bytes([0; 32]);
 pub(super) struct Landed {
     pub target: Target,
     pub result: Result<Stored, Failure>,
-    /// Of the whole step.
-    pub outcome: Arc<Outcome>,
+    pub outcome: Outcome,
     pub snapshot: Rev,
     /// Something that it reads changed while it ran.
     pub raced: bool,
@@ -36,12 +34,12 @@ pub(super) struct Landed {
     pub asked: Vec<(AssetKey, AskedRow)>,
 }
 
-/// A step whose inputs could not be had.
-pub(super) struct Unstarted {
+/// A partition whose step could not be started, because its inputs could not be had.
+pub(super) struct Unstarted<'a> {
     pub place: Place,
     pub part: PartitionIdx,
     pub key: Digest,
-    pub reason: String,
+    pub reason: &'a str,
 }
 
 /// Records what came back, and claims what takes its place, in one transaction; says whether anything
@@ -87,7 +85,10 @@ pub(super) fn results(
             engine.verified.extend(blobs.iter().map(|(digest, _)| *digest));
         }
         for warning in &landed.outcome.warnings {
-            events(engine, RunEvent::Warning { message: warning.clone() });
+            // A step may say the same of each partition.
+            if run.told.insert(warning.clone()) {
+                events(engine, RunEvent::Warning { message: warning.clone() });
+            }
         }
         let parts = PartitionSet::from_iter([landed.target.part]);
         let place = landed.target.place;
@@ -393,12 +394,13 @@ pub(super) fn unstarted(
     engine: &mut Engine,
     run: &mut Run,
     schedule: &mut Schedule,
-    failure: Unstarted,
+    failure: Unstarted<'_>,
     summary: &mut Summary,
     events: OnEvent<'_>,
 ) -> Result<(), Error> {
     let Unstarted { place, part, key, reason } = failure;
     let asset = schedule.asset(place).clone();
+    let reason = reason.to_owned();
     let row = FailureRow { part, key, run: run.id, reason: reason.clone() };
     engine.ledger.write(|batch| batch.put_failure(&asset, row))?;
     summary.failed += 1;

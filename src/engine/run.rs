@@ -14,19 +14,20 @@ use std::time::Duration;
 use super::Error;
 use super::asks::{self, Asking, Sifted};
 use super::event::{RunEvent, Summary};
+use super::join::{self, Verdict};
 use super::ledger::Batch;
 use super::listing;
 use super::open::{Access, Engine};
 use super::record::Landed;
 use super::report::RunOptions;
 use super::schedule::{Fallout, Job, Link, Place, Schedule};
-use super::work::{self, Done, Order};
+use super::work::{self, Done, Ended, Order};
 use crate::base::{AssetKey, Digest, Flags, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
 use crate::cas::Lease;
 use crate::cas::stat::{self, Slack, StatEntry, StatKey};
 use crate::defs::Asset;
 use crate::exec::{Control, Step};
-use crate::plan::{Askable, Decision, Plan, PlanAsset, ReasonCode, Records, Request, Trace};
+use crate::plan::{Askable, Plan, PlanAsset, ReasonCode, Records, Request, Trace};
 use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
@@ -131,7 +132,7 @@ impl Engine {
 
 fn started(run: Option<RunId>, plan: &Plan, fresh: u64) -> RunEvent {
     let (certain, possible, restores) = (plan.certain(), plan.possible(), plan.restores());
-    RunEvent::Started { run, certain, possible, restores, fresh }
+    RunEvent::Started { run, certain, possible, restores, results: plan.results(), fresh }
 }
 
 /// How one pass over a plan, or a part of it, ended.
@@ -224,6 +225,8 @@ pub(super) struct Run {
     held: BTreeMap<AssetKey, PartitionSet>,
     /// Made while an input changed: stale, and not made once more in this run.
     raced: BTreeMap<AssetKey, PartitionSet>,
+    /// Warnings that were given.
+    pub told: BTreeSet<String>,
     /// How many partitions the first plan was about.
     wanted: u64,
     replanned: bool,
@@ -282,6 +285,7 @@ impl Run {
             asking: Asking::default(),
             held: BTreeMap::new(),
             raced: BTreeMap::new(),
+            told: BTreeSet::new(),
             wanted: engine.wanted(plan),
             replanned: false,
         })
@@ -480,23 +484,20 @@ impl Run {
                 }
                 continue;
             }
-            let forced = plan.forced.contains(part);
-            match engine.planner.decide(&asset, part) {
-                Decision::Verify { .. } if !forced => self.settled.verify(place, part),
-                Decision::Restore { key, trace } if !forced => {
-                    self.settled.restore(place, part, key, trace);
-                }
-                Decision::Verify { key }
-                | Decision::Restore { key, .. }
-                | Decision::Run { key } => {
+            match join::judge(engine, plan, place, part, &mut self.settled) {
+                Verdict::Settled => {}
+                Verdict::Make(key) => {
+                    let first = (place, key);
+                    let settled = &mut self.settled;
+                    let made = join::together(engine, parts, schedule, part, first, settled);
                     let started =
-                        self.start(engine, plan, place, part, key, schedule, summary, events)?;
+                        self.start(engine, parts, &made, part, schedule, summary, events)?;
                     if started == Drive::Overtaken {
                         self.launches.clear();
                         return Ok(Drive::Overtaken);
                     }
                 }
-                Decision::Lost => self.give_up(engine, schedule, place, part, summary, events),
+                Verdict::Lost => self.give_up(engine, schedule, place, part, summary, events),
             }
         }
         Ok(Drive::Finished)
@@ -555,16 +556,18 @@ impl Run {
     fn start(
         &mut self,
         engine: &mut Engine,
-        plan: &PlanAsset,
-        place: Place,
+        parts: &HashMap<AssetKey, &PlanAsset>,
+        made: &[(Place, Digest)],
         part: PartitionIdx,
-        key: Digest,
         schedule: &mut Schedule,
         summary: &mut Summary,
         events: OnEvent<'_>,
     ) -> Result<Drive, Error> {
-        let def = engine.planner.def(&plan.asset).clone();
-        let step = engine.step(&def, part, self.id, &self.staging);
+        let plans: Vec<&PlanAsset> =
+            made.iter().map(|(place, _)| parts[schedule.asset(*place)]).collect();
+        let defs: Vec<Arc<Asset>> =
+            plans.iter().map(|plan| engine.planner.def(&plan.asset).clone()).collect();
+        let step = engine.step(&defs, part, self.id, &self.staging);
         // Two states show at the launch, which is for the newest one only; as an error they show now.
         if step.is_err() && engine.ledger.is_behind()? {
             return Ok(Drive::Overtaken);
@@ -579,9 +582,11 @@ impl Run {
             }
             Err(error) => {
                 // What it reads cannot be had: its own failure, not the run's.
-                let reason = work::error_text(&error);
-                let failure = super::record::Unstarted { place, part, key, reason };
-                super::record::unstarted(engine, self, schedule, failure, summary, events)?;
+                let reason = &work::error_text(&error);
+                for (place, key) in made.iter().copied() {
+                    let failure = super::record::Unstarted { place, part, key, reason };
+                    super::record::unstarted(engine, self, schedule, failure, summary, events)?;
+                }
                 return Ok(Drive::Finished);
             }
         };
@@ -589,21 +594,21 @@ impl Run {
             self.outdated = true;
             return Ok(Drive::Overtaken);
         }
-        let forced = plan.forced.contains(part);
-        let guards = engine.guards(&plan.asset, &step);
+        let guards = engine.guards(&plans[0].asset, &step);
         let started_ms = engine.clock.now().timestamp_millis();
-        let target = Target {
-            place,
+        let target = |((place, key), plan): (&(Place, Digest), &&PlanAsset)| Target {
+            place: *place,
             asset: plan.asset.clone(),
             part,
-            key,
-            forced,
-            tracing: tracing(engine, plan, &def, part),
+            key: *key,
+            forced: plan.forced.contains(part),
+            tracing: tracing(engine, plan, part),
             started_ms,
             reasons: plan.reasons(part),
             askable: engine.planner.askable(&plan.asset, part),
         };
-        let (targets, snapshot) = (vec![target], engine.ledger.rev());
+        let targets = made.iter().zip(&plans).map(target).collect();
+        let snapshot = engine.ledger.rev();
         self.launches.push(Launch { flight: Flight { targets, snapshot, guards }, step });
         Ok(Drive::Finished)
     }
@@ -706,14 +711,13 @@ impl Run {
     /// Takes in what workers have handed back.
     fn land(&mut self, engine: &Engine, done: Vec<Done>) -> Vec<Landed> {
         let mut landed = Vec::with_capacity(done.len());
-        for Done { flight, outcome, results } in done {
+        for Done { flight, results } in done {
             let flight = self.flights.remove(&flight).expect("only what was started comes back");
             let slack = engine.slack;
             let raced = flight.guards.iter().any(|(path, entry)| !is_same(path, entry, slack))
                 || flight.targets.iter().any(|target| engine.has_other_script(&target.asset));
-            let outcome = Arc::new(outcome);
-            for (target, result) in flight.targets.into_iter().zip(results) {
-                let (outcome, snapshot) = (outcome.clone(), flight.snapshot);
+            let snapshot = flight.snapshot;
+            for (target, Ended { outcome, result }) in flight.targets.into_iter().zip(results) {
                 if raced {
                     self.raced.entry(target.asset.clone()).or_default().insert(target.part);
                 }
@@ -799,19 +803,20 @@ impl Settled {
         self.count
     }
 
-    fn verify(&mut self, place: Place, part: PartitionIdx) {
+    pub fn verify(&mut self, place: Place, part: PartitionIdx) {
         self.verified.entry(place).or_default().insert(part);
         self.count += 1;
     }
 
-    fn restore(&mut self, place: Place, part: PartitionIdx, key: Digest, trace: Trace) {
+    pub fn restore(&mut self, place: Place, part: PartitionIdx, key: Digest, trace: Trace) {
         self.restored.push((place, part, key, trace));
         self.count += 1;
     }
 }
 
 /// What is to become of the trace of a partition that is made now.
-fn tracing(engine: &Engine, plan: &PlanAsset, def: &Asset, part: PartitionIdx) -> Tracing {
+fn tracing(engine: &Engine, plan: &PlanAsset, part: PartitionIdx) -> Tracing {
+    let def = engine.planner.def(&plan.asset);
     let mark = || engine.ledger.mark(&plan.asset, part);
     if def.policy.volatile {
         Tracing::Never

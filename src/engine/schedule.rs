@@ -42,6 +42,7 @@ enum Certainty {
 /// What is open, what is ready, and what waits.
 pub struct Schedule {
     nodes: Vec<Node>,
+    places: HashMap<AssetKey, Place>,
 }
 
 struct Node {
@@ -76,7 +77,8 @@ impl Schedule {
                 rank: 0,
             }
         };
-        let mut schedule = Schedule { nodes: jobs.into_iter().map(node).collect() };
+        let nodes = jobs.into_iter().map(node).collect();
+        let mut schedule = Schedule { nodes, places };
         schedule.connect();
         for place in 0..schedule.nodes.len() {
             let waiting = schedule.nodes[place].waiting.clone();
@@ -99,6 +101,21 @@ impl Schedule {
 
     pub fn asset(&self, place: Place) -> &AssetKey {
         &self.nodes[place].asset
+    }
+
+    /// Where an asset is, if anything of it is wanted.
+    pub fn place(&self, asset: &AssetKey) -> Option<Place> {
+        self.places.get(asset).copied()
+    }
+
+    /// Takes a partition if it is ready.
+    pub fn take(&mut self, place: Place, part: PartitionIdx) -> bool {
+        self.nodes[place].ready.remove(part)
+    }
+
+    /// Makes a partition ready again that was taken.
+    pub fn put_back(&mut self, place: Place, part: PartitionIdx) {
+        self.nodes[place].ready.insert(part);
     }
 
     /// Takes the next ready partition: of the asset that holds up the longest path; of those the

@@ -20,8 +20,8 @@ use crate::cas::Cas;
 use crate::defs::partition::Cadence;
 use crate::defs::{Asset, Body, ColumnType, Missing, OutputDef, PartitionsDef, SourceDef, StepDef};
 use crate::exec::{
-    Asks, Content, Control, Emitted, Executor, Failure, Input, Lifeline, LogInfo, Of, Outcome,
-    Part, Produced, Retrying, Step, StepPaths, Worker,
+    Asks, Content, Control, Emitted, Executor, Failure, Input, Lifeline, LogInfo, Member, Of,
+    Outcome, Part, Produced, Retrying, Step, StepPaths, Worker,
 };
 use crate::io::{format_of, tree};
 use crate::plan::{Edge, Given, Records, key_order};
@@ -37,9 +37,15 @@ pub struct Order {
 /// What a worker hands back.
 pub struct Done {
     pub flight: u64,
+    /// One for each target.
+    pub results: Vec<Ended>,
+}
+
+/// How it went for one target.
+pub struct Ended {
     pub outcome: Outcome,
-    /// One for each target: already in the content store unless it is small.
-    pub results: Vec<Result<Stored, Failure>>,
+    /// What was made is already in the content store unless it is small.
+    pub result: Result<Stored, Failure>,
 }
 
 /// A result that is ready to be recorded.
@@ -97,24 +103,37 @@ pub fn work(
         let ran = catch_unwind(AssertUnwindSafe(|| worker.run(&step, control)));
         let mut outcome = ran.unwrap_or_else(|panic| panicked(&*panic));
         outcome.hide(&step.secrets);
-        let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
-        let results = match made {
-            Ok(made) => made
-                .into_iter()
-                .map(|Emitted { output, what, .. }| {
-                    if let Produced::Table { rows, .. } = &what {
-                        outcome.metadata.push(serde_json::json!({"rows": rows}));
-                    }
-                    store(what, &step.def.outputs[output as usize].form, cas, inline_max)
-                })
-                .collect(),
-            // A failure is that of all targets.
-            Err(failure) => (0..makes).map(|_| Err(failure.clone())).collect(),
-        };
-        if done.send(Done { flight, outcome, results }).is_err() {
+        let keep = |outcome| keep(outcome, &step, cas, inline_max);
+        let results = apart(outcome, makes).into_iter().map(keep).collect();
+        if done.send(Done { flight, results }).is_err() {
             return;
         }
     }
+}
+
+/// One outcome for each target. What failed as a whole failed for all.
+fn apart(mut outcome: Outcome, makes: usize) -> Vec<Outcome> {
+    let mut outcomes = std::mem::take(&mut outcome.members);
+    // It is told once.
+    let warnings = std::mem::take(&mut outcome.warnings);
+    outcomes.resize(makes, outcome);
+    if let Some(first) = outcomes.first_mut() {
+        first.warnings.extend(warnings);
+    }
+    outcomes
+}
+
+fn keep(mut outcome: Outcome, step: &Step, cas: &Cas, inline_max: u64) -> Ended {
+    let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
+    let result = made.and_then(|made| {
+        let nothing = || Failure::NoOutput { variable: "output".to_owned() };
+        let Emitted { output, what, .. } = made.into_iter().next().ok_or_else(nothing)?;
+        if let Produced::Table { rows, .. } = &what {
+            outcome.metadata.push(serde_json::json!({"rows": rows}));
+        }
+        store(what, &step.def.outputs[output as usize].form, cas, inline_max)
+    });
+    Ended { outcome, result }
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
@@ -130,6 +149,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
         asked: Asks::default(),
         warnings: Vec::new(),
         attempt: 1,
+        members: Vec::new(),
     }
 }
 
@@ -207,14 +227,16 @@ fn store_file(
 }
 
 impl Engine {
-    /// Everything that one execution needs, read as of now.
+    /// Everything that one execution needs, read as of now. It makes `wanted`: one asset, or some of those
+    /// that one step makes.
     pub(super) fn step(
         &mut self,
-        asset: &Arc<Asset>,
+        wanted: &[Arc<Asset>],
         part: PartitionIdx,
         run: RunId,
         staging: &Path,
     ) -> Result<Step, Error> {
+        let asset = &wanted[0];
         let resources = self.resources_of(asset)?;
         let domain = self.planner.domain(&asset.key);
         let partition = domain.key(part).unwrap_or_else(PartitionKey::unpartitioned);
@@ -232,6 +254,7 @@ impl Engine {
             inputs.push(input);
         }
         let (zone, precise) = zone_of(&asset.partitions);
+        let (def, of) = self.step_of(wanted);
         Ok(Step {
             window: window.map(|window| sql_window(window, zone, precise)),
             window_rfc3339: window.map(|window| rfc3339_window(window, zone)),
@@ -249,11 +272,26 @@ impl Engine {
             env: self.env.clone(),
             log_max_bytes: self.project.settings.log_max_bytes,
             types: self.types.clone(),
-            def: self.step_def(asset),
-            of: Of::Asset(asset.key.clone()),
+            def,
+            of,
             partition,
             inputs,
         })
+    }
+
+    fn step_of(&self, wanted: &[Arc<Asset>]) -> (Arc<StepDef>, Of) {
+        let asset = &wanted[0];
+        let Some(shared) = &asset.shared else {
+            return (self.step_def(asset), Of::Asset(asset.key.clone()));
+        };
+        let makes = shared.makes.iter().filter_map(|key| self.project.assets.get(key));
+        let member = |member: &Arc<Asset>| Member {
+            key: member.key.clone(),
+            is_wanted: wanted.iter().any(|wanted| wanted.key == member.key),
+            def: self.step_def(member),
+        };
+        let def = StepDef::of_shared(shared, asset, makes.clone().map(|asset| &**asset));
+        (Arc::new(def), Of::Assets(makes.map(member).collect()))
     }
 
     /// An asset as a step, made once.

@@ -17,6 +17,7 @@ mod probe;
 mod resource;
 mod retry;
 mod secrets;
+mod shared;
 mod sql;
 mod step;
 mod types;
@@ -48,8 +49,8 @@ pub use retry::Retrying;
 pub use secrets::Secrets;
 pub use sql::SqlExecutor;
 pub use step::{
-    Asks, CheckResult, Content, Emitted, InJob, Input, LogInfo, Of, Outcome, Part, Produced, Step,
-    StepPaths,
+    Asks, CheckResult, Content, Emitted, InJob, Input, LogInfo, Member, Of, Outcome, Part,
+    Produced, Step, StepPaths,
 };
 
 use self::checks::Judges;
@@ -134,10 +135,15 @@ impl Executor for Worker {
         {
             outcome.result = Err(failure);
         }
-        if !step.def.checks.is_empty() {
-            self.check(step, control, &mut outcome);
+        match &step.of {
+            Of::Assets(members) => shared::tell_apart(step, members, outcome, |step, outcome| {
+                self.check(step, control, outcome);
+            }),
+            Of::Asset(_) | Of::Job(_) => {
+                self.check(step, control, &mut outcome);
+                outcome
+            }
         }
-        outcome
     }
 }
 
@@ -145,6 +151,9 @@ impl Worker {
     /// Judges what was made; where a check says so, it is not taken.
     fn check(&mut self, step: &Step, control: &Control, outcome: &mut Outcome) {
         let Ok([made]) = outcome.result.as_deref() else { return };
+        if step.def.checks.is_empty() {
+            return;
+        }
         let functions = &*self.functions;
         let mut judges = Judges { sql: &mut self.sql, command: &mut self.command, functions };
         match checks::evaluate(step, &made.what, control, &mut judges) {

@@ -1,6 +1,6 @@
 //! Repeats failed attempts as the step's policy says.
 
-use super::{Control, Executor, Failure, Outcome, Step};
+use super::{Control, Executor, Failure, Outcome, Step, shared};
 use crate::base::Digest;
 use crate::defs::Retries;
 
@@ -18,7 +18,10 @@ impl<E: Executor> Executor for Retrying<E> {
         let retries = &step.def.retries;
         let mut outcome = self.0.run(step, control);
         for n in 1.. {
-            let Err(failure) = &outcome.result else { break };
+            let failures = outcome.failures();
+            let Some(failure) = failures.max_by_key(|failure| most(retries, failure)) else {
+                break;
+            };
             if n > most(retries, failure) {
                 break;
             }
@@ -27,15 +30,17 @@ impl<E: Executor> Executor for Retrying<E> {
                 _ => retries.wait(n, &seed(step)),
             };
             if control.wait(delay) {
-                outcome.result = Err(Failure::Cancelled);
+                outcome.cancel();
                 break;
             }
+            let of = shared::of_failed(step, &outcome);
             let before = outcome;
-            let next = Step { attempt: step.attempt + n, ..step.clone() };
+            let next = Step { attempt: step.attempt + n, of, ..step.clone() };
             outcome = self.0.run(&next, control);
             outcome.duration += before.duration;
             // An attempt that said nothing leaves the log of those before it.
             outcome.log = outcome.log.or(before.log);
+            shared::join(before.members, &mut outcome);
         }
         outcome
     }

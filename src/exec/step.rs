@@ -54,7 +54,19 @@ pub struct Step {
 #[derive(Debug, Clone)]
 pub enum Of {
     Asset(AssetKey),
+    /// Several assets, each of which is the output at its place.
+    Assets(Arc<[Member]>),
     Job(Arc<InJob>),
+}
+
+/// One of the assets that a step makes.
+#[derive(Debug, Clone)]
+pub struct Member {
+    pub key: AssetKey,
+    /// It is asked for. What is made of others is not taken.
+    pub is_wanted: bool,
+    /// As if it had a step of its own: what is checked of it.
+    pub def: Arc<StepDef>,
 }
 
 /// The place of a step in a job.
@@ -86,7 +98,7 @@ impl Step {
     /// With the piece for which it runs: `nightly/compute[p1]`.
     pub fn name(&self) -> StepName {
         match &self.of {
-            Of::Asset(_) => self.def.name.clone(),
+            Of::Asset(_) | Of::Assets(_) => self.def.name.clone(),
             Of::Job(at) => match &at.piece {
                 Some(piece) => self.def.name.instance(piece),
                 None => self.def.name.clone(),
@@ -98,6 +110,7 @@ impl Step {
     pub fn shown(&self) -> String {
         match &self.of {
             Of::Asset(key) => key.to_string(),
+            Of::Assets(_) => self.def.name.to_string(),
             Of::Job(at) => at.name(),
         }
     }
@@ -280,6 +293,9 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// The attempt that ended thus, counted from 1.
     pub attempt: u32,
+    /// Of a step that makes several assets and did not fail as a whole: how it went for each of those that
+    /// were asked for, in their order. The result is empty then.
+    pub members: Vec<Outcome>,
 }
 
 impl Outcome {
@@ -294,7 +310,22 @@ impl Outcome {
             asked: Asks::default(),
             warnings: Vec::new(),
             attempt: step.attempt,
+            members: Vec::new(),
         }
+    }
+
+    /// Why it failed: as a whole, or for some of the assets that it makes.
+    pub(super) fn failures(&self) -> impl Iterator<Item = &Failure> {
+        let members = self.members.iter().filter_map(|member| member.result.as_ref().err());
+        self.result.as_ref().err().into_iter().chain(members)
+    }
+
+    /// What has failed is not tried again, because the run was cancelled.
+    pub(super) fn cancel(&mut self) {
+        if self.result.is_err() {
+            self.result = Err(Failure::Cancelled);
+        }
+        self.members.iter_mut().for_each(Outcome::cancel);
     }
 
     /// Takes secrets out of everything that is recorded or told. The log has none.
@@ -316,6 +347,7 @@ impl Outcome {
                 *text = masked;
             }
         }
+        self.members.iter_mut().for_each(|member| member.hide(secrets));
     }
 }
 

@@ -71,6 +71,7 @@ impl StepBuilder {
             body,
             deps: Vec::new(),
             output,
+            shared: None,
             export: None,
             config: BTreeMap::new(),
             env: Default::default(),

@@ -8,6 +8,7 @@ use super::command::{self, RunError};
 use super::deps::{self, DepDraft};
 use super::diagnostic::{Place, did_you_mean};
 use super::form::{Form, Key, TEXTS, key};
+use super::makes::MAKES_KEYS;
 use super::node::{Kind, Sink, Table, Value};
 use super::output::{self, Maker};
 use super::partitions::{self, Sets};
@@ -57,7 +58,7 @@ pub(super) static CODE_KEYS: &[Key] = &[
 ];
 /// Everything that can stand in an asset.
 pub(super) static ASSET: Form =
-    Form::Named("asset", &Form::Table(&[DESCRIBE_KEYS, COMMON_KEYS, CODE_KEYS]));
+    Form::Named("asset", &Form::Table(&[DESCRIBE_KEYS, COMMON_KEYS, CODE_KEYS, MAKES_KEYS]));
 pub(super) static TAGS: Form = Form::Either(&[&TEXTS, &Form::Map(&Form::Written)]);
 static CONFIG: Form = Form::Either(&[&TEXTS, &Form::Map(&Form::Any)]);
 
@@ -97,6 +98,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Where the code of an asset is.
+#[derive(Clone)]
 pub(super) enum Code {
     /// In a file of SQL; `offset` is where `text` begins in the file.
     SqlFile { text: String, first_line: u32, offset: usize },
@@ -175,7 +177,7 @@ fn allow_keys(key: &AssetKey, fields: &Fields<'_>, code: &Code, sink: &mut Sink)
             }
         }
     }
-    let known = [DESCRIBE_KEYS, COMMON_KEYS, CODE_KEYS];
+    let known = [DESCRIBE_KEYS, COMMON_KEYS, CODE_KEYS, MAKES_KEYS];
     fields.own.allow(&known, &format!("asset `{key}`"), sink)
 }
 
@@ -471,6 +473,7 @@ fn blank(key: AssetKey, place: &Place) -> Asset {
         body: no_body(),
         deps: Vec::new(),
         output: OutputDef::None,
+        shared: None,
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),

@@ -8,7 +8,7 @@ use super::asset::{Draft, Read, unreadable};
 use super::deps::DepDraft;
 use super::diagnostic::{Diagnostic, Place, did_you_mean};
 use super::node::Sink;
-use super::{command, exports};
+use super::{command, exports, makes};
 use crate::base::AssetKey;
 use crate::defs::{Asset, Body, Dep, DynamicDef, MappingDef, Missing, PartitionsDef, SourceDef};
 
@@ -30,6 +30,7 @@ pub(super) fn resolve(drafts: Vec<Draft>, lost: BTreeSet<AssetKey>, sink: &mut S
     for key in exports::check(&graph.drafts, &graph.needs, sink) {
         graph.drafts.entry(key).and_modify(|draft| draft.sound = false);
     }
+    makes::settle(&mut graph.drafts, sink);
     graph.finish(sink)
 }
 

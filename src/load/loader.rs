@@ -16,7 +16,8 @@ use super::library::Drafts;
 use super::manifest::{self, Manifest};
 use super::node::{Kind, Sink, Table, Value, repeated_below, repeated_keys};
 use super::{
-    Error, Loaded, PROJECT_FILE, calls, graph, job, op, resource, script, source, toml, types, yaml,
+    Error, Loaded, PROJECT_FILE, calls, graph, job, makes, op, resource, script, source, toml,
+    types, yaml,
 };
 use crate::base::AssetKey;
 use crate::defs::Project;
@@ -305,15 +306,14 @@ impl Loader<'_> {
                     repeated_below(value, sink);
                     value.table(&entry.key, sink)
                 });
-                let mut draft = match own {
-                    None => asset::unreadable(key, place),
+                let drafts = match own {
+                    None => vec![asset::unreadable(key, place)],
                     Some(own) if is_source => {
-                        source::read(&key, place, own, &self.manifest.sets, &mut self.sink)
+                        vec![source::read(&key, place, own, &self.manifest.sets, &mut self.sink)]
                     }
-                    Some(own) => self.asset(&key, place, own, Code::Keys),
+                    Some(own) => self.assets(&key, place, own, Code::Keys),
                 };
-                draft.sound &= sound;
-                self.drafts.push(draft);
+                self.keep(drafts, sound);
             }
         }
     }
@@ -328,13 +328,21 @@ impl Loader<'_> {
         }
     }
 
-    fn asset(&mut self, key: &AssetKey, place: Place, own: Table<'_>, code: Code) -> Draft {
-        let file = place.path();
-        let below = file.strip_prefix(&self.manifest.assets_dir).unwrap_or(file);
-        let matching = self.manifest.defaults.iter().filter(|defaults| {
-            [file, below, Path::new(key.as_str())].iter().any(|it| defaults.path.is_match(it))
-        });
-        let fields = Fields { own, defaults: matching.map(|defaults| defaults.table).collect() };
+    fn keep(&mut self, drafts: Vec<Draft>, sound: bool) {
+        self.drafts
+            .extend(drafts.into_iter().map(|draft| Draft { sound: draft.sound && sound, ..draft }));
+    }
+
+    /// The asset of this name, or those that the step of this name makes.
+    fn assets(&mut self, key: &AssetKey, place: Place, own: Table<'_>, code: Code) -> Vec<Draft> {
+        let file = place.path().to_path_buf();
+        let below = file.strip_prefix(&self.manifest.assets_dir).unwrap_or(&file);
+        let defaults = |key: &AssetKey| -> Vec<Table<'_>> {
+            let matching = self.manifest.defaults.iter().filter(|defaults| {
+                [&*file, below, Path::new(key.as_str())].iter().any(|it| defaults.path.is_match(it))
+            });
+            matching.map(|defaults| defaults.table).collect()
+        };
         let tree = self.tree;
         let context = Context {
             sets: &self.manifest.sets,
@@ -342,7 +350,11 @@ impl Loader<'_> {
             is_file: &|path| tree.is_file(path),
             read: &|path| String::from_utf8(tree.read(path).ok()?).ok(),
         };
-        asset::read(key, place, &fields, code, &context, &mut self.sink)
+        if let Some(makes) = own.get("makes") {
+            return makes::read(key, own, makes, &code, &defaults, &context, &mut self.sink);
+        }
+        let fields = Fields { own, defaults: defaults(key) };
+        vec![asset::read(key, place, &fields, code, &context, &mut self.sink)]
     }
 
     fn script_file(&mut self, path: &Path) {
@@ -374,13 +386,12 @@ impl Loader<'_> {
         let problems = script.problems;
         let ((), sound) =
             self.sink.about(&key, |sink| problems.into_iter().for_each(|it| sink.push(it)));
-        let mut draft = match own {
-            Some(own) if sound => self.asset(&key, script.marker, own, script.code),
+        let drafts = match own {
+            Some(own) if sound => self.assets(&key, script.marker, own, script.code),
             // With half a header the rest would only be misunderstood.
-            Some(_) | None => asset::unreadable(key, script.marker),
+            Some(_) | None => vec![asset::unreadable(key, script.marker)],
         };
-        draft.sound &= sound;
-        self.drafts.push(draft);
+        self.keep(drafts, sound);
     }
 }
 

@@ -20,6 +20,7 @@ mod header;
 mod job;
 mod library;
 mod loader;
+mod makes;
 mod manifest;
 mod mistake;
 mod node;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Freshness, Planner, ReasonCode};
 use crate::base::{AssetKey, PartitionIdx, PartitionSet};
 use crate::defs::partition::PartitionExpr;
-use crate::defs::{Missing, OutputDef};
+use crate::defs::{Missing, OutputDef, SharedStep};
 
 /// What somebody wants to be fresh.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +53,8 @@ pub struct PlanAsset {
     /// Looked at, not made: nothing of it runs.
     pub is_source: bool,
     pub makes_pieces: bool,
+    /// The step that makes it together with others.
+    pub shared: Option<Arc<SharedStep>>,
     pub is_target: bool,
     pub wanted: PartitionSet,
     pub fresh: PartitionSet,
@@ -111,13 +113,35 @@ impl PlanAsset {
 impl Plan {
     /// Steps that will run whatever their upstream yields.
     pub fn certain(&self) -> u64 {
-        self.assets.iter().map(|asset| (&asset.run | &asset.forced).len()).sum()
+        self.steps(|asset| &asset.run | &asset.forced)
     }
 
     /// Steps that run unless they are cut off or restored.
     pub fn possible(&self) -> u64 {
-        let made = self.assets.iter().filter(|asset| !asset.is_source);
-        made.map(|asset| (&asset.pending - &asset.forced).len()).sum()
+        let all = self.steps(|asset| {
+            let certain = &asset.run | &asset.forced;
+            if asset.is_source { certain } else { certain | &asset.pending }
+        });
+        all - self.certain()
+    }
+
+    /// Counts executions: one that makes several assets is one.
+    fn steps(&self, set: impl Fn(&PlanAsset) -> PartitionSet) -> u64 {
+        let mut shared: BTreeMap<&AssetKey, PartitionSet> = BTreeMap::new();
+        let mut steps = 0;
+        for asset in &self.assets {
+            let parts = set(asset);
+            match asset.shared.as_ref().and_then(|step| step.makes.first()) {
+                Some(first) => *shared.entry(first).or_default() |= parts,
+                None => steps += parts.len(),
+            }
+        }
+        steps + shared.values().map(PartitionSet::len).sum::<u64>()
+    }
+
+    /// How many results will be made or restored at the most.
+    pub fn results(&self) -> u64 {
+        self.assets.iter().map(|asset| asset.may_run() + asset.restore.len()).sum()
     }
 
     pub fn restores(&self) -> u64 {
@@ -321,6 +345,7 @@ fn restrict(
         asset: key.clone(),
         is_source: planner.def(key).is_source(),
         makes_pieces: planner.def(key).output == OutputDef::Pieces,
+        shared: planner.def(key).shared.clone(),
         is_target,
         fresh,
         verify,

@@ -137,6 +137,7 @@ fn project(world: &World) -> Project {
         body,
         deps,
         output,
+        shared: None,
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),

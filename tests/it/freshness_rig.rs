@@ -21,7 +21,7 @@ use giornata::defs::{
 };
 use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions};
 use giornata::exec::{
-    Content, Control, Emitted, Failure, Functions, Input, Part, Produced, Step, Told,
+    Content, Control, Emitted, Failure, Functions, Input, Of, Part, Produced, Step, Told,
 };
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
@@ -118,6 +118,7 @@ fn asset_of(name: &str, partitions: PartitionsDef, body: Body, output: OutputDef
         body,
         deps: vec![],
         output,
+        shared: None,
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
@@ -176,6 +177,8 @@ pub struct Ran {
     pub aging: Aging,
     /// It may ask for more while it runs.
     pub asks: bool,
+    /// One call may make several.
+    pub call: u64,
 }
 
 /// How results age, in milliseconds.
@@ -200,6 +203,7 @@ impl Aging {
 #[derive(Default)]
 pub struct Bodies {
     ran: Mutex<Vec<Ran>>,
+    calls: AtomicU64,
     /// Assets that fail.
     pub failing: Mutex<BTreeSet<String>>,
     /// Called once, in the step with this name: before it reads (true) or after.
@@ -232,59 +236,94 @@ struct Declared {
 
 impl Functions for Declared {
     fn call(&self, step: &Step, told: &mut Told<'_>) -> Result<Vec<Emitted>, Failure> {
-        self.bodies.call(step, &self.assets[step.def.name.as_str()], told)
+        match &step.of {
+            Of::Asset(key) => self.bodies.call(step, &[(0, &self.assets[key])], told),
+            Of::Assets(members) => {
+                let wanted = (0..).zip(&**members).filter(|(_, member)| member.is_wanted);
+                let wanted = wanted.map(|(place, member)| (place, &*self.assets[&member.key]));
+                self.bodies.call(step, &wanted.collect::<Vec<_>>(), told)
+            }
+            Of::Job(_) => unreachable!("there are no jobs"),
+        }
     }
 }
 
 impl Bodies {
+    /// Makes what is wanted of a step, each from all that the step is given.
     fn call(
         &self,
         step: &Step,
-        asset: &Asset,
+        wanted: &[(u32, &Asset)],
         told: &mut Told<'_>,
     ) -> Result<Vec<Emitted>, Failure> {
-        let id = format!("{}@{}", step.def.name, step.partition);
-        self.hook(&id, true, step);
-        let mut given = head(asset, step.partition.as_str(), step.window.is_some());
-        let declared = |input: &&Input| !may_ask(asset, &input.name);
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        let id = |asset: &Asset| format!("{}@{}", asset.key, step.partition);
+        wanted.iter().for_each(|(_, asset)| self.hook(&id(asset), true, step));
+        let mut inputs = String::new();
+        let first = wanted[0].1;
+        let declared = |input: &&Input| !may_ask(first, &input.name);
         for input in step.inputs.iter().filter(declared) {
             let parts = input.parts.iter().map(|part: &Part| (part.key.as_str(), text(part)));
-            push_input(&mut given, &input.name, input.single, parts);
+            push_input(&mut inputs, &input.name, input.single, parts);
         }
-        for input in step.inputs.iter().filter(|input| !declared(input)) {
-            let asks = told.asks();
-            let found = ask(asset, &input.name, &mut given, &mut |key| {
-                let part = input.parts.iter().find(|part| part.key.as_str() == key);
-                let asked = (input.name.clone(), PartitionKey::new(key));
-                match part {
-                    Some(part) => {
-                        asks.met.push(asked);
-                        Some(text(part))
-                    }
-                    None => {
-                        asks.unmet.push(asked);
-                        None
-                    }
-                }
-            });
-            if found.is_none() {
-                return Err(Failure::Asks);
+        if step.inputs.iter().any(|input| !declared(&input)) {
+            let mut given = head(first, step.partition.as_str(), step.window.is_some()) + &inputs;
+            let known = given.len();
+            ask_all(step, first, &mut given, told)?;
+            inputs += &given[known..];
+        }
+        wanted.iter().for_each(|(_, asset)| self.hook(&id(asset), false, step));
+        let mut emitted = Vec::new();
+        for (output, asset) in wanted {
+            let head = head(asset, step.partition.as_str(), step.window.is_some());
+            let (given, aging) = (head + &inputs, Aging::of(&asset.policy));
+            let asks = asset.deps.iter().any(|dep| dep.mapping == MappingDef::Asked);
+            let ran = Ran { id: id(asset), given: given.clone(), aging, asks, call };
+            self.ran.lock().unwrap().push(ran);
+            if self.failing.lock().unwrap().contains(asset.key.as_str()) {
+                // One of several fails by not being made.
+                continue;
             }
+            let world = self.world.load(Ordering::Relaxed);
+            let value = made(asset, &given, world, self.coarse);
+            let bytes = format!("{value}\n").into_bytes();
+            let encoded = Encoded { bytes, schema: String::new() };
+            let what = Produced::Table { encoded, format: TableFormat::Csv, rows: 1 };
+            emitted.push(Emitted { output: *output, piece: None, what });
         }
-        self.hook(&id, false, step);
-        let aging = Aging::of(&asset.policy);
-        let asks = asset.deps.iter().any(|dep| dep.mapping == MappingDef::Asked);
-        self.ran.lock().unwrap().push(Ran { id, given: given.clone(), aging, asks });
-        if self.failing.lock().unwrap().contains(step.def.name.as_str()) {
-            return Err(Failure::Function("as told".to_owned()));
+        match &step.of {
+            Of::Asset(_) if emitted.is_empty() => Err(Failure::Function("as told".to_owned())),
+            Of::Asset(_) | Of::Assets(_) | Of::Job(_) => Ok(emitted),
         }
-        let world = self.world.load(Ordering::Relaxed);
-        let value = made(asset, &given, world, self.coarse);
-        let bytes = format!("{value}\n").into_bytes();
-        let encoded = Encoded { bytes, schema: String::new() };
-        let what = Produced::Table { encoded, format: TableFormat::Csv, rows: 1 };
-        Ok(vec![Emitted::only(what)])
     }
+}
+
+/// Asks along all deps along which an asset may.
+fn ask_all(
+    step: &Step,
+    asset: &Asset,
+    given: &mut String,
+    told: &mut Told<'_>,
+) -> Result<(), Failure> {
+    for input in step.inputs.iter().filter(|input| may_ask(asset, &input.name)) {
+        let asks = told.asks();
+        let found = ask(asset, &input.name, given, &mut |key| {
+            let part = input.parts.iter().find(|part| part.key.as_str() == key);
+            let asked = (input.name.clone(), PartitionKey::new(key));
+            match part {
+                Some(part) => {
+                    asks.met.push(asked);
+                    Some(text(part))
+                }
+                None => {
+                    asks.unmet.push(asked);
+                    None
+                }
+            }
+        });
+        found.ok_or(Failure::Asks)?;
+    }
+    Ok(())
 }
 
 /// Whether an asset asks for partitions of another one while it runs.
@@ -525,6 +564,7 @@ impl Shelf {
             // What an asset asked for the last time is a guess for the next: that may miss a result.
             assert!(had_to || wanted || ran.asks, "ran again: {ran:?}");
         }
+        assert_made_together(&process.project, &ran);
         for ran in ran.iter().filter(|ran| !self.bodies.fails(ran)) {
             invalidated.remove(&ran.id);
             match ran.aging {
@@ -603,6 +643,17 @@ impl Shelf {
         again.ran.retain(|ran| !self.bodies.fails(ran) && ran.aging != Aging::AtOnce);
         assert_eq!(again.ran, [], "ran although nothing has changed");
         done
+    }
+}
+
+/// What one step makes of one partition is made by one call.
+fn assert_made_together(project: &Project, ran: &[Ran]) {
+    let mut calls: BTreeMap<(&str, &str), &Ran> = BTreeMap::new();
+    for ran in ran {
+        let (asset, part) = ran.id.split_once('@').unwrap();
+        let Some(shared) = &project.assets[asset].shared else { continue };
+        let first = calls.entry((&shared.name, part)).or_insert(ran);
+        assert_eq!(first.call, ran.call, "made one after the other: {first:?} {ran:?}");
     }
 }
 

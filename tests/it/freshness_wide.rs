@@ -8,11 +8,12 @@
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use giornata::base::{AssetKey, PartitionSet};
-use giornata::defs::{Asset, MappingDef, PartitionsDef};
+use giornata::defs::{Asset, MappingDef, PartitionsDef, SharedStep};
 use giornata::engine::{Engine, RunEvent, RunOptions};
 use giornata::exec::Control;
 use giornata::plan::{Reach, Request};
@@ -45,6 +46,8 @@ struct Node {
     /// something may be missing.
     deps: Vec<(usize, usize, bool)>,
     reads_itself: bool,
+    /// One step makes it and the one before; then it reads what that one reads.
+    joins: bool,
     aging: Aging,
     is_removed: bool,
     is_renamed: bool,
@@ -83,6 +86,7 @@ enum Edit {
     Order(usize),
     Kind(usize, Kind),
     Itself(usize),
+    Join(usize),
     Rename(usize),
     Remove(usize),
     SplitKind,
@@ -212,6 +216,7 @@ fn name(world: &World, node: usize) -> String {
 fn assets(world: &World) -> Vec<Asset> {
     let mut assets = sources(world);
     let mut known: BTreeMap<usize, Asset> = assets.iter().cloned().enumerate().collect();
+    let mut steps: Vec<Vec<AssetKey>> = Vec::new();
     for (i, node) in world.nodes.iter().enumerate().filter(|(_, node)| !node.is_removed) {
         let own = partitions(node.kind);
         let mut deps: Vec<(String, &str)> = Vec::new();
@@ -229,6 +234,15 @@ fn assets(world: &World) -> Vec<Asset> {
         }
         let deps: Vec<(&str, &str)> = deps.iter().map(|(name, text)| (&**name, *text)).collect();
         let mut made = asset(&name, own, node.code, &deps);
+        let before = i.checked_sub(1).and_then(|before| known.get(&(SOURCES + before)));
+        match before.filter(|_| node.joins) {
+            Some(before) => {
+                made.partitions.clone_from(&before.partitions);
+                made.deps.clone_from(&before.deps);
+                steps.last_mut().unwrap().push(made.key.clone());
+            }
+            None => steps.push(vec![made.key.clone()]),
+        }
         match node.aging {
             Aging::Never => {}
             Aging::After(ms) => made.policy.ttl = Some(Duration::from_millis(ms.unsigned_abs())),
@@ -236,6 +250,12 @@ fn assets(world: &World) -> Vec<Asset> {
         }
         known.insert(SOURCES + i, made.clone());
         assets.push(made);
+    }
+    for makes in steps.into_iter().filter(|makes| makes.len() > 1) {
+        let step = Arc::new(SharedStep { name: format!("with {}", makes[0]), makes });
+        for asset in assets.iter_mut().filter(|asset| step.makes.contains(&asset.key)) {
+            asset.shared = Some(step.clone());
+        }
     }
     assets
 }
@@ -317,6 +337,7 @@ impl Rig {
             }
             Edit::Order(i) => self.world.nodes[i % count].deps.reverse(),
             Edit::Kind(i, kind) => self.world.nodes[i % count].kind = kind,
+            Edit::Join(i) => self.world.nodes[i % count].joins ^= true,
             Edit::Itself(i) => self.world.nodes[i % count].reads_itself ^= true,
             Edit::Rename(i) => self.world.nodes[i % count].is_renamed ^= true,
             Edit::Remove(i) => self.world.nodes[i % count].is_removed ^= true,
@@ -552,12 +573,13 @@ fn worlds(theme: Theme) -> impl Strategy<Value = World> {
     };
     let dep = (picks, 0..MAPPINGS.len(), any::<bool>());
     let deps = proptest::collection::vec(dep, 1..3);
-    let node = (kinds(), codes(), deps, any::<bool>(), agings());
-    let node = node.prop_map(|(kind, code, deps, reads_itself, aging)| Node {
+    let node = (kinds(), codes(), deps, any::<bool>(), agings(), proptest::bool::weighted(0.3));
+    let node = node.prop_map(|(kind, code, deps, reads_itself, aging, joins)| Node {
         kind,
         code,
         deps,
         reads_itself,
+        joins,
         aging,
         is_removed: false,
         is_renamed: false,
@@ -644,6 +666,7 @@ fn edits() -> impl Strategy<Value = Edit> {
         1 => node().prop_map(Edit::Order),
         3 => (node(), kinds()).prop_map(|(i, kind)| Edit::Kind(i, kind)),
         1 => node().prop_map(Edit::Itself),
+        1 => node().prop_map(Edit::Join),
         1 => node().prop_map(Edit::Rename),
         1 => node().prop_map(Edit::Remove),
         1 => Just(Edit::SplitKind),

@@ -24,6 +24,7 @@ mod freshness_wide;
 mod imports;
 mod job_files;
 mod jobs;
+mod makes;
 mod op_graphs;
 mod op_runs;
 mod ops;

@@ -41,6 +41,7 @@ fn asset(name: &str, deps: &[&str]) -> Asset {
         body: if deps.is_empty() { source_body() } else { command_body() },
         deps: deps.iter().map(dep).collect(),
         output: OutputDef::None,
+        shared: None,
         export: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),

@@ -60,6 +60,12 @@ impl Environment {
     fn set_place(&mut self, step: &Step) {
         match &step.of {
             Of::Asset(key) => self.set("GIORNATA_ASSET", key.as_str()),
+            Of::Assets(members) => {
+                let wanted = members.iter().filter(|member| member.is_wanted);
+                let wanted: Vec<&str> = wanted.map(|member| member.key.as_str()).collect();
+                self.set("GIORNATA_WANTED", wanted.join(" "));
+                self.set("GIORNATA_STEP", step.def.name.as_str());
+            }
             Of::Job(at) => {
                 self.set("GIORNATA_JOB", at.job.as_str());
                 self.set("GIORNATA_STEP", &*at.path);

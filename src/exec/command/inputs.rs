@@ -30,6 +30,12 @@ impl Scratch {
     pub(super) fn new(step: &Step) -> Scratch {
         let name = match &step.of {
             Of::Asset(key) => format!("{key}@{}", step.partition),
+            // Of one step several executions may go on at once, for others of its assets each.
+            Of::Assets(members) => {
+                let first = members.iter().find(|member| member.is_wanted);
+                let key = first.map_or(step.def.name.as_str(), |member| member.key.as_str());
+                format!("{key}@{}", step.partition)
+            }
             // A run of a job is for one partition, and its steps are alone in their directory.
             Of::Job(_) => step.shown(),
         };
@@ -61,7 +67,7 @@ impl Scratch {
             let path = self.input(input)?;
             let list = match (&step.of, input.single) {
                 (Of::Job(_), false) => Some(self.list(input, &path)?),
-                (Of::Job(_), true) | (Of::Asset(_), _) => None,
+                (Of::Job(_), true) | (Of::Asset(_) | Of::Assets(_), _) => None,
             };
             Ok(Placed { path, list })
         };

@@ -6,7 +6,7 @@
 
 mod environment;
 mod inputs;
-mod outputs;
+pub(super) mod outputs;
 mod process;
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ fn one(
             (Form::File, Some(format!("output.{}", format.extension())))
         }
     };
-    let mut variables = vec![format!("GIORNATA_OUTPUT_{}", upper(&decl.name))];
+    let mut variables = vec![variable(&decl.name)];
     if alone {
         let variable = if form == Form::File { "output" } else { "output_dir" };
         variables.insert(0, variable.to_owned());
@@ -71,6 +71,11 @@ fn one(
         fs::create_dir(&path).map_err(failed("create", &path))?;
     }
     Ok(Output { variables, path, form })
+}
+
+/// The variable that says where an output of this name is to be left.
+pub(in crate::exec) fn variable(output: &str) -> String {
+    format!("GIORNATA_OUTPUT_{}", upper(output))
 }
 
 /// A name as part of a variable of the environment.
@@ -97,9 +102,11 @@ pub(super) fn take(
                 }
                 scratch.keep(&output.path);
             }
-            Emits::Optional if !output.path.exists() => {}
             Emits::Required | Emits::Optional => {
-                let what = output.take(scratch)?;
+                let what = match output.take(scratch) {
+                    Err(Failure::NoOutput { .. }) if decl.emits == Emits::Optional => continue,
+                    taken => taken?,
+                };
                 emissions.push(&decl.name, None)?;
                 made.push(Emitted { output: place, piece: None, what });
             }

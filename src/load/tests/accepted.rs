@@ -378,3 +378,58 @@ assets:
         "#]],
     );
 }
+
+/// What the step says holds for each of its assets, unless the asset says otherwise; of the keys that say
+/// what is made only the nearest ones count.
+#[test]
+fn several_assets_of_one_step() {
+    let toml = "name = \"t\"\n[[defaults]]\npath = \"mart/*\"\ntags = [\"mart\"]\nexport = \"out/{asset}\"\n";
+    let yaml = r#"
+sources: {raw: {files: raw.csv}}
+assets:
+  split:
+    run: sh split.sh
+    deps: [raw]
+    format: csv
+    export: "tables/{asset}.csv"
+    checks: [rows > 0]
+    makes:
+      mart/good:
+      bad: {output: bad.txt, checks: [], group: waste, export: bad.txt}
+"#;
+    check(
+        &[("giornata.toml", toml), ("assets/a.yaml", yaml)],
+        expect![[r#"
+        bad (assets/a.yaml:12) sh split.sh
+          made by split as File { name: "bad.txt" }: [mart/good, bad]
+          reads raw
+        mart/good (assets/a.yaml:11) sh split.sh
+          made by split as Table(Csv): [mart/good, bad]
+          reads raw
+        raw (assets/a.yaml:2) source Files { pattern: PathPattern { text: "raw.csv", pieces: [Literal("raw.csv")] }, split_by: None, columns: {} }
+    "#]],
+    );
+    let loaded = project_from(&[("giornata.toml", toml), ("assets/a.yaml", yaml)]).unwrap();
+    let said: Vec<String> = ["mart/good", "bad"]
+        .map(|name| &loaded.project.assets[name])
+        .map(|it| format!("{:?} {:?} {} {:?}", it.export, it.group, it.checks.len(), it.tags))
+        .to_vec();
+    expect![[r#"
+        Some("tables/mart/good.csv") Some("split") 1 {"mart": ""}
+        Some("bad.txt") Some("waste") 0 {}"#]]
+    .assert_eq(&said.join("\n"));
+}
+
+#[test]
+fn a_script_that_makes_several() {
+    let script = "#!/bin/sh\n# /// asset\n# makes = [\"a\", \"b\"]\n# ///\ntrue\n";
+    check(
+        &[("assets/both.sh", script)],
+        expect![[r#"
+        a (assets/both.sh:3) script ["/bin/sh"] assets/both.sh
+          made by both as File { name: "a" }: [a, b]
+        b (assets/both.sh:3) script ["/bin/sh"] assets/both.sh
+          made by both as File { name: "b" }: [a, b]
+    "#]],
+    );
+}

@@ -103,6 +103,10 @@ fn render_asset(asset: &Asset) -> String {
         },
     }
     out += "\n";
+    if let Some(shared) = &asset.shared {
+        writeln!(out, "  made by {} as {:?}: {:?}", shared.name, asset.output, shared.makes)
+            .unwrap();
+    }
     if asset.partitions != PartitionsDef::Unpartitioned {
         writeln!(out, "  partitions {}", asset.partitions.spec()).unwrap();
     }

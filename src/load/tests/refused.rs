@@ -409,3 +409,52 @@ assets:
         "#]],
     );
 }
+
+/// A mistake in one of the assets of a step, or in what reads them, is told once, and says all that is lost.
+#[test]
+fn a_step_of_several_assets_is_broken_as_a_whole() {
+    check_yaml(
+        r#"
+assets:
+  both:
+    run: ./both.sh
+    deps: [nothing]
+    ttl: soon
+    makes: {a: {output: x/y}, b: }
+  reads_b: {deps: [b], run: x}
+  twice: {run: x, makes: [c, reads_b]}
+  sql: {sql: SELECT 1, makes: [d]}
+  none: {run: x, makes: {e: {run: y, chekcs: [1]}}}
+"#,
+        expect![[r#"
+            error: asset `a` reads `nothing`, which does not exist
+              assets/a.yaml:5:12 [nothing] no asset has this name
+              disables [a, b, reads_b]
+            error: `ttl` must be a duration, not `soon`
+              assets/a.yaml:6:10 [soon] expected a number and a unit
+              help: for example `30s`, `10m` or `1h 30m`
+              disables [a, b, reads_b]
+            error: `output` must be the name of a file, not `x/y`
+              assets/a.yaml:7:25 [x/y] a name without `/`
+              help: results live in the store; `export: PATH` also puts them at a path of yours
+              disables [a, b, reads_b]
+            error: `reads_b` is declared twice
+              assets/a.yaml:9:30 [reads_b] declared again
+              also [reads_b] first declared here
+              disables [c, reads_b]
+            error: a SQL asset makes one table
+              assets/a.yaml:10:31 [[] several assets
+              help: a command makes several: `run: ./both.sh`, `makes: [left, right]`
+              disables [d, sql]
+            error: asset `e` has no key `run`
+              assets/a.yaml:11:30 [run] unknown key
+              help: known keys: description, group, owners, tags, kinds, output, output_dir, format, export, checks
+              disables [e, none]
+            error: asset `e` has no key `chekcs`
+              assets/a.yaml:11:38 [chekcs] unknown key
+              help: did you mean `checks`?
+              disables [e, none]
+            broken: {a, b, c, d, e, reads_b}
+        "#]],
+    );
+}
