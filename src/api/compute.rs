@@ -14,7 +14,7 @@ use crate::base::{AssetKey, Digest, PartitionKey, TimeWindow};
 use crate::defs::TableFormat;
 use crate::engine::error_text;
 use crate::exec::{Failure, Functions, Input, Produced, Provide, Step};
-use crate::io::Table;
+use crate::io::{IoManager, Table};
 
 /// A function with its inputs, ready for any step of its asset.
 pub(super) type Call = Arc<dyn Fn(&Step) -> Result<Produced, Failure> + Send + Sync>;
@@ -276,6 +276,7 @@ pub(super) struct Calls {
     pub(super) calls: BTreeMap<AssetKey, Call>,
     pub(super) checks: BTreeMap<(AssetKey, String), Verdict>,
     pub(super) resources: Providers,
+    pub(super) ios: BTreeMap<AssetKey, Arc<dyn IoManager>>,
 }
 
 impl Functions for Calls {
@@ -291,6 +292,10 @@ impl Functions for Calls {
 
     fn resource(&self, name: &str) -> Option<Arc<dyn Provide>> {
         self.resources.get(name).cloned()
+    }
+
+    fn io(&self, asset: &AssetKey) -> Option<Arc<dyn IoManager>> {
+        self.ios.get(asset).cloned()
     }
 
     fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {

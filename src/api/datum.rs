@@ -2,8 +2,8 @@
 
 use super::value::{self, BoxError, Form, Raw, Stored, Value};
 use crate::defs::{Builtin, TableFormat, TypeRef};
-use crate::exec::{Datum, Held, Kept};
-use crate::io::Table;
+use crate::exec::{Datum, Held};
+use crate::io::{Kept, Table};
 use std::any::TypeId;
 
 /// A type that may travel between ops: every [`Value`] that can be cloned and shared by threads.
@@ -34,7 +34,7 @@ impl<T: Data> Held for HeldOf<T> {
         match (T::FORM, self.0.store().map_err(|error| error.to_string())?) {
             (_, Stored::Table(table)) => Ok(Kept::Table(table)),
             (Form::File { extension }, Stored::Bytes(bytes)) => {
-                Ok(Kept::Bytes { bytes, extension })
+                Ok(Kept::Bytes { bytes, extension: extension.into() })
             }
             (Form::Table, Stored::Bytes(_)) => {
                 Err("its form is a table, and it is none".to_owned())
@@ -43,16 +43,21 @@ impl<T: Data> Held for HeldOf<T> {
     }
 
     fn describe(&self) -> String {
-        match self.keep() {
-            Ok(Kept::Table(Table { columns, rows })) => {
-                format!("a table of {} rows and {} columns", rows.len(), columns.len())
-            }
-            Ok(Kept::Bytes { bytes, .. }) => match std::str::from_utf8(&bytes) {
-                Ok(text) => short(text),
-                Err(_) => format!("{} bytes", bytes.len()),
-            },
-            Err(reason) => format!("a value that cannot be kept ({reason})"),
+        described(self.keep())
+    }
+}
+
+/// A value in a few words.
+pub(super) fn described(kept: Result<Kept, String>) -> String {
+    match kept {
+        Ok(Kept::Table(Table { columns, rows })) => {
+            format!("a table of {} rows and {} columns", rows.len(), columns.len())
         }
+        Ok(Kept::Bytes { bytes, .. }) => match std::str::from_utf8(&bytes) {
+            Ok(text) => short(text),
+            Err(_) => format!("{} bytes", bytes.len()),
+        },
+        Err(reason) => format!("a value that cannot be kept ({reason})"),
     }
 }
 

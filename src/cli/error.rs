@@ -118,6 +118,7 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::Keys { .. }
         | engine::Error::Domain { .. }
         | engine::Error::Resources { .. }
+        | engine::Error::Manager { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
         | engine::Error::Write { .. }

@@ -70,6 +70,13 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// An IO manager of an asset.
+    #[error("look at where `{what}` is put")]
+    Manager {
+        what: String,
+        #[source]
+        source: crate::io::IoError,
+    },
     /// Each problem is a sentence.
     #[error("{}", problems.join("\n"))]
     Resources { problems: Vec<String> },

@@ -16,7 +16,7 @@ mod gc;
 mod keys;
 mod ledger;
 mod listing;
-mod names;
+mod managed;
 mod observe;
 mod open;
 mod record;

@@ -28,7 +28,7 @@ use std::time::Instant;
 pub use command::CommandExecutor;
 pub use control::{Control, OnLog};
 pub use failure::Failure;
-pub use held::{Datum, Held, Kept};
+pub use held::{Datum, Held};
 pub use lifeline::{Lifeline, sweep_leftovers};
 pub use panics::{Panic, caught};
 pub use probe::probe;
@@ -42,8 +42,9 @@ pub use sql::SqlExecutor;
 pub use step::{CheckResult, Content, Input, LogInfo, Outcome, Part, Produced, Step, StepPaths};
 
 use self::checks::Judges;
+use crate::base::AssetKey;
 use crate::defs::Body;
-use crate::io::Table;
+use crate::io::{IoManager, Table};
 
 /// Runs steps one after the other; each worker thread has a set of its own.
 pub trait Executor {
@@ -57,6 +58,12 @@ pub trait Functions: Send + Sync {
     /// The provider of a resource of the program's own.
     fn resource(&self, name: &str) -> Option<Arc<dyn Provide>> {
         let _ = name;
+        None
+    }
+
+    /// The IO manager of the program's own that an asset has.
+    fn io(&self, asset: &AssetKey) -> Option<Arc<dyn IoManager>> {
+        let _ = asset;
         None
     }
 

@@ -11,7 +11,7 @@ use super::form::{Form, Key, key};
 use super::header::{self, HEAD_BYTES};
 use super::manifest::{self, Manifest};
 use super::node::{Entry, Kind, Node, Sink, Table, Value};
-use super::{Error, Loaded, PROJECT_FILE, graph, job, resource, script, source, toml, yaml};
+use super::{Error, Loaded, PROJECT_FILE, graph, io, job, resource, script, source, toml, yaml};
 use crate::base::AssetKey;
 use crate::defs::Project;
 
@@ -21,13 +21,11 @@ static KINDS: &[Key] = &[
     key("assets", "Data that steps make.", &ASSETS),
     key("jobs", "Selections of assets that are launched together.", &job::JOBS),
     key("resources", "What steps share: databases, directories, services.", &resource::RESOURCES),
+    key("io", "Where results are also put: files, tables.", &io::IO),
 ];
 /// Kinds of definitions that later versions read.
-static LATER: &[Key] = &[
-    key("schedules", "Not read yet.", &Form::Any),
-    key("sensors", "Not read yet.", &Form::Any),
-    key("io", "Not read yet.", &Form::Any),
-];
+static LATER: &[Key] =
+    &[key("schedules", "Not read yet.", &Form::Any), key("sensors", "Not read yet.", &Form::Any)];
 static SOURCES: Form = Form::Optional(&Form::Map(&source::SOURCE));
 static ASSETS: Form = Form::Optional(&Form::Map(&asset::ASSET));
 /// Everything that can stand in a YAML file.
@@ -69,16 +67,18 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         drafts: Vec::new(),
         jobs: Vec::new(),
         resources: resource::Declared::default(),
+        io: io::Declared::default(),
         lost: BTreeSet::new(),
         files: vec![PathBuf::from(PROJECT_FILE)],
     };
     loader.tables(manifest.sources, manifest.assets);
     loader.walk();
-    let Loader { mut sink, mut drafts, jobs, resources, lost, files, .. } = loader;
+    let Loader { mut sink, mut drafts, jobs, resources, mut io, lost, files, .. } = loader;
     if unreadable || manifest.doubtful {
         distrust(&mut drafts, &mut sink);
     }
     resources.link(&mut drafts, &mut sink);
+    io.link(&mut drafts, &resources, &mut sink);
     let resolved = graph::resolve(drafts, lost, &mut sink);
     let mut project = Project {
         name: manifest.name.clone().unwrap_or_else(|| tree.name()),
@@ -156,6 +156,7 @@ struct Loader<'a> {
     drafts: Vec<Draft>,
     jobs: Vec<job::Draft>,
     resources: resource::Declared,
+    io: io::Declared,
     lost: BTreeSet<AssetKey>,
     files: Vec<PathBuf>,
 }
@@ -211,7 +212,8 @@ impl Loader<'_> {
         for (entry, value) in table.iter() {
             match entry.key.as_str() {
                 key if key.starts_with('.') => repeated_below(value, &mut self.sink),
-                "sources" | "assets" | "jobs" | "resources" if value.node.kind == Kind::Null => {}
+                "sources" | "assets" | "jobs" | "resources" | "io"
+                    if value.node.kind == Kind::Null => {}
                 "jobs" => {
                     if let Some(jobs) = value.table("jobs", &mut self.sink) {
                         self.jobs(jobs);
@@ -223,6 +225,13 @@ impl Loader<'_> {
                         repeated_below(value, &mut self.sink);
                         let place = table.key_place(entry);
                         self.resources.read(&entry.key, &place, value, &mut self.sink);
+                    }
+                }
+                "io" => {
+                    let managers = value.table("io", &mut self.sink);
+                    for (entry, value) in managers.into_iter().flat_map(Table::iter) {
+                        repeated_below(value, &mut self.sink);
+                        self.io.read(&entry.key, table.key_place(entry), value, &mut self.sink);
                     }
                 }
                 "sources" => {
@@ -240,7 +249,7 @@ impl Loader<'_> {
                 key => {
                     let known = KINDS.iter().chain(LATER).map(|kind| kind.name);
                     let help = did_you_mean(key, known).unwrap_or_else(|| {
-                        "known are `sources`, `assets`, `jobs` and `resources`; a key that begins with a dot is left out".to_owned()
+                        "known are `sources`, `assets`, `jobs`, `resources` and `io`; a key that begins with a dot is left out".to_owned()
                     });
                     let message = format!("a file of definitions has no key `{key}`");
                     let place = table.key_place(entry);

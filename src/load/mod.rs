@@ -14,6 +14,7 @@ mod files;
 mod form;
 mod graph;
 mod header;
+mod io;
 mod job;
 mod loader;
 mod manifest;

@@ -121,11 +121,11 @@ fn file_name(value: Value<'_>, sink: &mut Sink) -> Option<String> {
 }
 
 /// The endings of files whose rows can be read.
-fn is_table(name: &str) -> bool {
+pub(super) fn is_table(name: &str) -> bool {
     [".csv", ".jsonl", ".ndjson"].iter().any(|ending| name.to_ascii_lowercase().ends_with(ending))
 }
 
-fn table_format(value: Value<'_>, sink: &mut Sink) -> Option<TableFormat> {
+pub(super) fn table_format(value: Value<'_>, sink: &mut Sink) -> Option<TableFormat> {
     Some(match value.word("format", FORMATS, sink)? {
         "jsonl" => TableFormat::JsonLines,
         _ => TableFormat::Csv,
