@@ -179,6 +179,8 @@ pub enum OutputDef {
 pub enum TableFormat {
     Csv,
     JsonLines,
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 impl TableFormat {
@@ -187,6 +189,8 @@ impl TableFormat {
         match self {
             TableFormat::Csv => "csv",
             TableFormat::JsonLines => "jsonl",
+            #[cfg(feature = "parquet")]
+            TableFormat::Parquet => "parquet",
         }
     }
 }

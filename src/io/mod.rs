@@ -10,6 +10,8 @@ mod json_lines;
 mod manager;
 mod memory;
 pub(crate) mod names;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub mod split;
 pub mod table;
 pub mod tree;
@@ -73,6 +75,8 @@ pub fn manager(format: TableFormat) -> &'static dyn TableIo {
     match format {
         TableFormat::Csv => &csv::Csv,
         TableFormat::JsonLines => &json_lines::JsonLines,
+        #[cfg(feature = "parquet")]
+        TableFormat::Parquet => &parquet::Parquet,
     }
 }
 
@@ -82,6 +86,8 @@ pub fn format_of(path: &Path) -> Option<TableFormat> {
     match extension.as_str() {
         "csv" => Some(TableFormat::Csv),
         "jsonl" | "ndjson" => Some(TableFormat::JsonLines),
+        #[cfg(feature = "parquet")]
+        "parquet" => Some(TableFormat::Parquet),
         _ => None,
     }
 }
@@ -117,6 +123,14 @@ pub enum Error {
          make it NULL or text"
     )]
     NotFinite { row: usize, column: String, value: String },
+    #[cfg(feature = "parquet")]
+    #[error("it is no Parquet file that can be read or written: {message}")]
+    Parquet { message: String },
+    #[cfg(feature = "parquet")]
+    #[error(
+        "rows of this format cannot be told apart without reading all of it; give each partition a file of its own"
+    )]
+    Unsplittable,
     #[error("the recorded schema `{schema}` cannot be read: {message}")]
     Schema { schema: String, message: String },
     #[error("there is no column `{column}` to split by; {help}")]

@@ -334,6 +334,12 @@ mod tests {
         check_io_manager(|| folder(TableFormat::JsonLines), &[]);
     }
 
+    #[cfg(feature = "parquet")]
+    #[test]
+    fn files_of_parquet() {
+        check_io_manager(|| folder(TableFormat::Parquet), &[]);
+    }
+
     #[test]
     fn tables_whose_partitions_are_replaced() {
         check_io_manager(|| database(TableMode::ReplacePartition), &tables());
