@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::compute::{Append, Call, Verdict, Wire};
 use super::handle::{Handle, Parts, Reference};
+use super::io::Io;
 use super::partitions::Partitions;
 use super::project::Project;
 use super::resource::{Resource, Used};
@@ -28,6 +29,7 @@ pub(super) struct Draft {
     /// What was said of assets of the step that it does not make.
     pub(super) strangers: Vec<String>,
     pub(super) checks: Vec<DraftCheck>,
+    pub(super) io: Option<Io>,
     pub(super) resources: Vec<Used>,
     pub(super) retries: u32,
     pub(super) description: Option<String>,
@@ -101,6 +103,7 @@ impl<'p> Open<'p> {
             shared: None,
             strangers: Vec::new(),
             checks: Vec::new(),
+            io: None,
             resources: Vec::new(),
             retries: 0,
             description: None,
@@ -526,6 +529,13 @@ impl<'p, W, K> Asset<'p, W, K> {
     /// ```
     pub fn uses<R>(mut self, resource: &Resource<R>) -> Asset<'p, W, K> {
         self.open.draft.resources.push(resource.used());
+        self
+    }
+
+    /// Where results are also put; see [`Io`].
+    pub fn io(mut self, io: &Io) -> Asset<'p, W, K> {
+        self.open.draft.resources.extend(io.used().cloned());
+        self.open.draft.io = Some(io.clone());
         self
     }
 

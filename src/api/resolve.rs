@@ -13,6 +13,7 @@ use super::compute::{Call, Calls, Verdict};
 use super::declare::{Count, Draft, DraftBody, DraftCheck, DraftDep};
 use super::error::{DeclarationError, Error, Mistake};
 use super::handle::Reference;
+use super::io::Io;
 use super::job::Job;
 use super::partitions::parse_zone;
 use super::project::{Files, Program};
@@ -25,6 +26,7 @@ use crate::defs::{
     Origin, OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SharedStep,
     SourceDef, SplitBy, Test,
 };
+use crate::io::IoManager;
 use crate::load::{self, Declared};
 
 /// What a project in code says as a whole.
@@ -87,7 +89,7 @@ impl Whole<'_> {
         root: PathBuf,
         files: Option<Files>,
     ) -> Result<Program, Error> {
-        let Judge { calls, checks, mut resources, mistakes, .. } = judge;
+        let Judge { calls, checks, mut resources, ios, mistakes, .. } = judge;
         if !mistakes.is_empty() {
             return Err(Error::Declarations { project: self.name.to_owned(), mistakes });
         }
@@ -96,7 +98,7 @@ impl Whole<'_> {
                 *provider = other.clone();
             }
         }
-        let mut calls = Calls { calls, checks, resources, ops: Default::default() };
+        let mut calls = Calls { calls, checks, resources, ios, ops: Default::default() };
         for (job, place) in self.jobs {
             let def = job.definition()?;
             if project.jobs.insert(def.name.clone(), def.clone()).is_some() {
@@ -121,6 +123,7 @@ struct Judge<'a> {
     calls: BTreeMap<AssetKey, Call>,
     checks: BTreeMap<(AssetKey, String), Verdict>,
     resources: Providers,
+    ios: BTreeMap<AssetKey, Arc<dyn IoManager>>,
     mistakes: Vec<DeclarationError>,
 }
 
@@ -136,6 +139,7 @@ impl<'a> Judge<'a> {
             calls: BTreeMap::new(),
             checks: BTreeMap::new(),
             resources: Providers::new(),
+            ios: BTreeMap::new(),
             mistakes: Vec::new(),
         }
     }
@@ -229,6 +233,8 @@ impl<'a> Judge<'a> {
         let (Some(key), Some(body), Some(partitions)) = (key, body, partitions) else { return };
         if let DraftBody::Function { call, .. } = &draft.body {
             self.calls.insert(key.clone(), call.clone());
+            let ready = draft.io.as_ref().and_then(Io::ready);
+            self.ios.extend(ready.map(|io| (key.clone(), io.clone())));
         }
         let follows = self.follows_existing(draft).into_iter().collect();
         let shared = draft.shared.as_ref().map(|names| Arc::new(shared_step(names)));
@@ -472,6 +478,7 @@ fn asset(
         output,
         shared,
         export: draft.export.clone(),
+        io: draft.io.as_ref().map(Io::def),
         config: BTreeMap::new(),
         env: BTreeSet::new(),
         resources: draft.resources.iter().map(|used| (used.name.to_string(), None)).collect(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Check, MappingDef, PartitionsDef, Retries, SourceDef};
+use super::{Check, IoDef, MappingDef, PartitionsDef, Retries, SourceDef};
 use crate::base::{AssetKey, Digest};
 
 /// One declared asset or source.
@@ -22,6 +22,8 @@ pub struct Asset {
     pub shared: Option<Arc<SharedStep>>,
     /// A path of the user's where results are also put, with `{partition}` in it if partitioned.
     pub export: Option<String>,
+    /// Where results are also put, by an IO manager.
+    pub io: Option<IoDef>,
     /// Values the step may read; all of them count for staleness.
     pub config: BTreeMap<String, serde_json::Value>,
     /// Names of environment variables that count for staleness.
@@ -197,6 +199,8 @@ pub enum OutputDef {
 pub enum TableFormat {
     Csv,
     JsonLines,
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 impl TableFormat {
@@ -205,6 +209,8 @@ impl TableFormat {
         match self {
             TableFormat::Csv => "csv",
             TableFormat::JsonLines => "jsonl",
+            #[cfg(feature = "parquet")]
+            TableFormat::Parquet => "parquet",
         }
     }
 }

@@ -20,7 +20,7 @@ mod join;
 mod keys;
 mod ledger;
 mod listing;
-mod names;
+mod managed;
 mod observe;
 mod open;
 mod record;

@@ -73,6 +73,7 @@ impl StepBuilder {
             output,
             shared: None,
             export: None,
+            io: None,
             config: BTreeMap::new(),
             env: Default::default(),
             resources: BTreeMap::new(),

@@ -154,3 +154,5 @@ macro_rules! conformance {
 
 conformance!(csv, TableFormat::Csv);
 conformance!(json_lines, TableFormat::JsonLines);
+#[cfg(feature = "parquet")]
+conformance!(parquet, TableFormat::Parquet);

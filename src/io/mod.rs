@@ -1,12 +1,17 @@
-//! IO managers: how a value becomes bytes and bytes become a value, and the schema that goes with them.
+//! How a value becomes bytes and bytes become a value, and the IO managers, which put values elsewhere.
 //!
-//! A manager is a pure function of what it is given: where bytes lie, and under which digest, is not
-//! decided here. The set of tabular formats is a registry of one line each, and every manager passes
-//! the one conformance suite at the end of this module.
+//! A format ([`TableIo`]) is a pure function of what it is given; the set of formats is a registry of one
+//! line each. An [`IoManager`] keeps values at places of its own, beside the content store, of which this
+//! module knows nothing. Each format and each manager passes the one suite of its kind.
 
 mod csv;
+mod folder;
 mod json_lines;
+mod manager;
+mod memory;
 pub(crate) mod names;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub mod split;
 pub mod table;
 pub mod tree;
@@ -18,10 +23,13 @@ mod conformance;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use folder::FolderIo;
+pub use manager::{IoError, IoManager, Kept, Place, Versions};
+pub use memory::MemoryIo;
 pub use split::SplitFile;
 pub use table::{Column, ColumnKind, Schema, Table, Value};
 pub use tree::{BlobSink, BlobSource};
-pub use warehouse::{Warehouse, WarehouseError};
+pub use warehouse::{TablesIo, Warehouse, WarehouseError};
 
 use crate::defs::{ColumnType, TableFormat};
 
@@ -67,6 +75,8 @@ pub fn manager(format: TableFormat) -> &'static dyn TableIo {
     match format {
         TableFormat::Csv => &csv::Csv,
         TableFormat::JsonLines => &json_lines::JsonLines,
+        #[cfg(feature = "parquet")]
+        TableFormat::Parquet => &parquet::Parquet,
     }
 }
 
@@ -76,6 +86,8 @@ pub fn format_of(path: &Path) -> Option<TableFormat> {
     match extension.as_str() {
         "csv" => Some(TableFormat::Csv),
         "jsonl" | "ndjson" => Some(TableFormat::JsonLines),
+        #[cfg(feature = "parquet")]
+        "parquet" => Some(TableFormat::Parquet),
         _ => None,
     }
 }
@@ -111,6 +123,14 @@ pub enum Error {
          make it NULL or text"
     )]
     NotFinite { row: usize, column: String, value: String },
+    #[cfg(feature = "parquet")]
+    #[error("it is no Parquet file that can be read or written: {message}")]
+    Parquet { message: String },
+    #[cfg(feature = "parquet")]
+    #[error(
+        "rows of this format cannot be told apart without reading all of it; give each partition a file of its own"
+    )]
+    Unsplittable,
     #[error("the recorded schema `{schema}` cannot be read: {message}")]
     Schema { schema: String, message: String },
     #[error("there is no column `{column}` to split by; {help}")]

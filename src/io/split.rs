@@ -51,6 +51,8 @@ impl SplitFile {
                 cut.json_lines(&bytes)?;
                 0..0
             }
+            #[cfg(feature = "parquet")]
+            TableFormat::Parquet => return Err(Error::Unsplittable),
         };
         let rows = cut.into_keys()?;
         Ok(SplitFile { bytes, header, rows })

@@ -12,7 +12,7 @@ use super::makes::MAKES_KEYS;
 use super::node::{Kind, Sink, Table, Value};
 use super::output::{self, Maker};
 use super::partitions::{self, Sets};
-use super::{check, policy, resource, sql};
+use super::{check, io, policy, resource, sql};
 use crate::base::{AssetKey, Digest};
 use crate::defs::{
     Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, PathPattern, Policy,
@@ -40,6 +40,7 @@ pub(super) static COMMON_KEYS: &[Key] = &[
     key("output_dir", "Whether the step makes a directory at `$output_dir`.", &Form::Bool),
     key("format", "The result is a table, kept in this form.", &Form::Word(output::FORMATS)),
     key("export", "A path at which results are also put: `{partition}`, `{asset}`.", &Form::Text),
+    key("io", "The IO manager that also keeps results; `none` if it is to have none.", &Form::Text),
     key("retries", "How often a failed step is tried again.", &policy::RETRIES),
     key("timeout", "How long a step may take: `10m`.", &Form::Duration),
     key("ttl", "How long a result stays good: `1h 30m`.", &Form::Duration),
@@ -127,6 +128,8 @@ pub(super) struct Draft {
     pub reads: Option<Vec<Read>>,
     pub each: Vec<(AssetKey, Place)>,
     pub export: Option<Place>,
+    /// The name of an IO manager, and where it is said.
+    pub io: Option<(String, Place)>,
     /// Names of resources, not looked up.
     pub resources: Vec<(String, Place)>,
     /// The globs of `inputs` with their places.
@@ -226,7 +229,7 @@ fn read_fields(
     let run = fields.own("run").map(Value::place);
     let pieces = output::pieces(fields, &asset.partitions, sink);
     let says_deps = fields.get("deps").is_some();
-    let resources = resource::used(fields, sink);
+    let (resources, io) = (resource::used(fields, sink), io::named(fields, sink));
     let sound = true;
     Draft {
         asset,
@@ -236,6 +239,7 @@ fn read_fields(
         reads,
         each,
         export,
+        io,
         resources,
         inputs,
         run,
@@ -448,6 +452,7 @@ pub(super) fn unreadable(key: AssetKey, place: Place) -> Draft {
         reads: None,
         each: Vec::new(),
         export: None,
+        io: None,
         resources: Vec::new(),
         inputs: Vec::new(),
         run: None,
@@ -475,6 +480,7 @@ fn blank(key: AssetKey, place: &Place) -> Asset {
         output: OutputDef::None,
         shared: None,
         export: None,
+        io: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
         resources: BTreeMap::new(),

@@ -34,6 +34,7 @@ impl Declared {
             asset: self.asset,
             sound: true,
             reads: None,
+            io: None,
             // Those of the program, which it has itself.
             resources: Vec::new(),
             each: self.follows.into_iter().map(|key| (key, place.clone())).collect(),

@@ -17,6 +17,7 @@ mod files;
 mod form;
 mod graph;
 mod header;
+mod io;
 mod job;
 mod library;
 mod loader;

@@ -10,7 +10,10 @@ use crate::base::AssetKey;
 use crate::defs::{Check, OutputDef, PartitionsDef, PathPattern, TableFormat};
 
 /// In which forms a table is kept.
+#[cfg(not(feature = "parquet"))]
 pub(super) const FORMATS: &[&str] = &["csv", "jsonl"];
+#[cfg(feature = "parquet")]
+pub(super) const FORMATS: &[&str] = &["csv", "jsonl", "parquet"];
 
 /// What makes the result, as far as its form depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,14 +124,18 @@ fn file_name(value: Value<'_>, sink: &mut Sink) -> Option<String> {
 }
 
 /// The endings of files whose rows can be read.
-fn is_table(name: &str) -> bool {
-    [".csv", ".jsonl", ".ndjson"].iter().any(|ending| name.to_ascii_lowercase().ends_with(ending))
+pub(super) fn is_table(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let known = [".csv", ".jsonl", ".ndjson"].iter().any(|ending| name.ends_with(ending));
+    known || cfg!(feature = "parquet") && name.ends_with(".parquet")
 }
 
 /// Reads the form in which a table is kept.
 pub(super) fn table_format(value: Value<'_>, sink: &mut Sink) -> Option<TableFormat> {
     Some(match value.word("format", FORMATS, sink)? {
         "jsonl" => TableFormat::JsonLines,
+        #[cfg(feature = "parquet")]
+        "parquet" => TableFormat::Parquet,
         _ => TableFormat::Csv,
     })
 }

@@ -139,6 +139,7 @@ fn project(world: &World) -> Project {
         output,
         shared: None,
         export: None,
+        io: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
         resources: BTreeMap::new(),

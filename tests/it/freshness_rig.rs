@@ -120,6 +120,7 @@ fn asset_of(name: &str, partitions: PartitionsDef, body: Body, output: OutputDef
         output,
         shared: None,
         export: None,
+        io: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
         resources: BTreeMap::new(),

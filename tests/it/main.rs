@@ -22,6 +22,7 @@ mod freshness_oracle;
 mod freshness_rig;
 mod freshness_wide;
 mod imports;
+mod io_managers;
 mod job_files;
 mod jobs;
 mod makes;

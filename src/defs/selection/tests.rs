@@ -43,6 +43,7 @@ fn asset(name: &str, deps: &[&str]) -> Asset {
         output: OutputDef::None,
         shared: None,
         export: None,
+        io: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
         resources: BTreeMap::new(),
