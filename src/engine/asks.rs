@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Error;
 use super::ledger::Batch;
 use super::open::Engine;
-use super::run::Target;
+use super::target::Target;
 use crate::base::{AskedRow, AssetKey, PartitionIdx, PartitionKey, PartitionSet};
 use crate::defs::{Mapping, MappingDef};
 use crate::exec::Asks;

@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use super::open::Engine;
-use super::run::Settled;
+
 use super::schedule::{Place, Schedule};
+use super::target::Settled;
 use crate::base::{AssetKey, Digest, PartitionIdx};
 use crate::plan::{Decision, PlanAsset};
 

@@ -29,6 +29,7 @@ mod resource;
 mod run;
 mod schedule;
 mod settle;
+mod target;
 mod upkeep;
 mod work;
 

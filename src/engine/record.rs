@@ -7,8 +7,9 @@ use super::asks::{self, Waits};
 use super::event::{RunEvent, Summary};
 use super::ledger::Batch;
 use super::open::Engine;
-use super::run::{OnEvent, Run, Settled, Target, Tracing, partition_of};
+use super::run::{OnEvent, Run, partition_of};
 use super::schedule::{Place, Schedule};
+use super::target::{Settled, Target, Tracing};
 use super::work::{self, Stored};
 use crate::base::{
     AskedRow, AssetKey, CheckFact, Digest, Fact, FailureRow, Flags, MatRow, PartitionIdx,

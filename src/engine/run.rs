@@ -21,13 +21,14 @@ use super::open::{Access, Engine};
 use super::record::Landed;
 use super::report::RunOptions;
 use super::schedule::{Fallout, Job, Link, Place, Schedule};
+use super::target::{Settled, Target, tracing};
 use super::work::{self, Done, Ended, Order};
-use crate::base::{AssetKey, Digest, Flags, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
+use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
 use crate::cas::Lease;
 use crate::cas::stat::{self, Slack, StatEntry, StatKey};
 use crate::defs::Asset;
 use crate::exec::{Control, Step};
-use crate::plan::{Askable, Plan, PlanAsset, ReasonCode, Records, Request, Trace};
+use crate::plan::{Plan, PlanAsset, ReasonCode, Request};
 use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
@@ -159,33 +160,6 @@ pub(super) struct Claims(Option<Vec<Option<String>>>);
 struct Launch {
     flight: Flight,
     step: Step,
-}
-
-/// One (asset, partition) that a step makes.
-pub(super) struct Target {
-    pub place: Place,
-    pub asset: AssetKey,
-    pub part: PartitionIdx,
-    pub key: Digest,
-    pub forced: bool,
-    pub tracing: Tracing,
-    pub started_ms: i64,
-    pub reasons: Vec<ReasonCode>,
-    /// What the key is made of, if the step may ask for more while it runs.
-    pub askable: Option<Askable>,
-}
-
-/// What becomes of the trace of a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tracing {
-    /// What was recorded first under the key stays.
-    Keep,
-    /// The result was asked for anew: by `--force`, or because it was marked as stale by hand.
-    Replace,
-    /// The result ages: the newest counts, and that it differs is nothing strange.
-    Refresh,
-    /// The result is never restored.
-    Never,
 }
 
 /// One run in progress.
@@ -787,47 +761,6 @@ impl Run {
         drop((self.owner, self.lease));
         events(engine, RunEvent::Finished { summary: *summary });
         Ok(())
-    }
-}
-
-/// Results that need no run, by asset.
-#[derive(Default)]
-pub(super) struct Settled {
-    pub verified: BTreeMap<Place, PartitionSet>,
-    pub restored: Vec<(Place, PartitionIdx, Digest, Trace)>,
-    count: usize,
-}
-
-impl Settled {
-    fn len(&self) -> usize {
-        self.count
-    }
-
-    pub fn verify(&mut self, place: Place, part: PartitionIdx) {
-        self.verified.entry(place).or_default().insert(part);
-        self.count += 1;
-    }
-
-    pub fn restore(&mut self, place: Place, part: PartitionIdx, key: Digest, trace: Trace) {
-        self.restored.push((place, part, key, trace));
-        self.count += 1;
-    }
-}
-
-/// What is to become of the trace of a partition that is made now.
-fn tracing(engine: &Engine, plan: &PlanAsset, part: PartitionIdx) -> Tracing {
-    let def = engine.planner.def(&plan.asset);
-    let mark = || engine.ledger.mark(&plan.asset, part);
-    if def.policy.volatile {
-        Tracing::Never
-    } else if def.policy.ttl.is_some() {
-        Tracing::Refresh
-    } else if plan.forced.contains(part)
-        || mark().is_some_and(|mark| mark.flags.has(Flags::INVALIDATED))
-    {
-        Tracing::Replace
-    } else {
-        Tracing::Keep
     }
 }
 

@@ -120,12 +120,7 @@ pub fn given_now(
 }
 
 /// Everything that a step is given, where `of` says the value of an input if it has one.
-fn given(
-    engine: &Engine,
-    asset: &AssetKey,
-    part: PartitionIdx,
-    of: &mut dyn FnMut(&AssetKey, Option<PartitionIdx>, Need) -> Option<String>,
-) -> String {
+fn given(engine: &Engine, asset: &AssetKey, part: PartitionIdx, of: Ask<'_>) -> String {
     let planner = engine.planner();
     let key = planner.domain(asset).key(part).unwrap();
     let has_window = planner.domain(asset).window(part).is_some();
@@ -164,6 +159,9 @@ fn given(
     }
     given
 }
+
+/// Says the value of an input, if it has one.
+type Ask<'a> = &'a mut dyn FnMut(&AssetKey, Option<PartitionIdx>, Need) -> Option<String>;
 
 /// How a step needs a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
