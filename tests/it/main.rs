@@ -21,6 +21,7 @@ mod freshness_rig;
 mod freshness_wide;
 mod job_files;
 mod jobs;
+mod lecture;
 mod op_graphs;
 mod op_runs;
 mod ops;

@@ -2,6 +2,7 @@
 //! was blocked are always told, with the reason; a step that succeeds is silent unless `-v` is given.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(in crate::cli) struct JobReporter<'t> {
     form: Form,
     job: JobName,
     flow: Arc<Flow>,
+    /// Where the logs of all runs are.
+    logs: PathBuf,
     bar: Option<Bar>,
     /// What each step that has ended well gave, by its name with the piece.
     emitted: BTreeMap<String, BTreeSet<String>>,
@@ -36,12 +39,19 @@ pub(in crate::cli) struct JobReporter<'t> {
 }
 
 impl<'t> JobReporter<'t> {
-    pub fn new(form: Form, term: &'t mut Term, job: JobName, flow: Arc<Flow>) -> JobReporter<'t> {
+    pub fn new(
+        form: Form,
+        term: &'t mut Term,
+        job: JobName,
+        flow: Arc<Flow>,
+        logs: PathBuf,
+    ) -> JobReporter<'t> {
         JobReporter {
             term,
             form,
             job,
             flow,
+            logs,
             bar: None,
             emitted: BTreeMap::new(),
             failed: BTreeSet::new(),
@@ -116,6 +126,10 @@ impl<'t> JobReporter<'t> {
         self.told("skipped", &skipped, Self::why_skipped);
         self.told("blocked", &blocked, Self::why_blocked);
         let Some(summary) = summary else { return };
+        let logs = self.logs.join(summary.run.to_string());
+        if logs.is_dir() {
+            self.verbose(&format!("logs: {}", logs.display()));
+        }
         if !(self.term.is_quiet && summary.is_success()) {
             let line = render_summary(summary, self.term.elapsed());
             self.term.print(&line);
