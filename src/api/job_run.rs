@@ -108,7 +108,7 @@ pub struct JobReport {
     pub summary: JobSummary,
     /// Ran and succeeded, in the order in which they were recorded.
     pub ran: Vec<String>,
-    /// Taken from the run that was retried.
+    /// Taken from the run that was retried, or from any run where the op says `memo`.
     pub reused: Vec<String>,
     pub skipped: Vec<String>,
     pub failed: Vec<FailedOp>,

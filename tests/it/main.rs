@@ -23,6 +23,7 @@ mod job_files;
 mod jobs;
 mod op_graphs;
 mod op_runs;
+mod op_shop;
 mod ops;
 mod pieces;
 mod processes;
