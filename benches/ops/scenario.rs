@@ -1,6 +1,7 @@
 //! Jobs of many ops: one after the other, all of one, and one for each piece.
 
-use giornata::api::{Alone, Edge, Graph, Job, One, Op, Plain, job, op};
+use giornata::api::{Alone, Edge, Graph, Job, JobReport, Launch, One, Op, Plain, Project, job, op};
+use tempfile::TempDir;
 
 pub const OPS: usize = 10_000;
 
@@ -12,6 +13,25 @@ fn return_one(g: &Graph) -> Edge<i64> {
 
 fn add_one() -> AddOne {
     op("add_one").input::<i64>("number").run(|_, number| Ok(number + 1))
+}
+
+/// A project of one job in a directory of its own.
+pub struct Stored {
+    project: Project,
+    _dir: TempDir,
+}
+
+pub fn stored(job: Job) -> Stored {
+    let dir = tempfile::tempdir().expect("there is room for a temporary directory");
+    let mut project = Project::new("ops", dir.path());
+    project.job(job);
+    Stored { project, _dir: dir }
+}
+
+impl Stored {
+    pub fn run(&mut self, job: &str) -> JobReport {
+        self.project.run(job, &Launch::new()).expect("the store is sound")
+    }
 }
 
 /// `ops` ops, each of which reads the one before.

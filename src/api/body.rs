@@ -1,6 +1,5 @@
 //! The functions of ops as they are carried out: arguments, checks of types, and what was emitted.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -196,33 +195,49 @@ impl OpBody {
         outputs: &[OutputDecl],
     ) -> (Attempt, Vec<Made<Datum>>) {
         let mut emit = Emit::new(context.op(), outputs, &self.outputs);
-        let run = || {
-            self.judge_inputs(context, &args, inputs)?;
-            (self.call)(context, args.into_iter(), &mut emit)
-        };
-        let asked = RefCell::new(None);
-        let result = caught(|| {
-            let result = run();
-            asked.replace(context.take_asked());
-            result
-        });
-        let ended = match (result, emit.refused.take()) {
-            (Ok(_), Some(refused)) => Err(refused),
-            (Ok(result), None) => result,
-            (Err(Panic { message, place }), _) => {
+        let ended = match caught(|| self.run(context, args, inputs, &mut emit)) {
+            Ok(ended) => ended,
+            Err(Panic { message, place }) => {
                 Err(StepFailure::new(FailureKind::Panic, format!("panicked at {place}: {message}")))
             }
         };
-        let ended = ended.and_then(|()| match emit.emissions.missing() {
-            Some(missing) => Err(missing.into()),
-            None => Ok(()),
-        });
-        let attempt = match (ended, asked.into_inner()) {
+        let attempt = match (ended, context.take_asked()) {
             (Ok(()), _) => Attempt::Success,
             (Err(failure), Some(again)) => Attempt::Again(failure, again),
             (Err(failure), None) => Attempt::Failed(failure),
         };
         (attempt, emit.made)
+    }
+
+    /// As `attempt`, for whoever catches panics and retries; gives what was emitted.
+    pub(super) fn emitted(
+        &self,
+        context: &OpContext<'_>,
+        args: Vec<Arg>,
+        inputs: &[InputDecl],
+        outputs: &[OutputDecl],
+    ) -> Result<Vec<Made<Datum>>, (StepFailure, Option<Again>)> {
+        let mut emit = Emit::new(context.op(), outputs, &self.outputs);
+        match self.run(context, args, inputs, &mut emit) {
+            Ok(()) => Ok(emit.made),
+            Err(failure) => Err((failure, context.take_asked())),
+        }
+    }
+
+    fn run(
+        &self,
+        context: &OpContext<'_>,
+        args: Vec<Arg>,
+        inputs: &[InputDecl],
+        emit: &mut Emit<'_>,
+    ) -> Result<(), StepFailure> {
+        self.judge_inputs(context, &args, inputs)?;
+        let ended = (self.call)(context, args.into_iter(), emit);
+        if let Some(refused) = emit.refused.take() {
+            return Err(refused);
+        }
+        ended?;
+        emit.emissions.missing().map_or(Ok(()), |missing| Err(missing.into()))
     }
 
     fn judge_inputs(

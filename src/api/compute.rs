@@ -8,12 +8,14 @@ use chrono::{DateTime, Utc};
 
 use super::declare::Asset;
 use super::handle::{Handle, Parts};
-use super::resource::{Providers, Resource};
+use super::job::Table as OpTable;
+use super::resource::{Providers, Replaced, Resource};
 use super::value::{self, BoxError, Form, Stored, Unread, Value};
+use super::{stored, system};
 use crate::base::{AssetKey, PartitionKey, TimeWindow};
-use crate::defs::TableFormat;
+use crate::defs::{FunctionSlot, TableFormat};
 use crate::engine::error_text;
-use crate::exec::{Emitted, Failure, Functions, Input, Of, Produced, Provide, Step, Told};
+use crate::exec::{Emitted, Ended, Failure, Functions, Input, Of, Produced, Provide, Step, Told};
 use crate::io::Table;
 
 /// A function with its inputs, ready for any step of its asset.
@@ -264,19 +266,43 @@ pub(super) struct Calls {
     pub(super) calls: BTreeMap<AssetKey, Call>,
     pub(super) checks: BTreeMap<(AssetKey, String), Verdict>,
     pub(super) resources: Providers,
+    /// Of the jobs of the program.
+    pub(super) ops: OpTable,
+}
+
+impl Calls {
+    /// Takes over the functions of a job.
+    pub(super) fn take_job(&mut self, table: &OpTable, replaced: &Replaced) {
+        let bodies = table.bodies.iter().map(|(slot, body)| (*slot, body.clone()));
+        self.ops.bodies.extend(bodies);
+        let hooks = table.hooks.iter().map(|(slot, hook)| (*slot, hook.clone()));
+        self.ops.hooks.extend(hooks);
+        for (name, provider) in &table.resources {
+            let provider = replaced.get(name).unwrap_or(provider);
+            self.resources.entry(name.clone()).or_insert_with(|| provider.clone());
+        }
+    }
 }
 
 impl Functions for Calls {
-    fn call(&self, step: &Step, _: &mut Told<'_>) -> Result<Vec<Emitted>, Failure> {
+    fn call(&self, step: &Step, told: &mut Told<'_>) -> Result<Vec<Emitted>, Failure> {
         let found = match &step.of {
             Of::Asset(key) => self.calls.get(key).map(|call| (call, key)),
-            Of::Job(_) => None,
+            Of::Job(at) => return stored::call(&self.ops, step, at, told),
         };
         let Some((call, key)) = found else {
             let name = step.shown();
             return Err(Failure::Unsupported(format!("this program has no function for `{name}`")));
         };
         Ok(vec![Emitted::only(call(step, key)?)])
+    }
+
+    fn hook(&self, slot: FunctionSlot, ended: &Ended<'_>) -> Result<(), String> {
+        stored::hook(&self.ops, slot, ended)
+    }
+
+    fn version(&self) -> Result<String, String> {
+        system::executable().map(str::to_owned)
     }
 
     fn resource(&self, name: &str) -> Option<Arc<dyn Provide>> {

@@ -2,8 +2,8 @@
 
 use super::value::{self, BoxError, Form, Raw, Stored, Value};
 use crate::defs::{Builtin, TableFormat, TypeRef};
-use crate::exec::{Datum, Held, Kept};
-use crate::io::Table;
+use crate::exec::{Datum, Held, Kept, Part};
+use crate::io::{self, Table};
 use std::any::TypeId;
 
 /// A type that may travel between ops: every [`Value`] that can be cloned and shared by threads.
@@ -47,12 +47,40 @@ impl<T: Data> Held for HeldOf<T> {
             Ok(Kept::Table(Table { columns, rows })) => {
                 format!("a table of {} rows and {} columns", rows.len(), columns.len())
             }
-            Ok(Kept::Bytes { bytes, .. }) => match std::str::from_utf8(&bytes) {
-                Ok(text) => short(text),
-                Err(_) => format!("{} bytes", bytes.len()),
-            },
+            Ok(Kept::Bytes { bytes, .. }) => described(&bytes),
             Err(reason) => format!("a value that cannot be kept ({reason})"),
         }
+    }
+}
+
+/// A value that another step, or another process, has left.
+pub(super) struct KeptValue(pub(super) Part);
+
+impl Held for KeptValue {
+    fn keep(&self) -> Result<Kept, String> {
+        let bytes = value::bytes(&self.0).map_err(|error| error.to_string())?;
+        match self.0.format {
+            None => Ok(Kept::Bytes { bytes: bytes.into_owned(), extension: "" }),
+            Some(format) => {
+                let table =
+                    io::manager(format).read(&bytes, self.0.schema.as_deref(), &self.0.columns);
+                table.map(Kept::Table).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        match value::bytes(&self.0) {
+            Ok(bytes) => described(&bytes),
+            Err(error) => format!("a value that cannot be read ({error})"),
+        }
+    }
+}
+
+fn described(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => short(text.trim_end()),
+        Err(_) => format!("{} bytes", bytes.len()),
     }
 }
 
@@ -76,6 +104,9 @@ pub(super) fn take<T: Data>(datum: Datum) -> Result<T, BoxError> {
 }
 
 pub(super) fn load<T: Data>(datum: &Datum) -> Result<T, BoxError> {
+    if let Some(KeptValue(part)) = datum.get() {
+        return Ok(value::read(part)?);
+    }
     match datum.held().keep()? {
         Kept::Bytes { bytes, .. } => T::load(&Raw::of(&bytes, None, None)),
         Kept::Table(table) => {

@@ -69,6 +69,12 @@ pub enum Error {
     Unselected { job: String, step: String, reads: String },
     #[error("`{step}` of the job `{job}` has no value at `{output}`: {reason}")]
     NoValue { job: String, step: String, output: String, reason: String },
+    #[error(
+        "a launch of the job `{job}` on the store cannot replace resources; the project can, with `replace`"
+    )]
+    Replaced { job: String },
+    #[error("two jobs are named `{job}`: at {}:{line} again", .file)]
+    JobTwice { job: String, file: String, line: u32 },
     #[error(transparent)]
     Engine(#[from] crate::engine::Error),
 }

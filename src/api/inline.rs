@@ -134,6 +134,7 @@ impl Run<'_> {
                 secrets: &self.secrets,
             },
             resources: &self.resources[of.place as usize],
+            control: &self.control,
             started,
             timeout: def.timeout,
             asked: RefCell::new(None),

@@ -16,11 +16,11 @@ use super::project::origin;
 use super::resource::{Providers, Replaced, Resource};
 use super::result::JobResult;
 use super::value::BoxError;
-use crate::base::{InvalidName, JobName};
+use crate::base::{InvalidName, JobName, RunId};
 use crate::defs::config::{Config, Env, Layers, Schema, SchemaErrors, Setting};
 use crate::defs::{
     self, Flow, GraphMistakeKind, HookDef, Hooks, JobConfigMistake, Origin, PartitionsDef,
-    Selection, Work,
+    Selection, SelectionError, Work,
 };
 use crate::exec::Pool;
 
@@ -334,6 +334,7 @@ pub struct Launch {
     env: BTreeMap<String, String>,
     root: Option<PathBuf>,
     replaced: Replaced,
+    retry_of: Option<RunId>,
 }
 
 impl Launch {
@@ -385,6 +386,35 @@ impl Launch {
         self
     }
 
+    /// On the store: what the steps of a run that did not succeed have made of the same is taken over. See
+    /// [`Project::run`](super::Project::run).
+    #[must_use]
+    pub fn retry(mut self, run: RunId) -> Launch {
+        self.retry_of = Some(run);
+        self
+    }
+
+    pub(super) fn retry_of(&self) -> Option<RunId> {
+        self.retry_of
+    }
+
+    pub(super) fn selection(&self) -> Option<&str> {
+        self.ops.as_deref()
+    }
+
+    pub(super) fn no_ops(&self, job: &str, error: SelectionError) -> Error {
+        let text = self.ops.clone().unwrap_or_default();
+        Error::Ops { job: job.to_owned(), text, error: Box::new(error) }
+    }
+
+    /// The resources of the store's engine are not a launch's.
+    pub(super) fn refuse_replaced(&self, job: &str) -> Result<(), Error> {
+        match self.replaced.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Replaced { job: job.to_owned() }),
+        }
+    }
+
     fn variable(&self, name: &str) -> Option<String> {
         self.env.get(name).cloned().or_else(|| super::system::variable(name))
     }
@@ -412,6 +442,10 @@ impl Launch {
 }
 
 impl Job {
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         self.def.name.as_str()
@@ -498,7 +532,7 @@ impl Job {
         }
     }
 
-    fn configure(&self, def: &defs::Job, launch: &Launch) -> Result<Config, Error> {
+    pub(super) fn configure(&self, def: &defs::Job, launch: &Launch) -> Result<Config, Error> {
         let job = || self.name().to_owned();
         let mut layers: Layers = def.layers(launch.preset.as_deref()).map_err(|known| {
             let preset = launch.preset.clone().unwrap_or_default();
@@ -522,10 +556,7 @@ impl Job {
         let Some(text) = &launch.ops else {
             return Ok((0..).zip(&flow.steps).map(|(at, _)| at).collect());
         };
-        let wrong = |error| {
-            let (job, text) = (self.name().to_owned(), text.clone());
-            Error::Ops { job, text, error: Box::new(error) }
-        };
+        let wrong = |error| launch.no_ops(self.name(), error);
         let selection = Selection::parse(text).map_err(wrong)?;
         let chosen = selection.select_steps(flow).map_err(wrong)?;
         for &step in &chosen {

@@ -56,6 +56,7 @@ mod handle;
 mod hook;
 mod inline;
 mod job;
+mod job_run;
 mod kind;
 mod op;
 mod op_context;
@@ -67,11 +68,14 @@ mod report;
 mod resolve;
 mod resource;
 mod result;
+mod stored;
 mod system;
 mod value;
 
 #[cfg(test)]
 mod job_tests;
+#[cfg(test)]
+mod store_tests;
 #[cfg(test)]
 mod tests;
 
@@ -84,6 +88,7 @@ pub use graph::{Collected, Edge, Feeds, Graph, GraphBuilder, Pieces, Results, Su
 pub use handle::{Handle, IntoPartition, Parts};
 pub use hook::{Again, Fatal, Hook};
 pub use job::{Job, JobBuilder, JobMistake, JobMistakeKind, Launch, job};
+pub use job_run::{FailedOp, JobReport};
 pub use kind::Kind;
 pub use op::{Op, OpBuilder, op};
 pub use op_context::{Level, LogLine, Logger, OpContext};

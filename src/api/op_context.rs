@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::hook::Again;
 use super::resource::Resource;
 use super::value::BoxError;
-use crate::exec::{Resources, Secrets};
+use crate::exec::{Control, Resources, Secrets};
 
 /// What the function of an op is told about the step that it carries out.
 ///
@@ -45,6 +45,7 @@ pub struct OpContext<'a> {
     pub(super) read: &'a Value,
     pub(super) logger: Logger<'a>,
     pub(super) resources: &'a Resources,
+    pub(super) control: &'a Control,
     pub(super) started: Instant,
     pub(super) timeout: Option<Duration>,
     pub(super) asked: RefCell<Option<Again>>,
@@ -129,10 +130,11 @@ impl OpContext<'_> {
         &self.logger
     }
 
-    /// Whether what it does is no longer wanted: it has taken longer than its time-out. A function
-    /// cannot be stopped; a long one asks from time to time, and returns.
+    /// Whether what it does is no longer wanted: it has taken longer than its time-out, or the run was
+    /// cancelled. A function cannot be stopped; a long one asks from time to time, and returns.
     pub fn is_cancelled(&self) -> bool {
-        self.timeout.is_some_and(|timeout| self.started.elapsed() > timeout)
+        let is_late = self.timeout.is_some_and(|timeout| self.started.elapsed() > timeout);
+        is_late || self.control.is_cancelled()
     }
 
     pub(super) fn ask(&self, again: Again) {
@@ -151,6 +153,18 @@ pub enum Level {
     Info,
     Warn,
     Error,
+}
+
+impl Level {
+    /// `INFO` and so on, as in a log file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Debug => "DEBUG",
+            Level::Info => "INFO",
+            Level::Warn => "WARN",
+            Level::Error => "ERROR",
+        }
+    }
 }
 
 /// One line of the log of a run; see the example of [`Logger`].

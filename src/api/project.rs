@@ -10,6 +10,7 @@ use super::compute::Calls;
 use super::declare::{Asset, Draft, Open, Source};
 use super::error::Error;
 use super::handle::{Handle, IntoPartition, Parts, Reference};
+use super::job::Job;
 use super::report::{PartitionRef, Report, Status};
 use super::resolve::{Whole, resolve};
 use super::resource::{Replaced, Resource};
@@ -46,6 +47,7 @@ pub struct Project {
     clock: Arc<dyn Clock>,
     settings: Settings,
     drafts: Vec<Draft>,
+    jobs: Vec<(Job, Origin)>,
     env: BTreeMap<String, String>,
     replaced: Replaced,
     engine: Option<Engine>,
@@ -66,6 +68,7 @@ impl Project {
             clock: Arc::new(SystemClock),
             settings: Settings::default(),
             drafts: Vec::new(),
+            jobs: Vec::new(),
             env: BTreeMap::new(),
             replaced: Replaced::default(),
             engine: None,
@@ -170,6 +173,15 @@ impl Project {
         Reference { project: self.id, index: self.drafts.len() - 1, name }
     }
 
+    pub(super) fn declare_job(&mut self, job: Job, origin: Origin) {
+        self.engine = None;
+        self.jobs.push((job, origin));
+    }
+
+    pub(super) fn declared_jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().map(|(job, _)| job)
+    }
+
     /// The directory that paths are relative to.
     pub fn root(&self) -> &Path {
         &self.root
@@ -200,8 +212,17 @@ impl Project {
             settings: self.settings.clone(),
             replaced: &self.replaced,
         };
-        resolve(&whole)
-            .map_err(|mistakes| Error::Declarations { project: self.name.clone(), mistakes })
+        let (mut project, mut calls) = resolve(&whole)
+            .map_err(|mistakes| Error::Declarations { project: self.name.clone(), mistakes })?;
+        for (job, place) in &self.jobs {
+            let def = job.definition()?;
+            if project.jobs.insert(def.name.clone(), def.clone()).is_some() {
+                let (job, file) = (job.name().to_owned(), place.file.display().to_string());
+                return Err(Error::JobTwice { job, file, line: place.line });
+            }
+            calls.take_job(job.table(), &self.replaced);
+        }
+        Ok((project, calls))
     }
 }
 
@@ -345,7 +366,7 @@ impl Project {
         Ok(key)
     }
 
-    fn engine(&mut self) -> Result<&mut Engine, Error> {
+    pub(super) fn engine(&mut self) -> Result<&mut Engine, Error> {
         let engine = match self.engine.take() {
             Some(engine) => engine,
             None => self.open()?,

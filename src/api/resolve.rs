@@ -55,7 +55,7 @@ pub(super) fn resolve(whole: &Whole<'_>) -> Result<(Project, Calls), Vec<Declara
             *provider = other.clone();
         }
     }
-    Ok((project, Calls { calls, checks, resources }))
+    Ok((project, Calls { calls, checks, resources, ops: Default::default() }))
 }
 
 struct Judge<'a> {

@@ -284,6 +284,10 @@ impl Replaced {
         self.0.insert(resource.name.clone(), Arc::new(Fixed(Arc::new(value))));
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Arc<dyn Provide>> {
         self.0.get(name)
     }

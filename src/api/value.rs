@@ -3,6 +3,7 @@
 //! A table is kept as CSV through its IO manager, everything else as the bytes of one file. What is
 //! kept is what downstream compares: a value whose bytes are the same has not changed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -275,24 +276,29 @@ pub(super) enum Unread {
     Value(BoxError),
 }
 
-/// Reads one part; its bytes must be those that were promised.
+/// Reads one part.
 pub(super) fn read<V: Value>(part: &Part) -> Result<V, Unread> {
-    let file;
-    let bytes: &[u8] = match &part.content {
-        Content::Inline(bytes) => bytes,
+    let bytes = bytes(part)?;
+    let schema = part.schema.as_deref();
+    let raw = Raw { bytes: &bytes, format: part.format, schema, columns: &part.columns };
+    V::load(&raw).map_err(Unread::Value)
+}
+
+/// The bytes of a part, which are those that were promised.
+pub(super) fn bytes(part: &Part) -> Result<Cow<'_, [u8]>, Unread> {
+    match &part.content {
+        Content::Inline(bytes) => Ok(Cow::Borrowed(bytes)),
+        Content::Blob(path) | Content::File(path) if path.is_dir() => Err(Unread::Directory),
         Content::Blob(path) | Content::File(path) => {
             let io = |source| Unread::Io { path: path.clone(), source };
-            file = std::fs::read(path).map_err(io)?;
-            if Digest::of_blob(&file) != part.content_digest {
-                return Err(Unread::Changed { path: path.clone() });
+            let bytes = std::fs::read(path).map_err(io)?;
+            match Digest::of_blob(&bytes) == part.content_digest {
+                true => Ok(Cow::Owned(bytes)),
+                false => Err(Unread::Changed { path: path.clone() }),
             }
-            &file
         }
-        Content::Tree { .. } => return Err(Unread::Directory),
-    };
-    let schema = part.schema.as_deref();
-    let raw = Raw { bytes, format: part.format, schema, columns: &part.columns };
-    V::load(&raw).map_err(Unread::Value)
+        Content::Tree { .. } => Err(Unread::Directory),
+    }
 }
 
 /// Reads all parts as one value; there is at least one.

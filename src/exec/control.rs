@@ -21,6 +21,12 @@ pub type OnLog = Box<dyn Fn(&Step, &[u8]) + Send + Sync>;
 #[derive(Clone)]
 pub struct Control(Arc<Shared>);
 
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Control({})", if self.is_cancelled() { "cancelled" } else { "running" })
+    }
+}
+
 struct Shared {
     cancelled: Mutex<Cancelled>,
     changed: Condvar,

@@ -46,6 +46,9 @@ pub enum Failure {
     /// A value is not of its type; `side` is `input` or `output`.
     #[error("{side} `{name}` of `{step}`: expected {expected}, got {got}")]
     Type { side: &'static str, name: String, step: String, expected: String, got: String },
+    /// A function of the user's program was given or gave what its declaration does not allow.
+    #[error("{text}")]
+    Refused { what: Refused, text: String },
     /// A function of the user's program panicked.
     #[error(transparent)]
     Panic(#[from] Panic),
@@ -64,6 +67,19 @@ pub enum Failure {
     /// What another failure said, without the secrets that were in it.
     #[error("{text}")]
     Masked { text: String, is_transient: bool },
+}
+
+/// What a function of the user's program did not keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The type of an input or an output.
+    Type,
+    /// An output is given once, and is one that is declared.
+    Emission,
+    /// What must be given is given.
+    Missing,
+    /// The form of the key of a piece.
+    PieceKey,
 }
 
 impl Failure {
@@ -91,6 +107,7 @@ impl Failure {
             | Failure::Table(_)
             | Failure::Emission(_)
             | Failure::Type { .. }
+            | Failure::Refused { .. }
             | Failure::Panic(_)
             | Failure::Fatal(_)
             | Failure::Function(_)
@@ -108,6 +125,7 @@ impl Failure {
             | Failure::Table(_)
             | Failure::Emission(_)
             | Failure::Type { .. }
+            | Failure::Refused { .. }
             | Failure::Fatal(_)
             | Failure::Masked { .. }
             | Failure::Unsupported(_) => false,

@@ -14,6 +14,16 @@ pub struct Told<'a> {
 }
 
 impl Told<'_> {
+    /// When it began.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Cancels what runs.
+    pub fn control(&self) -> &Control {
+        self.control
+    }
+
     /// Writes a line to the log of the step, such as `WARN out of ink`.
     pub fn log(&mut self, level: &str, text: &str) {
         self.lines.extend_from_slice(format!("{level} {text}\n").as_bytes());

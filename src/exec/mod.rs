@@ -33,7 +33,7 @@ use std::sync::Arc;
 pub use command::CommandExecutor;
 pub use command::missing_program;
 pub use control::{Control, OnLog};
-pub use failure::Failure;
+pub use failure::{Failure, Refused};
 pub use function::Told;
 pub use held::{Datum, Held, Kept};
 pub use hook::Ended;

@@ -24,6 +24,7 @@ mod jobs;
 mod lecture;
 mod op_graphs;
 mod op_runs;
+mod op_shop;
 mod ops;
 mod pieces;
 mod processes;

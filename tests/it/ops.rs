@@ -24,6 +24,18 @@ fn the_benched_jobs_run_each_op_once() {
 }
 
 #[test]
+fn the_benched_jobs_run_each_op_once_on_the_store() {
+    for (name, job) in
+        [("chain", scenario::chain(FEW)), ("fan", scenario::fan(FEW)), ("map", scenario::map(FEW))]
+    {
+        let mut stored = scenario::stored(job);
+        let report = stored.run(name);
+        assert_eq!((report.ran.len(), report.summary.succeeded), (FEW, FEW as u64), "{name}");
+        assert!(report.is_success() && report.warnings.is_empty(), "{report:?}");
+    }
+}
+
+#[test]
 fn a_job_of_ten_thousand_ops_runs_each_once() {
     check(&scenario::chain(scenario::OPS), 10_000, "add_one_9999", 10_000);
     check(&scenario::fan(scenario::OPS), 10_000, "sum", 2 * 9_998);

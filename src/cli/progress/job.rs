@@ -83,7 +83,10 @@ impl<'t> JobReporter<'t> {
                 self.emitted.insert(step, emitted.into_iter().collect());
             }
             JobEvent::StepReused { step, from } => {
-                self.verbose(&format!("took {step} from run {from}"));
+                self.verbose(&match from {
+                    Some(run) => format!("took {step} from run {run}"),
+                    None => format!("restored {step}"),
+                });
                 self.emitted.remove(&step);
             }
             JobEvent::StepFailed { step, reason, log, log_tail, attempts, .. } => {
@@ -252,9 +255,12 @@ fn count(tally: &mut Tally, event: &JobEvent, now: Duration) {
 
 /// One line: what ran, what did not, what failed.
 fn render_summary(summary: &JobSummary, elapsed: Duration) -> String {
-    let JobSummary { succeeded, reused, failed, skipped, blocked, cancelled, .. } = *summary;
+    let JobSummary { succeeded, reused, restored, failed, skipped, blocked, cancelled, .. } =
+        *summary;
     let mut line = format!("ran {}", succeeded + failed);
-    for (count, what) in [(reused, "taken from the run before"), (skipped, "skipped")] {
+    let beside =
+        [(reused, "taken from the run before"), (restored, "restored"), (skipped, "skipped")];
+    for (count, what) in beside {
         if count > 0 {
             line += &format!(", {count} {what}");
         }
@@ -282,6 +288,7 @@ mod tests {
             run: RunId(3),
             succeeded: 4,
             reused: 0,
+            restored: 0,
             failed: 0,
             skipped: 0,
             blocked: 0,
@@ -293,12 +300,14 @@ mod tests {
             assert_eq!(render_summary(summary, Duration::from_millis(12)), text);
         };
         check(&summary, "ran 4; 0 failed in 12 ms");
-        let summary = JobSummary { reused: 2, failed: 1, skipped: 3, blocked: 5, ..summary };
+        let summary =
+            JobSummary { reused: 2, restored: 1, failed: 1, skipped: 3, blocked: 5, ..summary };
         check(
             &summary,
-            "ran 5, 2 taken from the run before, 3 skipped; 1 failed, 5 blocked in 12 ms",
+            "ran 5, 2 taken from the run before, 1 restored, 3 skipped; 1 failed, 5 blocked in 12 ms",
         );
-        let summary = JobSummary { reused: 0, cancelled: 1, hooks_failed: 2, ..summary };
+        let summary =
+            JobSummary { reused: 0, restored: 0, cancelled: 1, hooks_failed: 2, ..summary };
         check(
             &summary,
             "ran 5, 3 skipped; 1 failed, 5 blocked, 1 cancelled, 2 hooks failed in 12 ms",
