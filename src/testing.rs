@@ -23,12 +23,15 @@
 //! harness.materialize("mart").ran("").restored("mart");
 //! ```
 
+mod io;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
+pub use self::io::check_io_manager;
 use crate::api::{PartitionRef, Project, Report};
 use crate::base::{AssetKey, Clock, PartitionKey, PartitionSet};
 use crate::defs::partition::PartitionExpr;

@@ -16,7 +16,7 @@ use crate::base::{AssetKey, PartitionKey, TimeWindow};
 use crate::defs::{FunctionSlot, TableFormat};
 use crate::engine::error_text;
 use crate::exec::{Emitted, Ended, Failure, Functions, Input, Of, Produced, Provide, Step, Told};
-use crate::io::Table;
+use crate::io::{IoManager, Table};
 
 /// A function with its inputs, ready for any step of its asset.
 pub(super) type Call = Arc<dyn Fn(&Step, &AssetKey) -> Result<Produced, Failure> + Send + Sync>;
@@ -266,6 +266,7 @@ pub(super) struct Calls {
     pub(super) calls: BTreeMap<AssetKey, Call>,
     pub(super) checks: BTreeMap<(AssetKey, String), Verdict>,
     pub(super) resources: Providers,
+    pub(super) ios: BTreeMap<AssetKey, Arc<dyn IoManager>>,
     /// Of the jobs of the program.
     pub(super) ops: OpTable,
 }
@@ -307,6 +308,10 @@ impl Functions for Calls {
 
     fn resource(&self, name: &str) -> Option<Arc<dyn Provide>> {
         self.resources.get(name).cloned()
+    }
+
+    fn io(&self, asset: &AssetKey) -> Option<Arc<dyn IoManager>> {
+        self.ios.get(asset).cloned()
     }
 
     fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {

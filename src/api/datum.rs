@@ -2,8 +2,8 @@
 
 use super::value::{self, BoxError, Form, Raw, Stored, Value};
 use crate::defs::{Builtin, TableFormat, TypeRef};
-use crate::exec::{Datum, Held, Kept, Part};
-use crate::io::{self, Table};
+use crate::exec::{Datum, Held, Part};
+use crate::io::{self, Kept, Table};
 use std::any::TypeId;
 
 /// A type that may travel between ops: every [`Value`] that can be cloned and shared by threads.
@@ -34,7 +34,7 @@ impl<T: Data> Held for HeldOf<T> {
         match (T::FORM, self.0.store().map_err(|error| error.to_string())?) {
             (_, Stored::Table(table)) => Ok(Kept::Table(table)),
             (Form::File { extension }, Stored::Bytes(bytes)) => {
-                Ok(Kept::Bytes { bytes, extension })
+                Ok(Kept::Bytes { bytes, extension: extension.into() })
             }
             (Form::Table, Stored::Bytes(_)) => {
                 Err("its form is a table, and it is none".to_owned())
@@ -43,13 +43,21 @@ impl<T: Data> Held for HeldOf<T> {
     }
 
     fn describe(&self) -> String {
-        match self.keep() {
-            Ok(Kept::Table(Table { columns, rows })) => {
-                format!("a table of {} rows and {} columns", rows.len(), columns.len())
-            }
-            Ok(Kept::Bytes { bytes, .. }) => described(&bytes),
-            Err(reason) => format!("a value that cannot be kept ({reason})"),
+        described(self.keep())
+    }
+}
+
+/// A value in a few words.
+pub(super) fn described(kept: Result<Kept, String>) -> String {
+    match kept {
+        Ok(Kept::Table(Table { columns, rows })) => {
+            format!("a table of {} rows and {} columns", rows.len(), columns.len())
         }
+        Ok(Kept::Bytes { bytes, .. }) => match std::str::from_utf8(&bytes) {
+            Ok(text) => short(text.trim_end()),
+            Err(_) => format!("{} bytes", bytes.len()),
+        },
+        Err(reason) => format!("a value that cannot be kept ({reason})"),
     }
 }
 
@@ -60,7 +68,7 @@ impl Held for KeptValue {
     fn keep(&self) -> Result<Kept, String> {
         let bytes = value::bytes(&self.0).map_err(|error| error.to_string())?;
         match self.0.format {
-            None => Ok(Kept::Bytes { bytes: bytes.into_owned(), extension: "" }),
+            None => Ok(Kept::Bytes { bytes: bytes.into_owned(), extension: "".into() }),
             Some(format) => {
                 let table =
                     io::manager(format).read(&bytes, self.0.schema.as_deref(), &self.0.columns);
@@ -70,17 +78,7 @@ impl Held for KeptValue {
     }
 
     fn describe(&self) -> String {
-        match value::bytes(&self.0) {
-            Ok(bytes) => described(&bytes),
-            Err(error) => format!("a value that cannot be read ({error})"),
-        }
-    }
-}
-
-fn described(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => short(text.trim_end()),
-        Err(_) => format!("{} bytes", bytes.len()),
+        described(self.keep())
     }
 }
 

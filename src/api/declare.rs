@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::compute::{Append, Call, Verdict, Wire};
 use super::handle::{Handle, Parts, Reference};
+use super::io::Io;
 use super::partitions::Partitions;
 use super::project::Project;
 use super::resource::{Resource, Used};
@@ -23,6 +24,7 @@ pub(super) struct Draft {
     pub(super) version: Option<String>,
     pub(super) export: Option<String>,
     pub(super) checks: Vec<DraftCheck>,
+    pub(super) io: Option<Io>,
     pub(super) resources: Vec<Used>,
     pub(super) retries: u32,
     pub(super) description: Option<String>,
@@ -72,6 +74,7 @@ impl<'p> Open<'p> {
             version: None,
             export: None,
             checks: Vec::new(),
+            io: None,
             resources: Vec::new(),
             retries: 0,
             description: None,
@@ -482,6 +485,13 @@ impl<'p, W> Asset<'p, W> {
     /// ```
     pub fn uses<R>(mut self, resource: &Resource<R>) -> Asset<'p, W> {
         self.open.draft.resources.push(resource.used());
+        self
+    }
+
+    /// Where results are also put; see [`Io`].
+    pub fn io(mut self, io: &Io) -> Asset<'p, W> {
+        self.open.draft.resources.extend(io.used().cloned());
+        self.open.draft.io = Some(io.clone());
         self
     }
 

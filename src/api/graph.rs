@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::body::{HookCall, OpBody, next_slot};
 use super::datum::{Data, type_of};
+use super::io::OpIo;
 use super::job::JobMistakeKind;
 use super::ports::{After, Called, Longer, Many, One};
 use super::project::origin;
@@ -34,6 +35,8 @@ pub(super) struct Parts {
     pub(super) bodies: Vec<(u32, Arc<OpBody>)>,
     pub(super) hooks: Vec<(u32, HookCall)>,
     pub(super) resources: Vec<Used>,
+    /// Of ops, by their slots.
+    pub(super) ios: Vec<(u32, OpIo)>,
     pub(super) mistakes: Vec<(String, Origin, JobMistakeKind)>,
     pub(super) within: Vec<Arc<Parts>>,
 }

@@ -10,11 +10,12 @@ use serde_json::Value;
 use super::body::{Arg, Attempt, FailureKind, OpBody, StepFailure, timed_out};
 use super::datum::hold;
 use super::hook::{Again, Hook};
+use super::io::StepIo;
 use super::job::Table;
 use super::op_context::{LogLine, Logger, OpContext};
 use super::result::{JobResult, StepReport};
 use crate::base::Digest;
-use crate::defs::{self, Body, Flow, FlowStep, FunctionSlot, HookDef};
+use crate::defs::{self, Body, Flow, FlowStep, FunctionSlot, HookDef, InputDecl};
 use crate::engine::error_text;
 use crate::engine::flow::{Ended, Gathered, Given, InstanceId, Known, Made, Progress};
 use crate::exec::{Control, Datum, Pool, Resources, Secrets, caught};
@@ -27,6 +28,8 @@ pub(super) struct Launched<'a> {
     /// What each step may read, in the order of the flow.
     pub(super) settings: &'a [(Value, Value)],
     pub(super) pool: &'a Pool,
+    /// Of each step, if there are any.
+    pub(super) ios: &'a [StepIo],
 }
 
 /// What was noted of a run so far.
@@ -89,7 +92,12 @@ impl Run<'_> {
             Of { step: progress.declared(id), place: progress.step(id), piece: progress.piece(id) };
         let mut attempts = 1;
         let (failure, made) = loop {
-            let (ended, made) = self.attempt(&of, attempts, body, args(progress, id));
+            let args = args(progress, id);
+            let (ended, made) = match self.read(&of, args) {
+                Ok(args) => self.attempt(&of, attempts, body, args),
+                Err(failure) => (Attempt::Failed(failure), Vec::new()),
+            };
+            let (ended, made) = self.put(&of, ended, made);
             let (failure, again) = match ended {
                 Attempt::Success => break (None, made),
                 Attempt::Failed(failure) => (failure, None),
@@ -105,6 +113,46 @@ impl Run<'_> {
         self.call_hooks(&of, attempts, failure.as_ref());
         let emitted = made.iter().map(|(output, piece, _)| (*output, piece.clone())).collect();
         (StepReport { attempts, failure, emitted }, made)
+    }
+
+    /// Inputs that are read by a manager of their own.
+    fn read(&self, of: &Of<'_>, args: Vec<Arg>) -> Result<Vec<Arg>, StepFailure> {
+        let Some(io) = self.launched.ios.get(of.place as usize) else { return Ok(args) };
+        let declared = of.step.def.inputs.iter().zip(0..).zip(args);
+        let read = |((input, at), arg): ((&InputDecl, usize), Arg)| {
+            let take = |datum| io.take(at, &input.name, datum);
+            Ok(match arg {
+                Arg::One(datum) => Arg::One(take(datum)?),
+                Arg::Many(all) => Arg::Many(all.into_iter().map(take).collect::<Result<_, _>>()?),
+                Arg::Nothing => Arg::Nothing,
+            })
+        };
+        let read: Result<Vec<Arg>, String> = declared.map(read).collect();
+        read.map_err(|reason| StepFailure::new(FailureKind::Function, reason))
+    }
+
+    /// Outputs that managers hand on; that one cannot be put is a failure of the step.
+    fn put(
+        &self,
+        of: &Of<'_>,
+        ended: Attempt,
+        made: Vec<Made<Datum>>,
+    ) -> (Attempt, Vec<Made<Datum>>) {
+        let (Some(io), Attempt::Success) = (self.launched.ios.get(of.place as usize), &ended)
+        else {
+            return (ended, made);
+        };
+        let put = |(output, piece, datum): Made<Datum>| {
+            let name = &of.step.def.outputs[output as usize].name;
+            let datum = io.put(output, name, piece.as_deref().or(of.piece), datum)?;
+            Ok((output, piece, datum))
+        };
+        match made.into_iter().map(put).collect::<Result<Vec<_>, String>>() {
+            Ok(made) => (ended, made),
+            Err(reason) => {
+                (Attempt::Failed(StepFailure::new(FailureKind::Function, reason)), Vec::new())
+            }
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is where a function is timed")]

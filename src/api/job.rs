@@ -12,15 +12,16 @@ use super::error::Error;
 use super::graph::{Graph, Parts};
 use super::hook::Hook;
 use super::inline::{self, Launched};
+use super::io::{Io, OpIo, StepIo};
 use super::project::origin;
-use super::resource::{Providers, Replaced, Resource};
+use super::resource::{Providers, Replaced, Resource, Used};
 use super::result::JobResult;
 use super::value::BoxError;
 use crate::base::{InvalidName, JobName, RunId};
 use crate::defs::config::{Config, Env, Layers, Schema, SchemaErrors, Setting};
 use crate::defs::{
-    self, Flow, GraphMistakeKind, HookDef, Hooks, JobConfigMistake, Origin, PartitionsDef,
-    Selection, SelectionError, Work,
+    self, Body, Flow, FlowStep, FunctionBody, FunctionSlot, GraphMistakeKind, HookDef, Hooks,
+    JobConfigMistake, Origin, PartitionsDef, Selection, SelectionError, Work,
 };
 use crate::exec::Pool;
 
@@ -43,6 +44,7 @@ pub fn job(name: &str) -> JobBuilder {
         presets: BTreeMap::new(),
         tags: BTreeMap::new(),
         hooks: Hooks::default(),
+        io: None,
         calls: Vec::new(),
         description: None,
         mistakes: Vec::new(),
@@ -59,6 +61,7 @@ pub struct JobBuilder {
     presets: BTreeMap<String, Json>,
     tags: BTreeMap<String, String>,
     hooks: Hooks,
+    io: Option<Io>,
     calls: Vec<(u32, HookCall)>,
     description: Option<String>,
     mistakes: Vec<JobMistakeKind>,
@@ -110,6 +113,12 @@ impl JobBuilder {
         self
     }
 
+    /// Values are handed from step to step through the IO manager, instead of in memory; see [`Io`].
+    pub fn io(mut self, io: &Io) -> Self {
+        self.io = Some(io.clone());
+        self
+    }
+
     /// What it does, in a sentence.
     pub fn describe(mut self, text: &str) -> Self {
         self.description = Some(text.to_owned());
@@ -147,12 +156,14 @@ impl JobBuilder {
     }
 
     pub(super) fn finish(self, graph: &defs::Graph, parts: &Parts) -> Job {
-        let mut table = Table::default();
+        let mut table = Table { io: self.io.clone(), ..Table::default() };
         let mut mistakes: Vec<JobMistake> = Vec::new();
-        table.take((&self.name, &self.origin), parts, &mut mistakes);
+        let own = (self.name.as_str(), &self.origin);
+        table.take(own, parts, &mut mistakes);
         table.hooks.extend(self.calls);
-        let own = |kind| JobMistake::new(&self.name, &self.origin, kind);
-        mistakes.extend(self.mistakes.into_iter().map(own));
+        table.use_all(own, self.io.iter().filter_map(Io::used), &mut mistakes);
+        let told = |kind| JobMistake::new(&self.name, &self.origin, kind);
+        mistakes.extend(self.mistakes.into_iter().map(told));
         let name = match JobName::parse(&self.name) {
             Ok(name) => name,
             Err(error) => {
@@ -170,7 +181,9 @@ impl JobBuilder {
             }
         };
         let config = defs::job_schema(&self.config, &flow).unwrap_or_else(|wrong| {
-            mistakes.extend(wrong.into_iter().map(|it| own(it.into())));
+            mistakes.extend(
+                wrong.into_iter().map(|it| JobMistake::new(&self.name, &self.origin, it.into())),
+            );
             Schema::shape([])
         });
         // An op that is used in several graphs brings its mistakes along with each.
@@ -203,9 +216,43 @@ pub(super) struct Table {
     pub(super) bodies: BTreeMap<u32, Arc<OpBody>>,
     pub(super) hooks: BTreeMap<u32, HookCall>,
     pub(super) resources: Providers,
+    pub(super) ios: BTreeMap<u32, OpIo>,
+    /// Of ops that say nothing.
+    pub(super) io: Option<Io>,
 }
 
 impl Table {
+    /// The managers of a step.
+    fn io_of(&self, step: &FlowStep) -> Option<&OpIo> {
+        match &step.op.body {
+            Body::Function(FunctionBody { slot: FunctionSlot::Op(slot), .. }) => self.ios.get(slot),
+            Body::Function(_) | Body::Source(_) | Body::Sql(_) | Body::Command(_) => None,
+        }
+    }
+
+    /// The resources that a step uses, its IO managers included.
+    fn used_by<'t>(&'t self, step: &'t FlowStep) -> impl Iterator<Item = &'t str> {
+        let ios = self.io_of(step).into_iter().flat_map(OpIo::each).chain(&self.io);
+        let named = step.def.resources.iter().map(String::as_str);
+        named.chain(ios.filter_map(Io::used).map(|used| &*used.name))
+    }
+
+    fn use_all<'u>(
+        &mut self,
+        job: (&str, &Origin),
+        resources: impl Iterator<Item = &'u Used>,
+        mistakes: &mut Vec<JobMistake>,
+    ) {
+        for used in resources {
+            let known = self.resources.entry(used.name.clone()).or_insert(used.provider.clone());
+            if !used.is(known) {
+                let resource = used.name.to_string();
+                let kind = JobMistakeKind::ResourceTwice { resource };
+                mistakes.push(JobMistake::new(job.0, job.1, kind));
+            }
+        }
+    }
+
     fn take(&mut self, job: (&str, &Origin), parts: &Parts, mistakes: &mut Vec<JobMistake>) {
         let known = |(slot, _): &(u32, Arc<OpBody>)| self.bodies.contains_key(slot);
         if parts.bodies.first().is_some_and(known) {
@@ -213,17 +260,8 @@ impl Table {
         }
         self.bodies.extend(parts.bodies.iter().cloned());
         self.hooks.extend(parts.hooks.iter().cloned());
-        for used in &parts.resources {
-            let known = self.resources.entry(used.name.clone()).or_insert(used.provider.clone());
-            if !used.is(known) {
-                let resource = used.name.to_string();
-                mistakes.push(JobMistake::new(
-                    job.0,
-                    job.1,
-                    JobMistakeKind::ResourceTwice { resource },
-                ));
-            }
-        }
+        self.ios.extend(parts.ios.iter().cloned());
+        self.use_all(job, parts.resources.iter(), mistakes);
         for (path, origin, kind) in &parts.mistakes {
             mistakes.push(JobMistake::new(path, origin, kind.clone()));
         }
@@ -303,6 +341,10 @@ pub enum JobMistakeKind {
     Config(SchemaErrors),
     #[error(transparent)]
     JobConfig(#[from] JobConfigMistake),
+    #[error("there is no input `{input}` for which it could say an IO manager")]
+    NoInput { input: String },
+    #[error("there is no output `{output}` for which it could say an IO manager")]
+    NoOutput { output: String },
     #[error("two resources that its steps use are named `{resource}`; rename one")]
     ResourceTwice { resource: String },
 }
@@ -442,6 +484,11 @@ impl Launch {
 }
 
 impl Job {
+    /// Whether it says where values are beside the store, which a run on the store does not look at.
+    pub(super) fn has_io(&self) -> bool {
+        self.table.io.is_some() || self.table.ios.values().any(|io| io.each().next().is_some())
+    }
+
     pub(super) fn table(&self) -> &Table {
         &self.table
     }
@@ -491,33 +538,36 @@ impl Job {
         for text in config.withheld.iter().filter_map(|it| it.path.get(&config.value)?.as_str()) {
             pool.hide(text);
         }
-        self.set_up(flow, &chosen, launch, &mut pool)?;
-        let launched =
-            Launched { job: def, flow, table: &self.table, settings: &settings, pool: &pool };
+        let ios = self.set_up(flow, &chosen, launch, &mut pool)?;
+        let (table, settings, pool_of_run) = (&self.table, &settings, &pool);
+        let launched = Launched { job: def, flow, table, settings, pool: pool_of_run, ios: &ios };
         let mut result = inline::run(&launched, &chosen);
         result.warn(pool.tear_down());
         Ok(result)
     }
 
-    /// Sets up what the chosen steps use, or says everything that is wrong with it.
+    /// Sets up what the chosen steps use, or says everything that is wrong with it; gives the managers of
+    /// each step.
     fn set_up(
         &self,
         flow: &Flow,
         chosen: &BTreeSet<u32>,
         launch: &Launch,
         pool: &mut Pool,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<StepIo>, Error> {
         let steps = chosen.iter().map(|step| &flow.steps[*step as usize]);
-        let names: BTreeSet<&String> = steps.flat_map(|step| &step.def.resources).collect();
-        if names.is_empty() {
-            return Ok(());
+        let names: BTreeSet<&str> = steps.flat_map(|step| self.table.used_by(step)).collect();
+        let has_io =
+            self.table.io.is_some() || self.table.ios.values().any(|io| io.each().count() > 0);
+        if names.is_empty() && !has_io {
+            return Ok(Vec::new());
         }
         let root = launch.root.as_deref().unwrap_or(Path::new("."));
         let root = std::path::absolute(root)
             .map_err(|source| crate::engine::Error::Io { path: root.to_owned(), source })?;
         let mut problems = Vec::new();
         for name in names {
-            let own = self.table.resources.get(name.as_str());
+            let own = self.table.resources.get(name);
             match launch.replaced.get(name).or(own) {
                 None => problems.push(format!("there is no resource `{name}`")),
                 Some(provider) => {
@@ -526,8 +576,21 @@ impl Job {
                 }
             }
         }
+        let mut ios = Vec::with_capacity(flow.steps.len());
+        let opens = has_io && problems.is_empty();
+        for (step, at) in flow.steps.iter().zip(0..).filter(|_| opens) {
+            let own = self.table.io_of(step).filter(|_| chosen.contains(&at));
+            let of_job = self.table.io.as_ref().filter(|_| chosen.contains(&at));
+            match StepIo::open(self.name(), step, own, of_job, &root, pool) {
+                Ok(io) => ios.push(io),
+                Err(name) => {
+                    problems
+                        .push(format!("resource `{name}` is no database, so no table can be put"));
+                }
+            }
+        }
         match problems.is_empty() {
-            true => Ok(()),
+            true => Ok(ios),
             false => Err(crate::engine::Error::Resources { problems }.into()),
         }
     }

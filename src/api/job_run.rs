@@ -73,6 +73,9 @@ impl Project {
         };
         let def = job.definition()?;
         launch.refuse_replaced(job.name())?;
+        if job.has_io() {
+            return Err(Error::IoOnStore { job: job.name().to_owned() });
+        }
         let ops = launch.selection().map(Selection::parse).transpose();
         Ok(engine::Launch {
             job: def.name.clone(),

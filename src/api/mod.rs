@@ -55,6 +55,7 @@ mod graph;
 mod handle;
 mod hook;
 mod inline;
+mod io;
 mod job;
 mod job_run;
 mod kind;
@@ -87,6 +88,7 @@ pub use error::{DeclarationError, Error, Mistake};
 pub use graph::{Collected, Edge, Feeds, Graph, GraphBuilder, Pieces, Results, SubGraph, graph};
 pub use handle::{Handle, IntoPartition, Parts};
 pub use hook::{Again, Fatal, Hook};
+pub use io::Io;
 pub use job::{Job, JobBuilder, JobMistake, JobMistakeKind, Launch, job};
 pub use job_run::{FailedOp, JobReport};
 pub use kind::Kind;
@@ -104,7 +106,9 @@ pub use result::JobResult;
 pub use value::{BoxError, Form, Json, Raw, Stored, Value};
 
 pub use crate::base::{AssetKey, PartitionKey, TimeWindow};
-pub use crate::defs::{Backoff, ColumnType, Jitter, MappingDef as Mapping, Retries, Severity};
+pub use crate::defs::{
+    Backoff, ColumnType, Jitter, MappingDef as Mapping, Retries, Severity, TableFormat, TableMode,
+};
 pub use crate::engine::flow::StepState;
 pub use crate::engine::{State, Summary};
 pub use crate::exec::{Http, Setup};

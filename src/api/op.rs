@@ -11,6 +11,7 @@ use super::body::{Call, Check, HookCall, InputCheck, OpBody, failure_of, next_sl
 use super::datum::{Data, type_of};
 use super::graph::{Callable, Feeds, Graph, Parts};
 use super::hook::Hook;
+use super::io::{Io, OpIo};
 use super::job::JobMistakeKind;
 use super::kind::Kind;
 use super::op_context::OpContext;
@@ -64,6 +65,7 @@ struct Draft {
     slot: u32,
     hooks: Vec<(u32, HookCall)>,
     resources: Vec<Used>,
+    io: OpIo,
     mistakes: Vec<JobMistakeKind>,
 }
 
@@ -82,6 +84,7 @@ impl Draft {
             slot,
             hooks: Vec::new(),
             resources: Vec::new(),
+            io: OpIo::default(),
             mistakes: Vec::new(),
         }
     }
@@ -98,11 +101,23 @@ impl Draft {
         }
         self.op.inputs = self.inputs.into();
         self.op.outputs = outputs.into();
+        for input in self.io.inputs.keys() {
+            if !self.op.inputs.iter().any(|known| *known.name == **input) {
+                self.mistakes.push(JobMistakeKind::NoInput { input: input.clone() });
+            }
+        }
+        for output in self.io.outputs.keys() {
+            if !self.op.outputs.iter().any(|known| *known.name == **output) {
+                self.mistakes.push(JobMistakeKind::NoOutput { output: output.clone() });
+            }
+        }
+        self.resources.extend(self.io.each().filter_map(Io::used).cloned());
         let body = OpBody { call, inputs: self.input_checks, outputs: checks };
         let parts = Parts {
             bodies: vec![(self.slot, Arc::new(body))],
             hooks: self.hooks,
             resources: self.resources,
+            ios: vec![(self.slot, self.io)],
             mistakes: self
                 .mistakes
                 .into_iter()
@@ -350,6 +365,39 @@ impl<I, O> OpBuilder<I, O> {
     pub fn uses<R>(mut self, resource: &Resource<R>) -> Self {
         self.draft.op.resources.insert(resource.name().to_owned());
         self.draft.resources.push(resource.used());
+        self
+    }
+
+    /// Its values are handed on through the IO manager, instead of in memory or as the job says; see
+    /// [`Io`].
+    pub fn io(mut self, io: &Io) -> Self {
+        self.draft.io.all = Some(io.clone());
+        self
+    }
+
+    /// The values of one output are handed on through the IO manager. The one output of an op that names
+    /// none is `result`.
+    pub fn output_io(mut self, output: &str, io: &Io) -> Self {
+        self.draft.io.outputs.insert(output.to_owned(), io.clone());
+        self
+    }
+
+    /// The values of one input are read by this IO manager, from the place where another one has put them:
+    /// what the op that makes them is given must put them there.
+    ///
+    /// ```
+    /// use giornata::api::{Io, Launch, TableFormat, Table, job, op};
+    /// # let dir = tempfile::tempdir()?;
+    /// let rain = op("rain").io(&Io::files("out")).run(|_| Ok(Table::with_columns(["mm"])));
+    /// // Another way to read the same files.
+    /// let count = op("count").input::<Table>("rain").input_io("rain", &Io::files_as("out", TableFormat::Csv))
+    ///     .run(|_, rain| Ok(rain.columns.len() as i64));
+    /// let j = job("j").define(|g| { count.call(g, rain.call(g)); });
+    /// assert_eq!(j.execute(&Launch::new().root(dir.path()))?.value::<i64>("count")?, 1);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn input_io(mut self, input: &str, io: &Io) -> Self {
+        self.draft.io.inputs.insert(input.to_owned(), io.clone());
         self
     }
 

@@ -12,6 +12,7 @@ use chrono_tz::Tz;
 use super::compute::{Call, Calls, Verdict};
 use super::declare::{Count, Draft, DraftBody, DraftCheck, DraftDep};
 use super::error::{DeclarationError, Mistake};
+use super::io::Io;
 use super::partitions::parse_zone;
 use super::resource::{Providers, Replaced};
 use super::system;
@@ -22,6 +23,7 @@ use crate::defs::{
     OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SourceDef, SplitBy,
     Test,
 };
+use crate::io::IoManager;
 
 /// What a project in code says as a whole.
 pub(super) struct Whole<'a> {
@@ -49,13 +51,13 @@ pub(super) fn resolve(whole: &Whole<'_>) -> Result<(Project, Calls), Vec<Declara
         settings: whole.settings.clone(),
         ..Project::empty()
     };
-    let Judge { calls, checks, mut resources, .. } = judge;
+    let Judge { calls, checks, mut resources, ios, .. } = judge;
     for (name, provider) in &mut resources {
         if let Some(other) = whole.replaced.get(name) {
             *provider = other.clone();
         }
     }
-    Ok((project, Calls { calls, checks, resources, ops: Default::default() }))
+    Ok((project, Calls { calls, checks, resources, ios, ops: Default::default() }))
 }
 
 struct Judge<'a> {
@@ -68,6 +70,7 @@ struct Judge<'a> {
     calls: BTreeMap<AssetKey, Call>,
     checks: BTreeMap<(AssetKey, String), Verdict>,
     resources: Providers,
+    ios: BTreeMap<AssetKey, Arc<dyn IoManager>>,
     mistakes: Vec<DeclarationError>,
 }
 
@@ -88,6 +91,7 @@ impl<'a> Judge<'a> {
             calls: BTreeMap::new(),
             checks: BTreeMap::new(),
             resources: Providers::new(),
+            ios: BTreeMap::new(),
             mistakes,
         }
     }
@@ -134,6 +138,8 @@ impl<'a> Judge<'a> {
         let (Some(key), Some(body), Some(partitions)) = (key, body, partitions) else { return };
         if let DraftBody::Function { call, .. } = &draft.body {
             self.calls.insert(key.clone(), call.clone());
+            let ready = draft.io.as_ref().and_then(Io::ready);
+            self.ios.extend(ready.map(|io| (key.clone(), io.clone())));
         }
         let asset = asset(draft, key.clone(), body, partitions, deps, checks);
         self.assets.insert(key, Arc::new(asset));
@@ -339,6 +345,7 @@ fn asset(
         deps,
         output,
         export: draft.export.clone(),
+        io: draft.io.as_ref().map(Io::def),
         config: BTreeMap::new(),
         env: BTreeSet::new(),
         resources: draft.resources.iter().map(|used| (used.name.to_string(), None)).collect(),

@@ -10,7 +10,8 @@ use super::op_context::{Logger, OpContext};
 use super::value;
 use crate::defs::{Body, FunctionSlot, TableFormat, Takes};
 use crate::engine::error_text;
-use crate::exec::{Datum, Emitted, Ended, Failure, InJob, Kept, Produced, Refused, Step, Told};
+use crate::exec::{Datum, Emitted, Ended, Failure, InJob, Produced, Refused, Step, Told};
+use crate::io::Kept;
 
 /// Carries out a step of a job by the function of its op.
 pub(super) fn call(
@@ -88,7 +89,7 @@ fn emitted(
     let kept = datum.held().keep().map_err(|reason| Failure::Store { reason })?;
     let what = match kept {
         Kept::Bytes { bytes, extension } => {
-            Produced::Bytes { bytes, extension: extension.to_owned() }
+            Produced::Bytes { bytes, extension: extension.into_owned() }
         }
         Kept::Table(table) => {
             let encoded = value::encode(&table).map_err(Failure::Table)?;

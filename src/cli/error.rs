@@ -123,6 +123,7 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::OpFiles { .. }
         | engine::Error::Launch { .. }
         | engine::Error::Resources { .. }
+        | engine::Error::Manager { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
         | engine::Error::Write { .. }

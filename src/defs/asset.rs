@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Check, MappingDef, PartitionsDef, Retries, SourceDef};
+use super::{Check, IoDef, MappingDef, PartitionsDef, Retries, SourceDef};
 use crate::base::{AssetKey, Digest};
 
 /// One declared asset or source.
@@ -19,6 +19,8 @@ pub struct Asset {
     pub output: OutputDef,
     /// A path of the user's where results are also put, with `{partition}` in it if partitioned.
     pub export: Option<String>,
+    /// Where results are also put, by an IO manager.
+    pub io: Option<IoDef>,
     /// Values the step may read; all of them count for staleness.
     pub config: BTreeMap<String, serde_json::Value>,
     /// Names of environment variables that count for staleness.

@@ -9,6 +9,7 @@ pub mod config;
 pub mod emit;
 pub mod flow;
 pub mod graph;
+pub mod io;
 pub mod job;
 pub mod job_config;
 pub mod op;
@@ -32,6 +33,7 @@ pub use flow::{Flow, FlowStep, Item, Slot, Wiring};
 pub use graph::{
     Call, Callee, Entry, Graph, GraphMistake, GraphMistakeKind, MistakeAt, Port, Ref, Source,
 };
+pub use io::{IoDef, TableDef, TableMode};
 pub use job::{Job, Work};
 pub use job_config::{JobConfigMistake, job_schema, step_config};
 pub use op::{HookDef, Hooks, Memo, Op};

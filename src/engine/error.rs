@@ -85,6 +85,13 @@ pub enum Error {
     /// Nothing was started; `problems` are all that are known.
     #[error("the job `{job}` cannot start: {}", problems.join("; "))]
     Launch { job: String, problems: Vec<String> },
+    /// An IO manager of an asset.
+    #[error("look at where `{what}` is put")]
+    Manager {
+        what: String,
+        #[source]
+        source: crate::io::IoError,
+    },
     /// Each problem is a sentence.
     #[error("{}", problems.join("\n"))]
     Resources { problems: Vec<String> },

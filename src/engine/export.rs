@@ -9,18 +9,25 @@ use rayon::prelude::*;
 use super::Error;
 use super::event::{RunEvent, Summary};
 use super::exported::Exported;
-use super::names::file_name;
+use super::managed::Places;
 use super::open::Engine;
 use super::run::{OnEvent, partition_of};
 use super::work::error_text;
 use crate::base::{AssetKey, Output, OutputKind, PartitionIdx, PartitionKey, PartitionSet};
 use crate::cas::stat::StatKey;
+use crate::io::names::file_name;
 use crate::io::tree;
 use crate::plan::{Plan, ReasonCode, Records};
 use crate::store::Store;
 
+/// What is elsewhere and not as the store has it.
+pub(super) struct StaleExports {
+    files: Vec<StaleExport>,
+    places: Places,
+}
+
 /// An export that is not what the store has.
-pub(super) struct StaleExport {
+struct StaleExport {
     asset: AssetKey,
     part: PartitionIdx,
     found: Found,
@@ -51,7 +58,7 @@ enum Seen {
 impl Engine {
     /// Exports of fresh results that are gone or were changed. One `stat` each, unless the state of a
     /// file cannot tell.
-    pub(super) fn stale_exports(&mut self, plan: &Plan) -> Result<Vec<StaleExport>, Error> {
+    pub(super) fn stale_exports(&mut self, plan: &Plan) -> Result<StaleExports, Error> {
         // Before any file is looked at, as files are stamped.
         let taken_ns = self.fs_clock.now_ns();
         let mut stale = Vec::new();
@@ -76,7 +83,7 @@ impl Engine {
                 }
             }
         }
-        Ok(stale)
+        Ok(StaleExports { files: stale, places: self.look_at_places(plan)? })
     }
 
     /// Has in memory what is remembered of an asset's exports.
@@ -147,11 +154,11 @@ impl Engine {
     /// Puts back what is gone or was changed.
     pub(super) fn export_again(
         &mut self,
-        stale: &[StaleExport],
+        stale: &StaleExports,
         summary: &mut Summary,
         events: OnEvent<'_>,
     ) -> Result<(), Error> {
-        for StaleExport { asset, part, found } in stale {
+        for StaleExport { asset, part, found } in &stale.files {
             if *found == Found::Modified {
                 let partition = partition_of(self, asset, *part);
                 let template = self.project.assets[asset].export.as_deref().unwrap_or_default();
@@ -163,14 +170,26 @@ impl Engine {
                 );
                 events(self, RunEvent::Warning { message });
             }
-            self.export_results(asset, &PartitionSet::from_iter([*part]), summary, events)?;
+            self.export_files(asset, &PartitionSet::from_iter([*part]), summary, events)?;
         }
-        Ok(())
+        self.mend_places(&stale.places, summary, events)
+    }
+
+    /// Puts current results wherever else they are to be.
+    pub(super) fn export_results(
+        &mut self,
+        asset: &AssetKey,
+        parts: &PartitionSet,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) -> Result<(), Error> {
+        self.export_files(asset, parts, summary, events)?;
+        self.put_results(asset, parts, summary, events)
     }
 
     /// Exports current results, if the asset is exported. What cannot be exported is a failure of that
     /// partition; its result is recorded all the same.
-    pub(super) fn export_results(
+    fn export_files(
         &mut self,
         asset: &AssetKey,
         parts: &PartitionSet,

@@ -17,7 +17,7 @@ mod job;
 mod keys;
 mod ledger;
 mod listing;
-mod names;
+mod managed;
 mod observe;
 mod open;
 mod record;

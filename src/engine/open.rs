@@ -87,6 +87,8 @@ pub struct Engine {
     pub(super) splits: Mutex<HashMap<(AssetKey, Digest), Arc<SplitFile>>>,
     /// What is remembered of exported files, of assets that were looked at.
     pub(super) exported: HashMap<AssetKey, Exported>,
+    /// Tells what this store has put into a database; known once it was asked for.
+    pub(super) io_owner: Option<String>,
     /// Resources of the run that goes on.
     pub(super) pool: Pool,
     pub(super) files_hashed: u64,
@@ -141,6 +143,7 @@ impl Engine {
             memories: HashMap::new(),
             splits: Mutex::default(),
             exported: HashMap::new(),
+            io_owner: None,
             pool: Pool::default(),
             files_hashed: 0,
             told: BTreeSet::new(),

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::Error;
 use super::export::export_path;
-use super::names::file_name;
 use super::open::Engine;
 use super::run::partition_of;
 use crate::base::{
@@ -19,6 +18,7 @@ use crate::cas::stat::StatEntry;
 use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
 use crate::defs::{Body, CommandLine, OutputDef, SourceDef, TableFormat};
 use crate::exec::{Content, Part, Step};
+use crate::io::names::file_name;
 use crate::plan::{Plan, ReasonCode, Records, Request, Why};
 use crate::store::LaunchInfo;
 

@@ -12,12 +12,16 @@ use crate::exec::{Provide, Resources, provider_of};
 use crate::plan::Plan;
 
 impl Engine {
-    /// Sets up the resources of all steps that may run. Fails with everything that is wrong with any of
+    /// Sets up the resources of all steps that may run, and those in which results are put. Fails with everything that is wrong with any of
     /// them; what was set up is torn down by [`Engine::close_resources`].
     pub(super) fn open_planned_resources(&mut self, plan: &Plan) -> Result<(), Error> {
         let mut names = BTreeSet::new();
-        for part in plan.assets.iter().filter(|part| part.may_run() > 0) {
-            names.extend(self.project.assets[&part.asset].resources.keys().cloned());
+        for part in &plan.assets {
+            let asset = &self.project.assets[&part.asset];
+            names.extend(Engine::resource_of_io(asset).map(str::to_owned));
+            if part.may_run() > 0 {
+                names.extend(asset.resources.keys().cloned());
+            }
         }
         self.open_resources(names.iter().map(String::as_str))
     }

@@ -78,6 +78,7 @@ impl Engine {
         let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
         let fresh = made.map(|part| part.fresh.len()).sum();
         let mut summary = Summary { fresh, ..Summary::default() };
+        self.open_planned_resources(&plan)?;
         let exports = self.stale_exports(&plan)?;
         if plan.is_empty() {
             events(self, started(None, &plan, summary.fresh));
@@ -87,7 +88,6 @@ impl Engine {
             events(self, RunEvent::Finished { summary });
             return Ok(summary);
         }
-        self.open_planned_resources(&plan)?;
         let mut run = Run::begin(self, &plan, options, control)?;
         events(self, started(Some(run.id), &plan, summary.fresh));
         self.export_again(&exports, &mut summary, events)?;

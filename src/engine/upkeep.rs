@@ -129,7 +129,7 @@ impl Engine {
     }
 
     /// Forgets results and every trace of them, so that they are made anew. Their content stays until it
-    /// is collected, and exported files stay where they are.
+    /// is collected, and exported files stay where they are; what an IO manager has is removed.
     pub fn wipe(&mut self, targets: &Targets) -> Result<Upkeep, Error> {
         self.writable()?;
         let upkeep = self.with_results(targets);
@@ -159,6 +159,7 @@ impl Engine {
             Ok::<_, Error>(())
         })?;
         self.catch_up()?;
+        self.take_back(&upkeep.done)?;
         Ok(upkeep)
     }
 

@@ -244,7 +244,7 @@ impl Engine {
         let name = if partition.is_unpartitioned() {
             format!("{asset}.log")
         } else {
-            format!("{asset}@{}.log", super::names::file_name(partition.as_str()))
+            format!("{asset}@{}.log", crate::io::names::file_name(partition.as_str()))
         };
         dir.join(name)
     }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::io::Table;
+use crate::io::Kept;
 
 /// A value of the program's, held in memory. Only functions of the program can be given one; for
 /// everything else it is kept first.
@@ -14,17 +14,6 @@ pub trait Held: Any + Send + Sync {
 
     /// The value in a few words, for messages.
     fn describe(&self) -> String;
-}
-
-/// A value in the form in which it is kept.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Kept {
-    Table(Table),
-    /// `extension` is that of the file's name, without the dot.
-    Bytes {
-        bytes: Vec<u8>,
-        extension: &'static str,
-    },
 }
 
 /// A held value; whoever has the last of them has the value itself.
@@ -74,7 +63,7 @@ mod tests {
 
     impl Held for Number {
         fn keep(&self) -> Result<Kept, String> {
-            Ok(Kept::Bytes { bytes: self.0.to_string().into_bytes(), extension: "json" })
+            Ok(Kept::Bytes { bytes: self.0.to_string().into_bytes(), extension: "json".into() })
         }
 
         fn describe(&self) -> String {

@@ -35,7 +35,7 @@ pub use command::missing_program;
 pub use control::{Control, OnLog};
 pub use failure::{Failure, Refused};
 pub use function::Told;
-pub use held::{Datum, Held, Kept};
+pub use held::{Datum, Held};
 pub use hook::Ended;
 pub use lifeline::{Lifeline, sweep_leftovers};
 pub use panics::{Panic, caught};
@@ -53,8 +53,9 @@ pub use step::{
 };
 
 use self::checks::Judges;
+use crate::base::AssetKey;
 use crate::defs::{Body, FunctionSlot};
-use crate::io::Table;
+use crate::io::{IoManager, Table};
 
 /// Runs steps one after the other; each worker thread has a set of its own.
 pub trait Executor {
@@ -79,6 +80,12 @@ pub trait Functions: Send + Sync {
     /// The provider of a resource of the program's own.
     fn resource(&self, name: &str) -> Option<Arc<dyn Provide>> {
         let _ = name;
+        None
+    }
+
+    /// The IO manager of the program's own that an asset has.
+    fn io(&self, asset: &AssetKey) -> Option<Arc<dyn IoManager>> {
+        let _ = asset;
         None
     }
 

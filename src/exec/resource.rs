@@ -239,6 +239,11 @@ impl Pool {
         Resources(open.map(|open| (Arc::clone(&open.name), open.opened.clone())).collect())
     }
 
+    /// The value of one that is set up, if it is of this type.
+    pub fn value<T: Any + Send + Sync>(&self, name: &str) -> Option<Arc<T>> {
+        self.find(name)?.opened.value.clone().downcast().ok()
+    }
+
     /// Says that a value must not be shown.
     pub fn hide(&mut self, value: &str) {
         Arc::make_mut(&mut self.secrets).add(value);

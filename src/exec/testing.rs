@@ -72,6 +72,7 @@ impl StepBuilder {
             deps: Vec::new(),
             output,
             export: None,
+            io: None,
             config: BTreeMap::new(),
             env: Default::default(),
             resources: BTreeMap::new(),

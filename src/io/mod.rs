@@ -1,11 +1,14 @@
-//! IO managers: how a value becomes bytes and bytes become a value, and the schema that goes with them.
+//! How a value becomes bytes and bytes become a value, and the IO managers, which put values elsewhere.
 //!
-//! A manager is a pure function of what it is given: where bytes lie, and under which digest, is not
-//! decided here. The set of tabular formats is a registry of one line each, and every manager passes
-//! the one conformance suite at the end of this module.
+//! A format ([`TableIo`]) is a pure function of what it is given; the set of formats is a registry of one
+//! line each. An [`IoManager`] keeps values at places of its own, beside the content store, of which this
+//! module knows nothing. Each format and each manager passes the one suite of its kind.
 
 mod csv;
+mod folder;
 mod json_lines;
+mod manager;
+mod memory;
 pub(crate) mod names;
 pub mod split;
 pub mod table;
@@ -18,10 +21,13 @@ mod conformance;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use folder::FolderIo;
+pub use manager::{IoError, IoManager, Kept, Place, Versions};
+pub use memory::MemoryIo;
 pub use split::SplitFile;
 pub use table::{Column, ColumnKind, Schema, Table, Value};
 pub use tree::{BlobSink, BlobSource};
-pub use warehouse::{Warehouse, WarehouseError};
+pub use warehouse::{TablesIo, Warehouse, WarehouseError};
 
 use crate::defs::{ColumnType, TableFormat};
 

@@ -151,14 +151,23 @@ impl Table {
         shared.unwrap_or_default()
     }
 
-    /// Whether a text format can hold the table: what every writer asks first.
-    pub(super) fn check_writable(&self) -> Result<(), Error> {
+    /// Whether it is a table: every column has a name of its own, and every row a value for each.
+    pub(super) fn check_whole(&self) -> Result<(), Error> {
         check_names(self.columns.iter().map(|column| column.name.as_str()))?;
         let expected = self.columns.len();
-        for (index, row) in self.rows.iter().enumerate() {
-            if row.len() != expected {
-                return Err(Error::RowLength { row: index + 1, found: row.len(), expected });
+        let wrong = self.rows.iter().enumerate().find(|(_, row)| row.len() != expected);
+        match wrong {
+            Some((index, row)) => {
+                Err(Error::RowLength { row: index + 1, found: row.len(), expected })
             }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a text format can hold the table: what every writer asks first.
+    pub(super) fn check_writable(&self) -> Result<(), Error> {
+        self.check_whole()?;
+        for (index, row) in self.rows.iter().enumerate() {
             for (column, value) in self.columns.iter().zip(row) {
                 check_value(value, index + 1, &column.name)?;
             }

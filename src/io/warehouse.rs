@@ -1,5 +1,7 @@
 //! A SQLite database of the user's: opened, asked and written to, one thread at a time.
 
+mod tables;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};
 
+pub use self::tables::TablesIo;
 use super::{Table, Value};
 
 /// How long to wait for another process that writes to the database.

@@ -11,7 +11,7 @@ use super::form::{Form, Key, TEXTS, key};
 use super::node::{Kind, Sink, Table, Value};
 use super::output::{self, Maker};
 use super::partitions::{self, Sets};
-use super::{check, policy, resource, sql};
+use super::{check, io, policy, resource, sql};
 use crate::base::{AssetKey, Digest};
 use crate::defs::{
     Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, PathPattern, Policy,
@@ -39,6 +39,7 @@ pub(super) static COMMON_KEYS: &[Key] = &[
     key("output_dir", "Whether the step makes a directory at `$output_dir`.", &Form::Bool),
     key("format", "The result is a table, kept in this form.", &Form::Word(output::FORMATS)),
     key("export", "A path at which results are also put: `{partition}`, `{asset}`.", &Form::Text),
+    key("io", "The IO manager that also keeps results; `none` if it is to have none.", &Form::Text),
     key("retries", "How often a failed step is tried again.", &policy::RETRIES),
     key("timeout", "How long a step may take: `10m`.", &Form::Duration),
     key("ttl", "How long a result stays good: `1h 30m`.", &Form::Duration),
@@ -125,6 +126,8 @@ pub(super) struct Draft {
     pub reads: Option<Vec<Read>>,
     pub each: Vec<(AssetKey, Place)>,
     pub export: Option<Place>,
+    /// The name of an IO manager, and where it is said.
+    pub io: Option<(String, Place)>,
     /// Names of resources, not looked up.
     pub resources: Vec<(String, Place)>,
     /// The globs of `inputs` with their places.
@@ -224,7 +227,7 @@ fn read_fields(
     let run = fields.own("run").map(Value::place);
     let pieces = output::pieces(fields, &asset.partitions, sink);
     let says_deps = fields.get("deps").is_some();
-    let resources = resource::used(fields, sink);
+    let (resources, io) = (resource::used(fields, sink), io::named(fields, sink));
     let sound = true;
     Draft {
         asset,
@@ -234,6 +237,7 @@ fn read_fields(
         reads,
         each,
         export,
+        io,
         resources,
         inputs,
         run,
@@ -446,6 +450,7 @@ pub(super) fn unreadable(key: AssetKey, place: Place) -> Draft {
         reads: None,
         each: Vec::new(),
         export: None,
+        io: None,
         resources: Vec::new(),
         inputs: Vec::new(),
         run: None,
@@ -472,6 +477,7 @@ fn blank(key: AssetKey, place: &Place) -> Asset {
         deps: Vec::new(),
         output: OutputDef::None,
         export: None,
+        io: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
         resources: BTreeMap::new(),

@@ -10,7 +10,7 @@ use super::graph::{closure, downstream};
 use super::node::Sink;
 use super::overlap::{self, Shape};
 use crate::base::AssetKey;
-use crate::defs::{Body, SourceDef};
+use crate::defs::{Body, IoDef, SourceDef};
 
 /// Checks all exports; those with an error are no longer sound.
 pub(super) fn check(
@@ -18,7 +18,10 @@ pub(super) fn check(
     needs: &BTreeMap<AssetKey, BTreeSet<AssetKey>>,
     sink: &mut Sink,
 ) -> BTreeSet<AssetKey> {
-    let exports: Vec<Export<'_>> = drafts.values().filter_map(Export::new).collect();
+    let exports: Vec<Export<'_>> = drafts
+        .values()
+        .flat_map(|draft| Export::new(draft).into_iter().chain(Export::below(draft)))
+        .collect();
     let mut broken = BTreeSet::new();
     if exports.is_empty() {
         return broken;
@@ -30,7 +33,7 @@ pub(super) fn check(
         sink.about(key, |sink| sink.push(diagnostic));
     };
     let mut seen: BTreeMap<&str, &AssetKey> = BTreeMap::new();
-    for export in &exports {
+    for export in exports.iter().filter(|export| export.is_file) {
         if let Some(first) = seen.insert(export.path.trim_start_matches("./"), export.key) {
             let message = format!("`{first}` and `{}` are exported to one path", export.key);
             report(export.key, export.place.error(message).label("also here"));
@@ -75,13 +78,27 @@ struct Export<'a> {
     path: &'a str,
     place: &'a Place,
     shape: Shape,
+    /// Else files of many assets lie below it.
+    is_file: bool,
 }
 
 impl Export<'_> {
     fn new(draft: &Draft) -> Option<Export<'_>> {
         let (path, place) = (draft.asset.export.as_deref()?, draft.export.as_ref()?);
         let shape = overlap::of_export(path, &draft.asset.partitions);
-        Some(Export { key: &draft.asset.key, path, place, shape })
+        Some(Export { key: &draft.asset.key, path, place, shape, is_file: true })
+    }
+
+    /// The files of an IO manager.
+    fn below(draft: &Draft) -> Vec<Export<'_>> {
+        let (Some(IoDef::Folder { dir, .. }), Some((_, place))) = (&draft.asset.io, &draft.io)
+        else {
+            return Vec::new();
+        };
+        let Some(path) = dir.to_str() else { return Vec::new() };
+        let shapes = overlap::of_glob(&format!("{path}/**"));
+        let export = |shape| Export { key: &draft.asset.key, path, place, shape, is_file: false };
+        shapes.into_iter().map(export).collect()
     }
 }
 

@@ -13,7 +13,8 @@ use super::library::Drafts;
 use super::manifest::{self, Manifest};
 use super::node::{Kind, Sink, Table, Value, repeated_below, repeated_keys};
 use super::{
-    Error, Loaded, PROJECT_FILE, calls, graph, job, op, resource, script, source, toml, types, yaml,
+    Error, Loaded, PROJECT_FILE, calls, graph, io, job, op, resource, script, source, toml, types,
+    yaml,
 };
 use crate::base::AssetKey;
 use crate::defs::Project;
@@ -28,13 +29,11 @@ static KINDS: &[Key] = &[
     key("types", "Types of what ops hand to each other.", &types::TYPES),
     key("pools", "How many steps of a pool may run at once.", &POOLS),
     key("resources", "What steps share: databases, directories, services.", &resource::RESOURCES),
+    key("io", "Where results are also put: files, tables.", &io::IO),
 ];
 /// Kinds of definitions that later versions read.
-static LATER: &[Key] = &[
-    key("schedules", "Not read yet.", &Form::Any),
-    key("sensors", "Not read yet.", &Form::Any),
-    key("io", "Not read yet.", &Form::Any),
-];
+static LATER: &[Key] =
+    &[key("schedules", "Not read yet.", &Form::Any), key("sensors", "Not read yet.", &Form::Any)];
 static POOLS: Form = Form::Optional(&types::POOLS);
 static SOURCES: Form = Form::Optional(&Form::Map(&source::SOURCE));
 static ASSETS: Form = Form::Optional(&Form::Map(&asset::ASSET));
@@ -78,6 +77,7 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         jobs: Vec::new(),
         library: Drafts::default(),
         resources: resource::Declared::default(),
+        io: io::Declared::default(),
         lost: BTreeSet::new(),
         files: vec![PathBuf::from(PROJECT_FILE)],
     };
@@ -86,11 +86,13 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         loader.library.words.read_pools(pools, &mut loader.sink);
     }
     loader.walk();
-    let Loader { mut sink, mut drafts, mut jobs, library, resources, lost, files, .. } = loader;
+    let Loader { mut sink, mut drafts, mut jobs, library, resources, mut io, lost, files, .. } =
+        loader;
     if unreadable || manifest.doubtful {
         distrust(&mut drafts, &mut jobs, &mut sink);
     }
     resources.link(&mut drafts, &mut sink);
+    io.link(&mut drafts, &resources, &mut sink);
     let resolved = graph::resolve(drafts, lost, &mut sink);
     let mut project = Project {
         name: manifest.name.clone().unwrap_or_else(|| tree.name()),
@@ -176,6 +178,7 @@ struct Loader<'a> {
     jobs: Vec<job::Draft>,
     library: Drafts,
     resources: resource::Declared,
+    io: io::Declared,
     lost: BTreeSet<AssetKey>,
     files: Vec<PathBuf>,
 }
@@ -245,7 +248,7 @@ impl Loader<'_> {
                 key => {
                     let known = KINDS.iter().chain(LATER).map(|kind| kind.name);
                     let help = did_you_mean(key, known).unwrap_or_else(|| {
-                        "known are `sources`, `assets`, `jobs`, `ops`, `graphs`, `types`, `pools` and `resources`; a key that begins with a dot is left out".to_owned()
+                        "known are `sources`, `assets`, `jobs`, `ops`, `graphs`, `types`, `pools`, `resources` and `io`; a key that begins with a dot is left out".to_owned()
                     });
                     let message = format!("a file of definitions has no key `{key}`");
                     let place = table.key_place(entry);
@@ -271,6 +274,12 @@ impl Loader<'_> {
             "graphs" => self.library.read_graphs(table, &context, &mut self.sink),
             "types" => self.library.words.read_types(table, &mut self.sink),
             "pools" => self.library.words.read_pools(table, &mut self.sink),
+            "io" => {
+                for (entry, value) in table.iter() {
+                    repeated_below(value, &mut self.sink);
+                    self.io.read(&entry.key, table.key_place(entry), value, &mut self.sink);
+                }
+            }
             "resources" => {
                 for (entry, value) in table.iter() {
                     repeated_below(value, &mut self.sink);

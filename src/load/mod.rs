@@ -16,6 +16,7 @@ mod files;
 mod form;
 mod graph;
 mod header;
+mod io;
 mod job;
 mod library;
 mod loader;

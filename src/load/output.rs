@@ -121,7 +121,7 @@ fn file_name(value: Value<'_>, sink: &mut Sink) -> Option<String> {
 }
 
 /// The endings of files whose rows can be read.
-fn is_table(name: &str) -> bool {
+pub(super) fn is_table(name: &str) -> bool {
     [".csv", ".jsonl", ".ndjson"].iter().any(|ending| name.to_ascii_lowercase().ends_with(ending))
 }
 

@@ -138,6 +138,7 @@ fn project(world: &World) -> Project {
         deps,
         output,
         export: None,
+        io: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
         resources: BTreeMap::new(),

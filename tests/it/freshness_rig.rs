@@ -116,6 +116,7 @@ fn asset_of(name: &str, partitions: PartitionsDef, body: Body, output: OutputDef
         deps: vec![],
         output,
         export: None,
+        io: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
         resources: BTreeMap::new(),

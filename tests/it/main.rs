@@ -19,6 +19,7 @@ mod freshness_cases;
 mod freshness_oracle;
 mod freshness_rig;
 mod freshness_wide;
+mod io_managers;
 mod job_files;
 mod jobs;
 mod lecture;

@@ -42,6 +42,7 @@ fn asset(name: &str, deps: &[&str]) -> Asset {
         deps: deps.iter().map(dep).collect(),
         output: OutputDef::None,
         export: None,
+        io: None,
         config: BTreeMap::new(),
         env: BTreeSet::new(),
         resources: BTreeMap::new(),

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::super::Error;
 use super::super::flow::{Change, Ended, InstanceId, Made, Progress, StepState};
-use super::super::names::file_name;
 use super::super::open::Engine;
 use super::super::report::RunOptions;
 use super::super::run::cores;
@@ -24,6 +23,7 @@ use crate::base::{Digest, RunId};
 use crate::cas::Lease;
 use crate::defs::{Body, FlowStep, Memo};
 use crate::exec::{Control, Failure, InJob, LogInfo, Of, Outcome, Step, StepPaths};
+use crate::io::names::file_name;
 use crate::store::{LaunchInfo, NewRun, OpEnd, OpOutput, OpState, Owner, RunState, Tx, place_dir};
 
 /// Called with every event, on the thread of the run.

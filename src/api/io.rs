@@ -1,0 +1,251 @@
+//! Where a program's results are also put, and where its jobs hand values from step to step.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::datum::described;
+use super::resource::{Resource, Used};
+use super::value;
+use crate::base::{Digest, PartitionKey};
+use crate::defs::{FlowStep, IoDef, TableDef, TableFormat, TableMode};
+use crate::exec::{Datum, Held, Pool};
+use crate::io::{FolderIo, IoManager, Kept, MemoryIo, Place, TablesIo, Warehouse};
+
+/// An IO manager as declarations name it: a place for values beside the store.
+///
+/// An asset with one has its results there too, each partition by itself; the store stays the truth, and
+/// each run puts right what is missing. An op of a job with one hands its values on through it instead of
+/// in memory.
+///
+/// ```
+/// use giornata::api::{Io, Project, Resource, Table, TableMode};
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("shop", dir.path());
+/// let warehouse = Resource::sqlite("warehouse", "data/warehouse.db");
+/// let mart = Io::tables(&warehouse, TableMode::ReplacePartition);
+/// let sold = project.asset("mart/sold").keys(["eu", "us"]).io(&mart).compute(|ctx| {
+///     let mut table = Table::with_columns(["pieces"]);
+///     table.rows.push(vec![(ctx.partition().as_str().len() as i64).into()]);
+///     Ok(table)
+/// });
+/// project.get_range(&sold, "all")?;
+/// let database = giornata::io::Warehouse::open(&dir.path().join("data/warehouse.db"))?;
+/// let rows = database.query("SELECT pieces, _partition FROM mart_sold ORDER BY 2", &[])?.rows;
+/// assert_eq!(rows, [[2.into(), "eu".into()], [2.into(), "us".into()]]);
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[derive(Clone)]
+pub struct Io(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Ready(Arc<dyn IoManager>),
+    Folder { dir: PathBuf, format: TableFormat },
+    Tables { on: Used, def: TableDef },
+}
+
+impl Io {
+    /// In memory, as long as the program runs.
+    pub fn memory() -> Io {
+        Io::of(MemoryIo::default())
+    }
+
+    /// In files below a directory, which is relative to the project's root, or absolute; tables as CSV.
+    ///
+    /// ```
+    /// use giornata::api::{Io, Launch, job, op};
+    /// # let dir = tempfile::tempdir()?;
+    /// let op_1 = op("op_1").run(|_| Ok(vec![1_i64, 2].iter().sum::<i64>()));
+    /// let op_2 = op("op_2").input::<i64>("n").run(|_, n| Ok(n + 1));
+    /// let my_job = job("my_job").io(&Io::files("out")).define(|g| { op_2.call(g, op_1.call(g)); });
+    /// my_job.execute(&Launch::new().root(dir.path()))?;
+    /// assert_eq!(std::fs::read_to_string(dir.path().join("out/my_job/op_2+result.json"))?, "4");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn files(dir: impl Into<PathBuf>) -> Io {
+        Io::files_as(dir, TableFormat::Csv)
+    }
+
+    /// As [`files`](Io::files), with tables in another format.
+    pub fn files_as(dir: impl Into<PathBuf>, format: TableFormat) -> Io {
+        Io(Kind::Folder { dir: dir.into(), format })
+    }
+
+    /// In tables of a database, named after the asset: `mart/sold` is `mart_sold`.
+    pub fn tables(on: &Resource<Warehouse>, mode: TableMode) -> Io {
+        let (table, name) = ("{asset}".to_owned(), on.name().to_owned());
+        Io(Kind::Tables { on: on.used(), def: TableDef { on: name, table, mode } })
+    }
+
+    /// Tables have this name instead, with `{asset}` in it for that of the asset. Nothing else has tables.
+    ///
+    /// ```
+    /// use giornata::api::{Io, Resource, TableMode};
+    /// let warehouse = Resource::sqlite("warehouse", "warehouse.db");
+    /// let merge = TableMode::Merge { key: vec!["id".to_owned()] };
+    /// let customers = Io::tables(&warehouse, merge).table("customers");
+    /// # let _ = customers;
+    /// ```
+    #[must_use]
+    pub fn table(mut self, name: &str) -> Io {
+        if let Kind::Tables { def, .. } = &mut self.0 {
+            def.table = name.to_owned();
+        }
+        self
+    }
+
+    /// A manager of your own; see [`IoManager`].
+    pub fn of(manager: impl IoManager + 'static) -> Io {
+        Io(Kind::Ready(Arc::new(manager)))
+    }
+
+    /// As the definition of an asset has it.
+    pub(super) fn def(&self) -> IoDef {
+        match &self.0 {
+            Kind::Ready(_) => IoDef::Program,
+            Kind::Folder { dir, format } => IoDef::Folder { dir: dir.clone(), format: *format },
+            Kind::Tables { def, .. } => IoDef::Table(def.clone()),
+        }
+    }
+
+    /// The manager, if it needs nothing of a run.
+    pub(super) fn ready(&self) -> Option<&Arc<dyn IoManager>> {
+        match &self.0 {
+            Kind::Ready(manager) => Some(manager),
+            Kind::Folder { .. } | Kind::Tables { .. } => None,
+        }
+    }
+
+    /// The resource that it needs.
+    pub(super) fn used(&self) -> Option<&Used> {
+        match &self.0 {
+            Kind::Tables { on, .. } => Some(on),
+            Kind::Ready(_) | Kind::Folder { .. } => None,
+        }
+    }
+
+    /// The manager for a run; fails with the name of a resource that is no database.
+    fn open(&self, root: &Path, pool: &Pool) -> Result<Arc<dyn IoManager>, String> {
+        Ok(match &self.0 {
+            Kind::Ready(manager) => manager.clone(),
+            Kind::Folder { dir, format } => Arc::new(FolderIo::new(root.join(dir), *format)),
+            Kind::Tables { on, def } => {
+                let warehouse = pool.value::<Warehouse>(&on.name);
+                let warehouse = warehouse.ok_or_else(|| on.name.to_string())?;
+                Arc::new(TablesIo::new(warehouse, def.clone(), ""))
+            }
+        })
+    }
+}
+
+/// What an op says about where its values are.
+#[derive(Clone, Default)]
+pub(super) struct OpIo {
+    /// Of outputs without one of their own.
+    pub(super) all: Option<Io>,
+    pub(super) outputs: BTreeMap<String, Io>,
+    pub(super) inputs: BTreeMap<String, Io>,
+}
+
+impl OpIo {
+    pub(super) fn each(&self) -> impl Iterator<Item = &Io> {
+        self.all.iter().chain(self.outputs.values()).chain(self.inputs.values())
+    }
+}
+
+/// The managers of one step in a run.
+#[derive(Default)]
+pub(super) struct StepIo {
+    name: String,
+    outputs: Vec<Option<Arc<dyn IoManager>>>,
+    inputs: Vec<Option<Arc<dyn IoManager>>>,
+}
+
+impl StepIo {
+    pub(super) fn open(
+        job: &str,
+        step: &FlowStep,
+        own: Option<&OpIo>,
+        of_job: Option<&Io>,
+        root: &Path,
+        pool: &Pool,
+    ) -> Result<StepIo, String> {
+        let open = |io: Option<&Io>| io.map(|io| io.open(root, pool)).transpose();
+        let all = own.and_then(|own| own.all.as_ref()).or(of_job);
+        let output = |name: &str| own.and_then(|own| own.outputs.get(name)).or(all);
+        let input = |name: &str| own.and_then(|own| own.inputs.get(name));
+        Ok(StepIo {
+            name: format!("{job}/{}", step.path),
+            outputs: step
+                .def
+                .outputs
+                .iter()
+                .map(|it| open(output(&it.name)))
+                .collect::<Result<_, _>>()?,
+            inputs: step
+                .def
+                .inputs
+                .iter()
+                .map(|it| open(input(&it.name)))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Puts a value where its output says; what is handed on is then read from there.
+    pub(super) fn put(
+        &self,
+        output: u32,
+        name: &str,
+        piece: Option<&str>,
+        datum: Datum,
+    ) -> Result<Datum, String> {
+        let Some(io) = &self.outputs[output as usize] else { return Ok(datum) };
+        let partition = piece.map_or_else(PartitionKey::unpartitioned, PartitionKey::new);
+        let at = Place { name: self.name.clone(), output: name.to_owned(), partition };
+        let kept = datum.held().keep()?;
+        io.store(&at, &kept, &version_of(&kept)).map_err(|error| format!("put `{at}`: {error}"))?;
+        Ok(Datum::new(Placed { io: io.clone(), at }))
+    }
+
+    /// The value for an input that is read by a manager of its own.
+    pub(super) fn take(&self, input: usize, name: &str, datum: Datum) -> Result<Datum, String> {
+        let Some(io) = self.inputs.get(input).and_then(Option::as_ref) else { return Ok(datum) };
+        match datum.get::<Placed>() {
+            Some(Placed { at, .. }) => Ok(Datum::new(Placed { io: io.clone(), at: at.clone() })),
+            None => Err(format!(
+                "the input `{name}` is read by an IO manager, and nothing has put it anywhere; say `io` of \
+                 the job, or of the op that makes it"
+            )),
+        }
+    }
+}
+
+/// A value that an IO manager has.
+struct Placed {
+    io: Arc<dyn IoManager>,
+    at: Place,
+}
+
+impl Held for Placed {
+    fn keep(&self) -> Result<Kept, String> {
+        let at = &self.at;
+        let found = self.io.load(at).map_err(|error| format!("read `{at}`: {error}"))?;
+        found.ok_or_else(|| format!("read `{at}`: nothing is there any more"))
+    }
+
+    fn describe(&self) -> String {
+        described(self.keep())
+    }
+}
+
+fn version_of(kept: &Kept) -> Digest {
+    match kept {
+        Kept::Bytes { bytes, .. } => Digest::of_blob(bytes),
+        Kept::Table(table) => match value::encode(table) {
+            Ok(encoded) => Digest::of_blob(&encoded.bytes),
+            // A database takes more than a text can hold.
+            Err(_) => Digest::of_blob(format!("{table:?}").as_bytes()),
+        },
+    }
+}

@@ -1,0 +1,253 @@
+//! Puts results where IO managers keep them, and finds what is missing there and what is too much.
+//!
+//! The content store stays the truth: a result is recorded first and put afterwards, and each run compares
+//! versions. So what a crash left undone between the two is done by the next run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Error;
+use super::event::{RunEvent, Summary};
+use super::open::Engine;
+use super::run::{OnEvent, partition_of};
+use super::work::error_text;
+use crate::base::{AssetKey, Digest, PartitionIdx, PartitionSet};
+use crate::defs::{Asset, IoDef};
+use crate::exec::{Content, Part};
+use crate::io::{FolderIo, IoError, IoManager, Kept, Place, TablesIo, Warehouse, manager};
+use crate::plan::{Plan, Records};
+use crate::store::Store;
+
+/// What is not as the store has it.
+#[derive(Default)]
+pub(super) struct Places {
+    /// Not put, or in another version.
+    missing: Vec<(AssetKey, PartitionSet)>,
+    /// Partitions that the asset does not have any more.
+    strays: Vec<(Arc<dyn IoManager>, Place)>,
+    /// Assets that are not in the project any more, or are put elsewhere.
+    orphans: Vec<(Arc<dyn IoManager>, String)>,
+}
+
+/// Managers of the same things: one of them knows the names of all.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    Database(String),
+    Folder(PathBuf),
+    Program(usize),
+}
+
+impl Engine {
+    /// The resource in which the results of `asset` are put.
+    pub(super) fn resource_of_io(asset: &Asset) -> Option<&str> {
+        match &asset.io {
+            Some(IoDef::Table(def)) => Some(&def.on),
+            Some(IoDef::Store | IoDef::Folder { .. } | IoDef::Program) | None => None,
+        }
+    }
+
+    /// The manager of an asset that has one.
+    fn manager(&mut self, asset: &AssetKey) -> Result<Option<Arc<dyn IoManager>>, Error> {
+        let found = match &self.project.assets[asset].io {
+            None | Some(IoDef::Store) => return Ok(None),
+            Some(IoDef::Folder { dir, format }) => {
+                return Ok(Some(Arc::new(FolderIo::new(self.root.join(dir), *format))));
+            }
+            Some(IoDef::Program) => self.functions.io(asset).ok_or_else(|| asset.to_string()),
+            Some(IoDef::Table(def)) => {
+                let def = def.clone();
+                self.open_resources([def.on.as_str()])?;
+                let owner = self.io_owner()?;
+                let warehouse = self.pool.value::<Warehouse>(&def.on);
+                let tables = |warehouse| TablesIo::new(warehouse, def.clone(), &owner);
+                warehouse.map(tables).map(|it| Arc::new(it) as _).ok_or(def.on)
+            }
+        };
+        let problem = |name| format!("`{name}` is no database, or no IO manager, of this program");
+        found.map(Some).map_err(|name| Error::Resources { problems: vec![problem(name)] })
+    }
+
+    /// Tells what this store has put into a database from what others have.
+    fn io_owner(&mut self) -> Result<String, Error> {
+        if let Some(owner) = &self.io_owner {
+            return Ok(owner.clone());
+        }
+        let secret = self.ledger.store_mut(Store::secret)?;
+        let mut owner = Digest::builder("giornata 2026 owner of what is put");
+        owner.part(secret);
+        Ok(self.io_owner.insert(owner.finish().short()).clone())
+    }
+
+    /// Compares versions: of the assets of a plan, and of what is not in the project any more.
+    pub(super) fn look_at_places(&mut self, plan: &Plan) -> Result<Places, Error> {
+        let mut places = Places::default();
+        let mut managers = BTreeMap::new();
+        for part in &plan.assets {
+            let asset = &part.asset;
+            let Some(manager) = self.manager(asset)? else { continue };
+            let versions =
+                manager.versions(asset.as_str(), "").map_err(|e| wrong(asset.as_str(), e))?;
+            let domain = self.planner.domain(asset).clone();
+            let is_put = |part: &PartitionIdx| {
+                let version = self.ledger.mark(asset, *part).map(|mark| mark.version);
+                domain.key(*part).is_some_and(|key| versions.get(&key) == version.as_ref())
+            };
+            let missing: PartitionSet = part.fresh.iter().filter(|part| !is_put(part)).collect();
+            self.ledger.check()?;
+            if !missing.is_empty() {
+                places.missing.push((asset.clone(), missing));
+            }
+            for key in versions.into_keys() {
+                if domain.index(key.as_str()).is_none() {
+                    places.strays.push((manager.clone(), Place::of(asset.as_str(), key)));
+                }
+            }
+            managers.insert(self.whose(asset, &manager), manager);
+        }
+        // A name that is not there may only be one that cannot be read at the moment.
+        if self.project.broken.is_empty() {
+            for (whose, manager) in managers {
+                let names = manager.names().map_err(|e| wrong("what was put", e))?;
+                let own = self.assets_of(&whose);
+                let orphans = names.into_iter().filter(|name| !own.contains(name.as_str()));
+                places.orphans.extend(orphans.map(|name| (manager.clone(), name)));
+            }
+        }
+        Ok(places)
+    }
+
+    fn whose(&self, asset: &AssetKey, manager: &Arc<dyn IoManager>) -> Whose {
+        match &self.project.assets[asset].io {
+            Some(IoDef::Table(def)) => Whose::Database(def.on.clone()),
+            Some(IoDef::Folder { dir, .. }) => Whose::Folder(dir.clone()),
+            Some(IoDef::Program | IoDef::Store) | None => {
+                Whose::Program(Arc::as_ptr(manager).cast::<()>() as usize)
+            }
+        }
+    }
+
+    /// The assets whose results are put there.
+    fn assets_of(&self, whose: &Whose) -> BTreeSet<String> {
+        let is_one = |asset: &&Arc<Asset>| match (&asset.io, whose) {
+            (Some(IoDef::Table(def)), Whose::Database(on)) => def.on == *on,
+            (Some(IoDef::Folder { dir, .. }), Whose::Folder(other)) => dir == other,
+            (Some(IoDef::Program), Whose::Program(at)) => {
+                let own = self.functions.io(&asset.key);
+                own.is_some_and(|own| Arc::as_ptr(&own).cast::<()>() as usize == *at)
+            }
+            (Some(_) | None, _) => false,
+        };
+        self.project.assets.values().filter(is_one).map(|asset| asset.key.to_string()).collect()
+    }
+
+    /// Puts what is missing, and removes what is too much.
+    pub(super) fn mend_places(
+        &mut self,
+        places: &Places,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) -> Result<(), Error> {
+        for (manager, place) in &places.strays {
+            let removed = manager.remove(place);
+            self.tell_if_wrong(removed, &format!("remove `{place}`"), summary, events);
+        }
+        for (manager, name) in &places.orphans {
+            let removed = manager.remove_all(name);
+            self.tell_if_wrong(removed, &format!("remove `{name}`"), summary, events);
+        }
+        for (asset, parts) in &places.missing {
+            self.put_results(asset, parts, summary, events)?;
+        }
+        Ok(())
+    }
+
+    /// Puts current results where the asset's manager keeps them. What cannot be put is a failure of that
+    /// partition; its result is recorded all the same.
+    pub(super) fn put_results(
+        &mut self,
+        asset: &AssetKey,
+        parts: &PartitionSet,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) -> Result<(), Error> {
+        let Some(manager) = self.manager(asset)? else { return Ok(()) };
+        for part in parts {
+            let place = Place::of(asset.as_str(), partition_of(self, asset, part));
+            let put = self.kept(asset, part).and_then(|kept| match kept {
+                Some((kept, version)) => manager.store(&place, &kept, &version),
+                None => Ok(()),
+            });
+            self.tell_if_wrong(put, &format!("put `{place}` where `io` says"), summary, events);
+        }
+        Ok(())
+    }
+
+    fn tell_if_wrong(
+        &self,
+        done: Result<(), IoError>,
+        what: &str,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) {
+        if let Err(error) = done {
+            summary.failed += 1;
+            let message = format!("failed to {what}: {}", error_text(&*error));
+            events(self, RunEvent::Warning { message: self.pool.mask(&message).into_owned() });
+        }
+    }
+
+    /// A current result as managers take it, with its version; `None` if there is none.
+    fn kept(
+        &self,
+        asset: &AssetKey,
+        part: PartitionIdx,
+    ) -> Result<Option<(Kept, Digest)>, IoError> {
+        let key = partition_of(self, asset, part);
+        match self.parts_of(&self.project.assets[asset], part, &key)?.as_slice() {
+            [] => Ok(None),
+            [one, ..] => Ok(Some((kept_of(one)?, one.version))),
+        }
+    }
+
+    /// Removes results that were forgotten from where they were put.
+    pub(super) fn take_back(
+        &mut self,
+        targets: &BTreeMap<AssetKey, PartitionSet>,
+    ) -> Result<(), Error> {
+        for (asset, parts) in targets {
+            let Some(manager) = self.manager(asset)? else { continue };
+            for part in parts {
+                let place = Place::of(asset.as_str(), partition_of(self, asset, part));
+                manager.remove(&place).map_err(|error| wrong(&place.to_string(), error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wrong(what: &str, source: IoError) -> Error {
+    Error::Manager { what: what.to_owned(), source }
+}
+
+/// A part as managers take it.
+fn kept_of(part: &Part) -> Result<Kept, IoError> {
+    let read;
+    let bytes: &[u8] = match &part.content {
+        Content::Inline(bytes) => bytes,
+        Content::Blob(path) | Content::File(path) => {
+            read = std::fs::read(path)?;
+            if Digest::of_blob(&read) != part.content_digest {
+                return Err(format!("its content at `{}` is damaged", path.display()).into());
+            }
+            &read
+        }
+        Content::Tree { .. } => return Err("it is a directory; `export` puts one at a path".into()),
+    };
+    Ok(match part.format {
+        Some(format) => {
+            Kept::Table(manager(format).read(bytes, part.schema.as_deref(), &part.columns)?)
+        }
+        None => Kept::Bytes { bytes: bytes.to_vec(), extension: part.extension.clone().into() },
+    })
+}

@@ -1,0 +1,449 @@
+//! Results where IO managers keep them: put once, put right, removed with what they are of.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use giornata::api::{Io, Launch, Parts, Project, Resource, Table, TableMode, job, op};
+use giornata::base::{Digest, PartitionKey};
+use giornata::defs::io::TableDef;
+use giornata::io::{
+    IoError, IoManager, Kept, MemoryIo, Place, TablesIo, Value, Versions, Warehouse,
+};
+use giornata::testing::Harness;
+
+const MART: &str = "\
+resources:
+  warehouse: {type: sqlite, path: data/warehouse.db}
+io:
+  mart: {type: table, on: warehouse, table: 'mart_{asset}'}
+sources:
+  orders: {files: 'in/{region}.csv'}
+assets:
+  sold: {partitions: each(orders), io: mart, sql: 'SELECT id, amount FROM orders ORDER BY id'}
+  total: {sql: SELECT sum(amount) AS total FROM sold}
+";
+
+fn mart(yaml: &str) -> Harness {
+    Harness::files(&[
+        ("giornata.toml", "name = \"shop\"\n"),
+        ("assets/all.yaml", yaml),
+        ("in/eu.csv", "id,amount\n1,2\n2,3\n"),
+        ("in/us.csv", "id,amount\n3,4\n"),
+    ])
+}
+
+fn warehouse(root: &Path) -> Warehouse {
+    Warehouse::open(&root.join("data/warehouse.db")).unwrap()
+}
+
+/// Rows as text, each value after the other.
+#[track_caller]
+fn rows(root: &Path, sql: &str) -> Vec<String> {
+    let rows = warehouse(root).query(sql, &[]).unwrap_or_else(|error| panic!("{error:?}")).rows;
+    let text = |value: Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => format!("{number:?}"),
+        Value::Text(text) => text,
+        Value::Blob(_) => "blob".to_owned(),
+    };
+    rows.into_iter().map(|row| row.into_iter().map(text).collect::<Vec<_>>().join(" ")).collect()
+}
+
+const SOLD: &str = "SELECT id, amount, _partition FROM mart_sold ORDER BY id";
+
+#[test]
+fn partitions_are_put_apart_and_a_null_run_writes_nothing() {
+    let mut harness = mart(MART);
+    harness.materialize("total").ran("sold@eu, sold@us, total");
+    assert_eq!(rows(harness.root(), SOLD), ["1 2 eu", "2 3 eu", "3 4 us"]);
+    let file = harness.root().join("data/warehouse.db");
+    let bytes = fs::read(&file).unwrap();
+    harness.reopen();
+    harness.materialize("total").ran("");
+    assert_eq!(fs::read(&file).unwrap(), bytes);
+    assert!(harness.materialize("total").report.is_idle());
+
+    // One partition differs: the rows of the other keep their numbers.
+    harness.write("in/us.csv", "id,amount\n3,5\n4,1\n");
+    let eu = "SELECT rowid, id FROM mart_sold WHERE _partition = 'eu'";
+    let untouched = rows(harness.root(), eu);
+    harness.materialize("total").ran("sold@us, total");
+    assert_eq!(rows(harness.root(), SOLD), ["1 2 eu", "2 3 eu", "3 5 us", "4 1 us"]);
+    assert_eq!(rows(harness.root(), eu), untouched);
+
+    // Back to what it was: restored from the store, and put.
+    harness.write("in/us.csv", "id,amount\n3,4\n");
+    harness.materialize("total").ran("").restored("sold@us, total");
+    assert_eq!(rows(harness.root(), SOLD), ["1 2 eu", "2 3 eu", "3 4 us"]);
+}
+
+#[test]
+fn what_a_crash_left_undone_is_done_by_the_next_run() {
+    let mut harness = mart(MART);
+    harness.materialize("sold@all").ran("sold@eu, sold@us");
+    // Recorded in the store, and the process died before the transaction of the warehouse.
+    let undo = "DELETE FROM mart_sold WHERE _partition = 'us';
+        DELETE FROM _giornata WHERE partition = 'us'";
+    warehouse(harness.root()).execute(undo).unwrap();
+    harness.reopen();
+    harness.materialize("sold@all").ran("");
+    assert_eq!(rows(harness.root(), SOLD), ["1 2 eu", "2 3 eu", "3 4 us"]);
+    // An older state of the warehouse: a copy that was put back.
+    let older = "UPDATE mart_sold SET amount = 0 WHERE _partition = 'eu';
+        UPDATE _giornata SET version = hex(zeroblob(32)) WHERE partition = 'eu'";
+    warehouse(harness.root()).execute(older).unwrap();
+    harness.materialize("sold@all").ran("");
+    assert_eq!(rows(harness.root(), SOLD), ["1 2 eu", "2 3 eu", "3 4 us"]);
+    // Somebody dropped the table.
+    warehouse(harness.root()).execute("DROP TABLE mart_sold").unwrap();
+    harness.materialize("sold@all").ran("");
+    assert_eq!(rows(harness.root(), SOLD), ["1 2 eu", "2 3 eu", "3 4 us"]);
+    // The whole database is gone.
+    fs::remove_file(harness.root().join("data/warehouse.db")).unwrap();
+    harness.materialize("sold@all").ran("");
+    assert_eq!(rows(harness.root(), SOLD), ["1 2 eu", "2 3 eu", "3 4 us"]);
+}
+
+#[test]
+fn what_is_removed_renamed_or_put_elsewhere_goes() {
+    let mut harness = mart(MART);
+    harness.materialize("total").ran("sold@eu, sold@us, total");
+    harness.remove("in/us.csv");
+    harness.materialize("total").ran("total");
+    assert_eq!(rows(harness.root(), SOLD), ["1 2 eu", "2 3 eu"]);
+    // Another template of names.
+    harness.write("assets/all.yaml", MART.replace("mart_{asset}", "{asset}_mart"));
+    harness.materialize("sold@all").ran("");
+    assert_eq!(rows(harness.root(), "SELECT id FROM sold_mart ORDER BY id"), ["1", "2"]);
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+    assert_eq!(rows(harness.root(), tables), ["_giornata", "sold_mart"]);
+    // Another name: what the old one put is removed, also where the new one is not put.
+    let renamed = MART.replace("sold", "bought").replace("io: mart, sql", "io: none, sql");
+    harness.write("assets/all.yaml", &renamed);
+    harness.materialize("total").ran("bought@eu, total");
+    assert_eq!(rows(harness.root(), tables), ["_giornata", "sold_mart"]);
+    harness.write("assets/all.yaml", MART.replace("sold", "bought"));
+    harness.materialize("bought@all").ran("");
+    assert_eq!(rows(harness.root(), tables), ["_giornata", "mart_bought"]);
+}
+
+#[test]
+fn an_asset_that_cannot_be_read_at_the_moment_keeps_its_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
+        fs::write(dir.path().join(path), text).unwrap();
+    };
+    write("giornata.toml", "name = \"shop\"\n");
+    write(
+        "assets/all.yaml",
+        &MART.replace("  total: {sql: SELECT sum(amount) AS total FROM sold}\n", ""),
+    );
+    write("assets/more.yaml", "assets: {extra: {io: mart, sql: SELECT 1 AS n}}");
+    write("in/eu.csv", "id,amount\n1,2\n");
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_giornata"));
+        command.args(args).current_dir(dir.path()).stdin(Stdio::null()).output().unwrap()
+    };
+    assert!(run(&["m", "--all"]).status.success());
+    let tables = "SELECT asset FROM _giornata ORDER BY asset";
+    assert_eq!(rows(dir.path(), tables), ["extra", "sold"]);
+    write("assets/more.yaml", "assets: {extra: {io: mart, sql: SELECT 1 AS n, colour: red}}");
+    assert!(run(&["m", "sold"]).status.success());
+    assert_eq!(rows(dir.path(), tables), ["extra", "sold"]);
+    write("assets/more.yaml", "assets: {}");
+    assert!(run(&["m", "sold"]).status.success());
+    assert_eq!(rows(dir.path(), tables), ["sold"]);
+    // `wipe` takes back what it forgets.
+    assert!(run(&["wipe", "sold", "--yes"]).status.success());
+    assert_eq!(rows(dir.path(), tables), [""; 0]);
+}
+
+#[test]
+fn what_cannot_be_put_is_a_failure_and_is_put_later() {
+    let mut harness = mart(MART);
+    let root = harness.root().to_owned();
+    fs::create_dir(root.join("data")).unwrap();
+    // A table of somebody else's is in the way.
+    warehouse(&root).execute("CREATE TABLE mart_sold (id INTEGER)").unwrap();
+    let ran = harness.materialize("sold@all");
+    ran.ran_despite_failures("sold@eu, sold@us");
+    assert!(!ran.report.is_success());
+    let warning = &ran.report.warnings[0];
+    assert!(warning.contains("table `mart_sold` is there already"), "{warning}");
+    assert!(!harness.materialize("sold@all").report.is_success());
+    warehouse(&root).execute("DROP TABLE mart_sold").unwrap();
+    harness.materialize("sold@all").ran("");
+    assert_eq!(rows(&root, SOLD), ["1 2 eu", "2 3 eu", "3 4 us"]);
+}
+
+#[test]
+fn a_default_holds_for_what_it_fits() {
+    let yaml = "\
+resources: {warehouse: {type: sqlite, path: data/warehouse.db}}
+io:
+  default: {type: table, on: warehouse}
+  files: {type: file, path: out, format: jsonl}
+  store: {type: file}
+assets:
+  rows: {sql: SELECT 1 AS n}
+  text: {run: 'echo hello > $output', output: t.txt}
+  kept: {io: store, sql: SELECT 1 AS n}
+  seen: {io: files, sql: 'SELECT 1 AS n, NULL AS m'}
+  said: {io: files, run: 'echo hello > $output', output: t.txt}
+";
+    let mut harness = mart(yaml);
+    for asset in ["rows", "text", "kept", "seen", "said"] {
+        harness.materialize(asset).ran(asset);
+    }
+    assert_eq!(rows(harness.root(), "SELECT asset FROM _giornata"), ["rows"]);
+    let root = harness.root().to_owned();
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    assert_eq!(read("out/seen.jsonl"), "{\"n\":1,\"m\":null}\n");
+    assert_eq!(read("out/said.txt"), "hello\n");
+    // What is gone or was changed is put again.
+    harness.write("out/said.txt", "goodbye, all of you\n");
+    harness.remove("out/seen.jsonl");
+    harness.materialize("said").ran("");
+    harness.materialize("seen").ran("");
+    assert_eq!(read("out/said.txt"), "hello\n");
+    assert_eq!(read("out/seen.jsonl"), "{\"n\":1,\"m\":null}\n");
+    // The others are looked at too: what has another name now goes.
+    harness.write("assets/all.yaml", yaml.replace("  said:", "  told:"));
+    harness.materialize("told").ran("told");
+    assert_eq!(read("out/told.txt"), "hello\n");
+    assert!(!harness.root().join("out/said.txt").exists());
+}
+
+#[test]
+fn declarations_are_judged() {
+    let check = |yaml: &str, texts: &[&str]| {
+        let loaded =
+            giornata::load::project_from(&[("giornata.toml", ""), ("assets/all.yaml", yaml)]);
+        let told: Vec<String> = loaded
+            .unwrap()
+            .diagnostics
+            .iter()
+            .map(|it| {
+                format!("{} ({}) {}", it.message, it.label, it.help.clone().unwrap_or_default())
+            })
+            .collect();
+        let told = told.join("\n");
+        for text in texts {
+            assert!(told.contains(text), "no `{text}` in\n{told}");
+        }
+        assert_eq!(told.lines().count(), texts.len(), "{told}");
+    };
+    let base = "resources: {w: {type: sqlite, path: w.db}, d: {type: directory, path: d}}\n";
+    check(
+        &format!(
+            "{base}io: {{a: {{type: table, on: v}}, b: {{type: table, on: d}}, c: {{type: table}}, none: {{type: file}}}}\n"
+        ),
+        &[
+            "there is no resource `v`",
+            "`b` puts tables into `d`, which is a `directory`",
+            "`c` does not say in which database",
+            "no IO manager can be named `none`",
+        ],
+    );
+    check(
+        &format!(
+            "{base}io: {{a: {{type: table, on: w, mode: merge}}, b: {{type: table, on: w, key: [x]}}, c: {{type: table, on: w, path: x}}, d: {{type: table, on: w, table: '{{x}}'}}}}\n"
+        ),
+        &[
+            "`mode: merge` must say what tells rows apart",
+            "`key` is for `mode: merge` only",
+            "`path` has no meaning for tables",
+            "`table` knows `{asset}` only",
+        ],
+    );
+    check(
+        &format!(
+            "{base}io: {{mart: {{type: table, on: w, table: one}}, out: {{type: file, path: assets}}, up: {{type: file, path: ../x}}}}\n\
+             assets:\n  a: {{io: mart, sql: SELECT 1}}\n  b: {{io: mart, sql: SELECT 1}}\n  \
+             c: {{io: mrt, sql: SELECT 1}}\n  d: {{io: mart, run: echo}}\n  e: {{io: out, sql: SELECT 1}}\n"
+        ),
+        &[
+            "`a` and `b` are put into one table",
+            "there is no IO manager `mrt` (no manager has this name) did you mean `mart`?",
+            "a database takes tables, and this asset makes none",
+            "would overwrite `assets/all.yaml`",
+            "`path` must be a directory inside the project",
+        ],
+    );
+    check(
+        "io: {out: {type: file, path: in}}\nsources: {raw: {files: 'in/*.csv'}}\n\
+         assets: {a: {io: out, sql: SELECT * FROM raw}}\n",
+        &["would be read as its own input"],
+    );
+}
+
+fn rain(rows: &[(i64, &str)]) -> Table {
+    let mut table = Table::with_columns(["id", "text"]);
+    table.rows = rows.iter().map(|(id, text)| vec![(*id).into(), (*text).into()]).collect();
+    table
+}
+
+fn place(partition: &str) -> Place {
+    Place::of("a", PartitionKey::new(partition))
+}
+
+fn put(tables: &TablesIo, partition: &str, rows: &[(i64, &str)], version: &str) {
+    let version = Digest::of_blob(version.as_bytes());
+    tables.store(&place(partition), &Kept::Table(rain(rows)), &version).unwrap();
+}
+
+#[test]
+fn appended_rows_stay_and_merged_rows_move() {
+    let dir = tempfile::tempdir().unwrap();
+    let warehouse = Arc::new(Warehouse::open(&dir.path().join("data/warehouse.db")).unwrap());
+    let tables = |table: &str, mode| {
+        let def = TableDef { on: "w".to_owned(), table: table.to_owned(), mode };
+        TablesIo::new(warehouse.clone(), def, "")
+    };
+    let log = tables("log", TableMode::Append);
+    put(&log, "x", &[(1, "a")], "1");
+    put(&log, "x", &[(1, "b")], "2");
+    put(&log, "x", &[(1, "b")], "2");
+    // A version that was there before is there already.
+    put(&log, "x", &[(1, "a")], "1");
+    assert_eq!(
+        rows(dir.path(), "SELECT id, text, _partition FROM log ORDER BY rowid"),
+        ["1 a x", "1 b x"]
+    );
+    assert_eq!(log.load(&place("x")).unwrap(), Some(Kept::Table(rain(&[(1, "a")]))));
+
+    // The same asset in another table: nothing is left in the first.
+    let merged = tables("merged", TableMode::Merge { key: vec!["id".to_owned()] });
+    put(&merged, "x", &[(1, "a"), (2, "b")], "1");
+    put(&merged, "y", &[(2, "c"), (3, "d")], "1");
+    let all = "SELECT id, text, _partition FROM merged ORDER BY id";
+    assert_eq!(rows(dir.path(), all), ["1 a x", "2 c y", "3 d y"]);
+    put(&merged, "y", &[(3, "d")], "2");
+    assert_eq!(rows(dir.path(), all), ["1 a x", "3 d y"]);
+    let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+    assert_eq!(rows(dir.path(), names), ["_giornata", "merged"]);
+    let error = tables("merged", TableMode::Merge { key: vec!["nr".to_owned()] });
+    let error = error.store(&place("x"), &Kept::Table(rain(&[(1, "z")])), &Digest::of_blob(b"3"));
+    assert!(error.unwrap_err().to_string().contains("there is no column `nr`"));
+    assert_eq!(rows(dir.path(), all), ["1 a x", "3 d y"]);
+
+    // Another mode for the same table.
+    let replaced = tables("merged", TableMode::ReplacePartition);
+    assert_eq!(replaced.versions("a", "").unwrap().len(), 0);
+    put(&replaced, "x", &[(3, "e")], "1");
+    assert_eq!(rows(dir.path(), all), ["3 d y", "3 e x"]);
+    // Another thing may not come into it.
+    let other = Place::of("b", PartitionKey::unpartitioned());
+    let error =
+        replaced.store(&other, &Kept::Table(rain(&[])), &Digest::of_blob(b"1")).unwrap_err();
+    assert!(error.to_string().contains("table `merged` holds `a`"), "{error}");
+}
+
+#[test]
+fn a_program_puts_assets_where_its_own_manager_says() {
+    #[derive(Clone, Default)]
+    struct Counting(Arc<MemoryIo>, Arc<Mutex<u32>>);
+
+    impl IoManager for Counting {
+        fn store(&self, at: &Place, value: &Kept, version: &Digest) -> Result<(), IoError> {
+            *self.1.lock().unwrap() += 1;
+            self.0.store(at, value, version)
+        }
+        fn load(&self, at: &Place) -> Result<Option<Kept>, IoError> {
+            self.0.load(at)
+        }
+        fn remove(&self, at: &Place) -> Result<(), IoError> {
+            self.0.remove(at)
+        }
+        fn versions(&self, name: &str, output: &str) -> Result<Versions, IoError> {
+            self.0.versions(name, output)
+        }
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let counting = Counting::default();
+    let mut project = Project::new("letters", dir.path());
+    let letter = project
+        .asset("letter")
+        .keys(["a", "b"])
+        .io(&Io::of(counting.clone()))
+        .compute(|ctx| Ok(format!("dear {}", ctx.partition())));
+    let all =
+        project.asset("all").inputs(&letter).compute(|_, all: Parts<String>| Ok(all.len() as i64));
+    assert_eq!(project.get(&all, ()).unwrap(), 2);
+    let kept = counting.load(&Place::of("letter", PartitionKey::new("b"))).unwrap();
+    assert_eq!(kept, Some(Kept::Bytes { bytes: b"dear b".to_vec(), extension: "txt".into() }));
+    project.get_range(&letter, "all").unwrap();
+    assert_eq!(*counting.1.lock().unwrap(), 2);
+    counting.remove(&Place::of("letter", PartitionKey::new("a"))).unwrap();
+    project.get_range(&letter, "all").unwrap();
+    assert_eq!(*counting.1.lock().unwrap(), 3);
+}
+
+#[test]
+fn a_job_hands_values_on_through_managers() {
+    let dir = tempfile::tempdir().unwrap();
+    let launch = || Launch::new().root(dir.path());
+    let pieces =
+        op("pieces").pieces::<i64>().run(|_| Ok(vec![("a".to_owned(), 1), ("b".to_owned(), 2)]));
+    let double = op("double").input::<i64>("n").run(|_, n| Ok(2 * n));
+    let sum = op("sum").list::<i64>("all").run(|_, all| Ok(all.iter().sum::<i64>()));
+    let whole = job("whole").io(&Io::files("out")).define(|g| {
+        let doubled = pieces.call(g).map(|n| double.call(g, n));
+        sum.call(g, doubled.collect());
+    });
+    let result = whole.execute(&launch()).unwrap();
+    assert_eq!(result.value::<i64>("sum").unwrap(), 6);
+    assert_eq!(result.value::<i64>("double[b]").unwrap(), 4);
+    let read = |path: &str| fs::read_to_string(dir.path().join("out/whole").join(path)).unwrap();
+    assert_eq!(read("pieces+result@a.json"), "1");
+    assert_eq!(read("double+result@b.json"), "4");
+    assert_eq!(read("sum+result.json"), "6");
+
+    // An output has one of its own, and an input is read from elsewhere.
+    let database = Resource::sqlite("database", "data/warehouse.db");
+    let tables = Io::tables(&database, TableMode::ReplacePartition);
+    let made = op("made").output_io("result", &tables).run(|_| Ok(rain(&[(1, "a"), (2, "b")])));
+    let count = op("count")
+        .input::<Table>("rows")
+        .input_io("rows", &tables)
+        .run(|_, rows: Table| Ok(rows.rows.len() as i64));
+    let both = job("both").define(|g| {
+        count.call(g, made.call(g));
+    });
+    assert_eq!(both.execute(&launch()).unwrap().value::<i64>("count").unwrap(), 2);
+    assert_eq!(rows(dir.path(), "SELECT id, text FROM both_made_result"), ["1 a", "2 b"]);
+
+    // A number is no table, and what is not put cannot be read from there.
+    let number = op("number").io(&tables).run(|_| Ok(1_i64));
+    let result = job("j")
+        .define(|g| {
+            number.call(g);
+        })
+        .execute(&launch())
+        .unwrap();
+    let text = &result.failure("number").unwrap().text;
+    assert!(text.contains("put `j/number.result`") && text.contains("is no table"), "{text}");
+    let plain = op("plain").run(|_| Ok(rain(&[])));
+    let result = job("j")
+        .define(|g| {
+            count.call(g, plain.call(g));
+        })
+        .execute(&launch())
+        .unwrap();
+    let text = &result.failure("count").unwrap().text;
+    assert!(text.contains("nothing has put it anywhere"), "{text}");
+    let wrong = op("wrong").output_io("reslt", &tables).run(|_| Ok(1_i64));
+    let error = job("j")
+        .define(|g| {
+            wrong.call(g);
+        })
+        .execute_in_process()
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("there is no output `reslt`"), "{error}");
+}
