@@ -181,8 +181,9 @@ impl JobBuilder {
             }
         };
         let config = defs::job_schema(&self.config, &flow).unwrap_or_else(|wrong| {
-            let told = |it: JobConfigMistake| JobMistake::new(own.0, own.1, it.into());
-            mistakes.extend(wrong.into_iter().map(told));
+            mistakes.extend(
+                wrong.into_iter().map(|it| JobMistake::new(&self.name, &self.origin, it.into())),
+            );
             Schema::shape([])
         });
         // An op that is used in several graphs brings its mistakes along with each.
@@ -483,6 +484,11 @@ impl Launch {
 }
 
 impl Job {
+    /// Whether it says where values are beside the store, which a run on the store does not look at.
+    pub(super) fn has_io(&self) -> bool {
+        self.table.io.is_some() || self.table.ios.values().any(|io| io.each().next().is_some())
+    }
+
     pub(super) fn table(&self) -> &Table {
         &self.table
     }

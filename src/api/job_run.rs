@@ -73,6 +73,9 @@ impl Project {
         };
         let def = job.definition()?;
         launch.refuse_replaced(job.name())?;
+        if job.has_io() {
+            return Err(Error::IoOnStore { job: job.name().to_owned() });
+        }
         let ops = launch.selection().map(Selection::parse).transpose();
         Ok(engine::Launch {
             job: def.name.clone(),
@@ -108,7 +111,7 @@ pub struct JobReport {
     pub summary: JobSummary,
     /// Ran and succeeded, in the order in which they were recorded.
     pub ran: Vec<String>,
-    /// Taken from the run that was retried.
+    /// Taken from the run that was retried, or from any run where the op says `memo`.
     pub reused: Vec<String>,
     pub skipped: Vec<String>,
     pub failed: Vec<FailedOp>,

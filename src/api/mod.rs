@@ -78,6 +78,8 @@ mod value;
 #[cfg(test)]
 mod job_tests;
 #[cfg(test)]
+mod store_tests;
+#[cfg(test)]
 mod tests;
 
 pub use body::{FailureKind, StepFailure};

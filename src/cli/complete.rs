@@ -17,7 +17,7 @@ use super::session::{Session, Workspace};
 use super::targets::Spec;
 use super::text;
 use crate::base::{AssetKey, PartitionSet};
-use crate::defs::{Domain, Job};
+use crate::defs::{Domain, FlowStep, Job, Project, Work};
 use crate::engine::Access;
 
 #[derive(Debug, Args)]
@@ -55,6 +55,8 @@ struct Offer {
     /// Names with what they are.
     assets: Vec<(String, String)>,
     jobs: Vec<(String, String)>,
+    /// The ops of the job that is named, for a selection of them.
+    ops: Vec<(String, String)>,
     /// What may follow an `@` or `--partition`.
     partitions: Vec<String>,
 }
@@ -88,6 +90,7 @@ impl Offer {
         let assets = assets
             .map(|it| about(&it.key, text::body(&it.body), it.description.as_deref()))
             .collect();
+        let ops = ops(&workspace.project, words);
         let jobs = workspace.project.jobs.values();
         let about = |job: &Job| job.description.clone().unwrap_or_else(|| "job".to_owned());
         let jobs = jobs.map(|job| (job.name.to_string(), about(job))).collect();
@@ -95,7 +98,23 @@ impl Offer {
             Some((selections, typed)) => keys(workspace, &selections, typed).unwrap_or_default(),
             None => Vec::new(),
         };
-        Offer { assets, jobs, partitions }
+        Offer { assets, jobs, ops, partitions }
+    }
+}
+
+/// The ops of the first job that is named.
+fn ops(project: &Project, words: &[String]) -> Vec<(String, String)> {
+    let Some(job) = words.iter().find_map(|word| project.jobs.get(word.as_str())) else {
+        return Vec::new();
+    };
+    match &job.work {
+        Work::Select(_) => Vec::new(),
+        Work::Flow(flow) => {
+            let about = |step: &FlowStep| {
+                step.op.description.clone().unwrap_or_else(|| text::body(&step.op.body).to_owned())
+            };
+            flow.steps.iter().map(|step| (step.path.to_string(), about(step))).collect()
+        }
     }
 }
 
@@ -154,10 +173,12 @@ fn completing(command: Command, offer: &Arc<Offer>) -> Command {
     let command = names.into_iter().fold(command, |command, (id, takes)| {
         let offer = Arc::clone(offer);
         let complete = move |current: &OsStr| match takes {
-            Takes::Assets => offer.assets(current),
+            Takes::Assets => selection(&offer.assets, &offer, current),
+            Takes::Ops => selection(&offer.ops, &offer, current),
             Takes::Jobs => offer.jobs(current),
             Takes::AssetsAndJobs => {
-                offer.assets(current).into_iter().chain(offer.jobs(current)).collect()
+                let assets = selection(&offer.assets, &offer, current);
+                assets.into_iter().chain(offer.jobs(current)).collect()
             }
             Takes::Partitions => offer.partitions(current),
         };
@@ -170,6 +191,7 @@ fn completing(command: Command, offer: &Arc<Offer>) -> Command {
 enum Takes {
     Assets,
     Jobs,
+    Ops,
     AssetsAndJobs,
     Partitions,
 }
@@ -181,25 +203,15 @@ fn takes(arg: &clap::Arg) -> Option<Takes> {
         let with_jobs = name.ends_with("|JOB");
         return Some(if with_jobs { Takes::AssetsAndJobs } else { Takes::Assets });
     }
-    if name == "JOB" {
-        return Some(Takes::Jobs);
+    match name {
+        "JOB" => return Some(Takes::Jobs),
+        "OPS" => return Some(Takes::Ops),
+        _ => {}
     }
     (name == "EXPR").then_some(Takes::Partitions)
 }
 
 impl Offer {
-    fn assets(&self, current: &OsStr) -> Vec<CompletionCandidate> {
-        let Some(current) = current.to_str() else { return Vec::new() };
-        if let Some(at) = current.find('@') {
-            let (asset, typed) = current.split_at(at + 1);
-            return self.keys(asset, typed);
-        }
-        // `+model` and `a,b` go on behind the sign.
-        let at = current.rfind(['+', ',', ' ', '(']).map_or(0, |at| at + 1);
-        let (before, typed) = current.split_at(at);
-        named_like(&self.assets, before, typed)
-    }
-
     fn jobs(&self, current: &OsStr) -> Vec<CompletionCandidate> {
         current.to_str().map(|current| named_like(&self.jobs, "", current)).unwrap_or_default()
     }
@@ -214,6 +226,23 @@ impl Offer {
         let candidate = |key: &str| CompletionCandidate::new(format!("{before}{items}{key}"));
         keys.filter(|key| key.starts_with(typed)).map(candidate).collect()
     }
+}
+
+/// The names that may go on a selection.
+fn selection(
+    names: &[(String, String)],
+    offer: &Offer,
+    current: &OsStr,
+) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    if let Some(at) = current.find('@') {
+        let (asset, typed) = current.split_at(at + 1);
+        return offer.keys(asset, typed);
+    }
+    // `+model` and `a,b` go on behind the sign.
+    let at = current.rfind(['+', ',', ' ', '(']).map_or(0, |at| at + 1);
+    let (before, typed) = current.split_at(at);
+    named_like(names, before, typed)
 }
 
 /// The names that begin as typed, behind what stands before.
@@ -289,6 +318,7 @@ mod tests {
         Offer {
             assets: ["daily", "data/raw", "model"].map(asset).to_vec(),
             jobs: ["nightly", "model_job"].map(asset).to_vec(),
+            ops: ["load", "inner.fit"].map(asset).to_vec(),
             partitions: vec!["2024-01".into(), "2024-02".into(), "$(rm x)".into()],
         }
     }
@@ -330,6 +360,7 @@ mod tests {
         check("giornata config check m", &["model_job"]);
         check("giornata show mod", &["model", "model_job"]);
         check("giornata graph --job mod", &["model_job"]);
+        check("giornata run nightly --op-select 'load or 1+inn", &["1+inner.fit"]);
     }
 
     #[test]

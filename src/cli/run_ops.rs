@@ -73,7 +73,9 @@ fn carry_out(
     let control = Control::new();
     let interrupted = cancel_on_signal(&control);
     let form = if args.how.jsonl { Form::JsonLines } else { Form::Text };
-    let mut reporter = JobReporter::new(form, workspace.term, launch.job.clone(), Arc::clone(flow));
+    let logs = workspace.root.join(".giornata/logs");
+    let (job, flow) = (launch.job.clone(), Arc::clone(flow));
+    let mut reporter = JobReporter::new(form, workspace.term, job, flow, logs);
     let result = engine.run_job(launch, &options, &control, &mut |_, event| reporter.handle(event));
     reporter.finish(result.as_ref().ok());
     let summary = result.map_err(refused)?;

@@ -12,7 +12,7 @@ use crate::cas::State;
 use crate::exec::{Content, Step};
 use crate::io::tree;
 use crate::plan::Records;
-use crate::store::{self, BlobState, Store};
+use crate::store::{self, BlobState, MEMO, Store};
 
 /// How often a mark is tried again while other processes write.
 const TRIES_MAX: u32 = 8;
@@ -69,9 +69,15 @@ impl Engine {
     fn lost_op_values(&self) -> Result<Vec<Problem>, Error> {
         let files = self.ledger.ask(Store::op_files)?;
         let lost = files.into_iter().filter(|(_, _, file)| !self.dir.join(file).exists());
-        let problem = |(run, step, file): (RunId, String, String)| Problem {
-            what: format!("a value of `{step}` of run {run} is gone: there is no `{file}`"),
-            help: "a retry of the run makes it again".to_owned(),
+        let problem = |(run, step, file): (RunId, String, String)| match run {
+            MEMO => Problem {
+                what: format!("a kept value of an op with `memo` is gone: there is no `{file}`"),
+                help: "the next run that needs it makes it again".to_owned(),
+            },
+            run => Problem {
+                what: format!("a value of `{step}` of run {run} is gone: there is no `{file}`"),
+                help: "a retry of the run makes it again".to_owned(),
+            },
         };
         Ok(lost.map(problem).collect())
     }

@@ -14,7 +14,7 @@ use super::open::Engine;
 use crate::base::{Digest, OutputKind, RunId};
 use crate::io::BlobSource;
 use crate::io::tree::{self, Entry, EntryKind};
-use crate::store::{RunState, Store, Unneeded};
+use crate::store::{MEMO, RunState, Store, Unneeded};
 
 /// What is younger stays, whoever needs it.
 const GRACE: Duration = Duration::from_secs(24 * 3600);
@@ -111,6 +111,8 @@ impl Engine {
         collected.runs = unneeded.runs.len() as u64;
         let mut leftovers = self.leftovers(&unneeded.runs, older_than, &mut collected)?;
         leftovers.extend(self.places(&mut unneeded, older_than, &mut collected)?);
+        unneeded.memos = self.ledger.ask(|store| store.memos_before(oldest_ms))?;
+        leftovers.extend(self.memos(&unneeded.memos, older_than, &mut collected)?);
         match gc.mode {
             GcMode::Preview => {}
             GcMode::Remove => self.remove(&unneeded, &leftovers)?,
@@ -229,6 +231,32 @@ impl Engine {
         unneeded.op_outputs = kept.collect();
         gone.values().for_each(|path| collected.staging.add(size(path)));
         Ok(gone.into_values().collect())
+    }
+}
+
+impl Engine {
+    /// Directories of values that are not, or will not be, recorded under a key.
+    fn memos(
+        &self,
+        gone: &[Digest],
+        older_than: SystemTime,
+        collected: &mut Collected,
+    ) -> Result<Vec<PathBuf>, Error> {
+        let gone: HashSet<String> = gone.iter().map(Digest::to_string).collect();
+        let kept = self.ledger.ask(Store::op_files)?.into_iter();
+        let kept = kept.filter(|(run, key, _)| *run == MEMO && !gone.contains(key));
+        let kept: HashSet<PathBuf> =
+            kept.filter_map(|(_, _, file)| Some(self.dir.join(file).parent()?.into())).collect();
+        let mut found = Vec::new();
+        for path in entries(&self.dir.join("memo"))? {
+            let of_gone = |name: &str| name.split_once('.').is_some_and(|it| gone.contains(it.0));
+            let is_gone = path.file_name().and_then(|name| name.to_str()).is_some_and(of_gone);
+            if !kept.contains(&path) && (is_gone || youngest(&path) < Some(older_than)) {
+                collected.staging.add(size(&path));
+                found.push(path);
+            }
+        }
+        Ok(found)
     }
 }
 

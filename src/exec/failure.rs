@@ -119,6 +119,11 @@ impl Failure {
         }
     }
 
+    /// The exit status of a command that ended by itself.
+    pub fn status(&self) -> Option<i32> {
+        if let Failure::Exit { status } = self { Some(*status) } else { None }
+    }
+
     /// Whether the retries of the step's policy apply: not where a repetition must give the same.
     pub fn is_worth_a_retry(&self) -> bool {
         match self {

@@ -25,10 +25,8 @@ impl<E: Executor> Executor for Retrying<E> {
             if n > most(retries, failure) {
                 break;
             }
-            let delay = match failure {
-                Failure::Again { after: Some(after), .. } => *after,
-                _ => retries.wait(n, &seed(step)),
-            };
+            let asked = if let Failure::Again { after, .. } = failure { *after } else { None };
+            let delay = asked.unwrap_or_else(|| retries.wait(n, &seed(step)));
             if control.wait(delay) {
                 outcome.cancel();
                 break;
@@ -48,12 +46,14 @@ impl<E: Executor> Executor for Retrying<E> {
 
 /// How often there may be another attempt after this failure.
 fn most(retries: &Retries, failure: &Failure) -> u32 {
-    match failure {
-        Failure::Exit { status } if retries.fatal.contains(status) => 0,
-        Failure::Again { max, .. } => retries.max.max(*max),
-        failure if failure.is_worth_a_retry() => retries.max,
-        _ => 0,
+    if let Failure::Again { max, .. } = failure {
+        return retries.max.max(*max);
     }
+    let is_fatal = match failure.status() {
+        Some(status) => retries.fatal.contains(&status),
+        None => false,
+    };
+    if is_fatal || !failure.is_worth_a_retry() { 0 } else { retries.max }
 }
 
 /// What decides how far the delays of this step are drawn apart.

@@ -281,6 +281,12 @@ impl Loader<'_> {
             "graphs" => self.library.read_graphs(table, &context, &mut self.sink),
             "types" => self.library.words.read_types(table, &mut self.sink),
             "pools" => self.library.words.read_pools(table, &mut self.sink),
+            "io" => {
+                for (entry, value) in table.iter() {
+                    repeated_below(value, &mut self.sink);
+                    self.io.read(&entry.key, table.key_place(entry), value, &mut self.sink);
+                }
+            }
             "resources" => {
                 for (entry, value) in table.iter() {
                     repeated_below(value, &mut self.sink);

@@ -12,7 +12,10 @@ use super::node::{Kind, Sink, Table, Value};
 use super::port::{self, TypeUse};
 use super::{asset, policy, resource};
 use crate::defs::config::Schema;
-use crate::defs::{Body, HookDef, Hooks, InputDecl, Memo, Op, Origin, Retries, Takes};
+use crate::defs::{
+    Body, CommandLine, HookDef, Hooks, InputDecl, Memo, Op, Origin, OutputDecl, Retries, Takes,
+    WordPiece,
+};
 
 /// Keys of an op wherever it is declared.
 pub(super) static STEP_KEYS: &[Key] = &[
@@ -91,6 +94,9 @@ pub(super) fn read(
     }
     let (body, tables) = body(table, &inputs, context, sink);
     let outputs = port::outputs(table, &body, &mut types, sink);
+    if let (Body::Command(command), Some(run)) = (&body, table.get("run")) {
+        warn_of_output(run, &command.line, &outputs, sink);
+    }
     let origin = Origin { file: place.path().to_path_buf(), line: place.line() };
     let (config, reads) = config(table, sink);
     let text = |key: &str, sink: &mut Sink| {
@@ -149,6 +155,40 @@ fn body(
             (no_body(), Vec::new())
         }
         (None, None) => (no_body(), Vec::new()),
+    }
+}
+
+/// A command with one output finds its path in a short variable, which depends on what it gives; one with
+/// several finds none.
+fn warn_of_output(run: Value<'_>, line: &CommandLine, outputs: &[OutputDecl], sink: &mut Sink) {
+    let long = |output: &OutputDecl| {
+        format!("$GIORNATA_OUTPUT_{}", port::variable(&output.name).to_uppercase())
+    };
+    let (set, help) = match outputs {
+        [] => (None, "it has no output".to_owned()),
+        [one] if one.emits.is_pieces() => {
+            (Some("output_dir"), "its pieces are the files in `$output_dir`".to_owned())
+        }
+        [_] => (Some("output"), "its output is the file `$output`".to_owned()),
+        several => {
+            let names: Vec<String> = several.iter().map(|it| format!("`{}`", long(it))).collect();
+            (None, format!("its outputs are {}", names.join(", ")))
+        }
+    };
+    let direct = match line {
+        CommandLine::Direct(words) => words.iter().flatten().collect(),
+        CommandLine::Shell(_) | CommandLine::Script { .. } => Vec::new(),
+    };
+    let direct = direct.into_iter().filter_map(|piece| match piece {
+        WordPiece::Variable(name) => Some(name.as_str()),
+        WordPiece::Text(_) => None,
+    });
+    let used: BTreeSet<&str> = command::variables(line).into_iter().chain(direct).collect();
+    for name in ["output", "output_dir"] {
+        if used.contains(name) && set != Some(name) {
+            let warning = run.place().warning(format!("`run` uses `${name}`"));
+            sink.push(warning.label("this variable is not set").help(&help));
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Unneeded {
     pub runs: Vec<RunId>,
     /// Runs of jobs that stay, without the values of their steps.
     pub op_outputs: Vec<RunId>,
+    /// Keys of what ops that say `memo` have made.
+    pub memos: Vec<Digest>,
 }
 
 impl Store {
@@ -114,6 +116,9 @@ impl Tx<'_> {
         }
         for run in &unneeded.op_outputs {
             self.forget_op_outputs(*run)?;
+        }
+        for key in &unneeded.memos {
+            self.forget_memo(key)?;
         }
         self.collect_facts()?;
         self.ask(|sql| {

@@ -162,8 +162,14 @@ impl Store {
     fn dangling_runs(&self) -> rusqlite::Result<Vec<Problem>> {
         let mut problems = Vec::new();
         for (table, query) in [
-            ("op_step", "SELECT count(*) FROM op_step WHERE run NOT IN (SELECT id FROM run)"),
-            ("op_output", "SELECT count(*) FROM op_output WHERE run NOT IN (SELECT id FROM run)"),
+            (
+                "op_step",
+                "SELECT count(*) FROM op_step WHERE run <> 0 AND run NOT IN (SELECT id FROM run)",
+            ),
+            (
+                "op_output",
+                "SELECT count(*) FROM op_output WHERE run <> 0 AND run NOT IN (SELECT id FROM run)",
+            ),
         ] {
             let rows = self.one(query, [], |row| row.get::<_, i64>(0))? as u64;
             if rows > 0 {

@@ -37,7 +37,7 @@ pub use collect::Unneeded;
 pub use error::Error;
 pub use health::{BlobState, Problem};
 pub use open::OpenOptions;
-pub use ops::{OpContent, OpEnd, OpOutput, OpState, OpStep};
+pub use ops::{MEMO, OpContent, OpEnd, OpOutput, OpState, OpStep};
 pub use owner::{Owner, Recovered, place_dir, recover, staging_dir};
 pub use runs::{
     Attempt, AttemptEnd, Counts, LaunchInfo, NewAttempt, NewRun, Outcome, Run, RunState,

@@ -1,4 +1,7 @@
 //! Steps of runs of jobs, and what they hand to each other. None of these is a change of records.
+//!
+//! What ops that say `memo` have made is kept in the same tables, as if a run had made it that never ends
+//! ([`MEMO`]): a step of it is named by its key.
 
 use std::sync::Arc;
 
@@ -8,6 +11,9 @@ use super::error::undecodable;
 use super::read::{digest_at, output_kind, output_kind_text, run_at, run_number};
 use super::{Error, Store, Tx};
 use crate::base::{Digest, Output, RunId};
+
+/// The run that has what ops that say `memo` have made; there is no row of it.
+pub const MEMO: RunId = RunId(0);
 
 /// A recorded step of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +39,7 @@ pub struct OpStep {
 pub enum OpState {
     Running,
     Success,
-    /// It did not run: what it gave in the run that is retried was taken.
+    /// It did not run: what was made of the same before was taken.
     Reused,
     Failure,
     /// Something that it needs was not emitted.
@@ -106,6 +112,29 @@ impl Store {
                  FROM op_step WHERE run = ?1 ORDER BY step",
                 [run_number(run)],
                 step_at,
+            )
+        })
+    }
+
+    /// One step of a run.
+    pub fn op_step(&self, run: RunId, step: &str) -> Result<Option<OpStep>, Error> {
+        self.ask(|sql| {
+            sql.maybe(
+                "SELECT step, key, state, attempts, started_ms, duration_ms, emitted, detail, log
+                 FROM op_step WHERE run = ?1 AND step = ?2",
+                params![run_number(run), step],
+                step_at,
+            )
+        })
+    }
+
+    /// Keys of what ops that say `memo` have made and that nothing has asked for since a moment.
+    pub fn memos_before(&self, used_ms: i64) -> Result<Vec<Digest>, Error> {
+        self.ask(|sql| {
+            sql.all(
+                "SELECT key FROM op_step WHERE run = ?1 AND started_ms < ?2 ORDER BY step",
+                params![run_number(MEMO), used_ms],
+                |row| digest_at(row, 0),
             )
         })
     }
@@ -195,6 +224,18 @@ impl Tx<'_> {
                     log
                 ],
             )?;
+            Ok(())
+        })?;
+        self.put_op_outputs(run, step, outputs)
+    }
+
+    fn put_op_outputs(
+        &mut self,
+        run: RunId,
+        step: &str,
+        outputs: &[OpOutput],
+    ) -> Result<(), Error> {
+        self.ask(|sql| {
             for (place, output) in (0_i64..).zip(outputs) {
                 let OpOutput { output, piece, value, extension, content } = output;
                 let (data, file) = match content {
@@ -223,6 +264,76 @@ impl Tx<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Keeps what a step gave whose op says `memo`. False if there is something under the key: what was
+    /// made first stays.
+    pub fn put_memo(
+        &mut self,
+        key: &Digest,
+        outputs: &[OpOutput],
+        now_ms: i64,
+    ) -> Result<bool, Error> {
+        let name = key.to_string();
+        let emitted = i64::try_from(outputs.len()).unwrap_or(i64::MAX);
+        let inserted = self.ask(|sql| {
+            sql.exec(
+                "INSERT OR IGNORE INTO op_step (run, step, key, state, attempts, started_ms, emitted)
+                 VALUES (?1, ?2, ?3, 'success', 0, ?4, ?5)",
+                params![run_number(MEMO), name, key.as_bytes(), now_ms, emitted],
+            )
+        })?;
+        if inserted > 0 {
+            self.put_op_outputs(MEMO, &name, outputs)?;
+        }
+        Ok(inserted > 0)
+    }
+
+    /// Says that what is under a key was asked for now.
+    pub fn use_memo(&mut self, key: &Digest, now_ms: i64) -> Result<(), Error> {
+        self.ask(|sql| {
+            sql.exec(
+                "UPDATE op_step SET started_ms = ?3 WHERE run = ?1 AND step = ?2",
+                params![run_number(MEMO), key.to_string(), now_ms],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Forgets what is under a key.
+    pub fn forget_memo(&mut self, key: &Digest) -> Result<(), Error> {
+        let name = key.to_string();
+        self.ask(|sql| {
+            let params = params![run_number(MEMO), name];
+            sql.exec("DELETE FROM op_output WHERE run = ?1 AND step = ?2", params)?;
+            sql.exec("DELETE FROM op_step WHERE run = ?1 AND step = ?2", params)
+        })?;
+        Ok(())
+    }
+
+    /// Records a step of which nothing ran: another one made the same.
+    pub fn restore_op(
+        &mut self,
+        run: RunId,
+        step: &str,
+        key: &Digest,
+        outputs: &[OpOutput],
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        self.ask(|sql| {
+            sql.exec(
+                "INSERT INTO op_step (run, step, key, state, attempts, started_ms, emitted)
+                 VALUES (?1, ?2, ?3, 'reused', 0, ?4, ?5)",
+                params![
+                    run_number(run),
+                    step,
+                    key.as_bytes(),
+                    now_ms,
+                    i64::try_from(outputs.len()).unwrap_or(i64::MAX)
+                ],
+            )
+        })?;
+        self.put_op_outputs(run, step, outputs)
     }
 
     /// Records a step that was skipped.

@@ -1,252 +1,34 @@
 //! Jobs of ops on the store, with real processes: what runs, what is recorded, what a retry takes over,
 //! and what is left behind.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use giornata::base::{Durability, FixedClock, JobName, RunId};
+use giornata::base::{Durability, FixedClock, RunId};
 use giornata::defs::config::{Config, Env, Schema};
 use giornata::defs::{
-    Body, Call, Callee, CommandBody, CommandLine, Emits, Entry, Flow, Graph, HookDef, Hooks,
-    InputDecl, Job, Least, Op, Origin, OutputDecl, OutputDef, PartitionsDef, Port, Project, Ref,
-    Retries, Selection, Source, Takes, TypeRef, Work,
+    Body, CommandBody, CommandLine, Emits, HookDef, InputDecl, Memo, Op, OutputDecl, OutputDef,
+    Retries, Selection, TypeRef,
 };
-use giornata::engine::{
-    Access, Engine, Error, Gc, GcMode, JobEvent, JobSummary, Launch, Options, RunOptions,
-};
-use giornata::exec::{Control, NoFunctions};
+use giornata::engine::{Engine, Error, Gc, GcMode, JobEvent, Launch, RunOptions};
+use giornata::exec::Control;
 use giornata::store::{OpState, RunState, Store};
 
-/// A call of an op that is a line of shell.
-struct Line {
-    call: Call,
-    op: Op,
-}
+use super::op_shop::{Line, Shop, job, launch, open_at, retry, shell};
 
-fn origin() -> Origin {
-    Origin { file: "jobs.yaml".into(), line: 1 }
-}
-
-fn shell(name: &str, line: &str) -> Line {
-    let line = CommandLine::Shell(line.to_owned());
-    let body = Body::Command(CommandBody { line, code: None, named_files: Vec::new() });
-    let mut op = Op::new(name, origin(), body);
-    op.outputs = [OutputDecl {
-        form: OutputDef::File { name: "result.json".to_owned() },
-        ..OutputDecl::result()
-    }]
-    .into();
-    let call = Call {
-        name: name.to_owned(),
-        callee: Callee::Op(Arc::new(op.clone())),
-        wires: Vec::new(),
-        after: Vec::new(),
-        hooks: Hooks::default(),
-        origin: origin(),
-    };
-    Line { call, op }
-}
-
-fn port(text: &str) -> Ref {
-    Ref::Port(match text.split_once('.') {
-        Some((call, output)) => Port::new(call, output),
-        None => Port::only(text),
-    })
-}
-
-impl Line {
-    fn takes(mut self, input: &str, takes: Takes, source: Source) -> Line {
-        let decl = InputDecl { takes, ..InputDecl::one(input) };
-        self.op.inputs = self.op.inputs.iter().cloned().chain([decl]).collect();
-        self.call.wires.push((input.to_owned(), source));
-        self
-    }
-
-    fn reads(self, input: &str, from: &str) -> Line {
-        self.takes(input, Takes::One, Source::One(port(from)))
-    }
-
-    fn each(self, input: &str, from: &str) -> Line {
-        self.takes(input, Takes::One, Source::Each(port(from)))
-    }
-
-    fn collects(self, input: &str, from: &str) -> Line {
-        self.takes(input, Takes::Many, Source::Collect(port(from)))
-    }
-
-    fn list(self, input: &str, from: &[&str]) -> Line {
-        let entries = from.iter().map(|from| Entry::One(port(from))).collect();
-        self.takes(input, Takes::Many, Source::List(entries))
-    }
-
-    fn gives(mut self, outputs: &[(&str, Emits)]) -> Line {
-        let output = |(name, emits): &(&str, Emits)| OutputDecl {
-            name: (*name).into(),
-            emits: *emits,
-            ..OutputDecl::result()
-        };
-        self.op.outputs = outputs.iter().map(output).collect();
-        self
-    }
-
-    fn pieces(mut self) -> Line {
-        self.op.outputs = [OutputDecl {
-            emits: Emits::Pieces(Least::None),
-            form: OutputDef::File { name: "{piece}.json".to_owned() },
-            ..OutputDecl::result()
-        }]
-        .into();
-        self
-    }
-
-    fn op(mut self, edit: impl FnOnce(&mut Op)) -> Line {
-        edit(&mut self.op);
-        self
-    }
-
-    fn call(mut self) -> Call {
-        self.call.callee = Callee::Op(Arc::new(self.op));
-        self.call
-    }
-}
-
-fn flow(lines: Vec<Line>) -> Flow {
-    let calls = lines.into_iter().map(Line::call).collect();
-    let graph = Graph { name: "job".to_owned(), calls, ..Graph::default() };
-    graph.compile(&JobName::parse("job").unwrap()).unwrap()
-}
-
-fn job(lines: Vec<Line>) -> Job {
-    Job {
-        name: JobName::parse("job").unwrap(),
-        origin: origin(),
-        work: Work::Flow(Arc::new(flow(lines))),
-        config: Schema::shape([]),
-        values: serde_json::Value::Null,
-        presets: BTreeMap::new(),
-        partitions: PartitionsDef::Unpartitioned,
-        tags: BTreeMap::new(),
-        hooks: Hooks::default(),
-        description: None,
-    }
-}
-
-/// A directory with a store, in which one job after the other is run.
-struct Shop {
-    dir: tempfile::TempDir,
-    env: Vec<(String, String)>,
-}
-
-/// How a run went.
-struct Ran {
-    summary: JobSummary,
-    /// One word an event: `+load`, `-load`, `~load`, `?load`, `!load`, `=load`.
-    events: Vec<String>,
-}
-
-fn launch() -> Launch {
-    Launch {
-        job: JobName::parse("job").unwrap(),
-        partition: None,
-        config: Config { value: serde_json::json!({}), withheld: Vec::new() },
-        ops: None,
-        retry_of: None,
-        tags: BTreeMap::new(),
-    }
-}
-
-fn retry(run: u64) -> Launch {
-    Launch { retry_of: Some(RunId(run)), ..launch() }
-}
-
-fn told(event: &JobEvent) -> Option<String> {
-    Some(match event {
-        JobEvent::StepSucceeded { step, .. } => format!("+{step}"),
-        JobEvent::StepFailed { step, reason, .. } => format!("-{step}: {reason}"),
-        JobEvent::StepSkipped { step } => format!("~{step}"),
-        JobEvent::StepBlocked { step } => format!("?{step}"),
-        JobEvent::StepReused { step, .. } => format!("={step}"),
-        JobEvent::HookFailed { step, reason } => format!("!{step}: {reason}"),
-        JobEvent::Warning { message } => format!("warning: {message}"),
-        JobEvent::Started { .. } | JobEvent::StepStarted { .. } | JobEvent::Finished { .. } => {
-            return None;
-        }
-    })
-}
-
-impl Shop {
-    fn new() -> Shop {
-        Shop { dir: tempfile::tempdir().unwrap(), env: Vec::new() }
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.dir.path().join(path)
-    }
-
-    fn project(&self, job: Job) -> Project {
-        let mut project = Project::empty();
-        project.settings.inline_max_bytes = 16;
-        project.pools = [("two".into(), 2)].into();
-        project.jobs = [(job.name.clone(), Arc::new(job))].into();
-        project
-    }
-
-    fn open(&self, job: Job) -> Engine {
-        open(self.dir.path(), self.project(job), &self.env)
-    }
-
-    fn try_run(&self, job: Job, launch: &Launch) -> Result<Ran, Error> {
-        let mut engine = self.open(job);
-        let mut events = Vec::new();
-        let options = RunOptions { jobs: Some(3), ..RunOptions::default() };
-        let rev = self.store().rev().unwrap();
-        let summary = engine.run_job(launch, &options, &Control::new(), &mut |_, event| {
-            events.extend(told(&event));
-        })?;
-        assert_eq!(self.store().rev().unwrap(), rev, "a run of ops changes no record");
-        events.sort();
-        Ok(Ran { summary, events })
-    }
-
-    #[track_caller]
-    fn run(&self, lines: Vec<Line>, launch: &Launch) -> Ran {
-        self.try_run(job(lines), launch).unwrap()
-    }
-
-    fn store(&self) -> Store {
-        Store::open(&self.path(".giornata"), Durability::Batch).unwrap()
-    }
-
-    fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.path(path)).unwrap_or_default()
-    }
-
-    /// The places of runs that are there.
-    fn places(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.path(".giornata/runs")).into_iter().flatten();
-        let name = |entry: std::io::Result<fs::DirEntry>| {
-            entry.unwrap().file_name().into_string().unwrap()
-        };
-        let mut names: Vec<String> = entries.map(name).collect();
-        names.sort();
-        names
-    }
-}
-
-fn open(root: &Path, project: Project, env: &[(String, String)]) -> Engine {
-    let path = ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into());
-    let env = env.iter().map(|(name, value)| (name.into(), value.into())).chain([path]);
-    let options = Options {
-        root: root.to_owned(),
-        access: Access::Write,
-        clock: Arc::new(FixedClock("2026-01-01T00:00:00Z".parse().unwrap())),
-        env: env.collect(),
-        set: Vec::new(),
-        functions: Arc::new(NoFunctions),
-    };
-    Engine::open(project, options).unwrap()
+#[test]
+fn nothing_more_starts_after_the_first_failure_if_that_is_asked_for() {
+    let shop = Shop::new();
+    let lines = vec![
+        shell("bad", "exit 1"),
+        shell("one", "echo 1 > $output"),
+        shell("two", "cp $n $output").reads("n", "one"),
+    ];
+    let mut engine = shop.open(job(lines));
+    let options = RunOptions { jobs: Some(1), fail_fast: true, ..RunOptions::default() };
+    let summary = engine.run_job(&launch(), &options, &Control::new(), &mut |_, _| {}).unwrap();
+    assert_eq!((summary.failed, summary.succeeded, summary.cancelled), (1, 0, 2));
+    assert_eq!(shop.store().run(summary.run).unwrap().unwrap().state, RunState::Failure);
 }
 
 #[test]
@@ -685,6 +467,85 @@ fn gc_takes_the_places_of_failed_runs_when_they_are_old() {
     // A retry makes everything anew.
     let ran = shop.run(lines(), &retry(2));
     assert_eq!(ran.events, ["+one", "-bad: exit status 1"]);
+}
+
+/// Two ops that say `memo`: one of a file and of a setting, and one that reads what that gives.
+fn memoized() -> Vec<Line> {
+    let memo = |op: &mut Op| op.memo = Memo::ByContent;
+    let base = |op: &mut Op| {
+        memo(op);
+        op.files = vec!["base".to_owned()];
+        op.reads = ["size".to_owned()].into();
+    };
+    let line = "echo load >> ran; printf '%040d' $(cat base) > $output";
+    vec![
+        shell("load", line).op(base),
+        shell("tree", "echo tree >> ran; mkdir $output_dir/d; cp $n $output_dir/d/f")
+            .reads("n", "load")
+            .op(|op| {
+                memo(op);
+                op.outputs =
+                    [OutputDecl { form: OutputDef::Directory, ..OutputDecl::result() }].into();
+            }),
+        shell("use", "cat $tree/d/f > used; echo > $output").reads("tree", "tree"),
+    ]
+}
+
+fn sized(size: u32, other: u32) -> Launch {
+    let value = serde_json::json!({"size": size, "other": other});
+    Launch { config: Config { value, withheld: Vec::new() }, ..launch() }
+}
+
+#[test]
+fn an_op_with_memo_runs_once_for_the_same() {
+    let shop = Shop::new();
+    let ran = |launch: &Launch| shop.run(memoized(), launch).events;
+    let all = ["+load", "+tree", "+use"];
+    fs::write(shop.path("base"), "7").unwrap();
+    assert_eq!(ran(&sized(1, 1)), all);
+    assert_eq!(ran(&sized(1, 1)), ["+use", "=load", "=tree"]);
+    assert_eq!(ran(&sized(1, 2)), ["+use", "=load", "=tree"], "nobody reads `other`");
+    assert_eq!(ran(&sized(2, 2)), ["+load", "+use", "=tree"], "`load` gives the same");
+    fs::write(shop.path("base"), "8").unwrap();
+    assert_eq!(ran(&sized(1, 1)), all);
+    fs::write(shop.path("base"), "7").unwrap();
+    assert_eq!(ran(&sized(1, 1)), ["+use", "=load", "=tree"], "what was made before comes back");
+    assert_eq!(shop.read("used"), format!("{:040}", 7));
+    assert_eq!(shop.read("ran"), "load\ntree\nload\nload\ntree\n");
+    assert_eq!((shop.places(), shop.store().integrity().unwrap()), (vec![], vec![]));
+}
+
+#[test]
+fn what_is_kept_for_other_runs_is_sound_and_goes_when_nobody_asks() {
+    let shop = Shop::new();
+    fs::write(shop.path("base"), "7").unwrap();
+    shop.run(memoized(), &sized(1, 1));
+    let memos = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(shop.path(".giornata/memo")).unwrap();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    };
+    assert_eq!(memos().len(), 2);
+    for path in memos().iter().map(|dir| dir.join("0.json")).filter(|path| path.exists()) {
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "damaged").unwrap();
+    }
+    let ran = shop.run(memoized(), &sized(1, 1));
+    assert_eq!(ran.events, ["+load", "+use", "=tree"]);
+    let ran = shop.run(memoized(), &sized(1, 1));
+    assert_eq!(ran.events, ["+use", "=load", "=tree"], "the sound one has taken its place");
+
+    let gc = Gc { keep: None, mode: GcMode::Remove };
+    shop.open(job(memoized())).gc(gc).unwrap();
+    assert!(memos().len() >= 2);
+    let later = FixedClock("2026-03-01T00:00:00Z".parse().unwrap());
+    let mut engine = open_at(shop.dir.path(), shop.project(job(memoized())), &shop.env, later);
+    engine.gc(gc).unwrap();
+    assert_eq!(shop.store().memos_before(i64::MAX).unwrap(), []);
+    drop(engine);
+    let ran = shop.run(memoized(), &sized(1, 1));
+    assert_eq!(ran.events, ["+load", "+tree", "+use"]);
 }
 
 #[test]

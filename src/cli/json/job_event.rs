@@ -24,7 +24,8 @@ enum EventLine<'a> {
     },
     StepReused {
         step: &'a str,
-        from: u64,
+        /// The run that is retried; null: the op says `memo`.
+        from: Option<u64>,
     },
     StepFailed {
         step: &'a str,
@@ -56,6 +57,7 @@ struct SummaryLine {
     run: u64,
     ran: u64,
     reused: u64,
+    restored: u64,
     failed: u64,
     skipped: u64,
     blocked: u64,
@@ -76,7 +78,9 @@ pub(in crate::cli) fn job_event_line(event: &JobEvent) -> String {
             let (duration_ms, attempts) = (ms(duration), *attempts);
             EventLine::StepSucceeded { step, duration_ms, attempts, emitted, metadata }
         }
-        JobEvent::StepReused { step, from } => EventLine::StepReused { step, from: from.0 },
+        JobEvent::StepReused { step, from } => {
+            EventLine::StepReused { step, from: from.map(|run| run.0) }
+        }
         JobEvent::StepFailed { step, duration, attempts, reason, log, log_tail } => {
             EventLine::StepFailed {
                 step,
@@ -103,6 +107,7 @@ impl SummaryLine {
             run: summary.run.0,
             ran: summary.succeeded + summary.failed,
             reused: summary.reused,
+            restored: summary.restored,
             failed: summary.failed,
             skipped: summary.skipped,
             blocked: summary.blocked,
@@ -131,6 +136,7 @@ mod tests {
             run: RunId(3),
             succeeded: 1,
             reused: 2,
+            restored: 1,
             failed: 1,
             skipped: 4,
             blocked: 5,
@@ -148,7 +154,8 @@ mod tests {
                 emitted: vec!["result".into()],
                 metadata: vec![json!({"rows": 3})],
             },
-            JobEvent::StepReused { step: step(), from: RunId(2) },
+            JobEvent::StepReused { step: step(), from: Some(RunId(2)) },
+            JobEvent::StepReused { step: step(), from: None },
             JobEvent::StepFailed {
                 step: step(),
                 duration,
@@ -169,12 +176,13 @@ mod tests {
             {"event":"step-started","step":"load[p1]"}
             {"event":"step-succeeded","step":"load[p1]","duration_ms":5,"attempts":1,"emitted":["result"],"metadata":[{"rows":3}]}
             {"event":"step-reused","step":"load[p1]","from":2}
+            {"event":"step-reused","step":"load[p1]","from":null}
             {"event":"step-failed","step":"load[p1]","duration_ms":5,"attempts":2,"reason":"exit status 3","log":"x.log","log_tail":"boo\n"}
             {"event":"step-skipped","step":"load[p1]"}
             {"event":"step-blocked","step":"load[p1]"}
             {"event":"hook-failed","step":"load[p1]","reason":"exit status 1"}
             {"event":"warning","message":"w"}
-            {"event":"finished","success":false,"run":3,"ran":2,"reused":2,"failed":1,"skipped":4,"blocked":5,"cancelled":0,"hooks_failed":0,"kept":".giornata/runs/3"}
+            {"event":"finished","success":false,"run":3,"ran":2,"reused":2,"restored":1,"failed":1,"skipped":4,"blocked":5,"cancelled":0,"hooks_failed":0,"kept":".giornata/runs/3"}
         "#]].assert_eq(&text);
     }
 }

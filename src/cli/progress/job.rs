@@ -2,6 +2,7 @@
 //! was blocked are always told, with the reason; a step that succeeds is silent unless `-v` is given.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(in crate::cli) struct JobReporter<'t> {
     form: Form,
     job: JobName,
     flow: Arc<Flow>,
+    /// Where the logs of all runs are.
+    logs: PathBuf,
     bar: Option<Bar>,
     /// What each step that has ended well gave, by its name with the piece.
     emitted: BTreeMap<String, BTreeSet<String>>,
@@ -36,12 +39,19 @@ pub(in crate::cli) struct JobReporter<'t> {
 }
 
 impl<'t> JobReporter<'t> {
-    pub fn new(form: Form, term: &'t mut Term, job: JobName, flow: Arc<Flow>) -> JobReporter<'t> {
+    pub fn new(
+        form: Form,
+        term: &'t mut Term,
+        job: JobName,
+        flow: Arc<Flow>,
+        logs: PathBuf,
+    ) -> JobReporter<'t> {
         JobReporter {
             term,
             form,
             job,
             flow,
+            logs,
             bar: None,
             emitted: BTreeMap::new(),
             failed: BTreeSet::new(),
@@ -73,7 +83,10 @@ impl<'t> JobReporter<'t> {
                 self.emitted.insert(step, emitted.into_iter().collect());
             }
             JobEvent::StepReused { step, from } => {
-                self.verbose(&format!("took {step} from run {from}"));
+                self.verbose(&match from {
+                    Some(run) => format!("took {step} from run {run}"),
+                    None => format!("restored {step}"),
+                });
                 self.emitted.remove(&step);
             }
             JobEvent::StepFailed { step, reason, log, log_tail, attempts, .. } => {
@@ -116,6 +129,10 @@ impl<'t> JobReporter<'t> {
         self.told("skipped", &skipped, Self::why_skipped);
         self.told("blocked", &blocked, Self::why_blocked);
         let Some(summary) = summary else { return };
+        let logs = self.logs.join(summary.run.to_string());
+        if logs.is_dir() {
+            self.verbose(&format!("logs: {}", logs.display()));
+        }
         if !(self.term.is_quiet && summary.is_success()) {
             let line = render_summary(summary, self.term.elapsed());
             self.term.print(&line);
@@ -238,9 +255,12 @@ fn count(tally: &mut Tally, event: &JobEvent, now: Duration) {
 
 /// One line: what ran, what did not, what failed.
 fn render_summary(summary: &JobSummary, elapsed: Duration) -> String {
-    let JobSummary { succeeded, reused, failed, skipped, blocked, cancelled, .. } = *summary;
+    let JobSummary { succeeded, reused, restored, failed, skipped, blocked, cancelled, .. } =
+        *summary;
     let mut line = format!("ran {}", succeeded + failed);
-    for (count, what) in [(reused, "taken from the run before"), (skipped, "skipped")] {
+    let beside =
+        [(reused, "taken from the run before"), (restored, "restored"), (skipped, "skipped")];
+    for (count, what) in beside {
         if count > 0 {
             line += &format!(", {count} {what}");
         }
@@ -268,6 +288,7 @@ mod tests {
             run: RunId(3),
             succeeded: 4,
             reused: 0,
+            restored: 0,
             failed: 0,
             skipped: 0,
             blocked: 0,
@@ -279,12 +300,14 @@ mod tests {
             assert_eq!(render_summary(summary, Duration::from_millis(12)), text);
         };
         check(&summary, "ran 4; 0 failed in 12 ms");
-        let summary = JobSummary { reused: 2, failed: 1, skipped: 3, blocked: 5, ..summary };
+        let summary =
+            JobSummary { reused: 2, restored: 1, failed: 1, skipped: 3, blocked: 5, ..summary };
         check(
             &summary,
-            "ran 5, 2 taken from the run before, 3 skipped; 1 failed, 5 blocked in 12 ms",
+            "ran 5, 2 taken from the run before, 1 restored, 3 skipped; 1 failed, 5 blocked in 12 ms",
         );
-        let summary = JobSummary { reused: 0, cancelled: 1, hooks_failed: 2, ..summary };
+        let summary =
+            JobSummary { reused: 0, restored: 0, cancelled: 1, hooks_failed: 2, ..summary };
         check(
             &summary,
             "ran 5, 3 skipped; 1 failed, 5 blocked, 1 cancelled, 2 hooks failed in 12 ms",

@@ -27,10 +27,11 @@ pub enum JobEvent {
         /// What the step reported.
         metadata: Vec<serde_json::Value>,
     },
-    /// Nothing ran: what the step gave in the run that is retried was taken.
+    /// Nothing ran: what the step gave before was taken.
     StepReused {
         step: String,
-        from: RunId,
+        /// The run that is retried; `None`: its op says `memo`, and whatever run made it of the same.
+        from: Option<RunId>,
     },
     StepFailed {
         step: String,
@@ -67,7 +68,10 @@ pub struct JobSummary {
     pub run: RunId,
     /// Ran and succeeded.
     pub succeeded: u64,
+    /// Taken from the run that is retried.
     pub reused: u64,
+    /// Taken from any run, since the op says `memo`.
+    pub restored: u64,
     pub failed: u64,
     pub skipped: u64,
     pub blocked: u64,
@@ -85,6 +89,7 @@ impl JobSummary {
             run,
             succeeded: 0,
             reused: 0,
+            restored: 0,
             failed: 0,
             skipped: 0,
             blocked: 0,
@@ -104,6 +109,7 @@ impl JobSummary {
         let counts = [
             ("ran", self.succeeded),
             ("reused", self.reused),
+            ("restored", self.restored),
             ("failed", self.failed),
             ("skipped", self.skipped),
             ("blocked", self.blocked),

@@ -13,7 +13,7 @@ use crate::base::{Digest, JobName, PartitionKey, RunId};
 use crate::defs::config::{Config, Withheld};
 use crate::defs::{Body, Domain, Flow, FlowStep, HookDef, Job, PartitionsDef, Selection, Work};
 use crate::exec::{Resources, Secrets, missing_program};
-use crate::store::{OpState, OpStep, RunState};
+use crate::store::{MEMO, OpState, OpStep, RunState};
 
 /// What is to be run, and with what.
 #[derive(Debug, Clone)]
@@ -171,6 +171,23 @@ impl Earlier {
             Some(_) | None => Ok(None),
         }
     }
+}
+
+/// What a step gave in whatever run, under this key, if all of it is still what it was.
+pub(super) fn remembered(
+    engine: &Engine,
+    flow: &FlowStep,
+    key: &Digest,
+) -> Result<Option<Vec<Made<Value>>>, Error> {
+    let step = engine.ledger.ask(|store| store.op_step(MEMO, &key.to_string()))?;
+    let Some(step) = step else { return Ok(None) };
+    let made = outputs(engine, flow, MEMO, &step)?;
+    let made = made.filter(|made| made.iter().all(|(_, _, value)| value.is_sound(&engine.dir)));
+    if made.is_none() {
+        // What is made now takes its place.
+        engine.ledger.write(|batch| batch.tx().forget_memo(key))?;
+    }
+    Ok(made)
 }
 
 fn has_made(state: OpState) -> bool {

@@ -16,12 +16,12 @@ use super::super::work::log_text;
 use super::event::{JobEvent, JobSummary};
 use super::keep::Place;
 use super::keys;
-use super::launch::{Launch, Prepared};
+use super::launch::{self, Launch, Prepared};
 use super::value::{self, Inputs, Value};
 use super::work::{Done, Hooks, Order, StepDone, Workers};
 use crate::base::{Digest, RunId};
 use crate::cas::Lease;
-use crate::defs::{Body, FlowStep};
+use crate::defs::{Body, FlowStep, Memo};
 use crate::exec::{Control, Failure, InJob, LogInfo, Of, Outcome, Step, StepPaths};
 use crate::io::names::file_name;
 use crate::store::{LaunchInfo, NewRun, OpEnd, OpOutput, OpState, Owner, RunState, Tx, place_dir};
@@ -37,6 +37,8 @@ pub(super) struct Run {
     lease: Lease,
     prepared: Prepared,
     progress: Progress<Value>,
+    /// `.giornata`
+    dir: PathBuf,
     staging: PathBuf,
     workers: Workers,
     /// Executions at once, with those that wait for a worker.
@@ -44,11 +46,17 @@ pub(super) struct Run {
     fail_fast: bool,
     control: Control,
     stopped: bool,
-    flights: HashMap<u64, InstanceId>,
+    flights: HashMap<u64, Flight>,
     started: u64,
     hooks_running: u64,
     pools: BTreeMap<Arc<str>, Pool>,
     summary: JobSummary,
+}
+
+/// A step that runs.
+struct Flight {
+    id: InstanceId,
+    key: Digest,
 }
 
 /// How many steps of a pool run, and may.
@@ -72,12 +80,24 @@ struct EndedStep {
     step: Arc<Step>,
     outcome: Outcome,
     outputs: Vec<OpOutput>,
+    /// To be kept under the key for other runs.
+    memo: Option<(Digest, Vec<OpOutput>)>,
     failure: Option<Failure>,
 }
 
 struct Reused {
     name: String,
-    from: RunId,
+    from: Before,
+}
+
+/// Where what is taken comes from.
+enum Before {
+    Run(RunId),
+    /// Whatever run: the op says `memo`.
+    Memo {
+        key: Digest,
+        outputs: Vec<OpOutput>,
+    },
 }
 
 struct Start {
@@ -139,6 +159,7 @@ impl Run {
             lease,
             progress,
             workers: Workers::new(jobs, control, &engine.functions, &place),
+            dir: engine.dir.clone(),
             staging,
             room: jobs * ahead,
             fail_fast: options.fail_fast,
@@ -238,20 +259,30 @@ impl Run {
         if let Some(earlier) = earlier
             && let Some(made) = earlier.outputs(engine, self.progress.declared(id), &name, &key)?
         {
-            news.reused.push(Reused { name, from: earlier.run });
+            news.reused.push(Reused { name, from: Before::Run(earlier.run) });
             self.summary.reused += 1;
             news.changes.extend(self.progress.ended(id, made, Ended::Success));
             return Ok(());
         }
+        let declared = self.progress.declared(id);
+        if declared.op.memo == Memo::ByContent
+            && let Some(made) = launch::remembered(engine, declared, &key)?
+        {
+            let outputs = records(declared, &made);
+            news.reused.push(Reused { name, from: Before::Memo { key, outputs } });
+            self.summary.restored += 1;
+            news.changes.extend(self.progress.ended(id, made, Ended::Success));
+            return Ok(());
+        }
         let step = Arc::new(self.step(engine, id, inputs));
-        let number = self.take_off(id);
+        let number = self.take_off(id, key);
         news.starts.push(Start { number, name, key, step });
         Ok(())
     }
 
-    fn take_off(&mut self, id: InstanceId) -> u64 {
+    fn take_off(&mut self, id: InstanceId, key: Digest) -> u64 {
         self.started += 1;
-        self.flights.insert(self.started, id);
+        self.flights.insert(self.started, Flight { id, key });
         let declared = self.progress.declared(id);
         if let Some(pool) = declared.def.pool.as_ref().and_then(|name| self.pools.get_mut(name)) {
             pool.running += 1;
@@ -310,8 +341,8 @@ impl Run {
     ) {
         let inputs = Inputs { inputs: Vec::new(), digest: Digest::from_bytes([0; 32]) };
         let step = Arc::new(self.step(engine, id, inputs));
-        let number = self.take_off(id);
         let (name, key) = (self.progress.name(id), Digest::from_bytes([0; 32]));
+        let number = self.take_off(id, key);
         let outcome = Outcome::not_run(&step);
         news.starts.push(Start { number, name, key, step: step.clone() });
         self.land(StepDone { number, step, outcome, made: Err(failure) }, news);
@@ -319,20 +350,20 @@ impl Run {
 
     fn land(&mut self, done: StepDone, news: &mut News) {
         let StepDone { number, step, outcome, made } = done;
-        let id = self.flights.remove(&number).expect("only what was started comes back");
+        let flight = self.flights.remove(&number);
+        let Flight { id, key } = flight.expect("only what was started comes back");
         let name = self.progress.name(id);
         let declared = self.progress.declared(id);
         if let Some(pool) = declared.def.pool.as_ref().and_then(|name| self.pools.get_mut(name)) {
             pool.running -= 1;
         }
-        let record = |(output, piece, value): &Made<Value>| {
-            value.record(&declared.op.outputs[*output as usize].name, piece.as_ref())
-        };
         match made {
             Ok(made) => {
-                let outputs = made.iter().map(record).collect();
+                let outputs = records(declared, &made);
+                let memo = self.remember(declared, key, number, &made);
                 self.summary.succeeded += 1;
-                news.ended.push(EndedStep { id, name, step, outcome, outputs, failure: None });
+                let failure = None;
+                news.ended.push(EndedStep { id, name, step, outcome, outputs, memo, failure });
                 news.changes.extend(self.progress.ended(id, made, Ended::Success));
             }
             Err(failure) => {
@@ -344,10 +375,31 @@ impl Run {
                     self.stopped |= self.fail_fast;
                     news.changes.extend(self.progress.ended(id, Vec::new(), Ended::Failed));
                 }
-                let (outputs, failure) = (Vec::new(), Some(failure));
-                news.ended.push(EndedStep { id, name, step, outcome, outputs, failure });
+                let (outputs, memo, failure) = (Vec::new(), None, Some(failure));
+                news.ended.push(EndedStep { id, name, step, outcome, outputs, memo, failure });
             }
         }
+    }
+
+    /// Puts what a step gave where other runs find it, if its op says so. What cannot be put there is made
+    /// again by them.
+    fn remember(
+        &self,
+        declared: &FlowStep,
+        key: Digest,
+        number: u64,
+        made: &[Made<Value>],
+    ) -> Option<(Digest, Vec<OpOutput>)> {
+        if declared.op.memo == Memo::Never {
+            return None;
+        }
+        let dir = format!("memo/{key}.{}.{number}", self.id);
+        let copy = |(at, (output, piece, value)): (usize, &Made<Value>)| {
+            let value = value.copied(&self.dir, &format!("{dir}/{at}")).ok()?;
+            Some((*output, piece.clone(), value))
+        };
+        let copied = made.iter().enumerate().map(copy).collect::<Option<Vec<_>>>()?;
+        Some((key, records(declared, &copied)))
     }
 
     /// One transaction for all that is new; none if nothing is.
@@ -368,11 +420,20 @@ impl Run {
             for ended in ended {
                 self.record_end(tx, engine, ended)?;
             }
+            for (key, outputs) in ended.iter().filter_map(|ended| ended.memo.as_ref()) {
+                tx.put_memo(key, outputs, now_ms)?;
+            }
             for skip in skips {
                 tx.skip_op(self.id, &self.progress.name(skip.instance), now_ms)?;
             }
             for Reused { name, from } in reused {
-                tx.reuse_op(*from, self.id, name)?;
+                match from {
+                    Before::Run(from) => tx.reuse_op(*from, self.id, name)?,
+                    Before::Memo { key, outputs } => {
+                        tx.restore_op(self.id, name, key, outputs, now_ms)?;
+                        tx.use_memo(key, now_ms)?;
+                    }
+                }
             }
             Ok::<_, Error>(())
         })
@@ -437,7 +498,11 @@ impl Run {
             }
         }
         for Reused { name, from } in reused {
-            events(engine, JobEvent::StepReused { step: name.clone(), from: *from });
+            let from = match from {
+                Before::Run(run) => Some(*run),
+                Before::Memo { .. } => None,
+            };
+            events(engine, JobEvent::StepReused { step: name.clone(), from });
         }
         for Change { instance, state } in changes {
             let step = self.progress.name(*instance);
@@ -543,6 +608,14 @@ impl Run {
         events(engine, JobEvent::Finished { summary: self.summary.clone() });
         Ok(self.summary)
     }
+}
+
+/// What a step gave, as the store keeps it.
+fn records(declared: &FlowStep, made: &[Made<Value>]) -> Vec<OpOutput> {
+    let record = |(output, piece, value): &Made<Value>| {
+        value.record(&declared.op.outputs[*output as usize].name, piece.as_ref())
+    };
+    made.iter().map(record).collect()
 }
 
 /// `result`, or `result[p1]` of a piece.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::super::blobs::Digester;
 use super::super::flow::{Gathered, Given, InstanceId, Progress};
 use crate::base::{AssetKey, Digest, DigestBuilder, Output, OutputKind, PartitionKey};
+use crate::cas::hash_file;
 use crate::defs::Takes;
 use crate::exec::{Content, Input, Part};
-use crate::io::format_of;
+use crate::io::{format_of, tree};
 use crate::store::{OpContent, OpOutput};
 
 /// A kept value; clones share it.
@@ -37,6 +39,34 @@ impl Value {
             OpContent::Inline(_) => true,
             OpContent::File(path) => dir.join(path).exists(),
         }
+    }
+
+    /// Whether its content is what it was.
+    pub fn is_sound(&self, dir: &Path) -> bool {
+        let digest = match &self.0.content {
+            OpContent::Inline(_) => return true,
+            OpContent::File(path) if self.0.output.kind == OutputKind::Tree => {
+                tree::store(&dir.join(path), &mut Digester).ok().map(|stored| stored.digest)
+            }
+            OpContent::File(path) => hash_file(&dir.join(path)).ok().map(|(digest, _)| digest),
+        };
+        digest == Some(self.0.output.digest)
+    }
+
+    /// The same value with its file, if it has one, copied to `to` within the directory of the store.
+    pub fn copied(&self, dir: &Path, to: &str) -> std::io::Result<Value> {
+        let content = match &self.0.content {
+            OpContent::Inline(bytes) => OpContent::Inline(bytes.clone()),
+            OpContent::File(path) => {
+                let dot = if self.0.extension.is_empty() { "" } else { "." };
+                let name = format!("{to}{dot}{}", self.0.extension);
+                let to = dir.join(&name);
+                to.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+                copy(&dir.join(path), &to)?;
+                OpContent::File(name)
+            }
+        };
+        Ok(Value::new(self.0.output.clone(), &self.0.extension, content))
     }
 
     /// As the store keeps it.
@@ -92,6 +122,23 @@ impl Value {
             serde_json::Value::String(text.strip_suffix('\n').unwrap_or(&text).to_owned())
         }))
     }
+}
+
+/// A copy of a directory, or another name of a file: neither is ever changed.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    let metadata = std::fs::symlink_metadata(from)?;
+    if metadata.is_symlink() {
+        return std::os::unix::fs::symlink(std::fs::read_link(from)?, to);
+    }
+    if !metadata.is_dir() {
+        return std::fs::hard_link(from, to).or_else(|_| std::fs::copy(from, to).map(drop));
+    }
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let name = entry?.file_name();
+        copy(&from.join(&name), &to.join(&name))?;
+    }
+    Ok(())
 }
 
 /// What an instance is given at its inputs, and what of it decides its result.

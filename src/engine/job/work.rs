@@ -45,7 +45,7 @@ pub struct StepDone {
     pub made: Result<Vec<Made<Value>>, Failure>,
 }
 
-/// The workers of a run; threads are started with the first order.
+/// The workers of a run; threads are started with the first order that needs one.
 pub struct Workers {
     jobs: usize,
     control: Control,

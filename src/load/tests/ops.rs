@@ -212,6 +212,7 @@ jobs:
       polish:   {run: ./two.sh, in: {x: {each: compute}, y: other}}
       pairs:    {run: ./p.sh, in: {xs: [{each: compute}, other]}}
       merge:    {run: ./merge.sh, in: {xs: {collect: polish}}}
+      nothing:  {run: ./n.sh, in: {x: {each: polish}}, outputs: []}
       named:    {run: ./n.sh, outputs: {pieces: {files: "{key}.txt", optional: true, type: string}, log: report.txt}}
 "#,
         expect![[r#"
@@ -222,6 +223,7 @@ jobs:
               polish x: any=each(compute.result) y: any=other.result -> result: any in result
               pairs xs: *any=[each compute.result, other.result] -> result: any in result
               merge xs: *any=collect(polish.result) -> result: any in result
+              nothing x: any=each(polish.result) ->
               named -> pieces*?: string in {key}.txt log: any in report.txt
         "#]],
     );

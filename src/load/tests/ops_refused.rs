@@ -657,6 +657,33 @@ jobs:
 }
 
 #[test]
+fn a_variable_that_is_not_set_is_told() {
+    check_yaml(
+        r#"
+jobs:
+  j:
+    ops:
+      one: {run: make --to "$output"}
+      pieces: {run: 'split -l 2 x "$output"', outputs: "{piece}"}
+      several: {run: 'echo > "$output"', outputs: [left, a-b]}
+      none: {run: make --in "$output_dir", outputs: []}
+"#,
+        expect![[r#"
+            warning: `run` uses `$output`
+              assets/a.yaml:6:21 ['split -l 2 x "$output"'] this variable is not set
+              help: its pieces are the files in `$output_dir`
+            warning: `run` uses `$output`
+              assets/a.yaml:7:22 ['echo > "$output"'] this variable is not set
+              help: its outputs are `$GIORNATA_OUTPUT_LEFT`, `$GIORNATA_OUTPUT_A_B`
+            warning: `run` uses `$output_dir`
+              assets/a.yaml:8:19 [make --in "$output_dir"] this variable is not set
+              help: it has no output
+            jobs: [j]
+        "#]],
+    );
+}
+
+#[test]
 fn names_that_are_there_twice() {
     let text = "
 ops: {a: {run: x}}
