@@ -47,8 +47,11 @@ impl Engine {
         }
     }
 
-    /// The manager of an asset that has one.
-    fn manager(&mut self, asset: &AssetKey) -> Result<Option<Arc<dyn IoManager>>, Error> {
+    /// The manager of an asset that has one. What it needs is set up.
+    pub(super) fn manager(
+        &mut self,
+        asset: &AssetKey,
+    ) -> Result<Option<Arc<dyn IoManager>>, Error> {
         let found = match &self.project.assets[asset].io {
             None | Some(IoDef::Store) => return Ok(None),
             Some(IoDef::Folder { dir, format }) => {

@@ -132,6 +132,10 @@ impl Engine {
     /// is collected, and exported files stay where they are; what an IO manager has is removed.
     pub fn wipe(&mut self, targets: &Targets) -> Result<Upkeep, Error> {
         self.writable()?;
+        // What was put must be in reach before it is forgotten.
+        for asset in targets.keys() {
+            self.manager(asset)?;
+        }
         let upkeep = self.with_results(targets);
         // The indexes of a trace are of its own time; what the keys of now lead to is certain.
         let keys_of = |(asset, parts): (&AssetKey, &PartitionSet)| {

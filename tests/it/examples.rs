@@ -24,6 +24,12 @@ mod lecture_07_dynamic_graph;
 #[path = "../../examples/lecture_08_job.rs"]
 #[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
 mod lecture_08_job;
+#[path = "../../examples/lecture_11_io_manager.rs"]
+#[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
+mod lecture_11_io_manager;
+#[path = "../../examples/lecture_12_resource.rs"]
+#[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
+mod lecture_12_resource;
 #[path = "../../examples/weather.rs"]
 #[expect(dead_code, reason = "its `main` is for `cargo run --example weather`")]
 mod weather;
@@ -157,6 +163,29 @@ fn lecture_08_job_does_what_it_shows() {
         expect_test::expect![[r#"
         config_param: stuff
         config_param: other
+    "#]],
+    );
+}
+
+#[test]
+fn lecture_11_io_manager_does_what_it_shows() {
+    check(
+        lecture_11_io_manager::run,
+        expect_test::expect![[r#"
+        op_1+result.json: 1
+        op_2+result.json: 2
+        op_2: 2
+    "#]],
+    );
+}
+
+#[test]
+fn lecture_12_resource_does_what_it_shows() {
+    check(
+        lecture_12_resource::run,
+        expect_test::expect![[r#"
+        rows of table_1: 2
+        not in the other database: table_0
     "#]],
     );
 }
