@@ -294,12 +294,6 @@ impl Loader<'_> {
                     self.resources.read(&entry.key, &place, value, &mut self.sink);
                 }
             }
-            "io" => {
-                for (entry, value) in table.iter() {
-                    repeated_below(value, &mut self.sink);
-                    self.io.read(&entry.key, table.key_place(entry), value, &mut self.sink);
-                }
-            }
             _ => {
                 for (entry, value) in table.iter() {
                     let place = table.key_place(entry);
