@@ -213,7 +213,7 @@ pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
             Body::Source(SourceDef::Pieces { of, pattern }) => {
                 look.pieces(eyes, asset, of, pattern)?;
             }
-            Body::Sql(_) | Body::Command(_) | Body::Function(_) => {
+            Body::Sql(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_) => {
                 let mut paths = named_files(eyes.root, asset)?;
                 let named_count = paths.len();
                 // The script is code, whose digest is known; only its state is looked at here.
@@ -306,7 +306,8 @@ impl Look {
             )
             | Body::Sql(_)
             | Body::Command(_)
-            | Body::Function(_) => Modes::Ignore,
+            | Body::Function(_)
+            | Body::Graph(_) => Modes::Ignore,
         };
         let memory = Memory::new(about, dirs, files, warnings, modes);
         self.see(asset, known, memory);
@@ -552,7 +553,9 @@ pub fn script(asset: &Asset) -> Option<String> {
         Body::Command(CommandBody { line: CommandLine::Script { path, .. }, .. }) => {
             path.to_str().map(str::to_owned)
         }
-        Body::Command(_) | Body::Source(_) | Body::Sql(_) | Body::Function(_) => None,
+        Body::Command(_) | Body::Source(_) | Body::Sql(_) | Body::Function(_) | Body::Graph(_) => {
+            None
+        }
     }
 }
 
@@ -562,12 +565,17 @@ fn named_files(root: &Path, asset: &Asset) -> Result<Vec<String>, Error> {
     if let Body::Command(command) = &asset.body {
         paths.extend(command.named_files.iter().filter_map(|p| p.to_str()).map(str::to_owned));
     }
+    let mut globs: Vec<&String> = asset.inputs.iter().collect();
+    if let Body::Graph(graph) = &asset.body {
+        paths.extend(graph.named_files().filter_map(|path| path.to_str()).map(str::to_owned));
+        globs.extend(graph.globs());
+    }
     for check in &asset.checks {
         if let Test::Command(command) = &check.test {
             paths.extend(command.named_files.iter().filter_map(|p| p.to_str()).map(str::to_owned));
         }
     }
-    for glob in &asset.inputs {
+    for glob in globs {
         let fault = |problem: String| Error::Source { asset: asset.key.clone(), problem };
         let pattern = PathPattern::parse(glob).map_err(|error| fault(error.to_string()))?;
         let found = listing::list(root, &pattern, &PartitionsDef::Unpartitioned);
@@ -652,7 +660,9 @@ impl Seen {
                 return one(answer.map(|answer| reported_version(&answer.version)));
             }
             Body::Source(SourceDef::Pieces { .. }) => (&None, &BTreeMap::new()),
-            Body::Sql(_) | Body::Command(_) | Body::Function(_) => return Ok(BTreeMap::new()),
+            Body::Sql(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_) => {
+                return Ok(BTreeMap::new());
+            }
         };
         if split_by.is_some() {
             let Some(split) = self.split_source() else {

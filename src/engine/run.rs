@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::Error;
 use super::event::{RunEvent, Summary};
+use super::job::Flows;
 use super::join::{self, Verdict};
 use super::ledger::Batch;
 use super::listing;
@@ -24,7 +25,7 @@ use crate::base::{AssetKey, Digest, Flags, PartitionIdx, PartitionKey, Partition
 use crate::cas::Lease;
 use crate::cas::stat::{self, Slack, StatEntry, StatKey};
 use crate::defs::Asset;
-use crate::exec::{Control, Lifeline, Retrying, Step, Worker};
+use crate::exec::{Control, Lifeline, Step, Worker};
 use crate::plan::{Plan, PlanAsset, ReasonCode, Records, Request, Trace};
 use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
 
@@ -741,7 +742,7 @@ fn workers(
         let (cas, functions) = (engine.cas.clone(), engine.functions.clone());
         let lifeline = lifeline.clone();
         std::thread::spawn(move || {
-            let worker = Retrying::new(Worker::new(lifeline, functions));
+            let worker = Flows::new(|| Worker::new(lifeline.clone(), functions.clone()));
             work::work(worker, &taken, &give, &control, &cas, inline_max);
         })
     };

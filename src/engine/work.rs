@@ -324,7 +324,7 @@ impl Engine {
     ) -> Result<Vec<Part>, Error> {
         match &upstream.body {
             Body::Source(source) => self.source_parts(upstream, source, part, key),
-            Body::Sql(_) | Body::Command(_) | Body::Function(_) => {
+            Body::Sql(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_) => {
                 let Some(output) = self.ledger.output(&upstream.key, part)? else {
                     return Ok(Vec::new());
                 };

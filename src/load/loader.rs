@@ -13,8 +13,8 @@ use super::library::Drafts;
 use super::manifest::{self, Manifest};
 use super::node::{Kind, Sink, Table, Value, repeated_below, repeated_keys};
 use super::{
-    Error, Loaded, PROJECT_FILE, calls, graph, job, makes, op, resource, script, source, toml,
-    types, yaml,
+    Error, Loaded, PROJECT_FILE, backed, calls, graph, job, makes, op, resource, script, source,
+    toml, types, yaml,
 };
 use crate::base::AssetKey;
 use crate::defs::Project;
@@ -92,6 +92,8 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         distrust(&mut drafts, &mut jobs, &mut sink);
     }
     resources.link(&mut drafts, &mut sink);
+    let library = library.resolve(&resources, &mut sink);
+    backed::link(&mut drafts, &library, &resources, &mut sink);
     let resolved = graph::resolve(drafts, lost, &mut sink);
     let mut project = Project {
         name: manifest.name.clone().unwrap_or_else(|| tree.name()),
@@ -102,7 +104,6 @@ fn load_here(tree: &dyn Tree) -> Result<Loaded, Error> {
         settings: manifest.settings.clone(),
         ..Project::empty()
     };
-    let library = library.resolve(&resources, &mut sink);
     project.jobs = job::resolve(jobs, &project, &library, &mut sink);
     (project.types, project.pools) = library.words.finish();
     project.resources = resources.defs;

@@ -1,6 +1,7 @@
 //! The one integration binary: a test file that is not listed here is found by `tidy`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod backed;
 mod bench;
 mod bench_smoke;
 mod checks;
