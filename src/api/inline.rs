@@ -53,7 +53,7 @@ pub(super) fn run(launched: &Launched<'_>, chosen: &BTreeSet<u32>) -> JobResult 
                 FunctionSlot::Op(slot) => launched.table.bodies.get(&slot),
                 FunctionSlot::Asset => None,
             },
-            Body::Source(_) | Body::Sql(_) | Body::Command(_) => None,
+            Body::Source(_) | Body::Sql(_) | Body::Command(_) | Body::Graph(_) => None,
         })
         .collect();
     let mut progress: Progress<Datum> = Progress::new(launched.flow.clone(), chosen, Known::new());

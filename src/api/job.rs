@@ -226,7 +226,11 @@ impl Table {
     fn io_of(&self, step: &FlowStep) -> Option<&OpIo> {
         match &step.op.body {
             Body::Function(FunctionBody { slot: FunctionSlot::Op(slot), .. }) => self.ios.get(slot),
-            Body::Function(_) | Body::Source(_) | Body::Sql(_) | Body::Command(_) => None,
+            Body::Function(_)
+            | Body::Source(_)
+            | Body::Sql(_)
+            | Body::Command(_)
+            | Body::Graph(_) => None,
         }
     }
 

@@ -300,7 +300,7 @@ impl<'a> Judge<'a> {
             Some(Body::Source(
                 SourceDef::Dir { .. } | SourceDef::Observe { .. } | SourceDef::Pieces { .. },
             ))
-            | Some(Body::Sql(_) | Body::Command(_) | Body::Function(_))
+            | Some(Body::Sql(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_))
             | None => false,
         };
         let is_source = matches!(body, Some(Body::Source(_)));

@@ -62,7 +62,7 @@ fn body<'a>(table: &'a Table, step: &Step) -> Option<&'a OpBody> {
             FunctionSlot::Op(slot) => table.bodies.get(&slot).map(|body| &**body),
             FunctionSlot::Asset => None,
         },
-        Body::Source(_) | Body::Sql(_) | Body::Command(_) => None,
+        Body::Source(_) | Body::Sql(_) | Body::Command(_) | Body::Graph(_) => None,
     }
 }
 
@@ -144,6 +144,7 @@ pub(super) fn hook(table: &Table, slot: FunctionSlot, ended: &Ended<'_>) -> Resu
 /// What kind of failure a hook is told.
 fn kind(failure: &Failure) -> FailureKind {
     match failure {
+        Failure::Within { failure, .. } => kind(failure),
         Failure::Type { .. } | Failure::Refused { what: Refused::Type, .. } => FailureKind::Type,
         Failure::Refused { what: Refused::Emission, .. } | Failure::WrongOutput { .. } => {
             FailureKind::Emission

@@ -159,7 +159,7 @@ fn definition(asset: &Asset) -> Vec<Line> {
     let file = format!("{}:{}", asset.origin.file.display(), asset.origin.line);
     let mut lines = match &asset.body {
         Body::Source(source) => vec![("source", text::source(source))],
-        Body::Sql(_) | Body::Command(_) | Body::Function(_) => {
+        Body::Sql(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_) => {
             vec![
                 ("made by", text::body(&asset.body).to_owned()),
                 ("result", text::output(&asset.output)),

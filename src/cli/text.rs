@@ -97,6 +97,7 @@ pub(super) fn body(body: &Body) -> &'static str {
         Body::Sql(_) => "sql",
         Body::Command(_) => "command",
         Body::Function(_) => "function",
+        Body::Graph(_) => "graph of ops",
     }
 }
 

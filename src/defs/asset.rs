@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Check, IoDef, MappingDef, PartitionsDef, Retries, SourceDef};
+use super::{Check, Flow, IoDef, MappingDef, Op, PartitionsDef, Retries, Slot, SourceDef};
 use crate::base::{AssetKey, Digest};
 
 /// One declared asset or source.
@@ -57,7 +57,8 @@ impl Asset {
             )
             | Body::Sql(_)
             | Body::Command(_)
-            | Body::Function(_) => None,
+            | Body::Function(_)
+            | Body::Graph(_) => None,
         }
     }
 
@@ -102,6 +103,8 @@ pub enum Body {
     Command(CommandBody),
     /// A function of the program that declares the project.
     Function(FunctionBody),
+    /// Ops, carried out as one step.
+    Graph(GraphBody),
 }
 
 /// Statements for the embedded SQLite; the last one yields the rows of the result.
@@ -143,6 +146,36 @@ pub enum WordPiece {
     Text(String),
     /// `$name` or `${name}` of ours.
     Variable(String),
+}
+
+/// A flow of which the one result is that of the asset.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GraphBody {
+    pub flow: Arc<Flow>,
+    /// Of each input of the flow, the variable of the upstream asset that it is.
+    pub inputs: Vec<String>,
+    /// The output that is the result: of a step that runs once, and not one of pieces.
+    pub result: Slot,
+}
+
+impl GraphBody {
+    /// Project files that its ops name; they count for staleness. Relative to the root.
+    pub fn named_files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.counting().flat_map(|op| match &op.body {
+            Body::Command(command) => command.named_files.as_slice(),
+            Body::Sql(_) | Body::Function(_) | Body::Graph(_) | Body::Source(_) => &[],
+        })
+    }
+
+    /// Globs of further project files that count.
+    pub fn globs(&self) -> impl Iterator<Item = &String> {
+        self.counting().flat_map(|op| &op.files)
+    }
+
+    /// The ops whose files count: those that do not say themselves when their code has changed.
+    fn counting(&self) -> impl Iterator<Item = &Op> {
+        self.flow.steps.iter().map(|step| &*step.op).filter(|op| op.version.is_none())
+    }
 }
 
 /// The function itself lives with the program; this names it and says its version.

@@ -24,8 +24,8 @@ pub mod template;
 pub mod types;
 
 pub use asset::{
-    Asset, Body, CommandBody, CommandLine, Dep, FunctionBody, FunctionSlot, Missing, Origin,
-    OutputDef, Policy, SharedStep, SqlBody, TableFormat, Word, WordPiece,
+    Asset, Body, CommandBody, CommandLine, Dep, FunctionBody, FunctionSlot, GraphBody, Missing,
+    Origin, OutputDef, Policy, SharedStep, SqlBody, TableFormat, Word, WordPiece,
 };
 pub use check::{Check, Comparison, Severity, Test};
 pub use emit::{EmissionError, Emissions};

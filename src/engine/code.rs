@@ -23,7 +23,9 @@ pub fn script(asset: &Asset) -> Option<String> {
         Body::Command(CommandBody { line: CommandLine::Script { path, .. }, .. }) => {
             path.to_str().map(str::to_owned)
         }
-        Body::Command(_) | Body::Source(_) | Body::Sql(_) | Body::Function(_) => None,
+        Body::Command(_) | Body::Source(_) | Body::Sql(_) | Body::Function(_) | Body::Graph(_) => {
+            None
+        }
     }
 }
 
@@ -68,15 +70,21 @@ impl<'a> Code<'a> {
     /// by one of those or the script. Relative to the root.
     pub fn files(&mut self, asset: &Asset) -> Result<Vec<String>, Error> {
         self.found.clear();
-        if let Body::Command(command) = &asset.body {
-            self.add_command(command);
+        let mut globs: Vec<&String> = asset.inputs.iter().collect();
+        match &asset.body {
+            Body::Command(command) => self.add_command(command),
+            Body::Graph(graph) => {
+                graph.named_files().for_each(|path| self.add_file(path));
+                globs.extend(graph.globs());
+            }
+            Body::Source(_) | Body::Sql(_) | Body::Function(_) => {}
         }
         for check in &asset.checks {
             if let Test::Command(command) = &check.test {
                 self.add_command(command);
             }
         }
-        for glob in &asset.inputs {
+        for glob in globs {
             let fault = |problem: String| Error::Source { asset: asset.key.clone(), problem };
             let pattern = PathPattern::parse(glob).map_err(|error| fault(error.to_string()))?;
             let listed = listing::list(self.root, &pattern, &PartitionsDef::Unpartitioned);

@@ -215,7 +215,7 @@ pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
             Body::Source(SourceDef::Pieces { of, pattern }) => {
                 look.pieces(eyes, asset, of, pattern)?;
             }
-            Body::Sql(_) | Body::Command(_) | Body::Function(_) => {
+            Body::Sql(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_) => {
                 let mut paths = code.files(asset)?;
                 let named_count = paths.len();
                 // The script is code, whose digest is known; only its state is looked at here.
@@ -308,7 +308,8 @@ impl Look {
             )
             | Body::Sql(_)
             | Body::Command(_)
-            | Body::Function(_) => Modes::Ignore,
+            | Body::Function(_)
+            | Body::Graph(_) => Modes::Ignore,
         };
         let memory = Memory::new(about, dirs, files, warnings, modes);
         self.see(asset, known, memory);
@@ -623,7 +624,9 @@ impl Seen {
                 return one(answer.map(|answer| reported_version(&answer.version)));
             }
             Body::Source(SourceDef::Pieces { .. }) => (&None, &BTreeMap::new()),
-            Body::Sql(_) | Body::Command(_) | Body::Function(_) => return Ok(BTreeMap::new()),
+            Body::Sql(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_) => {
+                return Ok(BTreeMap::new());
+            }
         };
         if split_by.is_some() {
             let Some(split) = self.split_source() else {

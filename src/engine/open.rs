@@ -294,7 +294,11 @@ impl Engine {
                 let at_ms = if ttl.is_some() { now_ms } else { 0 };
                 Some((asset.key.clone(), command.clone(), *timeout, at_ms))
             }
-            Body::Source(_) | Body::Sql(_) | Body::Command(_) | Body::Function(_) => None,
+            Body::Source(_)
+            | Body::Sql(_)
+            | Body::Command(_)
+            | Body::Function(_)
+            | Body::Graph(_) => None,
         };
         let jobs: Vec<_> = assets.iter().filter_map(job).collect();
         let (root, env) = (&self.root, &self.env);

@@ -278,7 +278,7 @@ impl Engine {
         let def = self.project.assets[asset].clone();
         match &def.body {
             Body::Source(source) => return self.report_source(asset, part, source, made),
-            Body::Sql(_) | Body::Command(_) | Body::Function(_) => {}
+            Body::Sql(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_) => {}
         }
         let lease = self.cas.lease()?;
         let stored = match &made.path {

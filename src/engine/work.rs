@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::Error;
+use super::job::Flows;
 use super::observe::{SourceFile, SourceFiles, extension, version};
 use super::open::Engine;
 pub use crate::base::error_text;
@@ -21,7 +22,7 @@ use crate::defs::partition::Cadence;
 use crate::defs::{Asset, Body, ColumnType, Missing, OutputDef, PartitionsDef, SourceDef, StepDef};
 use crate::exec::{
     Asks, Content, Control, Emitted, Executor, Failure, Input, Lifeline, LogInfo, Member, Of,
-    Outcome, Part, Produced, Retrying, Step, StepPaths, Worker,
+    Outcome, Part, Produced, Step, StepPaths, Worker,
 };
 use crate::io::{format_of, tree};
 use crate::plan::{Edge, Given, Records, key_order};
@@ -73,7 +74,7 @@ pub fn workers(
         let (cas, functions) = (engine.cas.clone(), engine.functions.clone());
         let lifeline = lifeline.clone();
         std::thread::spawn(move || {
-            let worker = Retrying::new(Worker::new(lifeline, functions));
+            let worker = Flows::new(|| Worker::new(lifeline.clone(), functions.clone()));
             work(worker, &taken, &give, &control, &cas, inline_max);
         })
     };
@@ -352,7 +353,7 @@ impl Engine {
     ) -> Result<Vec<Part>, Error> {
         match &upstream.body {
             Body::Source(source) => self.source_parts(upstream, source, part, key),
-            Body::Sql(_) | Body::Command(_) | Body::Function(_) => {
+            Body::Sql(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_) => {
                 let Some(output) = self.ledger.output(&upstream.key, part)? else {
                     return Ok(Vec::new());
                 };

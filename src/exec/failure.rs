@@ -67,6 +67,9 @@ pub enum Failure {
     /// The declaration asks for what this kind of step cannot do.
     #[error("{0}")]
     Unsupported(String),
+    /// One of the steps failed that make it together.
+    #[error("`{step}`: {failure}")]
+    Within { step: String, failure: Box<Failure> },
     /// What another failure said, without the secrets that were in it.
     #[error("{text}")]
     Masked { text: String, is_transient: bool },
@@ -95,6 +98,7 @@ impl Failure {
             Failure::Exit { status } => matches!(status, 75 | 137),
             Failure::Signal { signal } => *signal == 9,
             Failure::Masked { is_transient, .. } => *is_transient,
+            Failure::Within { failure, .. } => failure.is_transient(),
             Failure::TimedOut { .. }
             | Failure::Cancelled
             | Failure::Asks
@@ -138,6 +142,7 @@ impl Failure {
             | Failure::Refused { .. }
             | Failure::Fatal(_)
             | Failure::Masked { .. }
+            | Failure::Within { .. }
             | Failure::Unsupported(_) => false,
             Failure::Exit { .. }
             | Failure::Signal { .. }

@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
 use super::secrets::Masker;
-use super::{Control, LogInfo, Step};
+use super::{Control, LogInfo, Of, Step};
 
 // The end of a log is kept in memory until the step ends, so it is small whatever the limit.
 const TAIL_MAX: u64 = 1 << 20;
@@ -107,12 +107,16 @@ impl<'a> Log<'a> {
     }
 }
 
-/// A later attempt is written after the ones before it.
+/// A later attempt is written after the ones before it, and a step of an asset after those before it.
 fn open(step: &Step) -> io::Result<File> {
     let path = &step.paths.log;
     let mut options = OpenOptions::new();
     options.create(true);
-    if step.attempt > 1 {
+    let follows = match &step.of {
+        Of::Job(at) => at.asset.is_some(),
+        Of::Asset(_) | Of::Assets(_) => false,
+    };
+    if step.attempt > 1 || follows {
         options.append(true);
     } else {
         options.write(true).truncate(true);

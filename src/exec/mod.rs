@@ -131,6 +131,11 @@ impl Executor for Worker {
             Body::Sql(_) => self.sql.run(step, control),
             Body::Command(_) => self.command.run(step, control),
             Body::Function(_) => function::run(&*self.functions, step, control),
+            Body::Graph(_) => {
+                let name = step.shown();
+                let reason = format!("`{name}` is made by several steps");
+                Outcome { result: Err(Failure::Unsupported(reason)), ..Outcome::not_run(step) }
+            }
             Body::Source(_) => {
                 let name = step.shown();
                 let reason = format!("`{name}` is a source: it is observed, not made");
@@ -156,7 +161,7 @@ impl Executor for Worker {
 
 impl Worker {
     /// Judges what was made; where a check says so, it is not taken.
-    fn check(&mut self, step: &Step, control: &Control, outcome: &mut Outcome) {
+    pub fn check(&mut self, step: &Step, control: &Control, outcome: &mut Outcome) {
         let Ok([made]) = outcome.result.as_deref() else { return };
         if step.def.checks.is_empty() {
             return;

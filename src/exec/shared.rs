@@ -59,7 +59,7 @@ fn missing(step: &Step, asset: &AssetKey) -> Failure {
         Body::Function(_) => {
             Failure::Function(format!("gave no value of `{asset}`, which was asked for"))
         }
-        Body::Command(_) | Body::Sql(_) | Body::Source(_) => {
+        Body::Command(_) | Body::Sql(_) | Body::Graph(_) | Body::Source(_) => {
             Failure::NoOutput { variable: variable(asset.as_str()) }
         }
     }

@@ -73,6 +73,8 @@ pub struct Member {
 #[derive(Debug, Clone)]
 pub struct InJob {
     pub job: JobName,
+    /// The asset whose result the steps make together; then the job has its name.
+    pub asset: Option<AssetKey>,
     /// Names of the calls on the way to it, joined by `.`.
     pub path: Arc<str>,
     pub op: Arc<Op>,

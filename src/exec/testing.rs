@@ -149,7 +149,7 @@ impl StepBuilder {
         self.step.def = Arc::new(op.step(StepName::of(&job, "it")));
         let (path, piece) = ("it".into(), piece.map(Arc::from));
         let (own, read) = (Arc::default(), Arc::default());
-        self.step.of = Of::Job(Arc::new(InJob { job, path, op, piece, own, read }));
+        self.step.of = Of::Job(Arc::new(InJob { job, asset: None, path, op, piece, own, read }));
         self
     }
 

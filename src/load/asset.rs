@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::backed::{self, GraphUse};
 use super::command::{self, RunError};
 use super::deps::{self, DepDraft};
 use super::diagnostic::{Place, did_you_mean};
@@ -16,7 +17,7 @@ use super::{check, io, policy, resource, sql};
 use crate::base::{AssetKey, Digest};
 use crate::defs::{
     Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, PathPattern, Policy,
-    SqlBody,
+    SqlBody, TableFormat,
 };
 
 /// What is said about an asset or source for people only.
@@ -56,6 +57,7 @@ pub(super) static COMMON_KEYS: &[Key] = &[
 pub(super) static CODE_KEYS: &[Key] = &[
     key("run", "The command line that makes it.", &Form::Text),
     key("sql", "The SQL that makes it.", &Form::Text),
+    key("graph", "The graph of ops, declared under `graphs`, whose result it is.", &Form::Text),
 ];
 /// Everything that can stand in an asset.
 pub(super) static ASSET: Form =
@@ -138,6 +140,8 @@ pub(super) struct Draft {
     pub run: Option<Place>,
     /// The pattern of the files that the step makes, each of which is a piece.
     pub pieces: Option<(PathPattern, Place)>,
+    /// The graph that makes it.
+    pub graph: Option<GraphUse>,
     /// It says itself what it reads, be it nothing.
     pub says_deps: bool,
 }
@@ -198,11 +202,20 @@ fn read_fields(
         .map_or((PartitionsDef::Unpartitioned, Vec::new()), |draft| (draft.def, draft.each));
     let partitions_known = each.is_empty()
         && (partitions != PartitionsDef::Unpartitioned || fields.get("partitions").is_none());
-    let deps = deps::read(fields, sink);
+    let graph = backed::read(fields, sink);
+    let deps = match &graph {
+        Some(graph) => graph.deps(),
+        None => deps::read(fields, sink),
+    };
     let (body, reads) = body(&place, fields, code, &deps, context, sink);
     let maker = if matches!(body, Body::Sql(_)) { Maker::Sql } else { Maker::Command };
     let output = output::read(fields, key, maker, sink);
-    let checks = output::checks(fields, &output, context, sink);
+    // What a graph makes is known when it is looked up.
+    let judged = match &graph {
+        Some(graph) if !graph.says_output => &OutputDef::Table(TableFormat::Csv),
+        Some(_) | None => &output,
+    };
+    let checks = output::checks(fields, judged, context, sink);
     // With a mistake in `partitions` nothing can be said about `{partition}`.
     let export = if partitions_known || !each.is_empty() {
         output::export(fields, key, &partitions, sink)
@@ -244,6 +257,7 @@ fn read_fields(
         inputs,
         run,
         pieces,
+        graph,
         says_deps,
     }
 }
@@ -278,6 +292,7 @@ fn body(
             let body = CommandBody { line, code: Some(digest), named_files: Vec::new() };
             (Body::Command(body), None)
         }
+        Code::Keys if fields.own("graph").is_some() => (no_body(), None),
         Code::Keys => match (fields.own("run"), fields.own("sql")) {
             (Some(run), None) => {
                 let variables = deps.iter().map(|dep| dep.upstream.variable()).collect();
@@ -457,6 +472,7 @@ pub(super) fn unreadable(key: AssetKey, place: Place) -> Draft {
         inputs: Vec::new(),
         run: None,
         pieces: None,
+        graph: None,
         says_deps: false,
     }
 }

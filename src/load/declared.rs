@@ -42,6 +42,7 @@ impl Declared {
             inputs: Vec::new(),
             run: None,
             pieces: None,
+            graph: None,
             says_deps: true,
             place,
         }

@@ -3,7 +3,7 @@
 use super::asset::Fields;
 use super::diagnostic::Place;
 use super::form::{Form, Key, TEXTS, key};
-use super::node::{Kind, Sink, Value};
+use super::node::{Kind, Sink, Table, Value};
 use crate::base::{AssetKey, PartitionKey};
 use crate::defs::{MappingDef, Missing};
 
@@ -15,7 +15,9 @@ static DEP_KEYS: &[Key] = &[
 static STATIC_MAPPING: Form =
     Form::Map(&Form::Either(&[&Form::Written, &Form::List(&Form::Written)]));
 static MAPPING: Form = Form::Either(&[&Form::Text, &STATIC_MAPPING]);
-static DEP: Form = Form::Either(&[&Form::Text, &Form::Table(&[DEP_KEYS])]);
+static FROM_KEYS: &[Key] =
+    &[key("from", "Of an asset with a `graph`: the asset that the input is.", &Form::Text)];
+static DEP: Form = Form::Either(&[&Form::Text, &Form::Table(&[DEP_KEYS, FROM_KEYS])]);
 /// The value of `deps`.
 pub(super) static DEPS: Form = Form::Either(&[&TEXTS, &Form::Map(&DEP)]);
 
@@ -91,6 +93,10 @@ fn with_mapping(mut dep: DepDraft, value: Value<'_>, sink: &mut Sink) -> Option<
         return Some(dep);
     };
     table.allow(&[DEP_KEYS], &format!("the dependency `{}`", dep.upstream), sink);
+    mapped(dep, table, sink)
+}
+
+fn mapped(mut dep: DepDraft, table: Table<'_>, sink: &mut Sink) -> Option<DepDraft> {
     if let Some(map) = table.get("map") {
         dep.mapping = mapping(map, sink)?;
         dep.mapping_place = map.place();
@@ -102,6 +108,42 @@ fn with_mapping(mut dep: DepDraft, value: Value<'_>, sink: &mut Sink) -> Option<
         };
     }
     Some(dep)
+}
+
+/// Reads the `deps` of an asset with a graph: which asset each input of the graph is, `{x: revenue}` or
+/// `{x: {from: revenue, map: all}}`, or names of assets that are inputs of the same names.
+pub(super) fn of_graph(value: Value<'_>, sink: &mut Sink) -> Vec<(String, DepDraft)> {
+    let mut deps: Vec<(String, DepDraft)> = Vec::new();
+    let Some(table) = value.as_table() else {
+        for (name, place) in value.texts("deps", sink) {
+            let dep = draft(&name, place, sink);
+            deps.extend(dep.map(|dep| (dep.upstream.variable(), dep)));
+        }
+        return deps;
+    };
+    for (entry, value) in table.iter() {
+        let dep = match value.as_table() {
+            None => value.text(&entry.key, sink).and_then(|name| draft(name, value.place(), sink)),
+            Some(table) => {
+                table.allow(&[DEP_KEYS, FROM_KEYS], &format!("the input `{}`", entry.key), sink);
+                match table.get("from") {
+                    Some(from) => {
+                        let name = from.text("from", sink);
+                        let dep = name.and_then(|name| draft(name, from.place(), sink));
+                        dep.and_then(|dep| mapped(dep, table, sink))
+                    }
+                    None => {
+                        let message =
+                            format!("the input `{}` does not say which asset it is", entry.key);
+                        sink.push(table.place().error(message).label("no `from` here"));
+                        None
+                    }
+                }
+            }
+        };
+        deps.extend(dep.map(|dep| (entry.key.clone(), dep)));
+    }
+    deps
 }
 
 /// A mapping as text, or a table from upstream keys to the downstream keys that read them.

@@ -135,7 +135,8 @@ fn readers(draft: &Draft) -> Vec<Reader<'_>> {
         Body::Source(SourceDef::Observe { .. } | SourceDef::Pieces { .. })
         | Body::Sql(_)
         | Body::Command(_)
-        | Body::Function(_) => {}
+        | Body::Function(_)
+        | Body::Graph(_) => {}
     }
     readers
 }

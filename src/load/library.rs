@@ -225,6 +225,23 @@ impl Library<'_> {
         Built { graph, faults, doubtful }
     }
 
+    /// The graph of a name, and the errors because of which it cannot be used.
+    pub fn find_graph(
+        &self,
+        name: &str,
+        place: &Place,
+        faults: &mut Faults,
+        sink: &mut Sink,
+    ) -> Option<Arc<Graph>> {
+        if let Some(known) = self.graphs.get(name) {
+            faults.extend(&known.faults);
+            return known.def.clone();
+        }
+        let error = unknown("graph", name, self.graphs.keys(), self.ops.keys(), place);
+        sink.noting(faults, |sink| sink.push(error));
+        None
+    }
+
     fn callee(&self, call: &CallDraft, faults: &mut Faults, sink: &mut Sink) -> Option<Callee> {
         match &call.callee {
             CalleeDraft::Own(draft) => {
@@ -242,17 +259,9 @@ impl Library<'_> {
                     None
                 }
             },
-            CalleeDraft::Graph(name, place) => match self.graphs.get(name) {
-                Some(known) => {
-                    faults.extend(&known.faults);
-                    known.def.clone().map(Callee::Graph)
-                }
-                None => {
-                    let error = unknown("graph", name, self.graphs.keys(), self.ops.keys(), place);
-                    sink.noting(faults, |sink| sink.push(error));
-                    None
-                }
-            },
+            CalleeDraft::Graph(name, place) => {
+                self.find_graph(name, place, faults, sink).map(Callee::Graph)
+            }
             CalleeDraft::Unknown => None,
         }
     }

@@ -16,8 +16,8 @@ use super::library::Drafts;
 use super::manifest::{self, Manifest};
 use super::node::{Kind, Sink, Table, Value, repeated_below, repeated_keys};
 use super::{
-    Error, Loaded, PROJECT_FILE, calls, graph, io, job, makes, op, resource, script, source, toml,
-    types, yaml,
+    Error, Loaded, PROJECT_FILE, backed, calls, graph, io, job, makes, op, resource, script,
+    source, toml, types, yaml,
 };
 use crate::base::AssetKey;
 use crate::defs::Project;
@@ -98,6 +98,8 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
         distrust(&mut drafts, &mut jobs, &mut sink);
     }
     resources.link(&mut drafts, &mut sink);
+    let library = library.resolve(&resources, &mut sink);
+    backed::link(&mut drafts, &library, &resources, &mut sink);
     io.link(&mut drafts, &resources, &mut sink);
     drafts.extend(declare(manifest.sets.timezone).into_iter().map(Declared::draft));
     let resolved = graph::resolve(drafts, lost, &mut sink);
@@ -110,7 +112,6 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
         settings: manifest.settings.clone(),
         ..Project::empty()
     };
-    let library = library.resolve(&resources, &mut sink);
     project.jobs = job::resolve(jobs, &project, &library, &mut sink);
     (project.types, project.pools) = library.words.finish();
     project.resources = resources.defs;

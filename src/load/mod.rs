@@ -5,6 +5,7 @@
 //! reads that; the rest of the project stays usable.
 
 mod asset;
+mod backed;
 mod calls;
 mod check;
 mod command;

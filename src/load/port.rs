@@ -179,7 +179,7 @@ impl Outputs<'_> {
     fn plain(&self, name: &str) -> OutputDecl {
         let (form, kind) = match self.body {
             Body::Sql(_) => (OutputDef::Table(TableFormat::Csv), TypeRef::Builtin(Builtin::Table)),
-            Body::Source(_) | Body::Command(_) | Body::Function(_) => {
+            Body::Source(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_) => {
                 (OutputDef::File { name: name.to_owned() }, TypeRef::Any)
             }
         };
@@ -279,7 +279,7 @@ impl Outputs<'_> {
                     self.sink.push(value.place().error(message).label("no table"));
                 }
             }
-            Body::Source(_) | Body::Command(_) | Body::Function(_) => {
+            Body::Source(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_) => {
                 if is_table {
                     output.form = OutputDef::Table(TableFormat::Csv);
                 }

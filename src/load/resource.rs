@@ -94,6 +94,11 @@ impl Declared {
         }
     }
 
+    /// The version of a resource that counts for staleness, if it has one.
+    pub fn version(&self, name: &str) -> Option<String> {
+        self.defs.get(name).and_then(|def| def.version.clone())
+    }
+
     /// Says that no resource has the name.
     pub fn unknown(&self, name: &str, place: &Place, sink: &mut Sink) {
         let help = did_you_mean(name, self.defs.keys().map(String::as_str)).unwrap_or_else(|| {

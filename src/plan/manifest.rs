@@ -13,7 +13,10 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Digest, PartitionIdx, PartitionSet, StepParts};
-use crate::defs::{Asset, Body, CommandLine, Domain, Missing, OutputDef, PartitionsDef, WordPiece};
+use crate::defs::{
+    Asset, Body, CommandLine, Domain, GraphBody, Item, Missing, OutputDef, PartitionsDef, Slot,
+    Wiring, WordPiece,
+};
 
 /// Raised when the engine begins to compute a key, or to hand a step its inputs, in another way.
 const SEMANTICS: &str = "2";
@@ -89,6 +92,7 @@ pub fn code_parts(body: &Body) -> Vec<(String, String)> {
             vec![part("code", Digest::of_blob(sql.text.trim().as_bytes()).to_string())]
         }
         Body::Function(function) => vec![part("code", function.version.clone())],
+        Body::Graph(graph) => graph_parts(graph),
         Body::Command(command) => match (&command.line, command.code) {
             (CommandLine::Script { interpreter, .. }, code) => vec![
                 part("interpreter", interpreter.join(" ")),
@@ -101,6 +105,63 @@ pub fn code_parts(body: &Body) -> Vec<(String, String)> {
             }
         },
     }
+}
+
+/// Everything that each of the ops is made of, and how they are wired.
+fn graph_parts(graph: &GraphBody) -> Vec<(String, String)> {
+    let mut parts = Vec::new();
+    let slot = |slot: &Slot| {
+        let step = &graph.flow.steps[slot.step as usize];
+        format!("{}.{}", step.path, step.op.outputs[slot.output as usize].name)
+    };
+    let input = |at: u32| format!("input {}", graph.flow.inputs[at as usize].name);
+    let item = |item: &Item| match item {
+        Item::One(of) => slot(of),
+        Item::Each(of) => format!("each {}", slot(of)),
+        Item::Input(at) => input(*at),
+        Item::Value(value) => value.to_string(),
+    };
+    let wire = |wiring: &Wiring| match wiring {
+        Wiring::One(of) => slot(of),
+        Wiring::Each(of) => format!("each {}", slot(of)),
+        Wiring::Collect(of) => format!("collect {}", slot(of)),
+        Wiring::List(items) => {
+            format!("[{}]", items.iter().map(item).collect::<Vec<_>>().join(", "))
+        }
+        Wiring::Input(at) => input(*at),
+        Wiring::Value(value) => value.to_string(),
+    };
+    for step in &graph.flow.steps {
+        let mut put =
+            |name: &str, value: String| parts.push((format!("op.{}.{name}", step.path), value));
+        match &step.op.version {
+            Some(version) => put("version", version.clone()),
+            None => {
+                for (name, value) in code_parts(&step.op.body) {
+                    put(&name, value);
+                }
+            }
+        }
+        for (decl, wiring) in step.op.inputs.iter().zip(&step.wires) {
+            put(
+                &format!("in.{}", decl.name),
+                format!("{:?} {} {}", decl.takes, decl.kind, wire(wiring)),
+            );
+        }
+        for at in &step.after {
+            let after = &graph.flow.steps[*at as usize].path;
+            put(&format!("after.{after}"), String::new());
+        }
+        for decl in &*step.op.outputs {
+            let form = output_text(&decl.form);
+            put(&format!("output.{}", decl.name), format!("{:?} {} {form}", decl.emits, decl.kind));
+        }
+    }
+    for (input, variable) in graph.flow.inputs.iter().zip(&graph.inputs) {
+        parts.push((format!("graph.{}", input.name), variable.clone()));
+    }
+    parts.push(("result".to_owned(), slot(&graph.result)));
+    parts
 }
 
 fn word_text(word: &[WordPiece]) -> String {

@@ -110,10 +110,14 @@ pub fn changed_code(asset: &Asset, upstream: &Asset) -> ReasonCode {
         Body::Source(SourceDef::Files { .. } | SourceDef::Dir { .. }) => ReasonCode::InputChanged,
         // Another asset makes them.
         Body::Source(SourceDef::Pieces { .. }) => ReasonCode::UpstreamChanged,
-        Body::Sql(_) | Body::Command(_) | Body::Function(_) if upstream.key == asset.key => {
+        Body::Sql(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_)
+            if upstream.key == asset.key =>
+        {
             ReasonCode::PreviousPartitionChanged
         }
-        Body::Sql(_) | Body::Command(_) | Body::Function(_) => ReasonCode::UpstreamChanged,
+        Body::Sql(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_) => {
+            ReasonCode::UpstreamChanged
+        }
     }
 }
 

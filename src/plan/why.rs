@@ -219,6 +219,8 @@ impl Explainer<'_> {
             Some(("env", name)) => format!("environment variable `{name}` (digest)"),
             Some(("resource", name)) => format!("version of the resource `{name}`"),
             Some(("deps", name)) => format!("input `{name}`"),
+            Some(("op", what)) => format!("`{what}` in the graph"),
+            Some(("graph", input)) => format!("input `{input}` of the graph"),
             Some(_) | None => match part {
                 "code" => format!("code in `{file}`"),
                 "run" => format!("command line in `{file}`"),

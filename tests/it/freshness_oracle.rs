@@ -309,7 +309,8 @@ fn contents(root: &Path, source: &Asset) -> Option<BTreeMap<String, String>> {
         Body::Source(SourceDef::Pieces { .. })
         | Body::Sql(_)
         | Body::Command(_)
-        | Body::Function(_) => unreachable!("no source of these worlds"),
+        | Body::Function(_)
+        | Body::Graph(_) => unreachable!("no source of these worlds"),
     };
     let path = root.join(&pattern.text);
     let mut found: BTreeMap<String, String> = BTreeMap::new();

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod asked;
+mod backed;
 mod bench;
 mod bench_smoke;
 mod checks;

@@ -181,5 +181,6 @@ fn own_kind(asset: &Asset) -> &'static str {
         Body::Sql(_) => "sql",
         Body::Command(_) => "command",
         Body::Function(_) => "function",
+        Body::Graph(_) => "graph",
     }
 }

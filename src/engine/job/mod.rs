@@ -5,6 +5,7 @@
 //! of a job changes no record of an asset, so it never raises the revision of the store.
 
 mod event;
+mod inner;
 mod keep;
 mod keys;
 mod launch;
@@ -13,6 +14,7 @@ mod value;
 mod work;
 
 pub use event::{JobEvent, JobSummary};
+pub(super) use inner::Flows;
 pub use launch::Launch;
 
 use super::Error;

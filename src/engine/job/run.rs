@@ -231,7 +231,7 @@ impl Run {
             let has_room = |name: &str| pools.get(name).is_none_or(|it| it.running < it.most);
             let Some(id) = self.progress.next(&has_room) else { return Ok(()) };
             let name = self.progress.name(id);
-            match value::gather(&self.progress, id, &engine.dir) {
+            match value::gather(&self.progress, id, &engine.dir, &[]) {
                 Ok(inputs) => self.decide(engine, id, name, inputs, news)?,
                 Err(reason) => {
                     let reason = Failure::Input { name, reason };
@@ -300,6 +300,7 @@ impl Run {
         let settings = &settings[at];
         let in_job = InJob {
             job: job.name.clone(),
+            asset: None,
             path: declared.path.clone(),
             op: declared.op.clone(),
             piece: self.progress.piece(id).map(Arc::from),

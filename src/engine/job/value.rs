@@ -9,8 +9,8 @@ use super::super::flow::{Gathered, Given, InstanceId, Progress};
 use crate::base::{AssetKey, Digest, DigestBuilder, Output, OutputKind, PartitionKey};
 use crate::cas::hash_file;
 use crate::defs::Takes;
-use crate::exec::{Content, Input, Part};
-use crate::io::{format_of, tree};
+use crate::exec::{Content, Failure, Input, Part, Produced};
+use crate::io::{Encoded, format_of, manager, tree};
 use crate::store::{OpContent, OpOutput};
 
 /// A kept value; clones share it.
@@ -107,6 +107,35 @@ impl Value {
         }
     }
 
+    /// The value as what a step has made; `dir` is where the place of its file is.
+    pub fn produced(&self, dir: &Path) -> Result<Produced, Failure> {
+        let Kept { output, extension, content, .. } = &*self.0;
+        let bytes = match content {
+            OpContent::File(path) if output.kind == OutputKind::Tree => {
+                return Ok(Produced::Directory(dir.join(path)));
+            }
+            OpContent::File(path) if output.kind == OutputKind::File => {
+                return Ok(Produced::File(dir.join(path)));
+            }
+            OpContent::File(path) => std::fs::read(dir.join(path)).map_err(|error| {
+                Failure::Io { verb: "read", path: dir.join(path), reason: error.to_string() }
+            })?,
+            OpContent::Inline(bytes) => bytes.to_vec(),
+        };
+        let format = format_of(Path::new(&format!("x.{extension}")));
+        match (output.kind, format) {
+            (OutputKind::Table, Some(format)) => {
+                let schema = output.schema.clone().unwrap_or_default();
+                let table = manager(format).read(&bytes, Some(&schema), &BTreeMap::new());
+                let rows = table.map_err(Failure::Table)?.rows.len() as u64;
+                Ok(Produced::Table { encoded: Encoded { bytes, schema }, format, rows })
+            }
+            (OutputKind::Table | OutputKind::File | OutputKind::Tree, _) => {
+                Ok(Produced::Bytes { bytes, extension: extension.clone() })
+            }
+        }
+    }
+
     /// The value within a list that is one value: JSON, or a text.
     fn json(&self, dir: &Path) -> std::io::Result<serde_json::Value> {
         let file;
@@ -117,10 +146,7 @@ impl Value {
                 &file
             }
         };
-        Ok(serde_json::from_slice(bytes).unwrap_or_else(|_| {
-            let text = String::from_utf8_lossy(bytes);
-            serde_json::Value::String(text.strip_suffix('\n').unwrap_or(&text).to_owned())
-        }))
+        Ok(json_of(bytes))
     }
 }
 
@@ -147,32 +173,51 @@ pub struct Inputs {
     pub digest: Digest,
 }
 
-/// Gathers what an instance reads. Fails with a sentence if a value cannot be read.
-pub fn gather(progress: &Progress<Value>, id: InstanceId, dir: &Path) -> Result<Inputs, String> {
+/// Gathers what an instance reads; `around` are the inputs of the flow. Fails with a sentence if a value
+/// cannot be read.
+pub fn gather(
+    progress: &Progress<Value>,
+    id: InstanceId,
+    dir: &Path,
+    around: &[&Input],
+) -> Result<Inputs, String> {
     let mut digest = Digest::builder("giornata 2026 inputs of a step");
     let decls = progress.declared(id).def.inputs.clone();
     let mut inputs = Vec::with_capacity(decls.len());
     for (decl, gathered) in decls.iter().zip(progress.inputs(id)) {
         let (single, parts) = match (decl.takes, gathered) {
             (_, Gathered::Nothing) => continue,
+            // As it is given to the flow, be it one value or many.
+            (_, Gathered::One(Given::Input(at))) => {
+                let input = around[at as usize];
+                (input.single, input.parts.clone())
+            }
             (Takes::One | Takes::Nothing, Gathered::One(given)) => {
                 (true, vec![part(&given, dir, PartitionKey::unpartitioned())])
             }
             (Takes::One | Takes::Nothing, Gathered::Many(given)) => {
-                (true, vec![list(given.iter().map(|(_, given)| given), dir)?])
+                (true, vec![list(given.iter().map(|(_, given)| given), dir, around)?])
             }
             (Takes::Many, Gathered::One(given)) => {
                 (false, vec![part(&given, dir, PartitionKey::new("000001"))])
             }
             (Takes::Many, Gathered::Many(given)) => {
-                let part = |(place, (key, given)): (usize, &(Option<&Arc<str>>, Given<'_, _>))| {
+                let mut parts = Vec::with_capacity(given.len());
+                for (key, given) in &given {
+                    let numbered = |at: usize| PartitionKey::new(format!("{:06}", at + 1));
+                    if let Given::Input(at) = given {
+                        for part in &around[*at as usize].parts {
+                            parts.push(Part { key: numbered(parts.len()), ..part.clone() });
+                        }
+                        continue;
+                    }
                     let key = match key {
                         Some(key) => PartitionKey::new((*key).clone()),
-                        None => PartitionKey::new(format!("{:06}", place + 1)),
+                        None => numbered(parts.len()),
                     };
-                    part(given, dir, key)
-                };
-                (false, given.iter().enumerate().map(part).collect())
+                    parts.push(part(given, dir, key));
+                }
+                (false, parts)
             }
         };
         cover(&mut digest, &decl.name, &parts);
@@ -197,19 +242,48 @@ fn part(given: &Given<'_, Value>, dir: &Path, key: PartitionKey) -> Part {
     match given {
         Given::Made(value) => value.part(dir, key),
         Given::Value(value) => json_part(value, key),
-        Given::Input(_) => unreachable!("a job has no inputs"),
+        Given::Input(_) => unreachable!("inputs of the flow are taken as they are"),
     }
 }
 
 /// Several values as one.
-fn list<'a>(given: impl Iterator<Item = &'a Given<'a, Value>>, dir: &Path) -> Result<Part, String> {
-    let value = |given: &Given<'_, Value>| match given {
-        Given::Made(value) => value.json(dir).map_err(|error| format!("read a value: {error}")),
-        Given::Value(value) => Ok((***value).clone()),
-        Given::Input(_) => unreachable!("a job has no inputs"),
-    };
-    let values = given.map(value).collect::<Result<Vec<_>, _>>()?;
+fn list<'a>(
+    given: impl Iterator<Item = &'a Given<'a, Value>>,
+    dir: &Path,
+    around: &[&Input],
+) -> Result<Part, String> {
+    let fault = |error: std::io::Error| format!("read a value: {error}");
+    let mut values = Vec::new();
+    for given in given {
+        match given {
+            Given::Made(value) => values.push(value.json(dir).map_err(fault)?),
+            Given::Value(value) => values.push((***value).clone()),
+            Given::Input(at) => {
+                for part in &around[*at as usize].parts {
+                    values.push(json_of_part(part)?);
+                }
+            }
+        }
+    }
     Ok(json_part(&serde_json::Value::Array(values), PartitionKey::unpartitioned()))
+}
+
+fn json_of_part(part: &Part) -> Result<serde_json::Value, String> {
+    match &part.content {
+        Content::Inline(bytes) => Ok(json_of(bytes)),
+        Content::Blob(path) | Content::File(path) => {
+            std::fs::read(path).map(|bytes| json_of(&bytes)).map_err(|error| error.to_string())
+        }
+        Content::Tree { .. } => Err("a directory cannot stand in a list of values".to_owned()),
+    }
+}
+
+/// JSON, or a text.
+fn json_of(bytes: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| {
+        let text = String::from_utf8_lossy(bytes);
+        serde_json::Value::String(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+    })
 }
 
 fn json_part(value: &serde_json::Value, key: PartitionKey) -> Part {

@@ -67,7 +67,10 @@ impl Environment {
                 self.set("GIORNATA_STEP", step.def.name.as_str());
             }
             Of::Job(at) => {
-                self.set("GIORNATA_JOB", at.job.as_str());
+                match &at.asset {
+                    Some(asset) => self.set("GIORNATA_ASSET", asset.as_str()),
+                    None => self.set("GIORNATA_JOB", at.job.as_str()),
+                }
                 self.set("GIORNATA_STEP", &*at.path);
                 if let Some(piece) = &at.piece {
                     self.set("GIORNATA_PIECE", &**piece);

@@ -100,7 +100,7 @@ impl Executor for CommandExecutor {
         let mut outcome = Outcome::not_run(step);
         outcome.result = match &step.def.body {
             Body::Command(body) => self.run_body(body, step, control, &mut outcome),
-            Body::Source(_) | Body::Sql(_) | Body::Function(_) => {
+            Body::Source(_) | Body::Sql(_) | Body::Function(_) | Body::Graph(_) => {
                 let name = step.shown();
                 Err(Failure::Unsupported(format!("`{name}` is not made by a command")))
             }

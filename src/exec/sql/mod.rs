@@ -130,7 +130,7 @@ impl Executor for SqlExecutor {
         let start = now();
         let result = match &step.def.body {
             Body::Sql(body) => self.run_body(body, step, control),
-            Body::Source(_) | Body::Command(_) | Body::Function(_) => {
+            Body::Source(_) | Body::Command(_) | Body::Function(_) | Body::Graph(_) => {
                 Err(Failure::Unsupported(format!("`{}` is not made by SQL", step.shown())))
             }
         };

@@ -81,6 +81,10 @@ fn render_asset(asset: &Asset) -> String {
         Body::Source(source) => write!(out, " source {source:?}").unwrap(),
         Body::Sql(sql) => write!(out, " sql@{} {:?}", sql.first_line, sql.text).unwrap(),
         Body::Function(_) => out += " function",
+        Body::Graph(graph) => {
+            let steps = graph.flow.steps.iter().map(|step| &*step.path);
+            write!(out, " graph {:?} of {:?}", steps.collect::<Vec<_>>(), graph.inputs).unwrap();
+        }
         Body::Command(command) => match &command.line {
             CommandLine::Shell(line) => write!(out, " sh {line:?}").unwrap(),
             CommandLine::Script { interpreter, path } => {
