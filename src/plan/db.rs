@@ -121,6 +121,11 @@ impl Edge {
         upstream.growing && !self.mapping.is_by_key()
     }
 
+    /// Whether [`Edge::readable`] is every partition that exists.
+    pub fn reads_all_there_are(&self) -> bool {
+        self.must_exist() && !self.mapping.is_constant()
+    }
+
     /// The upstream partitions that a step may be given, apart from their values: those that exist, and
     /// where all steps read the same ones, these. Where inputs may be missing, one that cannot be had
     /// is none.

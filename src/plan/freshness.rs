@@ -256,7 +256,10 @@ pub fn compute(db: &dyn Db, asset: AssetInput) -> Freshness {
     fresh.standing = domain.all() - &suspects;
     suspects -= &fresh.pending;
     suspects -= &fresh.blocked;
-    fresh.kept = &(&(domain.all() - &suspects) - &fresh.pending) - &fresh.blocked;
+    // What waits or is blocked was no suspect, or is none any more.
+    fresh.kept = fresh.standing.clone();
+    fresh.kept -= &fresh.pending;
+    fresh.kept -= &fresh.blocked;
     view.find_without_result(&mut fresh, same_shape);
     if !suspects.is_empty() {
         view.decide(&mut fresh, &suspects, db::step(db, asset));
@@ -385,7 +388,7 @@ impl View<'_> {
         }
         let mut suspects = all - &self.row.fresh;
         for up in self.upstream {
-            let mut moved = self.came_or_went(up.place, &up.edge.readable(up.state));
+            let mut moved = self.came_or_went(up);
             if up.edge.mapping.is_constant() && !moved.is_empty() {
                 // Everyone reads the same, and it is not the same any more. The mapping could not tell:
                 // what has gone is none of the last ones now.
@@ -395,7 +398,9 @@ impl View<'_> {
                 moved |= self.db.records().changed_since(&up.edge.upstream, self.row.verified_rev);
             }
             moved |= &up.state.shifted;
-            suspects |= up.edge.mapping.downstream_of(&moved) & all;
+            if !moved.is_empty() {
+                suspects |= up.edge.mapping.downstream_of(&moved) & all;
+            }
         }
         for (_, edge) in self.own {
             let moved = self.db.records().changed_since(&self.def.key, self.row.verified_rev);
@@ -405,10 +410,13 @@ impl View<'_> {
     }
 
     /// Upstream partitions that can be read now and could not when the row was written, or the reverse.
-    fn came_or_went(&self, place: usize, readable: &PartitionSet) -> PartitionSet {
-        match self.row.seen.get(place) {
-            Some(seen) => readable ^ seen,
-            None => readable.clone(),
+    fn came_or_went(&self, up: &Upstream) -> PartitionSet {
+        let all = up.state.domain.all();
+        match self.row.seen.get(up.place) {
+            // Mostly nothing has: then no set needs to be made in order to know it.
+            Some(seen) if up.edge.reads_all_there_are() && seen == all => PartitionSet::new(),
+            Some(seen) => seen ^ up.edge.readable(up.state),
+            None => up.edge.readable(up.state),
         }
     }
 
@@ -416,7 +424,11 @@ impl View<'_> {
     fn suspects_of_itself(&self, same_shape: bool, absent: &PartitionSet) -> PartitionSet {
         let mut suspects = PartitionSet::new();
         for (place, edge) in self.own.iter().filter(|(_, edge)| same_shape && !edge.must_exist()) {
-            let moved = self.came_or_went(*place, &(self.domain.all() - absent));
+            let readable = self.domain.all() - absent;
+            let moved = match self.row.seen.get(*place) {
+                Some(seen) => seen ^ readable,
+                None => readable,
+            };
             suspects |= edge.mapping.downstream_of(&moved) & self.domain.all();
         }
         suspects

@@ -73,7 +73,11 @@ pub struct PlanAsset {
 impl PlanAsset {
     /// Partitions that need something done.
     pub fn open(&self) -> PartitionSet {
-        &(&(&self.verify | &self.restore) | &(&self.run | &self.forced)) | &self.pending
+        let mut open = &self.run | &self.pending;
+        for set in [&self.verify, &self.restore, &self.forced] {
+            open |= set;
+        }
+        open
     }
 
     /// Why one of them is not fresh, as far as that is known before upstream is settled.
@@ -209,8 +213,8 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
         match request.reach {
             Reach::Only => {}
             Reach::Upstream | Reach::UpstreamAndDownstream => {
+                let open = asset.open() | &asset.blocked;
                 for edge in planner.edges(key).iter().filter(|edge| edge.upstream != *key) {
-                    let open = &asset.open() | &asset.blocked;
                     let mut needed = edge.mapping.upstream_of(&open);
                     match edge.missing {
                         Missing::Error => {}
