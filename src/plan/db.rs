@@ -145,7 +145,7 @@ impl Edge {
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepVersion {
     pub parts: StepParts,
-    /// See [`manifest::step_digest`].
+    /// Without how the inputs are mapped: that shows in what each partition is given.
     pub digest: Digest,
 }
 
