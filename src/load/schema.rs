@@ -162,7 +162,8 @@ mod tests {
         let retries = format!("{own}/properties/retries/anyOf/1");
         check(Schema::Assets, &retries, &asset("retries: {QQQQQQQQ: 1}"));
         let dep = format!("{own}/properties/deps/anyOf/1/additionalProperties/anyOf/1");
-        check(Schema::Assets, &dep, &asset("deps: {b: {QQQQQQQQ: 1}}"));
+        // `from` is for assets with a graph.
+        check(Schema::Assets, &dep, "assets: {a: {graph: g, deps: {b: {from: c, QQQQQQQQ: 1}}}}");
         check(Schema::Assets, "/definitions/source", "sources: {a: {files: x, QQQQQQQQ: 1}}");
         check(Schema::Assets, "/definitions/op", "ops: {a: {run: x, QQQQQQQQ: 1}}");
         check(
