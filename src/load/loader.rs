@@ -295,12 +295,13 @@ impl Loader<'_> {
                     self.resources.read(&entry.key, &place, value, &mut self.sink);
                 }
             }
-            _ => {
+            "jobs" => {
                 for (entry, value) in table.iter() {
                     let place = table.key_place(entry);
                     self.jobs.extend(job::read(&entry.key, place, value, &context, &mut self.sink));
                 }
             }
+            other => unreachable!("`{other}` is in the list of kinds and is read by nobody"),
         }
     }
 

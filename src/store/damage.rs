@@ -357,7 +357,7 @@ fn known_to(format: u32, snapshot: &str) -> String {
     let is_known = |line: &&str| {
         (format >= 2 || !line.starts_with("note "))
             && (format >= 3 || !line.starts_with("fact "))
-            && (format >= 4 || !line.starts_with("op_"))
+            && (format >= 4 || !(line.starts_with("op_") || line.starts_with("asked ")))
     };
     let column = |line: &str| match format {
         1 => line.split(" made_ms=").next().unwrap().to_owned(),

@@ -7,8 +7,8 @@ use expect_test::{Expect, expect};
 use super::snapshot::Snapshot;
 use super::*;
 use crate::base::{
-    AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind, PartitionKey,
-    PartitionSet, Rev, RunId, StepId, StepParts,
+    AskedRow, AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind,
+    PartitionKey, PartitionSet, Rev, RunId, StepId, StepParts,
 };
 use crate::cas::stat::{Slack, StatEntry, StatKey};
 
@@ -97,6 +97,9 @@ pub(super) fn tell_a_story(store: &mut Store) {
     let key_of = digest("k1");
     let fact = Fact { part: 0, key: key_of, run, made_ms: 9, checks: vec![check], metadata };
     tx.put_fact(&daily, &fact).unwrap();
+    let asked = vec![(PartitionKey::new("x"), Some(digest("a"))), (PartitionKey::new("y"), None)];
+    let asked = AskedRow { part: 0, base: digest("base"), keys: asked };
+    tx.put_asked(&daily, &AssetKey::parse("raw").unwrap(), &asked).unwrap();
     let note = Note { reason: "by hand".to_owned(), made_ms: 8 };
     tx.put_notes(&daily, &set([0]), &note).unwrap();
     let end = AttemptEnd { duration_ms: 9, outcome: Outcome::Success, detail: "", log: None };
@@ -152,6 +155,7 @@ fn a_story_leaves_its_traces() {
     check(
         tell_a_story,
         expect![[r#"
+            asked asset=mart/daily part=0 upstream="raw" base=de8f3fcf keys="[[\"x\",\"17762fddd969a453925d65717ac3eea21320b66b54342fde15128d6caf21215f\"],[\"y\",null]]"
             asset id=1 name="raw" verified_rev=0 max_changed=1
             asset id=2 name="mart/daily" verified_rev=3 max_changed=2 shape=44ee1679
             asset_set asset=mart/daily kind="failed" data={1}
