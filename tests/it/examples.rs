@@ -24,6 +24,9 @@ mod lecture_07_dynamic_graph;
 #[path = "../../examples/lecture_08_job.rs"]
 #[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
 mod lecture_08_job;
+#[path = "../../examples/lecture_09_repository.rs"]
+#[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
+mod lecture_09_repository;
 #[path = "../../examples/lecture_11_io_manager.rs"]
 #[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
 mod lecture_11_io_manager;
@@ -163,6 +166,16 @@ fn lecture_08_job_does_what_it_shows() {
         expect_test::expect![[r#"
         config_param: stuff
         config_param: other
+    "#]],
+    );
+}
+
+#[test]
+fn lecture_09_repository_does_what_it_shows() {
+    check(
+        lecture_09_repository::run,
+        expect_test::expect![[r#"
+        my_repository: assets asset1, asset2, asset3; jobs job3
     "#]],
     );
 }

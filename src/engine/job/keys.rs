@@ -169,5 +169,7 @@ fn form_text(form: &OutputDef) -> &str {
         OutputDef::Directory => "directory",
         OutputDef::Pieces => "pieces",
         OutputDef::None => "none",
+        #[cfg(feature = "parquet")]
+        OutputDef::Table(TableFormat::Parquet) => "table parquet",
     }
 }
