@@ -13,7 +13,8 @@ use giornata::base::{
 use giornata::engine::Summary;
 use giornata::plan::{Planner, Records, Trace};
 use giornata::store::{
-    AttemptEnd, LaunchInfo, NewAttempt, NewRun, Outcome, Owner, RunState, Store, staging_dir,
+    AttemptEnd, LaunchInfo, NewAttempt, NewRun, NewTrace, Outcome, Owner, RunState, Store,
+    staging_dir,
 };
 
 use super::grid::{Grid, key};
@@ -143,8 +144,10 @@ impl<'a> Filler<'a> {
         for chunk in self.traces.chunks(CHUNK) {
             let mut tx = store.begin().expect("the store can be written");
             for (key, asset, part, output) in chunk {
-                tx.put_trace(key, asset, *part, output, &output.version(), self.started_ms)
-                    .expect("the trace can be written");
+                let partition = &self.planner.domain(asset).key(*part).expect("it is one of these");
+                let (part, version, made_ms) = (*part, &output.version(), self.started_ms);
+                let trace = NewTrace { asset, part, partition, output, version, made_ms };
+                tx.put_trace(key, &trace).expect("the trace can be written");
             }
             tx.commit().expect("the store can be written");
         }

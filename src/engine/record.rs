@@ -18,7 +18,7 @@ use crate::base::{
 use crate::defs::Severity;
 use crate::exec::{CheckResult, Failure, Outcome};
 use crate::plan::PlanAsset;
-use crate::store::{AttemptEnd, Outcome as Ended, Traced};
+use crate::store::{AttemptEnd, NewTrace, Outcome as Ended, Traced};
 
 /// The key of a result that no key stands for.
 const NO_KEY: Digest = Digest::from_bytes([0; 32]);
@@ -299,29 +299,31 @@ fn put_trace(
     target: &Target,
     stored: &Stored,
 ) -> Result<Repeated, crate::store::Error> {
-    let Target { asset, part, key, started_ms, .. } = target;
-    let (output, version) = (&stored.output, stored.output.version());
+    let Target { asset, part, partition, key, started_ms, .. } = target;
+    let (output, version) = (&stored.output, &stored.output.version());
+    let (part, made_ms) = (*part, *started_ms);
+    let trace = NewTrace { asset, part, partition, output, version, made_ms };
     let tx = batch.tx();
     match target.tracing {
         Tracing::Never => return Ok(Repeated::No),
         Tracing::Refresh => {
-            tx.replace_trace(key, asset, *part, output, &version, *started_ms)?;
+            tx.replace_trace(key, &trace)?;
             return Ok(Repeated::No);
         }
         Tracing::Keep | Tracing::Replace => {}
     }
-    match tx.put_trace(key, asset, *part, output, &version, *started_ms)? {
+    match tx.put_trace(key, &trace)? {
         // Of what was marked as stale by hand there is no trace, but the result itself.
         Traced::New if target.tracing == Tracing::Replace => {
-            let before = tx.row(asset, *part)?;
-            let differs = |row: &MatRow| row.key == *key && row.version != version;
+            let before = tx.row(asset, part)?;
+            let differs = |row: &MatRow| row.key == *key && row.version != *version;
             Ok(if before.as_ref().is_some_and(differs) { Repeated::Differs } else { Repeated::No })
         }
         Traced::New => Ok(Repeated::No),
         Traced::Same => Ok(Repeated::Same),
         Traced::Differs(_) => {
             if target.tracing == Tracing::Replace {
-                tx.replace_trace(key, asset, *part, output, &version, *started_ms)?;
+                tx.replace_trace(key, &trace)?;
             }
             Ok(Repeated::Differs)
         }

@@ -574,6 +574,7 @@ impl Run {
             place: *place,
             asset: plan.asset.clone(),
             part,
+            partition: step.partition.clone(),
             key: *key,
             forced: plan.forced.contains(part),
             tracing: tracing(engine, plan, part),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::open::Engine;
 use super::schedule::Place;
-use crate::base::{AssetKey, Digest, Flags, PartitionIdx, PartitionSet};
+use crate::base::{AssetKey, Digest, Flags, PartitionIdx, PartitionKey, PartitionSet};
 use crate::plan::{Askable, PlanAsset, ReasonCode, Records, Trace};
 
 /// One (asset, partition) that a step makes.
@@ -12,6 +12,7 @@ pub(super) struct Target {
     pub place: Place,
     pub asset: AssetKey,
     pub part: PartitionIdx,
+    pub partition: PartitionKey,
     pub key: Digest,
     pub forced: bool,
     pub tracing: Tracing,

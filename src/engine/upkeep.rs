@@ -14,7 +14,7 @@ use super::open::{Access, Asking, Engine};
 use super::work::{self, Stored};
 use crate::base::{
     AssetKey, AssetRow, Column, Digest, Flags, Mark, MatRow, Note, Output, OutputKind,
-    PartitionIdx, PartitionSet, Rev,
+    PartitionIdx, PartitionKey, PartitionSet, Rev,
 };
 use crate::defs::{Body, OutputDef, SourceDef};
 use crate::exec::Produced;
@@ -143,6 +143,13 @@ impl Engine {
             (asset.clone(), keys.collect::<Vec<_>>())
         };
         let keys: BTreeMap<AssetKey, Vec<Digest>> = targets.iter().map(keys_of).collect();
+        let named = |(asset, parts): (&AssetKey, &PartitionSet)| {
+            let domain = self.planner.domain(asset);
+            let keys = parts.iter().filter_map(|part| Some((part, domain.key(part)?)));
+            (asset.clone(), keys.collect::<BTreeMap<_, _>>())
+        };
+        let named: BTreeMap<AssetKey, BTreeMap<PartitionIdx, PartitionKey>> =
+            targets.iter().map(named).collect();
         self.ledger.write(|batch| {
             for (asset, parts) in targets {
                 // A failure is forgotten too, where there is no result.
@@ -154,7 +161,7 @@ impl Engine {
                     batch.clear_failure(asset, part)?;
                 }
                 batch.remove(asset, parts)?;
-                batch.tx().forget_traces(asset, parts)?;
+                batch.tx().forget_traces(asset, &named[asset])?;
                 for key in &keys[asset] {
                     batch.tx().remove_trace(key)?;
                 }

@@ -30,7 +30,8 @@ impl Store {
             sql.all(
                 "SELECT key FROM (
                    SELECT key, row_number() OVER
-                     (PARTITION BY asset, part ORDER BY created_rev DESC, key) AS place FROM trace)
+                     (PARTITION BY asset, ifnull(partition, part) ORDER BY created_rev DESC, key)
+                     AS place FROM trace)
                  WHERE place > ?1 AND key NOT IN (SELECT key FROM mat) ORDER BY key",
                 [keep],
                 |row| digest_at(row, 0),

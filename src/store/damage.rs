@@ -361,6 +361,7 @@ fn known_to(format: u32, snapshot: &str) -> String {
     };
     let column = |line: &str| match format {
         1 => line.split(" made_ms=").next().unwrap().to_owned(),
+        2 | 3 if line.starts_with("trace ") => line.split(" partition=").next().unwrap().to_owned(),
         _ => line.to_owned(),
     };
     snapshot.lines().filter(is_known).map(column).collect::<Vec<_>>().join("\n")

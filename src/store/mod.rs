@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
-use crate::base::{AssetKey, Digest, Durability, PartitionIdx};
+use crate::base::{AssetKey, Digest, Durability, Output, PartitionIdx, PartitionKey};
 
 pub use collect::Unneeded;
 pub use error::Error;
@@ -77,9 +77,20 @@ pub struct Store {
 pub struct Trace {
     pub asset: AssetKey,
     pub part: PartitionIdx,
-    pub output: crate::base::Output,
+    pub output: Output,
     pub version: Digest,
     /// When the attempt that made it began.
+    pub made_ms: i64,
+}
+
+/// What a key has led to, to be recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct NewTrace<'a> {
+    pub asset: &'a AssetKey,
+    pub part: PartitionIdx,
+    pub partition: &'a PartitionKey,
+    pub output: &'a Output,
+    pub version: &'a Digest,
     pub made_ms: i64,
 }
 

@@ -215,7 +215,10 @@ fn apply(tx: &mut Tx<'_>, op: &Op) -> Result<(), Error> {
             let content = text("v", *content);
             let key = digest(&text("k", *from));
             let (output, version) = (output(&content), digest(&content));
-            tx.put_trace(&key, &name(*asset), 0, &output, &version, 7).map(|_| ())
+            let (asset, partition) = (&name(*asset), &PartitionKey::unpartitioned());
+            let (output, version) = (&output, &version);
+            let trace = NewTrace { asset, part: 0, partition, output, version, made_ms: 7 };
+            tx.put_trace(&key, &trace).map(|_| ())
         }
         Op::Keys { add, remove } => {
             tx.add_keys("t", &keys(add))?;

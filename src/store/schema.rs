@@ -230,6 +230,8 @@ CREATE INDEX fact_failed ON fact (asset) WHERE failed > 0 OR warned > 0;
 // Runs of jobs of ops: what their steps hand to each other is kept until the run, or a retry of it, has
 // succeeded. And what steps of assets asked for while they ran.
 const FORMAT_4: &str = r#"
+-- What `part` means is another by definition; NULL in traces of before.
+ALTER TABLE trace ADD COLUMN partition TEXT;
 ALTER TABLE run ADD COLUMN partition TEXT; -- of the job
 ALTER TABLE run ADD COLUMN parent INTEGER; -- the run that this one retries
 

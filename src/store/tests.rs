@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use expect_test::{Expect, expect};
 
+use rusqlite::params;
+
 use super::snapshot::Snapshot;
 use super::*;
 use crate::base::{
@@ -64,6 +66,20 @@ fn check(f: impl FnOnce(&mut Store), expect: Expect) {
 }
 
 /// Something in each table: also the content of the stored fixture.
+/// Records what a key has led to, of the partition that is named like its number.
+fn trace(
+    tx: &mut Tx<'_>,
+    key: &str,
+    asset: &AssetKey,
+    part: PartitionIdx,
+    content: &str,
+) -> Traced {
+    let partition = &PartitionKey::new(part.to_string());
+    let (output, version) = (&output(content), &digest(content));
+    tx.put_trace(&digest(key), &NewTrace { asset, part, partition, output, version, made_ms: 7 })
+        .unwrap()
+}
+
 pub(super) fn tell_a_story(store: &mut Store) {
     let (raw, daily) = (key("raw"), key("mart/daily"));
     let mut tx = store.begin().unwrap();
@@ -90,7 +106,7 @@ pub(super) fn tell_a_story(store: &mut Store) {
     let row = MatRow { step: Some(step), verified_at: tx.rev(), ..mat(0, "k1", "out") };
     tx.put_mat(&daily, &row).unwrap();
     tx.put_blob_small(&digest("out"), b"out").unwrap();
-    tx.put_trace(&digest("k1"), &daily, 0, &output("out"), &digest("out"), 7).unwrap();
+    trace(&mut tx, "k1", &daily, 0, "out");
     let check =
         CheckFact { name: "rows > 0".into(), severity: "warn".into(), found: Some("got 0".into()) };
     let metadata = [("rows".to_owned(), 0.into())].into_iter().collect();
@@ -187,7 +203,7 @@ fn a_story_leaves_its_traces() {
             run_target run=1 asset=mart/daily data={0..2,7}
             stat path="data/x.csv" dev=1 ino=-1 size=3 mtime_ns=4 ctime_ns=5 mode=6 digest=17762fdd taken_ns=-9223372036854775808
             step_version id=1 asset=mart/daily digest=863a2faf parts="{\"code\":\"SELECT 1\"}"
-            trace key=ffb43327 asset=mart/daily part=0 output=-7097369335445904863 version=5443af0c created_rev=2 made_ms=7
+            trace key=ffb43327 asset=mart/daily part=0 output=-7097369335445904863 version=5443af0c created_rev=2 made_ms=7 partition="0"
         "#]],
     );
 }
@@ -242,14 +258,40 @@ fn a_tombstone_differs_from_everything_and_stays_one() {
 }
 
 #[test]
+fn traces_are_told_by_their_partition_and_not_by_its_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let a = key("a");
+    let mut tx = store.begin().unwrap();
+    let partition = &PartitionKey::new("y");
+    let (output, version) = (&output("moved"), &digest("moved"));
+    // Of `y` when that was the fourth partition; by now the fourth is `4`, and `y` is the sixth.
+    let moved = NewTrace { asset: &a, part: 4, partition, output, version, made_ms: 7 };
+    tx.put_trace(&digest("moved"), &moved).unwrap();
+    trace(&mut tx, "here", &a, 4, "here");
+    tx.ask(|sql| {
+        sql.exec(
+            "INSERT INTO trace SELECT ?1, asset, part, output, version, created_rev, made_ms, NULL
+             FROM trace WHERE key = ?2",
+            params![digest("old").as_bytes(), digest("here").as_bytes()],
+        )
+    })
+    .unwrap();
+    let is_there = |tx: &Tx<'_>, name: &str| tx.trace(&digest(name)).unwrap().is_some();
+    tx.forget_traces(&a, &[(4, PartitionKey::new("4"))].into()).unwrap();
+    assert!(is_there(&tx, "moved") && !is_there(&tx, "here"));
+    assert!(!is_there(&tx, "old"), "an older format knew the number only");
+    tx.forget_traces(&a, &[(6, PartitionKey::new("y"))].into()).unwrap();
+    assert!(!is_there(&tx, "moved"));
+}
+
+#[test]
 fn the_first_trace_of_a_key_stays() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path());
     let (a, k) = (key("a"), digest("k"));
     let mut tx = store.begin().unwrap();
-    let put = |tx: &mut Tx<'_>, content: &str| {
-        tx.put_trace(&k, &a, 4, &output(content), &digest(content), 7).unwrap()
-    };
+    let put = |tx: &mut Tx<'_>, content: &str| trace(tx, "k", &a, 4, content);
     assert_eq!(put(&mut tx, "one"), Traced::New);
     assert_eq!(put(&mut tx, "one"), Traced::Same);
     let first = Trace {
@@ -261,8 +303,12 @@ fn the_first_trace_of_a_key_stays() {
     };
     assert_eq!(put(&mut tx, "two"), Traced::Differs(first.clone()));
     assert_eq!(tx.trace(&k).unwrap(), Some(first));
-    tx.replace_trace(&k, &a, 4, &output("two"), &digest("two"), 8).unwrap();
-    assert_eq!(tx.trace(&k).unwrap().unwrap().output, output("two"));
+    let (output_two, version) = (output("two"), digest("two"));
+    let partition = &PartitionKey::new("4");
+    let (asset, output) = (&a, &output_two);
+    let other = NewTrace { asset, part: 4, partition, output, version: &version, made_ms: 8 };
+    tx.replace_trace(&k, &other).unwrap();
+    assert_eq!(tx.trace(&k).unwrap().unwrap().output, output_two);
     tx.remove_trace(&k).unwrap();
     assert_eq!(tx.trace(&k).unwrap(), None);
 }
@@ -336,7 +382,7 @@ fn statements_are_few() {
         let text = format!("v{part}");
         tx.put_mat(&a, &mat(part, &text, &text)).unwrap();
         tx.put_blob_small(&digest(&text), text.as_bytes()).unwrap();
-        tx.put_trace(&digest(&text), &a, part, &output(&text), &digest(&text), 7).unwrap();
+        trace(&mut tx, &text, &a, part, &text);
         tx.clear_failure(&a, part).unwrap();
         tx.commit().unwrap();
         store.statements() - before

@@ -1,12 +1,12 @@
 //! The one way to change records: a transaction that holds the write lock from its beginning.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Deref;
 
 use rusqlite::params;
 
 use super::read::{digest_at, output_kind_text, run_number, set_at};
-use super::{Error, Store, Trace};
+use super::{Error, NewTrace, Store, Trace};
 use crate::base::{
     AssetKey, AssetRow, Digest, Durability, FailureRow, Flags, MatRow, Note, Output, PartitionIdx,
     PartitionKey, PartitionSet, Rev, StepId, StepParts,
@@ -286,38 +286,22 @@ impl Tx<'_> {
     }
 
     /// Records what a key has led to. What was recorded first stays.
-    pub fn put_trace(
-        &mut self,
-        key: &Digest,
-        asset: &AssetKey,
-        part: PartitionIdx,
-        output: &Output,
-        version: &Digest,
-        made_ms: i64,
-    ) -> Result<Traced, Error> {
-        if self.insert_trace(key, asset, part, output, version, made_ms)? {
+    pub fn put_trace(&mut self, key: &Digest, trace: &NewTrace<'_>) -> Result<Traced, Error> {
+        if self.insert_trace(key, trace)? {
             return Ok(Traced::New);
         }
         // A trace whose output has no row is damage, and no result.
         let Some(known) = self.trace(key)? else {
-            self.replace_trace(key, asset, part, output, version, made_ms)?;
+            self.replace_trace(key, trace)?;
             return Ok(Traced::New);
         };
-        Ok(if known.version == *version { Traced::Same } else { Traced::Differs(known) })
+        Ok(if known.version == *trace.version { Traced::Same } else { Traced::Differs(known) })
     }
 
     /// Records what a key has led to, in place of what was recorded before.
-    pub fn replace_trace(
-        &mut self,
-        key: &Digest,
-        asset: &AssetKey,
-        part: PartitionIdx,
-        output: &Output,
-        version: &Digest,
-        made_ms: i64,
-    ) -> Result<(), Error> {
+    pub fn replace_trace(&mut self, key: &Digest, trace: &NewTrace<'_>) -> Result<(), Error> {
         self.remove_trace(key)?;
-        self.insert_trace(key, asset, part, output, version, made_ms)?;
+        self.insert_trace(key, trace)?;
         Ok(())
     }
 
@@ -337,16 +321,29 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets what keys have led to for these partitions: nothing of it is restored any more.
-    pub fn forget_traces(&mut self, asset: &AssetKey, set: &PartitionSet) -> Result<(), Error> {
+    /// Forgets what keys have led to for these partitions: nothing of it is restored any more. Which a trace
+    /// is of is told by its partition key; by its number only where an older format kept no key.
+    pub fn forget_traces(
+        &mut self,
+        asset: &AssetKey,
+        partitions: &BTreeMap<PartitionIdx, PartitionKey>,
+    ) -> Result<(), Error> {
         let id = self.ensure_asset(asset)?;
-        let keys = self.ask(|sql| {
-            sql.all("SELECT key, part FROM trace WHERE asset = ?1", [id], |row| {
-                Ok((digest_at(row, 0)?, row.get::<_, PartitionIdx>(1)?))
+        let traces = self.ask(|sql| {
+            sql.all("SELECT key, part, partition FROM trace WHERE asset = ?1", [id], |row| {
+                let part: PartitionIdx = row.get(1)?;
+                Ok((digest_at(row, 0)?, part, row.get::<_, Option<String>>(2)?))
             })
         })?;
-        for (key, _) in keys.iter().filter(|(_, part)| set.contains(*part)) {
-            self.remove_trace(key)?;
+        let named: HashSet<&str> = partitions.values().map(PartitionKey::as_str).collect();
+        for (key, part, partition) in &traces {
+            let is_one = match partition {
+                Some(partition) => named.contains(partition.as_str()),
+                None => partitions.contains_key(part),
+            };
+            if is_one {
+                self.remove_trace(key)?;
+            }
         }
         Ok(())
     }
@@ -363,21 +360,15 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn insert_trace(
-        &mut self,
-        key: &Digest,
-        asset: &AssetKey,
-        part: PartitionIdx,
-        output: &Output,
-        version: &Digest,
-        made_ms: i64,
-    ) -> Result<bool, Error> {
+    fn insert_trace(&mut self, key: &Digest, trace: &NewTrace<'_>) -> Result<bool, Error> {
+        let NewTrace { asset, part, partition, output, version, made_ms } = trace;
         let id = self.ensure_asset(asset)?;
         let output = self.intern_output(output)?;
         let inserted = self.ask(|sql| {
             sql.exec(
-                "INSERT OR IGNORE INTO trace (key, asset, part, output, version, created_rev, made_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT OR IGNORE INTO trace
+                   (key, asset, part, output, version, created_rev, made_ms, partition)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 params![
                     key.as_bytes(),
                     id,
@@ -385,7 +376,8 @@ impl Tx<'_> {
                     output,
                     version.as_bytes(),
                     self.next_rev().0,
-                    made_ms
+                    made_ms,
+                    partition.as_str()
                 ],
             )
         })?;

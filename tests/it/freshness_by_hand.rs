@@ -52,15 +52,6 @@ impl Shelf {
         let ids: BTreeSet<String> =
             each(targets).map(|(asset, part)| id(engine, asset, part)).collect();
         self.forget_some(&ids);
-        // A trace keeps the number that its partition had then. Where definitions with other keys have
-        // been at work, that is the number of another partition now, whose trace goes too: it may run
-        // once more.
-        let wiped = |given: &String| {
-            let asset = given.split(' ').next().unwrap();
-            targets.keys().any(|key| key.as_str() == asset)
-        };
-        self.known.retain(|given| !wiped(given));
-        self.young.retain(|given, _| !wiped(given));
         self.invalidated.lock().unwrap().retain(|id| !ids.contains(id));
         let gone = |state: &Freshness, part| {
             state.without_result.contains(part) && !state.restore_set().contains(part)

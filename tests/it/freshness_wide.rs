@@ -716,3 +716,31 @@ proptest! {
         }
     }
 }
+
+/// Two processes have other keys in other places. The wipe of a partition in one of them took the trace of
+/// another partition along, which then ran once more for nothing.
+#[test]
+fn a_wipe_takes_no_other_partition_along() {
+    let node = |kind| Node {
+        kind,
+        code: 0,
+        deps: vec![(0, 0, false)],
+        reads_itself: false,
+        joins: false,
+        aging: Aging::Never,
+        is_removed: false,
+        is_renamed: false,
+    };
+    let nodes = vec![node(Kind::Files(193)), node(Kind::One)];
+    let mut rig = Rig::new(World { nodes, is_split_daily: false, inline_max_bytes: 4 }, false);
+    for edit in [
+        Edit::Kind(0, Kind::Files(26)),
+        Edit::Reopen(0),
+        Edit::MakeAll(0),
+        Edit::ByHand(1, Word::Wipe, 0, 1),
+        Edit::MakeAll(0),
+        Edit::MakeAll(1),
+    ] {
+        rig.apply(&edit);
+    }
+}
