@@ -41,7 +41,7 @@ pub struct Context<'a> {
     step: &'a Step,
     asset: &'a AssetKey,
     /// Behind a lock because a function may ask from several threads.
-    asks: Mutex<Asks>,
+    asks: Mutex<&'a mut Asks>,
 }
 
 impl Context<'_> {
@@ -375,10 +375,7 @@ impl Functions for Calls {
             let name = step.shown();
             return Err(Failure::Unsupported(format!("this program has no function for `{name}`")));
         };
-        let context = Context { step, asset, asks: Mutex::default() };
-        let made = call(&context);
-        *told.asks() = context.asks.into_inner().unwrap_or_else(PoisonError::into_inner);
-        made
+        call(&Context { step, asset, asks: Mutex::new(told.asks()) })
     }
 
     fn hook(&self, slot: FunctionSlot, ended: &Ended<'_>) -> Result<(), String> {

@@ -171,6 +171,14 @@ fn an_error_that_was_swallowed_is_no_result() {
         Ok(ctx.get(&asked, ()).unwrap_or_else(|_: BoxError| "not here".to_owned()))
     });
     assert_eq!(project.get(&careless, ()).unwrap(), "here");
+
+    let other = project.asset("other").compute(|_| Ok("there".to_owned()));
+    let asked = other.clone();
+    let hasty = project.asset("hasty").may_read(&other).compute(move |ctx| {
+        let text: String = ctx.get(&asked, ()).unwrap();
+        Ok(text)
+    });
+    assert_eq!(project.get(&hasty, ()).unwrap(), "there", "a panic because of it is no failure");
 }
 
 /// Asks for another partition than the last time although nothing that is declared has changed.
