@@ -7,7 +7,7 @@ use super::ledger::Batch;
 use super::open::Engine;
 use super::target::Target;
 use crate::base::{AskedRow, AssetKey, PartitionIdx, PartitionKey, PartitionSet};
-use crate::defs::{Mapping, MappingDef};
+use crate::defs::MappingDef;
 use crate::exec::Asks;
 use crate::plan::{Askable, Plan, PlanAsset};
 
@@ -121,6 +121,9 @@ pub(super) fn forget(engine: &mut Engine, plan: &Plan) -> Result<bool, Error> {
     let mut forgotten = Vec::new();
     for planned in &plan.assets {
         let anew = &engine.planner.freshness(&planned.asset).asks_anew;
+        if anew.is_empty() {
+            continue;
+        }
         for part in (anew & &planned.open()).iter() {
             let Some(askable) = engine.planner.askable(&planned.asset, part) else { continue };
             let nothing = BTreeMap::new();
@@ -164,6 +167,9 @@ pub(super) fn sift(
     given_up: &BTreeMap<AssetKey, PartitionSet>,
 ) -> Sifted {
     let mut sifted = Sifted::default();
+    if given_up.is_empty() {
+        return sifted;
+    }
     for planned in &plan.assets {
         let asset = &planned.asset;
         let mut open = planned.open();
@@ -190,8 +196,8 @@ pub(super) fn sift(
             }
         }
         for edge in edges.iter().filter(|edge| edge.upstream == *asset) {
-            spread(&edge.mapping, &open, &mut blocked);
-            spread(&edge.mapping, &open, &mut undecided);
+            edge.mapping.spread(&mut blocked, &open);
+            edge.mapping.spread(&mut undecided, &open);
         }
         undecided -= &blocked;
         for (set, of) in [(blocked, &mut sifted.blocked), (undecided, &mut sifted.undecided)] {
@@ -220,15 +226,6 @@ fn still_waits(
         waits |= edge.mapping.downstream_of(&open);
     }
     waits
-}
-
-/// Adds what of `open` reads `set`, which is of the same asset.
-fn spread(mapping: &Mapping, open: &PartitionSet, set: &mut PartitionSet) {
-    let mut front = set.clone();
-    while !front.is_empty() {
-        front = &(mapping.downstream_of(&front) & open) - &*set;
-        *set |= &front;
-    }
 }
 
 /// Takes the fresh bit of a partition away of which it is no longer recorded what it asked for: without that

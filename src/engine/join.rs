@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 
 use super::open::Engine;
-
 use super::schedule::{Place, Schedule};
 use super::target::Settled;
 use crate::base::{AssetKey, Digest, PartitionIdx};

@@ -485,11 +485,7 @@ impl View<'_> {
     /// Adds to `set` what reads it along those edges of the asset to itself that `counts` takes.
     fn spread(&self, set: &mut PartitionSet, counts: impl Fn(&Edge) -> bool) {
         for (_, edge) in self.own.iter().filter(|(_, edge)| counts(edge)) {
-            let mut front = set.clone();
-            while !front.is_empty() {
-                front = &(edge.mapping.downstream_of(&front) & self.domain.all()) - &*set;
-                *set |= &front;
-            }
+            edge.mapping.spread(set, self.domain.all());
         }
     }
 
@@ -578,23 +574,18 @@ impl View<'_> {
                 }
             }
             self.requeue(fresh, &mut queue, part);
-            match &mark {
-                None => {
-                    let lost = own.get(part).is_some_and(|mark| mark.flags.has(Flags::LOST));
-                    fresh.without_result.insert(part);
-                    reasons.add(
-                        if lost { ReasonCode::BlobMissing } else { ReasonCode::Missing },
-                        part,
-                    );
-                }
-                Some(mark) => {
-                    let due = fresh.terms.due.contains(part).then(|| fresh.terms.reason());
-                    let inputs = |add: &mut dyn FnMut(ReasonCode)| {
-                        self.input_reasons(fresh, &columns, &lacking, mark, add);
-                    };
-                    reasons.compare(mark, due, inputs);
-                }
-            }
+            let Some(mark) = mark else {
+                let lost = own.get(part).is_some_and(|mark| mark.flags.has(Flags::LOST));
+                fresh.without_result.insert(part);
+                let code = if lost { ReasonCode::BlobMissing } else { ReasonCode::Missing };
+                reasons.add(code, part);
+                continue;
+            };
+            let due = fresh.terms.due.contains(part).then(|| fresh.terms.reason());
+            let inputs = |add: &mut dyn FnMut(ReasonCode)| {
+                self.input_reasons(fresh, &columns, &lacking, &mark, add);
+            };
+            reasons.compare(&mark, due, inputs);
         }
         fresh.reasons = reasons.finish();
     }

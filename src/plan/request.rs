@@ -248,11 +248,7 @@ fn moving(
             }
         }
         for edge in edges.iter().filter(|edge| edge.upstream == *key) {
-            let mut front = set.clone();
-            while !front.is_empty() {
-                front = &(edge.mapping.downstream_of(&front) & all) - &set;
-                set |= &front;
-            }
+            edge.mapping.spread(&mut set, all);
         }
         if !set.is_empty() {
             moving.insert(key.clone(), set);

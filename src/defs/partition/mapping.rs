@@ -247,6 +247,15 @@ impl Mapping {
         }
     }
 
+    /// Adds to `set` all of `within` that reads it, however far: for a mapping of an asset to itself.
+    pub fn spread(&self, set: &mut PartitionSet, within: &PartitionSet) {
+        let mut front = set.clone();
+        while !front.is_empty() {
+            front = &(self.downstream_of(&front) & within) - &*set;
+            *set |= &front;
+        }
+    }
+
     /// Keys that the mapping names for `downstream` but that do not exist upstream.
     pub fn absent(&self, downstream: PartitionIdx) -> Vec<PartitionKey> {
         let (up, down) = (&self.upstream, &self.downstream);

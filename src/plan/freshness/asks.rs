@@ -6,10 +6,9 @@ use super::{InputView, KeyMaker, View, db};
 use crate::base::{Column, PartitionIdx, PartitionSet};
 
 impl View<'_> {
-    /// Of partitions that wait only for what they asked for: those that are other steps by now, because
-    /// something else that they read has changed, so that nobody knows what they will ask for: the value
-    /// of one thing may decide which other one is asked for. What
-    /// reads its own asset is left to wait: its own inputs are not settled before they are decided.
+    /// Of partitions that wait only for what they asked for: those that are other steps by now. Something
+    /// else that they read has changed, and its value may decide what they ask for. What reads its own
+    /// asset is left to wait: its own inputs are not settled before they are decided.
     pub(super) fn asks_anew(&self, waiting: &PartitionSet) -> PartitionSet {
         if waiting.is_empty() || !self.own.is_empty() {
             return PartitionSet::new();
