@@ -106,7 +106,7 @@ fn settings(
         if !read.contains(name) {
             continue;
         }
-        let withheld = config.withheld.iter().any(|it| it.path.to_string().starts_with(name));
+        let withheld = config.withheld.iter().any(|it| it.is_of(name));
         if withheld {
             let message = format!(
                 "`{name}` is secret or comes from the environment, and a configured value of an \

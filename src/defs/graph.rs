@@ -180,10 +180,19 @@ pub enum GraphMistakeKind {
     TypeClash { input: String, takes: TypeRef, from: String, gives: String },
     #[error("graphs are nested too deeply")]
     TooDeep,
+    #[error("this would be {}; a graph has {max} steps at the most", counted(*.steps))]
+    TooMany { steps: u64, max: u64 },
 }
 
 fn hint(similar: &Option<String>) -> String {
     similar.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+fn counted(steps: u64) -> String {
+    match steps {
+        u64::MAX => "more steps than can be counted".to_owned(),
+        steps => format!("{steps} steps"),
+    }
 }
 
 fn outputs(known: &[String]) -> String {

@@ -8,6 +8,7 @@ use super::deps::{self, DepDraft};
 use super::diagnostic::{Diagnostic, Place, did_you_mean};
 use super::library::Library;
 use super::node::{Faults, Sink};
+use super::output::may_be_table;
 use super::resource;
 use crate::base::{AssetKey, JobName};
 use crate::defs::config::{Env, Schema};
@@ -100,9 +101,7 @@ pub(super) fn link(
                 }
             }
         }
-        for at in &faults {
-            sink.diagnostics[*at].disables.push(key.clone());
-        }
+        sink.disable(&faults, &key);
         draft.sound &= faults.is_empty() && matches!(draft.asset.body, Body::Graph(_));
     }
 }
@@ -225,6 +224,13 @@ fn adopt(
     }
     if !used.says_output {
         asset.output = flow.output(result).form.clone();
+        if asset.checks.iter().any(|check| check.test.needs_rows()) && !may_be_table(&asset.output)
+        {
+            let message = "checks look at rows, and this graph makes no table";
+            let help =
+                "the result of a graph is a table if the op that gives it says `format: csv`";
+            sink.push(used.place.error(message).label("this graph").help(help));
+        }
     }
     let variable = |input: &crate::defs::InputDecl| {
         let given = used.inputs.iter().find(|(name, _)| **name == *input.name);

@@ -1,12 +1,12 @@
 //! Reads `io`: where results are also put, by name; and which of these an asset says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::asset::{Draft, Fields};
 use super::command::inside;
 use super::diagnostic::{Diagnostic, Place, did_you_mean};
 use super::form::{Form, Key, TEXTS, key};
-use super::node::{Sink, Table, Value};
+use super::node::{Faults, Sink, Table, Value};
 use super::output::{self, FORMATS};
 use super::resource;
 use crate::base::AssetKey;
@@ -39,30 +39,32 @@ pub(super) static IO: Form = Form::Optional(&Form::Map(&IO_MANAGER));
 #[derive(Debug, Default)]
 pub(super) struct Declared {
     defs: BTreeMap<String, (IoDef, Place)>,
-    broken: BTreeSet<String>,
+    /// Declared with an error: who uses them cannot run, and that is told where they are declared.
+    broken: BTreeMap<String, Faults>,
 }
 
 impl Declared {
     /// Reads one more.
     pub fn read(&mut self, name: &str, place: Place, value: Value<'_>, sink: &mut Sink) {
-        let errors = sink.errors();
-        let def = read(name, value, sink);
-        if name == NONE {
-            let help = "`io: none` says that an asset has no manager";
-            sink.push(
-                place.error("no IO manager can be named `none`").label("reserved").help(help),
-            );
-        } else if self.defs.contains_key(name) {
-            let message = format!("IO manager `{name}` is declared twice");
-            sink.push(place.error(message).label("declared again"));
-        }
+        let mut faults = Faults::new();
+        let def = sink.noting(&mut faults, |sink| {
+            let def = read(name, value, sink);
+            if name == NONE {
+                let help = "`io: none` says that an asset has no manager";
+                sink.push(
+                    place.error("no IO manager can be named `none`").label("reserved").help(help),
+                );
+            } else if self.defs.contains_key(name) || self.broken.contains_key(name) {
+                let message = format!("IO manager `{name}` is declared twice");
+                sink.push(place.error(message).label("declared again"));
+            }
+            def
+        });
         match def {
-            Some(def) if sink.errors() == errors => {
+            Some(def) if faults.is_empty() => {
                 self.defs.insert(name.to_owned(), (def, place));
             }
-            Some(_) | None => {
-                self.broken.insert(name.to_owned());
-            }
+            Some(_) | None => self.broken.entry(name.to_owned()).or_default().extend(faults),
         }
     }
 
@@ -91,22 +93,21 @@ impl Declared {
     }
 
     fn find_databases(&mut self, resources: &resource::Declared, sink: &mut Sink) {
-        let mut broken = Vec::new();
         for (name, (def, place)) in &self.defs {
             let IoDef::Table(TableDef { on, .. }) = def else { continue };
+            let faults = self.broken.entry(name.clone()).or_default();
             match resources.defs.get(on) {
                 Some(def) if def.kind == ResourceKind::Sqlite => continue,
                 Some(def) => {
                     let kind = def.kind.name();
                     let message = format!("`{name}` puts tables into `{on}`, which is a `{kind}`");
-                    sink.push(place.error(message).label("`on` must be a `sqlite`"));
+                    let error = place.error(message).label("`on` must be a `sqlite`");
+                    sink.noting(faults, |sink| sink.push(error));
                 }
-                None if resources.broken.contains_key(on) => {}
-                None => resources.unknown(on, place, sink),
+                None => resources.check(on, place, faults, sink),
             }
-            broken.push(name.clone());
         }
-        self.broken.extend(broken);
+        self.broken.retain(|_, faults| !faults.is_empty());
     }
 
     /// The manager of an asset, if it has one, and where that is said.
@@ -118,8 +119,8 @@ impl Declared {
             Some(own) => own,
             None => (DEFAULT.to_owned(), self.defs.get(DEFAULT)?.1.clone()),
         };
-        if self.broken.contains(&name) {
-            // It is told where it is declared.
+        if let Some(faults) = self.broken.get(&name) {
+            sink.disable(faults, &draft.asset.key);
             draft.sound = false;
             return None;
         }

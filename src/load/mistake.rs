@@ -67,7 +67,8 @@ fn follows(mistake: &GraphMistake, draft: &GraphDraft, built: &Built) -> bool {
         | Kind::MapOfInput { .. }
         | Kind::Circle { .. }
         | Kind::ListInList { .. }
-        | Kind::TooDeep => false,
+        | Kind::TooDeep
+        | Kind::TooMany { .. } => false,
     }
 }
 
@@ -140,7 +141,8 @@ fn wire(call: &CallDraft, input: &str, kind: &Kind) -> Option<Place> {
         | Kind::ListForOne { .. }
         | Kind::ListInList { .. }
         | Kind::TypeClash { .. }
-        | Kind::TooDeep => false,
+        | Kind::TooDeep
+        | Kind::TooMany { .. } => false,
     };
     if matches!(kind, Kind::UnknownInput { .. }) {
         return Some(wire.key.clone());
@@ -177,6 +179,7 @@ fn advice(kind: &Kind) -> (&'static str, Option<String>) {
         Kind::ListForOne { .. } | Kind::ListInList { .. } => ("a list", None),
         Kind::TypeClash { .. } => ("can never fit", None),
         Kind::TooDeep => ("too deep", None),
+        Kind::TooMany { .. } => ("has most of them", None),
     };
     (label, help)
 }

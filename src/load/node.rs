@@ -90,6 +90,13 @@ impl Sink {
         (value, self.errors == before)
     }
 
+    /// Says of what was noted that an asset cannot be used because of it.
+    pub fn disable(&mut self, faults: &Faults, asset: &AssetKey) {
+        for at in faults {
+            self.diagnostics[*at].disables.push(asset.clone());
+        }
+    }
+
     /// Runs `read` and notes the errors that it reports.
     pub fn noting<T>(&mut self, faults: &mut Faults, read: impl FnOnce(&mut Sink) -> T) -> T {
         let before = self.diagnostics.len();

@@ -123,6 +123,15 @@ fn file_name(value: Value<'_>, sink: &mut Sink) -> Option<String> {
     None
 }
 
+/// Whether there are rows to look at.
+pub(super) fn may_be_table(output: &OutputDef) -> bool {
+    match output {
+        OutputDef::Table(_) => true,
+        OutputDef::File { name } => is_table(name),
+        OutputDef::Directory | OutputDef::Pieces | OutputDef::None => false,
+    }
+}
+
 /// The endings of files whose rows can be read.
 pub(super) fn is_table(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
@@ -193,9 +202,7 @@ pub(super) fn checks(
         }
     }
     let needs_rows = checks.iter().any(|check| check.test.needs_rows());
-    let may_be_table = matches!(output, OutputDef::Table(_))
-        || matches!(output, OutputDef::File { name } if is_table(name));
-    if needs_rows && !may_be_table && fields.own("checks").is_some() {
+    if needs_rows && !may_be_table(output) && fields.own("checks").is_some() {
         sink.push(
             value
                 .place()

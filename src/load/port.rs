@@ -262,9 +262,14 @@ impl Outputs<'_> {
                 self.sink.push(files.place().error(message).label("one file, or pieces"));
             }
         }
-        if let Some(value) = table.get("format")
-            && let Some(format) = table_format(value, self.sink)
-        {
+        let Some(value) = table.get("format") else { return };
+        if let Some(named) = table.get("file").or_else(|| table.get("files")) {
+            let message = "`format` is for a table without a name of its own";
+            let help = "the ending of a name says its format: `.csv`, `.jsonl`";
+            let error = value.place().error(message).label("beside a name");
+            let at = named.place();
+            self.sink.push(error.related(at.span.clone(), "the name").help(help));
+        } else if let Some(format) = table_format(value, self.sink) {
             output.form = OutputDef::Table(format);
         }
     }

@@ -81,9 +81,12 @@ impl Declared {
                     }
                     None => {
                         draft.sound = false;
-                        if !self.broken.contains_key(&name) {
-                            let key = draft.asset.key.clone();
-                            sink.about(&key, |sink| self.unknown(&name, &place, sink));
+                        let key = draft.asset.key.clone();
+                        match self.broken.get(&name) {
+                            Some(faults) => sink.disable(faults, &key),
+                            None => {
+                                drop(sink.about(&key, |sink| self.unknown(&name, &place, sink)))
+                            }
                         }
                     }
                 }
@@ -160,6 +163,10 @@ fn read(name: &str, place: &Place, value: Value<'_>, sink: &mut Sink) -> Option<
         settings: Json::Object(settings),
         version: table.get("version").and_then(|value| value.written("version", sink)),
     };
+    if !known {
+        // What it lacks may be what is misspelt.
+        return None;
+    }
     if let Err(errors) = def.configure(Env::Keep) {
         for error in errors.0 {
             let at = at(value, &error.path.0);

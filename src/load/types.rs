@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::diagnostic::{Place, did_you_mean};
 use super::form::{Form, Key, key};
-use super::node::{Faults, Sink, Table, Value};
+use super::node::{Faults, Sink, Table, Value, repeated_below};
 use super::port::{TypeUse, type_of};
 use crate::defs::{Builtin, Predicate, TypeDef, TypeRef};
 
@@ -67,8 +67,10 @@ impl Words {
             }
             let mut faults = Faults::new();
             let mut uses = Vec::new();
-            let def = sink
-                .noting(&mut faults, |sink| type_def(&entry.key, &place, value, &mut uses, sink));
+            let def = sink.noting(&mut faults, |sink| {
+                repeated_below(value, sink);
+                type_def(&entry.key, &place, value, &mut uses, sink)
+            });
             self.uses.extend(uses.into_iter().map(|it| (entry.key.clone(), it)));
             self.types.insert(entry.key.clone(), Declared { def, place, faults });
         }

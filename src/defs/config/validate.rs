@@ -37,6 +37,13 @@ pub struct Withheld {
     pub variable: Option<String>,
 }
 
+impl Withheld {
+    /// Whether it is in the field of this name.
+    pub fn is_of(&self, field: &str) -> bool {
+        matches!(self.path.0.first(), Some(Segment::Field(first)) if first == field)
+    }
+}
+
 impl Config {
     /// The value for people and for records: what came from the environment is `{env: VARIABLE}` again, and
     /// other secrets are `***`.

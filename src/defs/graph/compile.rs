@@ -1,6 +1,6 @@
 //! Looks up the names of a graph and makes a flat flow of it; notes all mistakes on the way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::{
@@ -15,7 +15,13 @@ use crate::defs::{
 /// Deeper nesting is refused, so that no graph exhausts the call stack.
 const DEPTH_MAX: usize = 100;
 
+/// A graph that calls another one twice has twice its steps: a few lines could fill the memory.
+const STEPS_MAX: u64 = 100_000;
+
 pub(super) fn compile(graph: &Graph, job: &JobName) -> Result<Flow, Vec<GraphMistake>> {
+    if let Some(mistake) = too_many(graph) {
+        return Err(vec![mistake]);
+    }
     let mut compiler = Compiler { job, flow: Flow::default(), mistakes: Vec::new(), depth: 0 };
     compiler.flow.inputs.clone_from(&graph.inputs);
     let inputs = (0..graph.inputs.len()).map(|at| u32::try_from(at).ok().map(Wiring::Input));
@@ -39,6 +45,40 @@ pub(super) fn compile(graph: &Graph, job: &JobName) -> Result<Flow, Vec<GraphMis
     let results = results.collect();
     flow.results = results;
     Ok(flow)
+}
+
+/// That a graph has too many steps, said of the call that has most of them.
+fn too_many(graph: &Graph) -> Option<GraphMistake> {
+    let mut known = HashMap::new();
+    let steps = size(graph, 0, &mut known);
+    if steps <= STEPS_MAX {
+        return None;
+    }
+    let most = graph.calls.iter().max_by_key(|call| match &call.callee {
+        Callee::Op(_) => 1,
+        Callee::Graph(within) => size(within, 1, &mut known),
+    })?;
+    let (path, origin) = (most.name.clone(), most.origin.clone());
+    let kind = Kind::TooMany { steps, max: STEPS_MAX };
+    Some(GraphMistake { path, origin, at: MistakeAt::Call, kind })
+}
+
+/// How many steps a graph has; each graph is looked at once, however often it is called. What is nested too
+/// deeply counts nothing: that is a mistake of its own.
+fn size(graph: &Graph, depth: usize, known: &mut HashMap<*const Graph, u64>) -> u64 {
+    if depth > DEPTH_MAX {
+        return 0;
+    }
+    if let Some(steps) = known.get(&std::ptr::from_ref(graph)) {
+        return *steps;
+    }
+    let of = |call: &Call| match &call.callee {
+        Callee::Op(_) => 1,
+        Callee::Graph(within) => size(within, depth + 1, known),
+    };
+    let steps = graph.calls.iter().map(of).fold(0, u64::saturating_add);
+    known.insert(graph, steps);
+    steps
 }
 
 /// A graph that is called twice has its mistakes twice.

@@ -448,3 +448,22 @@ fn ten_thousand_calls_in_a_row_need_no_stack() {
     let mistakes = nested.compile(&JobName::parse("deep").unwrap()).unwrap_err();
     assert_eq!(mistakes[0].kind, GraphMistakeKind::TooDeep);
 }
+
+#[test]
+fn steps_that_double_at_each_level_are_counted_and_not_made() {
+    let mut twice = graph(&[], vec![call(&op("one"), "one")], &[]);
+    for _ in 0..16 {
+        twice = graph(&[], vec![call(&twice, "a"), call(&twice, "b")], &[]);
+    }
+    let job = JobName::parse("wide").unwrap();
+    assert_eq!(twice.compile(&job).unwrap().steps.len(), 65_536);
+    for _ in 0..60 {
+        twice = graph(&[], vec![call(&twice, "a"), call(&twice, "b")], &[]);
+    }
+    let mistakes = twice.compile(&job).unwrap_err();
+    assert_eq!(mistakes.len(), 1);
+    assert_eq!(
+        mistakes[0].to_string(),
+        "`b`: this would be more steps than can be counted; a graph has 100000 steps at the most"
+    );
+}

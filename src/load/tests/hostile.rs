@@ -359,3 +359,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn graphs_that_double_at_each_level_end_soon() {
+    let mut text = "graphs:\n  g0: {ops: {a: {run: x}}}\n".to_owned();
+    for level in 1..40 {
+        let below = level - 1;
+        text +=
+            &format!("  g{level}: {{ops: {{a: {{graph: g{below}}}, b: {{graph: g{below}}}}}}}\n");
+    }
+    let loaded = project_from(&[TOML, ("assets/a.yaml", &text)]).unwrap();
+    let first = loaded.diagnostics.iter().find(|it| it.is_error()).unwrap();
+    assert!(first.message.contains("this would be 131072 steps"), "{}", first.message);
+}

@@ -2,7 +2,8 @@
 
 use expect_test::expect;
 
-use super::{check, check_yaml};
+use super::{TOML, check, check_yaml};
+use crate::load::project_from;
 
 #[test]
 fn wires_that_lead_nowhere() {
@@ -724,4 +725,36 @@ jobs:
               also [a] first here
         "#]],
     );
+}
+
+#[test]
+fn what_contradicts_itself_is_not_taken_in_part() {
+    let count = |yaml: &str, expect: &[&str]| {
+        let loaded = project_from(&[TOML, ("assets/a.yaml", yaml)]).unwrap();
+        let errors = loaded.diagnostics.iter().filter(|it| it.is_error());
+        let messages: Vec<&str> = errors.map(|it| it.message.as_str()).collect();
+        assert_eq!(messages, expect, "{yaml}");
+    };
+    let op = |output: &str| format!("ops: {{a: {{run: x, output: {output}}}}}");
+    let format = "`format` is for a table without a name of its own";
+    count(&op("{files: \"{k}.json\", format: csv}"), &[format]);
+    count(&op("{file: a.txt, format: csv}"), &[format]);
+    count(&op("{format: csv}"), &[]);
+    count("types: {T: {is: int, is: string, that: \"1\"}}", &["the key `is` is there twice"]);
+    count("resources: {r: {type: sqlite, pth: a.db}}", &["resource `r` has no key `pth`"]);
+    let graph = "graphs: {g: {ops: {a: {run: x, output: {type: int}}}, results: a}}\n";
+    let asset = "assets: {a: {graph: g, checks: [rows > 0]}}";
+    count(&format!("{graph}{asset}"), &["checks look at rows, and this graph makes no table"]);
+}
+
+#[test]
+fn what_breaks_a_resource_or_a_manager_names_the_assets_that_use_it() {
+    let yaml = "resources: {r: {type: nothing}}\nio: {m: {type: table, on: r, table: t}}\n\
+                assets: {x: {run: x, resources: [r]}, y: {sql: select 1, io: m}, z: {run: x}}";
+    let loaded = project_from(&[TOML, ("assets/a.yaml", yaml)]).unwrap();
+    let errors: Vec<_> = loaded.diagnostics.iter().filter(|it| it.is_error()).collect();
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    let disables: Vec<&str> = errors[0].disables.iter().map(|key| key.as_str()).collect();
+    assert_eq!(disables, ["x", "y"]);
+    assert!(loaded.project.assets.contains_key("z"));
 }
