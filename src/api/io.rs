@@ -129,7 +129,7 @@ impl Io {
     fn open(&self, root: &Path, pool: &Pool) -> Result<Arc<dyn IoManager>, String> {
         Ok(match &self.0 {
             Kind::Ready(manager) => manager.clone(),
-            Kind::Folder { dir, format } => Arc::new(FolderIo::new(root.join(dir), *format)),
+            Kind::Folder { dir, format } => Arc::new(FolderIo::new(root.join(dir), *format, "")),
             Kind::Tables { on, def } => {
                 let warehouse = pool.value::<Warehouse>(&on.name);
                 let warehouse = warehouse.ok_or_else(|| on.name.to_string())?;

@@ -159,21 +159,8 @@ pub struct GraphBody {
 }
 
 impl GraphBody {
-    /// Project files that its ops name; they count for staleness. Relative to the root.
-    pub fn named_files(&self) -> impl Iterator<Item = &PathBuf> {
-        self.counting().flat_map(|op| match &op.body {
-            Body::Command(command) => command.named_files.as_slice(),
-            Body::Sql(_) | Body::Function(_) | Body::Graph(_) | Body::Source(_) => &[],
-        })
-    }
-
-    /// Globs of further project files that count.
-    pub fn globs(&self) -> impl Iterator<Item = &String> {
-        self.counting().flat_map(|op| &op.files)
-    }
-
     /// The ops whose files count: those that do not say themselves when their code has changed.
-    fn counting(&self) -> impl Iterator<Item = &Op> {
+    pub fn counting(&self) -> impl Iterator<Item = &Op> {
         self.flow.steps.iter().map(|step| &*step.op).filter(|op| op.version.is_none())
     }
 }

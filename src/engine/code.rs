@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::{Error, listing};
 use crate::defs::{
-    Asset, Body, CommandBody, CommandLine, PartitionsDef, PathPattern, Test, WordPiece,
+    Asset, Body, CommandBody, CommandLine, Op, PartitionsDef, PathPattern, Test, WordPiece,
 };
 
 /// The file that a step executes.
@@ -69,13 +69,17 @@ impl<'a> Code<'a> {
     /// The files that count besides the script itself, in order: named on a command line, by `inputs`, or
     /// by one of those or the script. Relative to the root.
     pub fn files(&mut self, asset: &Asset) -> Result<Vec<String>, Error> {
-        self.found.clear();
+        self.begin();
         let mut globs: Vec<&String> = asset.inputs.iter().collect();
         match &asset.body {
             Body::Command(command) => self.add_command(command),
             Body::Graph(graph) => {
-                graph.named_files().for_each(|path| self.add_file(path));
-                globs.extend(graph.globs());
+                for op in graph.counting() {
+                    if let Body::Command(command) = &op.body {
+                        self.add_command(command);
+                    }
+                    globs.extend(&op.files);
+                }
             }
             Body::Source(_) | Body::Sql(_) | Body::Function(_) => {}
         }
@@ -84,8 +88,38 @@ impl<'a> Code<'a> {
                 self.add_command(command);
             }
         }
+        let fault = |problem| Error::Source { asset: asset.key.clone(), problem };
+        let mut found = self.follow_all(globs.into_iter(), &fault)?;
+        if let Some(script) = script(asset) {
+            found.remove(Path::new(&script));
+        }
+        Ok(found.into_iter().filter_map(|path| path.to_str().map(str::to_owned)).collect())
+    }
+
+    /// The files that count for an op, its script included where that is a file of its own.
+    pub fn files_of_op(&mut self, op: &Op) -> Result<Vec<String>, Error> {
+        self.begin();
+        if let Body::Command(command) = &op.body {
+            self.add_command(command);
+        }
+        let fault = |problem| Error::OpFiles { op: op.name.clone(), problem };
+        let found = self.follow_all(op.files.iter(), &fault)?;
+        Ok(found.into_iter().filter_map(|path| path.to_str().map(str::to_owned)).collect())
+    }
+
+    /// Forgets what an earlier question has left that failed.
+    fn begin(&mut self) {
+        self.found.clear();
+        self.open.clear();
+    }
+
+    /// What was named so far and by these globs, with all that it imports or sources.
+    fn follow_all<'g>(
+        &mut self,
+        globs: impl Iterator<Item = &'g String>,
+        fault: &dyn Fn(String) -> Error,
+    ) -> Result<BTreeSet<PathBuf>, Error> {
         for glob in globs {
-            let fault = |problem: String| Error::Source { asset: asset.key.clone(), problem };
             let pattern = PathPattern::parse(glob).map_err(|error| fault(error.to_string()))?;
             let listed = listing::list(self.root, &pattern, &PartitionsDef::Unpartitioned);
             let listed =
@@ -102,11 +136,7 @@ impl<'a> Code<'a> {
                 }
             }
         }
-        if let Some(script) = script(asset) {
-            self.found.remove(Path::new(&script));
-        }
-        let found = std::mem::take(&mut self.found);
-        Ok(found.into_iter().filter_map(|path| path.to_str().map(str::to_owned)).collect())
+        Ok(std::mem::take(&mut self.found))
     }
 
     fn add_command(&mut self, command: &CommandBody) {

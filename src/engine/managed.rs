@@ -55,7 +55,8 @@ impl Engine {
         let found = match &self.project.assets[asset].io {
             None | Some(IoDef::Store) => return Ok(None),
             Some(IoDef::Folder { dir, format }) => {
-                return Ok(Some(Arc::new(FolderIo::new(self.root.join(dir), *format))));
+                let (dir, format) = (self.root.join(dir), *format);
+                return Ok(Some(Arc::new(FolderIo::new(dir, format, &self.io_owner()?))));
             }
             Some(IoDef::Program) => self.functions.io(asset).ok_or_else(|| asset.to_string()),
             Some(IoDef::Table(def)) => {

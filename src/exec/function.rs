@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::log::Log;
+use super::log::{Begins, Log};
 use super::{Asks, Control, Emitted, Failure, Functions, LogInfo, Outcome, Step, caught};
 
 /// What a function is told while it runs, and what it says beside its result.
@@ -82,7 +82,7 @@ fn written(lines: &[u8], step: &Step, control: &Control) -> Option<LogInfo> {
     if lines.is_empty() {
         return None;
     }
-    let mut log = Log::new(step, control);
+    let mut log = Log::new(step, control, Begins::AsTheStep);
     log.add(lines);
     log.finish()
 }

@@ -15,6 +15,7 @@ const MESSAGE_MAX: usize = 4096;
 /// Writes a log; the file is made with the first byte.
 pub(super) struct Log<'a> {
     step: &'a Step,
+    begins: Begins,
     control: &'a Control,
     masker: Masker<'a>,
     file: Option<File>,
@@ -29,10 +30,11 @@ pub(super) struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    pub(super) fn new(step: &'a Step, control: &'a Control) -> Log<'a> {
+    pub(super) fn new(step: &'a Step, control: &'a Control, begins: Begins) -> Log<'a> {
         let tail_max = TAIL_MAX.min(step.log_max_bytes / 4);
         Log {
             step,
+            begins,
             control,
             masker: Masker::new(&step.secrets),
             file: None,
@@ -78,7 +80,7 @@ impl<'a> Log<'a> {
 
     fn open(&mut self) -> io::Result<&mut File> {
         if self.file.is_none() {
-            self.file = Some(open(self.step)?);
+            self.file = Some(open(self.step, self.begins)?);
         }
         Ok(self.file.as_mut().expect("it was opened"))
     }
@@ -107,8 +109,17 @@ impl<'a> Log<'a> {
     }
 }
 
-/// A later attempt is written after the ones before it, and a step of an asset after those before it.
-fn open(step: &Step) -> io::Result<File> {
+/// Where the log of an execution begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// As the step says: a later attempt is written after the ones before it, and a step of an asset's graph
+    /// after those before it.
+    AsTheStep,
+    /// After what is there: it is run beside the step.
+    After,
+}
+
+fn open(step: &Step, begins: Begins) -> io::Result<File> {
     let path = &step.paths.log;
     let mut options = OpenOptions::new();
     options.create(true);
@@ -116,7 +127,7 @@ fn open(step: &Step) -> io::Result<File> {
         Of::Job(at) => at.asset.is_some(),
         Of::Asset(_) | Of::Assets(_) => false,
     };
-    if step.attempt > 1 || follows {
+    if step.attempt > 1 || follows || begins == Begins::After {
         options.append(true);
     } else {
         options.write(true).truncate(true);
@@ -128,7 +139,7 @@ fn open(step: &Step) -> io::Result<File> {
         }
         opened => opened?,
     };
-    if step.attempt > 1 {
+    if step.attempt > 1 && begins == Begins::AsTheStep {
         writeln!(file, "[giornata: attempt {}]", step.attempt)?;
     }
     Ok(file)

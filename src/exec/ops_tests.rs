@@ -1,7 +1,7 @@
 //! Steps of jobs: several outputs, pieces, many values, types, attempts, functions and secrets.
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
@@ -215,6 +215,14 @@ fn secrets_are_in_no_log() {
     let outcome = run_with(Arc::new(NoFunctions), &step);
     assert_eq!(outcome.log.unwrap().tail, "*** and hunters");
     assert_eq!(fs::read_to_string(&step.paths.log).unwrap(), "*** and hunters\n");
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hear = heard.clone();
+    let control = Control::with_log(Box::new(move |_, bytes| {
+        hear.lock().unwrap().extend_from_slice(bytes);
+    }));
+    let mut worker = Worker::new(Lifeline::new(), Arc::new(NoFunctions));
+    worker.run(&step, &control).result.unwrap();
+    assert_eq!(String::from_utf8_lossy(&heard.lock().unwrap()), "*** and hunters\n");
 }
 
 /// A function that does what its op is called.

@@ -27,7 +27,7 @@ const NOTES: &str = ".versions";
 /// use giornata::defs::TableFormat;
 /// use giornata::io::{FolderIo, IoManager, Kept, Place, Table};
 /// # let dir = tempfile::tempdir()?;
-/// let folder = FolderIo::new(dir.path(), TableFormat::Csv);
+/// let folder = FolderIo::new(dir.path(), TableFormat::Csv, "me");
 /// let mut table = Table::with_columns(["mm"]);
 /// table.rows.push(vec![0.5.into()]);
 /// let place = Place::of("rain/daily", PartitionKey::new("2014-07-04"));
@@ -39,11 +39,14 @@ const NOTES: &str = ".versions";
 pub struct FolderIo {
     dir: PathBuf,
     format: TableFormat,
+    owner: String,
 }
 
 /// What is said about one value.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
+    /// Whose it is: several projects may share a directory.
+    owner: String,
     name: String,
     output: String,
     partition: String,
@@ -74,9 +77,10 @@ impl Note {
 }
 
 impl FolderIo {
-    /// Values will be below `dir`, an absolute path, which is made with the first of them.
-    pub fn new(dir: impl Into<PathBuf>, format: TableFormat) -> FolderIo {
-        FolderIo { dir: dir.into(), format }
+    /// Values will be below `dir`, an absolute path, which is made with the first of them. `owner` is stored
+    /// with each: values of other owners are never removed.
+    pub fn new(dir: impl Into<PathBuf>, format: TableFormat, owner: &str) -> FolderIo {
+        FolderIo { dir: dir.into(), format, owner: owner.to_owned() }
     }
 
     /// Where the values of a name lie, below `root`, and how their files begin.
@@ -105,10 +109,14 @@ impl FolderIo {
 
     /// What is said about a place, if its value is there as it was stored.
     fn note(&self, at: &Place) -> Result<Option<(Note, PathBuf)>, IoError> {
-        let Some(note) = Note::read(&self.note_path(at))? else { return Ok(None) };
+        let note = Note::read(&self.note_path(at))?.filter(|note| note.is_of(at));
+        Ok(note.and_then(|note| self.value(at, &note).map(|path| (note, path))))
+    }
+
+    /// The file with the value of which this was said, if it is still that.
+    fn value(&self, at: &Place, note: &Note) -> Option<PathBuf> {
         let path = FolderIo::stem(&self.dir, at).0.join(&note.file);
-        Ok((note.is_of(at) && state(&path) == Some((note.size, note.modified_ns)))
-            .then_some((note, path)))
+        (state(&path) == Some((note.size, note.modified_ns))).then_some(path)
     }
 
     fn encode(&self, value: &Kept) -> Result<(Encoded, String, bool), IoError> {
@@ -138,6 +146,7 @@ impl IoManager for FolderIo {
         let (size, modified_ns) =
             state(&path).ok_or_else(|| format!("`{}` is gone again", path.display()))?;
         let note = Note {
+            owner: self.owner.clone(),
             name: at.name.clone(),
             output: at.output.clone(),
             partition: at.partition.as_str().to_owned(),
@@ -174,7 +183,11 @@ impl IoManager for FolderIo {
 
     fn remove(&self, at: &Place) -> Result<(), IoError> {
         let path = self.note_path(at);
-        if let Some(note) = Note::read(&path)?.filter(|note| note.is_of(at)) {
+        let note = Note::read(&path)?;
+        if note.as_ref().is_some_and(|note| note.owner != self.owner) {
+            return Ok(());
+        }
+        if let Some(note) = note.filter(|note| note.is_of(at)) {
             remove(&FolderIo::stem(&self.dir, at).0.join(note.file))?;
         }
         remove(&path)
@@ -194,8 +207,10 @@ impl IoManager for FolderIo {
             let Some(note) = Note::read(&dir.join(&file))? else { continue };
             let partition = PartitionKey::new(note.partition.as_str());
             let at = Place { name: name.to_owned(), output: output.to_owned(), partition };
-            if let (Some((note, _)), Ok(version)) = (self.note(&at)?, note.version.parse()) {
-                versions.insert(PartitionKey::new(note.partition), version);
+            let is_sound =
+                note.owner == self.owner && note.is_of(&at) && self.value(&at, &note).is_some();
+            if let (true, Ok(version)) = (is_sound, note.version.parse()) {
+                versions.insert(at.partition, version);
             }
         }
         Ok(versions)
@@ -213,7 +228,8 @@ impl IoManager for FolderIo {
                 if path.is_dir() {
                     open.push(path);
                 } else if !base.contains('+') && seen.insert(base) {
-                    names.extend(Note::read(&path)?.map(|note| note.name));
+                    let own = Note::read(&path)?.filter(|note| note.owner == self.owner);
+                    names.extend(own.map(|note| note.name));
                 }
             }
         }

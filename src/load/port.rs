@@ -268,7 +268,7 @@ impl Outputs<'_> {
             let help = "the ending of a name says its format: `.csv`, `.jsonl`";
             let error = value.place().error(message).label("beside a name");
             let at = named.place();
-            self.sink.push(error.related(at.span.clone(), "the name").help(help));
+            self.sink.push(error.related(at.span, "the name").help(help));
         } else if let Some(format) = table_format(value, self.sink) {
             output.form = OutputDef::Table(format);
         }

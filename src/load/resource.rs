@@ -85,7 +85,7 @@ impl Declared {
                         match self.broken.get(&name) {
                             Some(faults) => sink.disable(faults, &key),
                             None => {
-                                drop(sink.about(&key, |sink| self.unknown(&name, &place, sink)))
+                                sink.about(&key, |sink| self.unknown(&name, &place, sink));
                             }
                         }
                     }

@@ -293,7 +293,7 @@ mod tests {
 
     fn folder(format: TableFormat) -> Box<dyn IoManager> {
         let dir = tempfile::tempdir().unwrap();
-        Box::new(Within(FolderIo::new(dir.path().join("out"), format), dir))
+        Box::new(Within(FolderIo::new(dir.path().join("out"), format, "me"), dir))
     }
 
     fn database(mode: TableMode) -> Box<dyn IoManager> {

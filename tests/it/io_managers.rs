@@ -447,3 +447,39 @@ fn a_job_hands_values_on_through_managers() {
         .to_string();
     assert!(error.contains("there is no output `reslt`"), "{error}");
 }
+
+#[test]
+fn two_projects_that_share_a_directory_leave_each_other_alone() {
+    let shared = tempfile::tempdir().unwrap();
+    let out = shared.path().display().to_string();
+    let project = |asset: &str, keys: &str| {
+        let yaml = format!(
+            "io: {{files: {{type: file, path: '{out}'}}}}\n\
+             assets: {{{asset}: {{partitions: [{keys}], io: files, sql: 'SELECT 1 AS n'}}}}\n"
+        );
+        Harness::files(&[("giornata.toml", "name = \"p\"\n"), ("assets/all.yaml", &yaml)])
+    };
+    let (mut one, mut other) = (project("rain", "a, b"), project("sun", "a"));
+    let is_there = |name: &str| shared.path().join(name).exists();
+    one.materialize("rain").ran("rain@a, rain@b");
+    other.materialize("sun").ran("sun@a");
+    assert!(is_there("rain@a.csv") && is_there("rain@b.csv") && is_there("sun@a.csv"));
+    // The same name with other partitions is another project's, too.
+    let mut third = project("rain", "c");
+    third.materialize("rain").ran("rain@c");
+    assert!(is_there("rain@a.csv") && is_there("rain@c.csv"));
+}
+
+#[test]
+fn tables_whose_names_begin_alike_have_indexes_of_their_own() {
+    let yaml = "resources: {w: {type: sqlite, path: w.db}}\n\
+                io: {default: {type: table, on: w, table: '{asset}'}}\n\
+                assets: {rain: {sql: SELECT 1 AS n}, rain/partition: {sql: SELECT 2 AS n}}\n";
+    let mut harness =
+        Harness::files(&[("giornata.toml", "name = \"p\"\n"), ("assets/all.yaml", yaml)]);
+    for asset in ["rain/partition", "rain"] {
+        let done = harness.materialize(asset);
+        assert!(done.report.warnings.is_empty(), "{:?}", done.report.warnings);
+        done.ran(asset);
+    }
+}

@@ -288,3 +288,70 @@ fn events_of_a_run_are_lines_of_json() {
     assert_eq!((&events[6]["success"], &events[6]["blocked"]), (&false.into(), &1.into()));
     assert!(events[6]["kept"].is_string() && !said.out.contains("long enough"), "{events:#?}");
 }
+
+const SHARED_NAMES: &str = r#"
+jobs:
+  same:
+    ops:
+      a: {run: 'echo 1 > "$output"'}
+      parts:
+        run: 'for it in $(ls "$parts"); do cat "$parts/$it" > "$GIORNATA_OUTPUT_PARTS/new.csv"; done; echo 1 > "$GIORNATA_OUTPUT_REPORT"'
+        in: {parts: [a]}
+        outputs: {parts: "{piece}.csv", report: r.txt}
+      end: {run: 'ls "$xs" > "$output"', in: {xs: {collect: parts.parts}}, output: {file: names.txt}}
+  scored:
+    ops:
+      score: {run: sh score.sh, memo: true, output: {file: out.txt}}
+  noisy:
+    ops:
+      hooked:
+        run: 'echo from the step; exit 3'
+        on_failure: [echo from the first, echo from the second]
+assets:
+  checked: {run: 'echo from the asset; echo 1 > "$output"', checks: [{run: echo from the check, name: talks}]}
+"#;
+
+#[test]
+fn outputs_and_inputs_of_one_name_do_not_meet() {
+    let bench = Bench::new(SHARED_NAMES);
+    let ran = bench.run(&["run", "same", "--jsonl"]).ends(0);
+    // Only what the op made is a piece, not what it read.
+    assert!(ran.out.contains(r#""parts[new]""#), "{}", ran.out);
+    assert!(!ran.out.contains("000001"), "{}", ran.out);
+}
+
+#[test]
+fn what_the_code_of_an_op_sources_counts_for_its_memo() {
+    let bench = Bench::new(SHARED_NAMES);
+    bench.write("score.sh", ". ./lib.sh\necho \"$rate\" > \"$output\"\n");
+    bench.write("lib.sh", "rate=1\n");
+    bench.run(&["run", "scored"]).ends(0).says("ran 1");
+    bench.run(&["run", "scored", "-v"]).ends(0).says("restored score");
+    bench.write("lib.sh", "rate=2\n");
+    bench.run(&["run", "scored", "-v"]).ends(0).says_not("restored score").says("ran 1");
+}
+
+#[test]
+fn what_runs_beside_a_step_leaves_the_logs_whole() {
+    let bench = Bench::new(SHARED_NAMES);
+    let log = |name: &str| {
+        let logs = bench.path(".giornata/logs");
+        let mut open = vec![logs];
+        while let Some(dir) = open.pop() {
+            for entry in std::fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => open.push(path),
+                    false if path.ends_with(name) => return std::fs::read_to_string(path).unwrap(),
+                    false => {}
+                }
+            }
+        }
+        panic!("there is no log {name}")
+    };
+    bench.run(&["m", "checked"]).ends(0);
+    assert_eq!(log("checked.log"), "from the asset\nfrom the check\n");
+    bench.run(&["run", "noisy"]).ends(1);
+    assert_eq!(log("hooked.hooks.log"), "from the first\nfrom the second\n");
+    assert_eq!(log("hooked.log"), "from the step\n");
+}

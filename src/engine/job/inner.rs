@@ -141,6 +141,7 @@ impl<'a> Inner<'a> {
         self.head_line(&name)?;
         let step = self.step_of(id).map_err(within)?;
         let mut ended = workers.steps.run(&step, control);
+        ended.hide(&step.secrets);
         outcome.duration += ended.duration;
         outcome.warnings.append(&mut ended.warnings);
         self.take_log(ended.log);

@@ -1,17 +1,15 @@
 //! Decides what a step of a job depends on: its definition, the files and the configuration that it reads,
 //! and its inputs. What an earlier run gave under the same key need not be made again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::super::Error;
-use super::super::listing;
+use super::super::code::Code;
 use super::super::open::Engine;
 use crate::base::{Digest, PartitionKey};
 use crate::cas::hash_file;
-use crate::defs::{
-    Body, FlowStep, Op, OutputDef, PartitionsDef, PathPattern, TableFormat, Takes, step_config,
-};
+use crate::defs::{Body, FlowStep, Op, OutputDef, TableFormat, Takes, step_config};
 use crate::plan::code_parts;
 use crate::store::Store;
 
@@ -138,18 +136,7 @@ fn code(engine: &Engine, op: &Op) -> Result<Vec<(String, String)>, Error> {
         let version = version.map_err(|reason| Error::Executable { reason })?;
         parts = vec![("code".to_owned(), version)];
     }
-    let mut files = BTreeSet::new();
-    if let Body::Command(command) = &op.body {
-        files.extend(command.named_files.iter().filter_map(|it| it.to_str()).map(str::to_owned));
-    }
-    for glob in &op.files {
-        let fault = |problem: String| Error::OpFiles { op: op.name.clone(), problem };
-        let pattern = PathPattern::parse(glob).map_err(|error| fault(error.to_string()))?;
-        let found = listing::list(&engine.root, &pattern, &PartitionsDef::Unpartitioned);
-        let path = || engine.root.join(glob);
-        let found = found.map_err(|source| Error::Io { path: path(), source })?;
-        files.extend(found.files.into_iter().map(|file| file.path));
-    }
+    let files = Code::new(&engine.root).files_of_op(op)?;
     for file in files {
         // One that is not there is as good as another that is not.
         let content = match hash_file(&engine.root.join(&file)) {

@@ -182,7 +182,6 @@ pub(super) fn remembered(
     let step = engine.ledger.ask(|store| store.op_step(MEMO, &key.to_string()))?;
     let Some(step) = step else { return Ok(None) };
     let made = outputs(engine, flow, MEMO, &step)?;
-    let made = made.filter(|made| made.iter().all(|(_, _, value)| value.is_sound(&engine.dir)));
     if made.is_none() {
         // What is made now takes its place.
         engine.ledger.write(|batch| batch.tx().forget_memo(key))?;
@@ -201,7 +200,7 @@ fn has_made(state: OpState) -> bool {
     }
 }
 
-/// What a step has emitted in a run; `None` if some of it is gone.
+/// What a step has emitted in a run; `None` if some of it is gone, or is not what it was.
 fn outputs(
     engine: &Engine,
     flow: &FlowStep,
@@ -216,7 +215,7 @@ fn outputs(
         };
         let piece = output.piece.clone();
         let value = Value::recorded(output);
-        if !value.is_there(&engine.dir) {
+        if !value.is_sound(&engine.dir) {
             return Ok(None);
         }
         made.push((place, piece, value));

@@ -33,14 +33,6 @@ impl Value {
         Value(Arc::new(Kept { output, extension: extension.to_owned(), content, version }))
     }
 
-    /// Whether its file, if it has one, is there.
-    pub fn is_there(&self, dir: &Path) -> bool {
-        match &self.0.content {
-            OpContent::Inline(_) => true,
-            OpContent::File(path) => dir.join(path).exists(),
-        }
-    }
-
     /// Whether its content is what it was.
     pub fn is_sound(&self, dir: &Path) -> bool {
         let digest = match &self.0.content {

@@ -20,6 +20,7 @@ use std::time::Instant;
 pub use self::environment::missing_program;
 use self::environment::{Environment, Programs};
 use self::inputs::Scratch;
+use super::log::Begins;
 use super::{Control, Emitted, Executor, Failure, Lifeline, Outcome, Step};
 use crate::defs::{Body, CommandBody, CommandLine};
 
@@ -50,7 +51,8 @@ impl CommandExecutor {
         let environment = Environment::new(step, &inputs, &outputs, &metadata);
         outcome.warnings.extend(environment.warnings.iter().cloned());
         let command = environment.command(&body.line, step, &mut self.programs)?;
-        let ended = process::run(command, step, control, &self.lifeline, &mut self.buffer);
+        let (lifeline, buffer) = (&self.lifeline, &mut self.buffer);
+        let ended = process::run(command, step, control, lifeline, buffer, Begins::AsTheStep);
         outcome.log = ended.log;
         if !read_metadata(&metadata, outcome) {
             scratch.keep(&metadata);
@@ -89,7 +91,8 @@ impl CommandExecutor {
             environment.set(name, value);
         }
         let command = environment.command(line, step, &mut self.programs)?;
-        process::run(command, step, control, &self.lifeline, &mut self.buffer).result
+        let (lifeline, buffer) = (&self.lifeline, &mut self.buffer);
+        process::run(command, step, control, lifeline, buffer, Begins::After).result
     }
 }
 

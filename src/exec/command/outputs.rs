@@ -64,8 +64,9 @@ fn one(
     let path = match name {
         Some(name) if alone => scratch.file(&name),
         Some(name) => scratch.file(&format!("{}-{name}", decl.name)),
-        None if alone => scratch.file("output"),
-        None => scratch.file(&decl.name),
+        // No input can have such a name.
+        None if alone => scratch.file("output+"),
+        None => scratch.file(&format!("{}+", decl.name)),
     };
     if form != Form::File {
         fs::create_dir(&path).map_err(failed("create", &path))?;

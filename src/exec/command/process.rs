@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use crate::exec::log::Log;
+use crate::exec::log::{Begins, Log};
 use crate::exec::{Control, Failure, Lifeline, LogInfo, Step};
 
 // What is read of a stream at once.
@@ -38,8 +38,9 @@ pub(super) fn run(
     control: &Control,
     lifeline: &Lifeline,
     buffer: &mut Vec<u8>,
+    begins: Begins,
 ) -> Ended {
-    let mut log = Log::new(step, control);
+    let mut log = Log::new(step, control, begins);
     buffer.resize(BUFFER, 0);
     let result = match Running::start(command, step, control, lifeline) {
         Ok(running) => running.finish(&mut log, buffer),
@@ -153,10 +154,7 @@ impl<'a> Running<'a> {
         let Some(stream) = &mut self.stream else { return };
         match stream.read(buffer) {
             Ok(0) => self.stream = None,
-            Ok(read) => {
-                log.add(&buffer[..read]);
-                self.control.log(self.step, &buffer[..read]);
-            }
+            Ok(read) => log.add(&buffer[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.stream = None,
         }

@@ -215,16 +215,17 @@ impl TablesIo {
                 columns.join(", ")
             ))?;
             let index = |name: &str, columns: &[String]| {
-                let (name, table) = (quoted(&format!("{relation}_{name}")), quoted(relation));
+                let name = quoted(&format!("_giornata_{relation}_{name}"));
+                let table = quoted(relation);
                 tx.execute_batch(&format!(
                     "CREATE INDEX {name} ON {table} ({})",
                     columns.join(", ")
                 ))
             };
-            index("_partition", &[quoted(PARTITION)])?;
+            index("partition", &[quoted(PARTITION)])?;
             if let TableMode::Merge { key } = &self.def.mode {
                 let key: Vec<String> = key.iter().map(|name| quoted(name)).collect();
-                index("_key", &key)?;
+                index("key", &key)?;
             }
             return Ok(());
         }
