@@ -3,7 +3,7 @@
 //! The content store stays the truth: a result is recorded first and put afterwards, and each run compares
 //! versions. So what a crash left undone between the two is done by the next run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,12 +30,15 @@ pub(super) struct Places {
     orphans: Vec<(Arc<dyn IoManager>, String)>,
 }
 
-/// Managers of the same things: one of them knows the names of all.
+/// Where managers put: one of those that share it knows the names of all. Declarations may call one
+/// database or directory by several names, so the paths are real ones.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Whose {
-    Database(String),
+enum Where {
+    Database(PathBuf),
     Folder(PathBuf),
     Program(usize),
+    /// In a database that is not open.
+    Unknown,
 }
 
 impl Engine {
@@ -86,7 +89,7 @@ impl Engine {
     /// Compares versions: of the assets of a plan, and of what is not in the project any more.
     pub(super) fn look_at_places(&mut self, plan: &Plan) -> Result<Places, Error> {
         let mut places = Places::default();
-        let mut managers = BTreeMap::new();
+        let mut managers = Vec::new();
         for part in &plan.assets {
             let asset = &part.asset;
             let Some(manager) = self.manager(asset)? else { continue };
@@ -107,42 +110,55 @@ impl Engine {
                     places.strays.push((manager.clone(), Place::of(asset.as_str(), key)));
                 }
             }
-            managers.insert(self.whose(asset, &manager), manager);
+            managers.push((asset, manager));
         }
         // A name that is not there may only be one that cannot be read at the moment.
-        if self.project.broken.is_empty() {
-            for (whose, manager) in managers {
+        if self.project.broken.is_empty() && !managers.is_empty() {
+            let wheres = self.wheres();
+            let managers: BTreeMap<&Where, Arc<dyn IoManager>> = managers
+                .into_iter()
+                .map(|(asset, manager)| (&wheres[asset.as_str()], manager))
+                .collect();
+            for (place, manager) in managers {
                 let names = manager.names().map_err(|e| wrong("what was put", e))?;
-                let own = self.assets_of(&whose);
-                let orphans = names.into_iter().filter(|name| !own.contains(name.as_str()));
+                let is_own = |name: &String| {
+                    let there = wheres.get(name.as_str());
+                    there.is_some_and(|there| there == place || *there == Where::Unknown)
+                };
+                let orphans = names.into_iter().filter(|name| !is_own(name));
                 places.orphans.extend(orphans.map(|name| (manager.clone(), name)));
             }
         }
         Ok(places)
     }
 
-    fn whose(&self, asset: &AssetKey, manager: &Arc<dyn IoManager>) -> Whose {
-        match &self.project.assets[asset].io {
-            Some(IoDef::Table(def)) => Whose::Database(def.on.clone()),
-            Some(IoDef::Folder { dir, .. }) => Whose::Folder(dir.clone()),
-            Some(IoDef::Program | IoDef::Store) | None => {
-                Whose::Program(Arc::as_ptr(manager).cast::<()>() as usize)
-            }
-        }
-    }
-
-    /// The assets whose results are put there.
-    fn assets_of(&self, whose: &Whose) -> BTreeSet<String> {
-        let is_one = |asset: &&Arc<Asset>| match (&asset.io, whose) {
-            (Some(IoDef::Table(def)), Whose::Database(on)) => def.on == *on,
-            (Some(IoDef::Folder { dir, .. }), Whose::Folder(other)) => dir == other,
-            (Some(IoDef::Program), Whose::Program(at)) => {
-                let own = self.functions.io(&asset.key);
-                own.is_some_and(|own| Arc::as_ptr(&own).cast::<()>() as usize == *at)
-            }
-            (Some(_) | None, _) => false,
+    /// Where the results of each asset are put, of those that are.
+    fn wheres(&self) -> BTreeMap<&str, Where> {
+        // Many assets, few places.
+        let mut known: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+        let mut real = |path: PathBuf| {
+            let known = known
+                .entry(path)
+                .or_insert_with_key(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
+            known.clone()
         };
-        self.project.assets.values().filter(is_one).map(|asset| asset.key.to_string()).collect()
+        let mut wheres = BTreeMap::new();
+        for (key, asset) in &self.project.assets {
+            let place = match &asset.io {
+                None | Some(IoDef::Store) => continue,
+                Some(IoDef::Folder { dir, .. }) => Where::Folder(real(self.root.join(dir))),
+                Some(IoDef::Table(def)) => match self.pool.value::<Warehouse>(&def.on) {
+                    Some(open) => Where::Database(real(open.path().to_owned())),
+                    None => Where::Unknown,
+                },
+                Some(IoDef::Program) => match self.functions.io(key) {
+                    Some(own) => Where::Program(Arc::as_ptr(&own).cast::<()>() as usize),
+                    None => continue,
+                },
+            };
+            wheres.insert(key.as_str(), place);
+        }
+        wheres
     }
 
     /// Puts what is missing, and removes what is too much.

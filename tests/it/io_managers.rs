@@ -483,3 +483,32 @@ fn tables_whose_names_begin_alike_have_indexes_of_their_own() {
         done.ran(asset);
     }
 }
+
+#[test]
+fn one_place_may_have_two_names() {
+    let yaml = "\
+resources: {one: {type: sqlite, path: data/warehouse.db}, other: {type: sqlite, path: data/../data/warehouse.db}}
+io:
+  one: {type: table, on: one, table: '{asset}'}
+  other: {type: table, on: other, table: '{asset}'}
+  out: {type: file, path: out}
+  dot: {type: file, path: ./out}
+assets:
+  rain: {io: one, sql: SELECT 1 AS n}
+  sun: {io: other, sql: SELECT 2 AS n}
+  day: {io: out, sql: SELECT 3 AS n}
+  night: {io: dot, sql: SELECT 4 AS n}
+";
+    let mut harness = mart(yaml);
+    for asset in ["rain", "sun", "day", "night"] {
+        harness.materialize(asset).ran(asset);
+    }
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+    assert_eq!(rows(harness.root(), tables), ["_giornata", "rain", "sun"]);
+    assert!(harness.root().join("out/day.csv").exists());
+    assert!(harness.root().join("out/night.csv").exists());
+    // What is put under another name of the place goes with its asset nevertheless.
+    harness.write("assets/all.yaml", yaml.replace("  sun: {io: other, sql: SELECT 2 AS n}\n", ""));
+    harness.materialize("rain").ran("");
+    assert_eq!(rows(harness.root(), tables), ["_giornata", "rain"]);
+}
