@@ -168,9 +168,11 @@ fn what_does_not_fit_is_said_of_the_line_that_declares_it() {
         |project| _ = project.timezone("Europe/Berlin"),
         "the time zone of a project of files is `timezone` in its `giornata.toml`",
     );
-    let mut elsewhere = Project::with_files(tempfile::tempdir().unwrap().path());
+    let dir = tempfile::tempdir().unwrap();
+    let mut elsewhere = Project::with_files(dir.path());
     let rain = elsewhere.existing::<Table>("rain");
-    assert!(elsewhere.get(&rain, "mon").is_err());
+    let error = elsewhere.get(&rain, "mon").unwrap_err().to_string();
+    assert!(error.starts_with("there is no `giornata.toml` in"), "{error}");
 }
 
 #[test]
