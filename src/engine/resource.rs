@@ -12,8 +12,9 @@ use crate::exec::{Provide, Resources, provider_of};
 use crate::plan::Plan;
 
 impl Engine {
-    /// Sets up the resources of all steps that may run, and those in which results are put. Fails with everything that is wrong with any of
-    /// them; what was set up is torn down by [`Engine::close_resources`].
+    /// Sets up the resources of all steps that may run, and those in which results are put. Fails with
+    /// everything that is wrong with any of them; what was set up is torn down by
+    /// [`Engine::close_resources`].
     pub(super) fn open_planned_resources(&mut self, plan: &Plan) -> Result<(), Error> {
         let mut names = BTreeSet::new();
         for part in &plan.assets {

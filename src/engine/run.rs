@@ -2,8 +2,9 @@
 //!
 //! One thread decides and records; workers only run steps. Every result is recorded as it arrives,
 //! together with whatever queued meanwhile, and nothing is ever waited for in order to record more at
-//! once. What takes the place of the steps that have ended is claimed in the same transaction. A step is started only while memory holds the newest revision; if another process has
-//! written, what runs is finished, everything is read anew, and the rest is planned again.
+//! once. What takes the place of the steps that have ended is claimed in the same transaction. A step is
+//! started only while memory holds the newest revision; if another process has written, what runs is
+//! finished, everything is read anew, and the rest is planned again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use expect_test::{Expect, expect};
-
 use rusqlite::params;
 
 use super::snapshot::Snapshot;
@@ -65,7 +64,6 @@ fn check(f: impl FnOnce(&mut Store), expect: Expect) {
     assert_eq!(Snapshot::render(&read_only).unwrap(), text, "as a reader");
 }
 
-/// Something in each table: also the content of the stored fixture.
 /// Records what a key has led to, of the partition that is named like its number.
 fn trace(
     tx: &mut Tx<'_>,
@@ -80,6 +78,7 @@ fn trace(
         .unwrap()
 }
 
+/// Something in each table: also the content of the stored fixture.
 pub(super) fn tell_a_story(store: &mut Store) {
     let (raw, daily) = (key("raw"), key("mart/daily"));
     let mut tx = store.begin().unwrap();
