@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use giornata::base::{Durability, FixedClock, RunId};
@@ -410,11 +410,11 @@ fn a_killed_run_is_interrupted_and_leaks_nothing() {
     let bench = super::bench::Bench::new(KILLED);
     let read = |path: &str| fs::read_to_string(bench.path(path)).unwrap_or_default();
     let store = || Store::open(&bench.path(".giornata"), Durability::Batch).unwrap();
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_giornata"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_giornata"))
         .args(["run", "slow", "--no-progress"])
         .current_dir(bench.dir.path())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let wait = Control::new();
@@ -422,7 +422,7 @@ fn a_killed_run_is_interrupted_and_leaks_nothing() {
         if !read("pid").is_empty() {
             break;
         }
-        wait.wait(std::time::Duration::from_millis(10));
+        wait.wait(Duration::from_millis(10));
     }
     child.kill().unwrap();
     child.wait().unwrap();
@@ -439,7 +439,7 @@ fn a_killed_run_is_interrupted_and_leaks_nothing() {
         if is_gone() {
             break;
         }
-        wait.wait(std::time::Duration::from_millis(10));
+        wait.wait(Duration::from_millis(10));
     }
     assert!(is_gone(), "the process of a step outlived its run");
 
