@@ -113,7 +113,7 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}`{asset}`: {mistake}", place(.file, *.line))]
 pub struct DeclarationError {
-    /// The name that was declared; empty for the project itself.
+    /// The name of the asset or of the job that was declared; empty for the project itself.
     pub asset: String,
     pub file: String,
     /// Counted from 1; 0 for the project itself.

@@ -23,7 +23,7 @@ use crate::defs::{
     self, Body, Flow, FlowStep, FunctionBody, FunctionSlot, GraphMistakeKind, HookDef, Hooks,
     JobConfigMistake, Origin, PartitionsDef, Selection, SelectionError, Work,
 };
-use crate::exec::Pool;
+use crate::exec::{Pool, Provide};
 
 /// Begins to declare a job.
 ///
@@ -239,6 +239,15 @@ impl Table {
         let ios = self.io_of(step).into_iter().flat_map(OpIo::each).chain(&self.io);
         let named = step.def.resources.iter().map(String::as_str);
         named.chain(ios.filter_map(Io::used).map(|used| &*used.name))
+    }
+
+    /// The resources of all its steps.
+    pub(super) fn used(&self) -> impl Iterator<Item = Used> {
+        let used = |(name, provider): (&Arc<str>, &Arc<dyn Provide>)| Used {
+            name: name.clone(),
+            provider: provider.clone(),
+        };
+        self.resources.iter().map(used)
     }
 
     fn use_all<'u>(

@@ -17,7 +17,7 @@ use super::io::Io;
 use super::job::Job;
 use super::partitions::parse_zone;
 use super::project::{Files, Program};
-use super::resource::{Providers, Replaced};
+use super::resource::{Providers, Replaced, Used};
 use super::system;
 use crate::base::{AssetKey, similar};
 use crate::defs::source::is_date_format;
@@ -84,11 +84,14 @@ impl Whole<'_> {
     /// Adds the jobs and gathers the functions, unless there are mistakes.
     fn finish(
         &self,
-        judge: Judge<'_>,
+        mut judge: Judge<'_>,
         mut project: Project,
         root: PathBuf,
         files: Option<Files>,
     ) -> Result<Program, Error> {
+        for (job, place) in self.jobs {
+            judge.resources_of(job, place);
+        }
         let Judge { calls, checks, mut resources, ios, mistakes, .. } = judge;
         if !mistakes.is_empty() {
             return Err(Error::Declarations { project: self.name.to_owned(), mistakes });
@@ -105,7 +108,7 @@ impl Whole<'_> {
                 let (job, file) = (job.name().to_owned(), place.file.display().to_string());
                 return Err(Error::JobTwice { job, file, line: place.line });
             }
-            calls.take_job(job.table(), self.replaced);
+            calls.take_job(job.table());
         }
         Ok(Program { project, functions: Arc::new(calls), root, files })
     }
@@ -184,12 +187,30 @@ impl<'a> Judge<'a> {
     }
 
     fn mistake(&mut self, draft: &Draft, mistake: Mistake) {
-        self.mistakes.push(DeclarationError {
-            asset: draft.name.to_string(),
-            file: draft.origin.file.display().to_string(),
-            line: draft.origin.line,
-            mistake,
-        });
+        self.mistake_at(&draft.name, &draft.origin, mistake);
+    }
+
+    fn mistake_at(&mut self, name: &str, origin: &Origin, mistake: Mistake) {
+        let (asset, file) = (name.to_owned(), origin.file.display().to_string());
+        self.mistakes.push(DeclarationError { asset, file, line: origin.line, mistake });
+    }
+
+    /// Notes what a job uses.
+    fn resources_of(&mut self, job: &Job, place: &Origin) {
+        for used in job.table().used() {
+            if let Err(mistake) = self.use_one(&used) {
+                self.mistake_at(job.name(), place, mistake);
+            }
+        }
+    }
+
+    /// One name stands for one resource within a run, whatever uses it.
+    fn use_one(&mut self, used: &Used) -> Result<(), Mistake> {
+        let known = self.resources.entry(used.name.clone()).or_insert(used.provider.clone());
+        match used.is(known) {
+            true => Ok(()),
+            false => Err(Mistake::ResourceTwice { resource: used.name.to_string() }),
+        }
     }
 
     fn draft(&mut self, draft: &'a Draft) {
@@ -213,11 +234,8 @@ impl<'a> Judge<'a> {
             checks.extend(self.check(draft, key.as_ref(), declared));
         }
         for used in &draft.resources {
-            let known = self.resources.entry(used.name.clone()).or_insert(used.provider.clone());
-            if !used.is(known) {
-                let resource = used.name.to_string();
-                self.mistake(draft, Mistake::ResourceTwice { resource });
-            }
+            let used = self.use_one(used);
+            self.sound(draft, used);
         }
         let exported = export(draft, partitions.as_ref());
         self.sound(draft, exported);

@@ -1,12 +1,13 @@
 //! What steps share during a run: found before any step, handed to commands and SQL, torn down, and secret.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use giornata::api::{
-    BoxError, FailureKind, Launch, Parts, Project, Provider, Resource, Setup, job, op, resource,
+    BoxError, Error, FailureKind, Launch, Mistake, Parts, Project, Provider, Resource, Setup, job,
+    op, resource,
 };
 use giornata::io::Warehouse;
 use giornata::testing::Harness;
@@ -364,6 +365,29 @@ fn two_resources_of_one_name_are_a_mistake() {
     project.asset("b").uses(&two).compute(|_| Ok(()));
     let error = project.resolve(Path::new("")).err().unwrap().to_string();
     assert!(error.contains("`b`: it uses a resource named `d`"), "{error}");
+
+    // Between an asset and a job, or two jobs, even if another value takes the place of both.
+    let alone = |name: &str, with: &Resource<PathBuf>| {
+        let only = op("only").uses(with).run(|_| Ok(()));
+        job(name).define(|g| {
+            only.call(g);
+        })
+    };
+    let mut project = Project::new("p", ".");
+    project.replace(&one, "mock".into());
+    project.asset("a").uses(&one).compute(|_| Ok(()));
+    project.job(alone("same", &one)).job(alone("first", &two)).job(alone("second", &two));
+    let Err(Error::Declarations { mistakes, .. }) = project.resolve(Path::new("")) else {
+        panic!("two of three jobs are wrong")
+    };
+    let names: Vec<&str> = mistakes.iter().map(|mistake| mistake.asset.as_str()).collect();
+    assert_eq!(names, ["first", "second"]);
+    assert!(mistakes[0].file.ends_with("resources.rs") && mistakes[0].line > 0, "{mistakes:?}");
+    assert_eq!(mistakes[0].mistake, Mistake::ResourceTwice { resource: "d".to_owned() });
+    let mut project = Project::new("p", ".");
+    project.job(alone("first", &one)).job(alone("second", &two));
+    let error = project.resolve(Path::new("")).err().unwrap().to_string();
+    assert!(error.contains("`second`: it uses a resource named `d`"), "{error}");
 }
 
 #[test]
