@@ -185,6 +185,10 @@ pub enum Mistake {
     Stranger { name: String },
     #[error("it uses a resource named `{resource}`, and another one has this name; rename one")]
     ResourceTwice { resource: String },
+    #[error(
+        "it uses a resource named `{resource}`, and {file}:{line} declares another one; rename one"
+    )]
+    ResourceOfFiles { resource: String, file: String, line: u32 },
     #[error(transparent)]
     Check(#[from] crate::defs::check::InvalidCheck),
     #[error(

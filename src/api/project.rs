@@ -203,7 +203,8 @@ impl Project {
         self
     }
 
-    /// A value in the place of a resource, which is then neither set up nor torn down: for tests.
+    /// A value in the place of a resource, which is then neither set up nor torn down: for tests. It also
+    /// takes the place of one of that name which the project's files declare.
     ///
     /// ```
     /// use giornata::api::{Project, resource};

@@ -92,15 +92,12 @@ impl Whole<'_> {
         for (job, place) in self.jobs {
             judge.resources_of(job, place);
         }
+        judge.refuse_resources_of_files(&project);
         let Judge { calls, checks, mut resources, ios, mistakes, .. } = judge;
         if !mistakes.is_empty() {
             return Err(Error::Declarations { project: self.name.to_owned(), mistakes });
         }
-        for (name, provider) in &mut resources {
-            if let Some(other) = self.replaced.get(name) {
-                *provider = other.clone();
-            }
-        }
+        resources.extend(self.replaced.each());
         let mut calls = Calls { calls, checks, resources, ios, ops: Default::default() };
         for (job, place) in self.jobs {
             let def = job.definition()?;
@@ -199,6 +196,25 @@ impl<'a> Judge<'a> {
     fn resources_of(&mut self, job: &Job, place: &Origin) {
         for used in job.table().used() {
             if let Err(mistake) = self.use_one(&used) {
+                self.mistake_at(job.name(), place, mistake);
+            }
+        }
+    }
+
+    /// What the program uses under a name that files give to something else.
+    fn refuse_resources_of_files(&mut self, project: &Project) {
+        let taken = |used: &Used| {
+            let def = project.resources.get(&*used.name)?;
+            let (resource, file) = (def.name.clone(), def.origin.file.display().to_string());
+            Some(Mistake::ResourceOfFiles { resource, file, line: def.origin.line })
+        };
+        for draft in self.whole.drafts {
+            for mistake in draft.resources.iter().filter_map(taken) {
+                self.mistake(draft, mistake);
+            }
+        }
+        for (job, place) in self.whole.jobs {
+            for mistake in job.table().used().filter_map(|used| taken(&used)) {
                 self.mistake_at(job.name(), place, mistake);
             }
         }

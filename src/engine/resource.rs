@@ -50,9 +50,10 @@ impl Engine {
         if problems.is_empty() { Ok(()) } else { Err(Error::Resources { problems }) }
     }
 
+    /// A program may put another value in the place of what files declare.
     fn provider(&self, name: &str) -> Option<Arc<dyn Provide>> {
-        let declared = self.project.resources.get(name);
-        declared.map(|def| provider_of(def)).or_else(|| self.functions.resource(name))
+        let declared = || self.project.resources.get(name).map(|def| provider_of(def));
+        self.functions.resource(name).or_else(declared)
     }
 
     /// Those that a step of `asset` uses; they are set up if they were not.

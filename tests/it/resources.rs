@@ -6,8 +6,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use giornata::api::{
-    BoxError, Error, FailureKind, Launch, Mistake, Parts, Project, Provider, Resource, Setup, job,
-    op, resource,
+    BoxError, Error, FailureKind, Launch, Mistake, Parts, Project, Provider, Resource, Setup,
+    Table, job, op, resource,
 };
 use giornata::io::Warehouse;
 use giornata::testing::Harness;
@@ -388,6 +388,42 @@ fn two_resources_of_one_name_are_a_mistake() {
     project.job(alone("first", &one)).job(alone("second", &two));
     let error = project.resolve(Path::new("")).err().unwrap().to_string();
     assert!(error.contains("`second`: it uses a resource named `d`"), "{error}");
+}
+
+#[test]
+fn a_program_replaces_what_files_declare_and_shadows_nothing() {
+    let dir = project(
+        "resources: {shop: {type: sqlite, path: {env: NOT_SET_ANYWHERE}}}\n\
+         assets: {total: {resources: [shop], sql: SELECT sum(n) AS n FROM shop.t}}\n",
+    );
+    let shop = Resource::sqlite("shop", "other.db");
+    let total = |program: &mut Project| {
+        let total = program.existing::<Table>("total");
+        program.get(&total, ()).map(|table| table.rows)
+    };
+    let mut program = Project::with_files(dir.path());
+    let error = total(&mut program).unwrap_err().to_string();
+    assert!(error.contains("`NOT_SET_ANYWHERE`, which is not set"), "{error}");
+    // In a test it is another database.
+    let mock = Warehouse::open(&dir.path().join("mock.db")).unwrap();
+    mock.execute("CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1), (2)").unwrap();
+    program.replace(&shop, mock);
+    assert_eq!(total(&mut program).unwrap(), [[3.into()]]);
+
+    let mut program = Project::with_files(dir.path());
+    program.asset("own").uses(&shop).compute(|_| Ok(()));
+    let uses = op("uses").uses(&shop).run(|_| Ok(()));
+    program.job(job("nightly").define(|g| {
+        uses.call(g);
+    }));
+    let Err(Error::Declarations { mistakes, .. }) = program.resolve(Path::new("")) else {
+        panic!("the name is taken")
+    };
+    let told: Vec<String> =
+        mistakes.iter().map(|it| format!("{}: {}", it.asset, it.mistake)).collect();
+    let declared =
+        "it uses a resource named `shop`, and assets/all.yaml:1 declares another one; rename one";
+    assert_eq!(told, [format!("own: {declared}"), format!("nightly: {declared}")]);
 }
 
 #[test]
