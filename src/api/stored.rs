@@ -10,9 +10,7 @@ use super::op_context::{Logger, OpContext};
 use super::value;
 use crate::defs::{Body, FunctionSlot, TableFormat, Takes};
 use crate::engine::error_text;
-use crate::exec::{
-    Datum, Emitted, Ended, Failure, InJob, Produced, Refused, Step, Told, caught,
-};
+use crate::exec::{Datum, Emitted, Ended, Failure, InJob, Produced, Refused, Step, Told, caught};
 use crate::io::Kept;
 
 /// Carries out a step of a job by the function of its op.
