@@ -570,8 +570,7 @@ impl Job {
     ) -> Result<Vec<StepIo>, Error> {
         let steps = chosen.iter().map(|step| &flow.steps[*step as usize]);
         let names: BTreeSet<&str> = steps.flat_map(|step| self.table.used_by(step)).collect();
-        let has_io =
-            self.table.io.is_some() || self.table.ios.values().any(|io| io.each().count() > 0);
+        let has_io = self.has_io();
         if names.is_empty() && !has_io {
             return Ok(Vec::new());
         }
@@ -596,10 +595,7 @@ impl Job {
             let of_job = self.table.io.as_ref().filter(|_| chosen.contains(&at));
             match StepIo::open(self.name(), step, own, of_job, &root, pool) {
                 Ok(io) => ios.push(io),
-                Err(name) => {
-                    problems
-                        .push(format!("resource `{name}` is no database, so no table can be put"));
-                }
+                Err(problem) => problems.push(problem),
             }
         }
         match problems.is_empty() {

@@ -88,14 +88,14 @@ impl Engine {
         if plan.is_empty() {
             events(self, started(None, &plan, summary.fresh));
             self.settle_closing(&plan)?;
-            self.export_again(&exports, &mut summary, events)?;
+            self.export_again(exports, &mut summary, events)?;
             self.keep_exports()?;
             events(self, RunEvent::Finished { summary });
             return Ok(summary);
         }
         let mut run = Run::begin(self, &plan, options, control)?;
         events(self, started(Some(run.id), &plan, summary.fresh));
-        self.export_again(&exports, &mut summary, events)?;
+        self.export_again(exports, &mut summary, events)?;
         let mut plan = plan;
         let targets = self.looked_at(request);
         for _ in 0..REPLANS_MAX {

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use giornata::api::{
-    BoxError, Error, FailureKind, Form, Io, Launch, Parts, Project, Raw, Resource, State,
-    StepState, Stored, Table, TableMode, job, op,
+    BoxError, Error, FailureKind, Form, Io, Launch, Parts, Project, Provider, Raw, Resource, Setup,
+    State, StepState, Stored, Table, TableMode, job, op,
 };
 use giornata::base::{Digest, PartitionKey};
 use giornata::defs::io::TableDef;
@@ -540,6 +540,54 @@ fn a_job_hands_values_on_through_managers() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("there is no output `reslt`"), "{error}");
+}
+
+/// A database that its provider wants back at the end of the run.
+struct Lent(Arc<Mutex<u32>>);
+
+impl Provider for Lent {
+    type Value = Warehouse;
+
+    fn setup(&self, setup: &Setup<'_>) -> Result<Warehouse, BoxError> {
+        Ok(Warehouse::open(&setup.path("data/warehouse.db"))?)
+    }
+
+    fn teardown(&self, _: Warehouse) -> Result<(), BoxError> {
+        *self.0.lock().unwrap() += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_database_in_which_tables_are_put_is_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let given_back = Arc::new(Mutex::new(0));
+    let lent = Resource::of("lent", Lent(given_back.clone()));
+    let tables = Io::tables(&lent, TableMode::ReplacePartition);
+    let made = op("made").io(&tables).run(|_| Ok(rain(&[(1, "a")])));
+    let whole = job("whole").define(|g| {
+        made.call(g);
+    });
+    let result = whole.execute(&Launch::new().root(dir.path())).unwrap();
+    assert_eq!(result.warnings(), [""; 0]);
+    assert_eq!(*given_back.lock().unwrap(), 1);
+    // Values can be read afterwards.
+    assert_eq!(result.value::<Table>("made").unwrap().rows.len(), 1);
+
+    // On the store, where something is to be removed from it, and something runs.
+    let declare = |keys: &[&str], version: &str| {
+        let mut project = Project::new("p", dir.path());
+        let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        let rows = project.asset("rows").keys(keys).version(version).io(&tables);
+        (rows.compute(|_| Ok(rain(&[(1, "a")]))), project)
+    };
+    let (rows_of, mut project) = declare(&["x", "y"], "1");
+    let report = project.materialize(&rows_of, "all").unwrap();
+    assert_eq!((report.warnings, *given_back.lock().unwrap()), (Vec::new(), 2));
+    let (rows_of, mut project) = declare(&["x"], "2");
+    let report = project.materialize(&rows_of, "all").unwrap();
+    assert_eq!((report.warnings, *given_back.lock().unwrap()), (Vec::new(), 3));
+    assert_eq!(rows(dir.path(), "SELECT _partition FROM rows"), ["x"]);
 }
 
 #[test]
