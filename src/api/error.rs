@@ -89,6 +89,10 @@ pub enum Error {
     )]
     Replaced { job: String },
     #[error(
+        "a launch of the job `{job}` on the store has the root of the project; leave `root` out"
+    )]
+    RootOnStore { job: String },
+    #[error(
         "the job `{job}` or an op of it says `io`, and a run on the store keeps values by itself; `execute` it, or leave `io` out"
     )]
     IoOnStore { job: String },

@@ -19,7 +19,7 @@ use super::partitions::parse_zone;
 use super::project::{Files, Program};
 use super::resource::{Providers, Replaced, Used};
 use super::system;
-use crate::base::{AssetKey, similar};
+use crate::base::{AssetKey, Clock, similar};
 use crate::defs::source::is_date_format;
 use crate::defs::{
     Asset, Body, Check, ColumnType, Dep, Domain, DynamicDef, FunctionBody, FunctionSlot, Mapping,
@@ -38,6 +38,8 @@ pub(super) struct Whole<'a> {
     pub(super) jobs: &'a [(Job, Origin)],
     pub(super) settings: Settings,
     pub(super) replaced: &'a Replaced,
+    pub(super) env: &'a BTreeMap<String, String>,
+    pub(super) clock: Option<&'a Arc<dyn Clock>>,
 }
 
 impl Whole<'_> {
@@ -107,7 +109,8 @@ impl Whole<'_> {
             }
             calls.take_job(job.table());
         }
-        Ok(Program { project, functions: Arc::new(calls), root, files })
+        let (env, clock) = (self.env.clone(), self.clock.cloned());
+        Ok(Program { project, functions: Arc::new(calls), root, files, env, clock })
     }
 }
 

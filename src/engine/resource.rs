@@ -1,6 +1,7 @@
 //! Sets up the resources that a run needs before its first step starts, and tears them down at its end.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use super::Error;
@@ -10,6 +11,12 @@ use super::run::OnEvent;
 use crate::defs::Asset;
 use crate::exec::{Provide, Resources, provider_of};
 use crate::plan::Plan;
+
+/// The value of a variable of an environment; of several the last one.
+pub fn variable(env: &[(OsString, OsString)], name: &str) -> Option<String> {
+    let (_, value) = env.iter().rev().find(|(key, _)| key == name)?;
+    value.clone().into_string().ok()
+}
 
 impl Engine {
     /// Sets up the resources of all steps that may run, and those in which results are put. Fails with
@@ -33,10 +40,7 @@ impl Engine {
         names: impl IntoIterator<Item = &'n str>,
     ) -> Result<(), Error> {
         let env = Arc::clone(&self.env);
-        let variable = |name: &str| {
-            let (_, value) = env.iter().rev().find(|(key, _)| key == name)?;
-            value.clone().into_string().ok()
-        };
+        let variable = |name: &str| variable(&env, name);
         let mut problems = Vec::new();
         for name in names {
             match self.provider(name) {
@@ -54,6 +58,11 @@ impl Engine {
     fn provider(&self, name: &str) -> Option<Arc<dyn Provide>> {
         let declared = || self.project.resources.get(name).map(|def| provider_of(def));
         self.functions.resource(name).or_else(declared)
+    }
+
+    /// The value of a variable of the environment that commands inherit.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        variable(&self.env, name)
     }
 
     /// Those that a step of `asset` uses; they are set up if they were not.
