@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::declare::{Asset, Sole};
 use super::handle::{Handle, IntoPartition, Parts};
 use super::job::Table as OpTable;
-use super::resource::{Providers, Replaced, Resource};
+use super::resource::{Providers, Resource};
 use super::value::{self, BoxError, Form, Stored, Unread, Value};
 use super::{stored, system};
 use crate::base::{AssetKey, PartitionKey, TimeWindow};
@@ -415,15 +415,11 @@ pub(super) struct Calls {
 
 impl Calls {
     /// Takes over the functions of a job.
-    pub(super) fn take_job(&mut self, table: &OpTable, replaced: &Replaced) {
+    pub(super) fn take_job(&mut self, table: &OpTable) {
         let bodies = table.bodies.iter().map(|(slot, body)| (*slot, body.clone()));
         self.ops.bodies.extend(bodies);
         let hooks = table.hooks.iter().map(|(slot, hook)| (*slot, hook.clone()));
         self.ops.hooks.extend(hooks);
-        for (name, provider) in &table.resources {
-            let provider = replaced.get(name).unwrap_or(provider);
-            self.resources.entry(name.clone()).or_insert_with(|| provider.clone());
-        }
     }
 }
 
