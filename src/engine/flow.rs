@@ -83,7 +83,14 @@ pub struct Progress<D> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(u32);
 
-/// How far an instance is.
+/// How far a step is. In a run that has ended it is one of `Success`, `Failed`, `Skipped` and `Blocked`; see
+/// also `giornata::api::JobResult::steps`.
+///
+/// ```
+/// use giornata::engine::flow::StepState;
+/// assert_eq!(StepState::Skipped.as_str(), "skipped");
+/// assert_eq!(StepState::Blocked.to_string(), "blocked");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StepState {
     Waiting,
@@ -481,6 +488,7 @@ impl InstanceId {
 }
 
 impl StepState {
+    /// The word for it in listings and records; see the example of [`StepState`].
     pub fn as_str(self) -> &'static str {
         match self {
             StepState::Waiting => "waiting",
