@@ -39,15 +39,14 @@ pub(super) type Call = Arc<dyn Fn(&Context<'_>) -> Result<Vec<Emitted>, Failure>
 #[derive(Debug)]
 pub struct Context<'a> {
     step: &'a Step,
-    /// The name of the asset that is made; of several that are made together, the first of those that are
-    /// asked for. See the example of [`Context`].
     asset: &'a AssetKey,
     /// Behind a lock because a function may ask from several threads.
     asks: Mutex<&'a mut Asks>,
 }
 
 impl Context<'_> {
-    /// The asset that is made; of several, the first of those that are asked for.
+    /// The name of the asset that is made; of several that are made together, the first of those that are
+    /// asked for. See the example of [`Context`].
     pub fn asset(&self) -> &AssetKey {
         self.asset
     }

@@ -47,19 +47,7 @@ pub struct JobResult {
     ran: Vec<InstanceId>,
     reports: BTreeMap<InstanceId, StepReport>,
     names: HashMap<String, InstanceId>,
-    /// What the steps wrote, line after line; see the example of [`Logger`](super::Logger).
     log: Vec<LogLine>,
-    /// What should be looked at, though nothing failed by it: hooks that did, and resources that could not be
-    /// torn down.
-    ///
-    /// ```
-    /// use giornata::api::{job, op};
-    /// let one = op("one").on_success(|_| Err("the pager is off".into())).run(|_| Ok(1_i64));
-    /// let result = job("j").define(|g| { one.call(g); }).execute_in_process()?;
-    /// assert!(result.is_success());
-    /// assert!(result.warnings()[0].contains("the pager is off"), "{:?}", result.warnings());
-    /// # Ok::<(), giornata::api::BoxError>(())
-    /// ```
     warnings: Vec<String>,
 }
 
@@ -238,12 +226,22 @@ impl JobResult {
         Ok(pieces.into_iter().collect())
     }
 
-    /// What the steps wrote, line after line.
+    /// What the steps wrote, line after line; see the example of [`Logger`](super::Logger).
     pub fn log(&self) -> &[LogLine] {
         &self.log
     }
 
-    /// What should be looked at, though nothing failed by it: hooks that did.
+    /// What should be looked at, though nothing failed by it: hooks that did, and resources that could not be
+    /// torn down.
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// let one = op("one").on_success(|_| Err("the pager is off".into())).run(|_| Ok(1_i64));
+    /// let result = job("j").define(|g| { one.call(g); }).execute_in_process()?;
+    /// assert!(result.is_success());
+    /// assert!(result.warnings()[0].contains("the pager is off"), "{:?}", result.warnings());
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

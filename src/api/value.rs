@@ -136,7 +136,6 @@ pub enum Stored {
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Raw<'a> {
-    /// The bytes as they are; see the example of [`Value`].
     bytes: &'a [u8],
     format: Option<TableFormat>,
     schema: Option<&'a str>,
@@ -154,7 +153,7 @@ impl<'a> Raw<'a> {
         Raw { bytes, format, schema, columns: &NO_COLUMNS }
     }
 
-    /// The bytes as they are.
+    /// The bytes as they are; see the example of [`Value`].
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }

@@ -61,17 +61,14 @@ pub struct Opened {
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
 pub struct Setup<'a> {
-    /// The name of the resource; see the example of [`Setup`].
     name: &'a str,
     root: &'a Path,
-    /// The value of an environment variable. It is a secret from then on: no record, log or message of the
-    /// run shows it. Fails if the variable is not set, before any step runs. See the example of [`Setup`].
     env: &'a dyn Fn(&str) -> Option<String>,
     secrets: RefCell<Secrets>,
 }
 
 impl Setup<'_> {
-    /// The name of the resource.
+    /// The name of the resource; see the example of [`Setup`].
     pub fn name(&self) -> &str {
         self.name
     }
@@ -82,7 +79,7 @@ impl Setup<'_> {
     }
 
     /// The value of an environment variable. It is a secret from then on: no record, log or message of the
-    /// run shows it. Fails if the variable is not set.
+    /// run shows it. Fails if the variable is not set, before any step runs. See the example of [`Setup`].
     pub fn env(&self, variable: &str) -> Result<String, ResourceError> {
         let value = (self.env)(variable).ok_or_else(|| {
             format!("the environment variable `{variable}` is not set; set it, or add it to `.env`")

@@ -31,7 +31,6 @@ const BUSY: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Debug)]
 pub struct Warehouse {
-    /// The file; see the example of [`Warehouse`].
     path: PathBuf,
     connection: Mutex<Connection>,
 }
@@ -78,7 +77,7 @@ impl Warehouse {
         Ok(Warehouse { path: path.to_owned(), connection: Mutex::new(connection) })
     }
 
-    /// The file.
+    /// The file; see the example of [`Warehouse`].
     pub fn path(&self) -> &Path {
         &self.path
     }
