@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 
 use super::declare::{Asset, Sole};
 use super::handle::{Handle, IntoPartition, Parts};
-use super::job::Table as OpTable;
+use super::job::{Job, Table as OpTable};
+use super::managed::Managed;
 use super::resource::{Providers, Resource};
 use super::value::{self, BoxError, Form, Stored, Unread, Value};
 use super::{stored, system};
 use crate::base::{AssetKey, PartitionKey, TimeWindow};
-use crate::defs::{FunctionSlot, TableFormat};
+use crate::defs::{self, FunctionSlot, TableFormat};
 use crate::engine::error_text;
 use crate::exec::{
     Asks, Emitted, Ended, Failure, Functions, Input, Of, Part, Produced, Provide, Step, Told,
@@ -410,15 +411,19 @@ pub(super) struct Calls {
     pub(super) ios: BTreeMap<AssetKey, Arc<dyn IoManager>>,
     /// Of the jobs of the program.
     pub(super) ops: OpTable,
+    /// Where their values are put.
+    pub(super) managed: Managed,
 }
 
 impl Calls {
-    /// Takes over the functions of a job.
-    pub(super) fn take_job(&mut self, table: &OpTable) {
+    /// Takes over the functions of a job; gives its definition as it runs on the store.
+    pub(super) fn take_job(&mut self, job: &Job, def: &Arc<defs::Job>) -> Arc<defs::Job> {
+        let table = job.table();
         let bodies = table.bodies.iter().map(|(slot, body)| (*slot, body.clone()));
         self.ops.bodies.extend(bodies);
         let hooks = table.hooks.iter().map(|(slot, hook)| (*slot, hook.clone()));
         self.ops.hooks.extend(hooks);
+        self.managed.take(job, def)
     }
 }
 
@@ -429,7 +434,7 @@ impl Functions for Calls {
             Of::Assets(members) => {
                 members.iter().find(|member| member.is_wanted).map(|member| &member.key)
             }
-            Of::Job(at) => return stored::call(&self.ops, step, at, told),
+            Of::Job(at) => return stored::call(self, step, at, told),
         };
         let found = asset.and_then(|asset| Some((self.calls.get(asset)?, asset)));
         let Some((call, asset)) = found else {

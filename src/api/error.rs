@@ -92,10 +92,6 @@ pub enum Error {
         "a launch of the job `{job}` on the store has the root of the project; leave `root` out"
     )]
     RootOnStore { job: String },
-    #[error(
-        "the job `{job}` or an op of it says `io`, and a run on the store keeps values by itself; `execute` it, or leave `io` out"
-    )]
-    IoOnStore { job: String },
     #[error("two jobs are named `{job}`: at {}:{line} again", .file)]
     JobTwice { job: String, file: String, line: u32 },
     #[error(transparent)]

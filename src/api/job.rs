@@ -223,7 +223,29 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The managers of a step.
+    /// Whether any of its ops hands values on through a manager.
+    pub(super) fn has_io(&self) -> bool {
+        self.io.is_some() || self.ios.values().any(|io| io.each().next().is_some())
+    }
+
+    /// Where the values of an output are put.
+    pub(super) fn output_io(&self, step: &FlowStep, output: &str) -> Option<&Io> {
+        let own = self.io_of(step);
+        let of_output = own.and_then(|own| own.outputs.get(output));
+        of_output.or_else(|| own.and_then(|own| own.all.as_ref())).or(self.io.as_ref())
+    }
+
+    /// By what the values of an input are read.
+    pub(super) fn input_io(&self, step: &FlowStep, input: &str) -> Option<&Io> {
+        self.io_of(step)?.inputs.get(input)
+    }
+
+    /// Whether any value of a step is put.
+    pub(super) fn puts(&self, step: &FlowStep) -> bool {
+        step.def.outputs.iter().any(|output| self.output_io(step, &output.name).is_some())
+    }
+
+    /// What a step says itself about managers.
     fn io_of(&self, step: &FlowStep) -> Option<&OpIo> {
         match &step.op.body {
             Body::Function(FunctionBody { slot: FunctionSlot::Op(slot), .. }) => self.ios.get(slot),
@@ -236,7 +258,7 @@ impl Table {
     }
 
     /// The resources that a step uses, its IO managers included.
-    fn used_by<'t>(&'t self, step: &'t FlowStep) -> impl Iterator<Item = &'t str> {
+    pub(super) fn used_by<'t>(&'t self, step: &'t FlowStep) -> impl Iterator<Item = &'t str> {
         let ios = self.io_of(step).into_iter().flat_map(OpIo::each).chain(&self.io);
         let named = step.def.resources.iter().map(String::as_str);
         named.chain(ios.filter_map(Io::used).map(|used| &*used.name))
@@ -529,12 +551,7 @@ impl Launch {
 }
 
 impl Job {
-    /// Whether it says where values are beside the store, which a run on the store does not look at.
-    pub(super) fn has_io(&self) -> bool {
-        self.table.io.is_some() || self.table.ios.values().any(|io| io.each().next().is_some())
-    }
-
-    pub(super) fn table(&self) -> &Table {
+    pub(super) fn table(&self) -> &Arc<Table> {
         &self.table
     }
 
@@ -602,7 +619,7 @@ impl Job {
     ) -> Result<Vec<StepIo>, Error> {
         let steps = chosen.iter().map(|step| &flow.steps[*step as usize]);
         let names: BTreeSet<&str> = steps.flat_map(|step| self.table.used_by(step)).collect();
-        let has_io = self.has_io();
+        let has_io = self.table.has_io();
         if names.is_empty() && !has_io {
             return Ok(Vec::new());
         }
@@ -623,9 +640,11 @@ impl Job {
         let mut ios = Vec::with_capacity(flow.steps.len());
         let opens = has_io && problems.is_empty();
         for (step, at) in flow.steps.iter().zip(0..).filter(|_| opens) {
-            let own = self.table.io_of(step).filter(|_| chosen.contains(&at));
-            let of_job = self.table.io.as_ref().filter(|_| chosen.contains(&at));
-            match StepIo::open(self.name(), step, own, of_job, &root, pool) {
+            if !chosen.contains(&at) {
+                ios.push(StepIo::default());
+                continue;
+            }
+            match StepIo::open(step, &self.table, &root, &|name| pool.value(name)) {
                 Ok(io) => ios.push(io),
                 Err(problem) => problems.push(problem),
             }

@@ -55,9 +55,6 @@ impl Project {
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
     pub fn run(&mut self, job: &str, launch: &Launch) -> Result<JobReport, Error> {
-        if self.declared_jobs().any(|declared| declared.name() == job && declared.has_io()) {
-            return Err(Error::IoOnStore { job: job.to_owned() });
-        }
         let engine = self.engine()?;
         let launched = launched(engine, job, launch)?;
         let mut report = JobReport::new();

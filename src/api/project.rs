@@ -325,10 +325,6 @@ impl Project {
         self.jobs.push((job, origin));
     }
 
-    pub(super) fn declared_jobs(&self) -> impl Iterator<Item = &Job> {
-        self.jobs.iter().map(|(job, _)| job)
-    }
-
     /// The directory that paths are relative to.
     pub fn root(&self) -> &Path {
         &self.root

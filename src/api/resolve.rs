@@ -100,14 +100,14 @@ impl Whole<'_> {
             return Err(Error::Declarations { project: self.name.to_owned(), mistakes });
         }
         resources.extend(self.replaced.each());
-        let mut calls = Calls { calls, checks, resources, ios, ops: Default::default() };
+        let mut calls = Calls { calls, checks, resources, ios, ..Calls::default() };
         for (job, place) in self.jobs {
             let def = job.definition()?;
-            if project.jobs.insert(def.name.clone(), def.clone()).is_some() {
+            let def = calls.take_job(job, def);
+            if project.jobs.insert(def.name.clone(), def).is_some() {
                 let (job, file) = (job.name().to_owned(), place.file.display().to_string());
                 return Err(Error::JobTwice { job, file, line: place.line });
             }
-            calls.take_job(job.table());
         }
         let (env, clock) = (self.env.clone(), self.clock.cloned());
         Ok(Program { project, functions: Arc::new(calls), root, files, env, clock })

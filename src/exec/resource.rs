@@ -209,6 +209,11 @@ impl Resources {
         value.downcast_ref()
     }
 
+    /// The same for whoever keeps it, but no longer than the step goes on.
+    pub fn shared<T: Any + Send + Sync>(&self, name: &str) -> Option<Arc<T>> {
+        self.0.get(name)?.value.clone().downcast().ok()
+    }
+
     /// What a command finds in its environment, by the name of the resource.
     pub(super) fn variables(&self) -> impl Iterator<Item = (&str, &OsStr)> {
         self.0.iter().filter_map(|(name, opened)| Some((&**name, opened.variable.as_deref()?)))
