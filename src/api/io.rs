@@ -66,8 +66,8 @@ impl Io {
     }
 
     /// In files below a directory, which is relative to the project's root, or absolute; tables as CSV. The
-    /// value of an asset is `ASSET.ENDING`, with partitions `ASSET/PARTITION.ENDING`; that of a step is
-    /// `JOB/STEP+OUTPUT.ENDING`.
+    /// value of an asset is `ASSET.ENDING`, with partitions `ASSET@PARTITION.ENDING`; that of a step is
+    /// `JOB/STEP+OUTPUT.ENDING`, its pieces `JOB/STEP+OUTPUT@PIECE.ENDING`.
     ///
     /// ```
     /// use giornata::api::{Io, Launch, job, op};
