@@ -204,6 +204,11 @@ impl<D: Clone> Progress<D> {
         Some(next)
     }
 
+    /// Whether anything is ready, be there room for it or not.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Takes note of how an instance ended and what it emitted. What a failed one emitted counts for
     /// nothing. Returns what became ready, skipped or blocked by it.
     pub fn ended(&mut self, id: InstanceId, made: Vec<Made<D>>, how: Ended) -> Vec<Change> {

@@ -27,6 +27,10 @@ impl Ready {
         };
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.is_empty() && self.pooled.is_empty()
+    }
+
     /// Takes the first for which there is room.
     pub(super) fn take(&mut self, has_room: &dyn Fn(&str) -> bool) -> Option<InstanceId> {
         let pools = self.pooled.iter().filter(|(pool, _)| has_room(pool));
