@@ -131,8 +131,8 @@ fn a_newer_format() {
     check(
         |dir| sql(dir, "PRAGMA user_version = 99"),
         expect![[r#"
-            write: DIR/giornata.db was made by a newer giornata (its format is 99, this program knows 4); use that version, or move the directory away to start anew
-            read: DIR/giornata.db was made by a newer giornata (its format is 99, this program knows 4); use that version, or move the directory away to start anew
+            write: DIR/giornata.db was made by a newer giornata (its format is 99, this program knows 5); use that version, or move the directory away to start anew
+            read: DIR/giornata.db was made by a newer giornata (its format is 99, this program knows 5); use that version, or move the directory away to start anew
         "#]],
     );
 }
@@ -362,6 +362,7 @@ fn known_to(format: u32, snapshot: &str) -> String {
     let column = |line: &str| match format {
         1 => line.split(" made_ms=").next().unwrap().to_owned(),
         2 | 3 if line.starts_with("trace ") => line.split(" partition=").next().unwrap().to_owned(),
+        4 if line.starts_with("op_step ") => line.split(" metadata=").next().unwrap().to_owned(),
         _ => line.to_owned(),
     };
     snapshot.lines().filter(is_known).map(column).collect::<Vec<_>>().join("\n")

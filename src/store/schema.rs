@@ -10,7 +10,7 @@ pub(super) fn migrations() -> Migrations<'static> {
 }
 
 const MIGRATIONS: &[M<'static>] =
-    &[M::up(FORMAT_1), M::up(FORMAT_2), M::up(FORMAT_3), M::up(FORMAT_4)];
+    &[M::up(FORMAT_1), M::up(FORMAT_2), M::up(FORMAT_3), M::up(FORMAT_4), M::up(FORMAT_5)];
 
 // Released formats do not change: a change is a new entry of MIGRATIONS.
 const FORMAT_1: &str = r#"
@@ -273,6 +273,46 @@ CREATE TABLE asked (
     keys TEXT NOT NULL, -- JSON array of [key, version or null]: the number of a key is another by definition
     PRIMARY KEY (asset, part, upstream)
 ) STRICT, WITHOUT ROWID;
+"#;
+
+// Backfills, and what runs leave behind when their attempts are forgotten.
+const FORMAT_5: &str = r#"
+-- A range of partitions as one unit, which several runs may carry out.
+CREATE TABLE backfill (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    created_ms INTEGER NOT NULL,
+    finished_ms INTEGER,
+    state TEXT NOT NULL,
+    command TEXT NOT NULL, -- as the user would type it again
+    spec TEXT NOT NULL, -- JSON object: what was asked for, and how
+    tags TEXT NOT NULL DEFAULT '{}' -- JSON object of texts
+) STRICT;
+CREATE TABLE backfill_target (
+    backfill INTEGER NOT NULL,
+    asset INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (backfill, asset)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE run ADD COLUMN backfill INTEGER;
+CREATE INDEX run_backfill ON run (backfill) WHERE backfill IS NOT NULL;
+ALTER TABLE run ADD COLUMN wish TEXT; -- what another process wants of it: cancel, pause
+
+-- What became of the partitions of a run, by outcome.
+CREATE TABLE run_set (
+    run INTEGER NOT NULL,
+    asset INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    data BLOB NOT NULL, -- a serialized roaring bitmap
+    PRIMARY KEY (run, asset, outcome)
+) STRICT, WITHOUT ROWID;
+
+-- Of the processes of an attempt, and of what it made; NULL where it is not known.
+ALTER TABLE attempt ADD COLUMN cpu_ms INTEGER;
+ALTER TABLE attempt ADD COLUMN peak_kib INTEGER;
+ALTER TABLE attempt ADD COLUMN bytes INTEGER;
+ALTER TABLE op_step ADD COLUMN cpu_ms INTEGER;
+ALTER TABLE op_step ADD COLUMN peak_kib INTEGER;
+ALTER TABLE op_step ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}'; -- JSON object
 "#;
 
 #[cfg(test)]

@@ -65,7 +65,6 @@ fn check(f: impl FnOnce(&mut Store), expect: Expect) {
     assert_eq!(Snapshot::render(&read_only).unwrap(), text, "as a reader");
 }
 
-/// Something in each table: also the content of the stored fixture.
 /// Records what a key has led to, of the partition that is named like its number.
 fn trace(
     tx: &mut Tx<'_>,
@@ -80,6 +79,7 @@ fn trace(
         .unwrap()
 }
 
+/// Something in each table: also the content of the stored fixture.
 pub(super) fn tell_a_story(store: &mut Store) {
     let (raw, daily) = (key("raw"), key("mart/daily"));
     let mut tx = store.begin().unwrap();
@@ -195,8 +195,8 @@ fn a_story_leaves_its_traces() {
             note asset=mart/daily part=0 reason="by hand" made_ms=8
             op_output run=1 step="load" place=0 output="parts" piece="p1" kind="file" digest=cd4784bf size=2 extension="json" data="3"
             op_output run=1 step="load" place=1 output="parts" piece="p1" kind="file" digest=cd4784bf size=2 extension="json" file="runs/1/kept/0.json"
-            op_step run=1 step="compute[p1]" key=none state="skipped" attempts=0 started_ms=1003 emitted=0 detail=""
-            op_step run=1 step="load" key=fafc21aa state="success" attempts=2 started_ms=1002 duration_ms=4 emitted=2 detail="" log="logs/1/load.log"
+            op_step run=1 step="compute[p1]" key=none state="skipped" attempts=0 started_ms=1003 emitted=0 detail="" metadata="{}"
+            op_step run=1 step="load" key=fafc21aa state="success" attempts=2 started_ms=1002 duration_ms=4 emitted=2 detail="" log="logs/1/load.log" metadata="{}"
             output id=-7097369335445904863 kind="file" digest=5443af0c size=3
             output id=-1944230779988835396 kind="file" digest=17762fdd size=1
             run id=1 started_ms=1000 finished_ms=2000 state="failure" owner="o1" command="materialize mart/daily" counts="{\"failed\":1,\"ran\":1}" tags="{}" config="{}"
