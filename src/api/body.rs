@@ -67,6 +67,7 @@ pub(super) struct Check {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct StepFailure {
+    /// What kind of thing it was.
     pub kind: FailureKind,
     /// The sentence that a user reads.
     pub text: String,

@@ -364,9 +364,11 @@ pub struct Job {
 pub struct JobMistake {
     /// The call or the op that it is about, or the job.
     pub path: String,
+    /// The source file of the program, as the compiler was given it.
     pub file: String,
     /// Counted from 1.
     pub line: u32,
+    /// What is wrong.
     pub kind: JobMistakeKind,
 }
 
@@ -384,26 +386,37 @@ pub struct JobMistake {
 /// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum JobMistakeKind {
+    /// A name has characters that names do not have.
     #[error(transparent)]
     Name(#[from] InvalidName),
+    /// The wires make no sense, such as a step over the pieces of two ops.
     #[error(transparent)]
     Graph(#[from] GraphMistakeKind),
+    /// An edge was used in another graph than the one in which it was made.
     #[error("an edge of another graph is wired into it")]
     Foreign,
+    /// Two inputs of an op have one name.
     #[error("the input `{input}` is declared twice")]
     InputTwice { input: String },
+    /// Two outputs of an op have one name.
     #[error("the output `{output}` is declared twice")]
     OutputTwice { output: String },
+    /// The text of a type of [`raw`](super::raw) cannot be read.
     #[error("its type is not right: {reason}")]
     Type { reason: String },
+    /// A schema is none; all that is wrong with it.
     #[error("its configuration is not right: {0}")]
     Config(SchemaErrors),
+    /// The configurations of the job and of its ops do not go together.
     #[error(transparent)]
     JobConfig(#[from] JobConfigMistake),
+    /// `input_io` names an input that the op does not have.
     #[error("there is no input `{input}` for which it could say an IO manager")]
     NoInput { input: String },
+    /// `output_io` names an output that the op does not have.
     #[error("there is no output `{output}` for which it could say an IO manager")]
     NoOutput { output: String },
+    /// Two resources have one name.
     #[error("two resources that its steps use are named `{resource}`; rename one")]
     ResourceTwice { resource: String },
 }

@@ -105,21 +105,28 @@ fn launched(engine: &Engine, job: &str, launch: &Launch) -> Result<engine::Launc
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobReport {
+    /// The id of the run, and how many steps ended how.
     pub summary: JobSummary,
     /// Ran and succeeded, in the order in which they were recorded.
     pub ran: Vec<String>,
     /// Taken from the run that was retried, or from any run where the op says `memo`.
     pub reused: Vec<String>,
+    /// Had nothing to read, because an optional output was not given.
     pub skipped: Vec<String>,
+    /// Failed after their last attempt.
     pub failed: Vec<FailedOp>,
+    /// What should be looked at, though nothing failed by it.
     pub warnings: Vec<String>,
 }
 
 /// A step that failed; see the example of [`Project::run`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedOp {
+    /// The name of the step, with its piece.
     pub step: String,
+    /// How many attempts there were, at least 1.
     pub attempts: u32,
+    /// What the function said, or why its value could not be kept.
     pub reason: String,
 }
 

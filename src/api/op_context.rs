@@ -195,9 +195,13 @@ impl OpContext<'_> {
 /// [`Logger`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
+    /// What only matters when something is wrong.
     Debug,
+    /// What happens.
     Info,
+    /// What somebody should look at.
     Warn,
+    /// What went wrong.
     Error,
 }
 
@@ -226,7 +230,9 @@ pub struct LogLine {
     pub step: String,
     /// Counted from 1.
     pub attempt: u32,
+    /// How much it matters.
     pub level: Level,
+    /// What was written, with `***` for secrets.
     pub text: String,
 }
 

@@ -20,7 +20,9 @@ use crate::plan::ReasonCode;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartitionRef {
+    /// The name of the asset.
     pub asset: AssetKey,
+    /// The key; that of the one partition there is for an asset without partitions.
     pub partition: PartitionKey,
 }
 
@@ -55,6 +57,7 @@ impl fmt::Display for PartitionRef {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedStep {
+    /// What it was to make.
     pub what: PartitionRef,
     /// What the function said, or why its result could not be kept.
     pub reason: String,
@@ -75,8 +78,11 @@ pub struct FailedStep {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
+    /// The name of the asset.
     pub asset: AssetKey,
+    /// The keys of its partitions that could not be tried.
     pub partitions: Vec<PartitionKey>,
+    /// The kind of reason that they have in common.
     pub code: ReasonCode,
     /// Of the first of them, in a sentence.
     pub reason: String,
@@ -100,6 +106,7 @@ pub struct Blocked {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
+    /// How many partitions there were of each kind.
     pub summary: Summary,
     /// Ran and succeeded, in the order in which they were recorded.
     pub ran: Vec<PartitionRef>,
@@ -107,8 +114,11 @@ pub struct Report {
     pub cut_off: Vec<PartitionRef>,
     /// Brought back from earlier results.
     pub restored: Vec<PartitionRef>,
+    /// Failed after their last attempt; their last good results stay.
     pub failed: Vec<FailedStep>,
+    /// Not tried, because something that they read failed or is missing.
     pub blocked: Vec<Blocked>,
+    /// What should be looked at, though nothing failed by it, such as files that belong to no partition.
     pub warnings: Vec<String>,
 }
 
@@ -246,6 +256,7 @@ fn blocked_text(
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
+    /// The name of the asset.
     pub asset: AssetKey,
     states: BTreeMap<State, (u64, Vec<String>)>,
 }

@@ -237,6 +237,7 @@ impl Resource<Http> {
 /// by `.into()`. See the example of [`Resource::http`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Given {
+    /// As it is.
     Text(String),
     /// The name of the variable.
     Env(String),

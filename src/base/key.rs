@@ -27,6 +27,7 @@ pub struct AssetKey(Arc<str>);
     "`{name}` cannot be a name: a name is segments of letters, digits, `_` and `-`, joined by `/`"
 )]
 pub struct InvalidName {
+    /// The text, as it was given.
     pub name: String,
 }
 

@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TimeWindow {
+    /// The first moment that is in it.
     pub start: DateTime<Utc>,
+    /// The first moment after it.
     pub end: DateTime<Utc>,
 }
 

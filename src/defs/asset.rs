@@ -223,7 +223,9 @@ pub enum OutputDef {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TableFormat {
+    /// Comma-separated values with a header line.
     Csv,
+    /// A JSON object on each line.
     JsonLines,
     #[cfg(feature = "parquet")]
     Parquet,

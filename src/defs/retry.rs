@@ -25,9 +25,13 @@ use crate::base::Digest;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Retries {
+    /// How many repetitions there may be beyond the first attempt.
     pub max: u32,
+    /// What the waits before repetitions are multiples of.
     pub delay: Duration,
+    /// How the wait grows from repetition to repetition.
     pub backoff: Backoff,
+    /// How far the wait is drawn from that by lot.
     pub jitter: Jitter,
     /// Exit statuses of a command that end it at once.
     pub fatal: BTreeSet<i32>,
@@ -57,6 +61,7 @@ pub enum Backoff {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Jitter {
+    /// Exactly what the policy says.
     #[default]
     None,
     /// Between nothing and the whole delay.

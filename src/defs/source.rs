@@ -65,8 +65,11 @@ pub struct SplitBy {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnType {
+    /// Texts, as they are written: `007` stays `007`.
     Text,
+    /// Integers of 64 bits.
     Integer,
+    /// Numbers of double precision.
     Real,
 }
 

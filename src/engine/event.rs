@@ -98,9 +98,13 @@ pub struct Summary {
     pub ran: u64,
     /// Of those: the result was what it was before.
     pub unchanged: u64,
+    /// Steps that failed after their last attempt.
     pub failed: u64,
+    /// Brought back from earlier results, because what decides them is as it was then.
     pub restored: u64,
+    /// Right as they were, because what they read turned out not to have changed.
     pub cut_off: u64,
+    /// Not tried, because something that they read failed or is missing.
     pub blocked: u64,
     /// Checks of results that were taken, where a failure is an error.
     pub checks_failed: u64,

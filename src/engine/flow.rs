@@ -94,10 +94,15 @@ pub struct InstanceId(u32);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StepState {
+    /// Something that it reads is not there yet.
     Waiting,
+    /// Everything that it reads is there.
     Ready,
+    /// It is being carried out.
     Running,
+    /// It has given what it must.
     Success,
+    /// It failed in its last attempt.
     Failed,
     /// Something that it needs was not emitted.
     Skipped,

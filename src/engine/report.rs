@@ -33,12 +33,19 @@ use crate::store::LaunchInfo;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// A run is making it.
     Running,
+    /// The last attempt to make it failed.
     Failed,
+    /// It cannot be made, because something that it reads failed or is missing.
     Blocked,
+    /// There is no result of it.
     Missing,
+    /// What decides it has changed since it was made.
     Stale,
+    /// Something that it reads is stale; whether it will change is known when that has been made.
     MaybeStale,
+    /// What decides it is what it was when it was made.
     Fresh,
     /// A record of a partition that no longer exists.
     Orphaned,

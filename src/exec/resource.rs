@@ -112,7 +112,9 @@ impl Setup<'_> {
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Http {
+    /// The base of all addresses.
     pub url: String,
+    /// By name; those from the environment are secrets.
     pub headers: BTreeMap<String, String>,
 }
 

@@ -25,14 +25,18 @@ use crate::defs::ColumnType;
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Table {
+    /// In the order in which they are written.
     pub columns: Vec<Column>,
+    /// Of each row, a value for each column.
     pub rows: Vec<Vec<Value>>,
 }
 
 /// A column of a [`Table`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Column {
+    /// Of the header.
     pub name: String,
+    /// What is promised of its cells.
     pub kind: ColumnKind,
 }
 
@@ -42,8 +46,11 @@ pub enum ColumnKind {
     /// Nothing is promised; each cell decides for itself.
     #[default]
     Any,
+    /// Integers or nothing.
     Integer,
+    /// Numbers with a fraction or nothing.
     Real,
+    /// Texts or nothing.
     Text,
 }
 
@@ -57,10 +64,15 @@ pub enum ColumnKind {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
+    /// Nothing.
     Null,
+    /// An integer of 64 bits.
     Integer(i64),
+    /// A number of double precision.
     Real(f64),
+    /// A text.
     Text(String),
+    /// Bytes.
     Blob(Vec<u8>),
 }
 

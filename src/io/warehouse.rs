@@ -38,18 +38,21 @@ pub struct Warehouse {
 /// Why a database could not be opened, asked or written to.
 #[derive(Debug, thiserror::Error)]
 pub enum WarehouseError {
+    /// The directory of the file could not be made.
     #[error("create the directory of the database `{}`", path.display())]
     Directory {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
+    /// The file could not be opened, or is no database.
     #[error("open the database `{}`", path.display())]
     Open {
         path: PathBuf,
         #[source]
         source: rusqlite::Error,
     },
+    /// A statement failed, or is none.
     #[error("SQL on `{}`", path.display())]
     Statement {
         path: PathBuf,

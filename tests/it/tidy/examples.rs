@@ -209,7 +209,6 @@ pub fn of_type(items: Vec<Item>, name: &str) -> Vec<Item> {
     items.into_iter().filter(is_it).collect()
 }
 
-#[cfg(test)]
 mod rules {
     use super::*;
 
