@@ -134,8 +134,8 @@ impl Partitions {
         Partitions::windows(Cadence::Cron(expression.to_owned()), start).format(format)
     }
 
-    /// Exactly these keys, in this order; any characters are allowed, and no key twice. Dagster's static
-    /// partitions.
+    /// Exactly these keys, in this order. Any characters are allowed, but no key is empty and none comes
+    /// twice. Dagster's static partitions.
     ///
     /// ```
     /// use giornata::api::{Partitions, Project};

@@ -42,8 +42,8 @@ use crate::exec::Datum;
 
 pub use super::body::{Emit, StepFailure};
 
-/// Begins to declare an op without types; its only output is `result` unless it declares others. Names that
-/// are declared twice and types that are none are told when the job is first used.
+/// Begins to declare an op without types; its only output is `result` unless it declares others. Types that
+/// are none and wires that do not fit are told when the job is first used.
 ///
 /// ```
 /// use giornata::api::{job, raw};

@@ -150,17 +150,19 @@ fn implemented(line: &str) -> Option<&str> {
     (!rest.contains(" for ")).then(|| rest.split(|c: char| !c.is_alphanumeric()).next())?
 }
 
-/// The sentences of a documentation, and the code in it.
+/// The sentences of a documentation, and the code in it that is compiled and, unless it must not compile, run.
 fn parts(docs: &[&str]) -> (String, String) {
-    let (mut text, mut code, mut in_code) = (String::new(), String::new(), false);
+    let (mut text, mut code, mut fence) = (String::new(), String::new(), None);
     for line in docs {
-        if line.starts_with("```") {
-            in_code = !in_code;
-            continue;
+        match (line.strip_prefix("```"), fence) {
+            (Some(kind), None) => fence = Some(kind),
+            (Some(_), Some(_)) => fence = None,
+            (None, None) => text += &format!("{} ", line.trim()),
+            (None, Some(kind)) if kind.is_empty() || kind.starts_with("compile_fail") => {
+                code += &format!("{line}\n");
+            }
+            (None, Some(_)) => {}
         }
-        let to = if in_code { &mut code } else { &mut text };
-        to.push_str(line.trim());
-        to.push(if in_code { '\n' } else { ' ' });
     }
     (text, code)
 }
@@ -227,6 +229,10 @@ mod rules {
         check_text(
             "/// Is.\n#[must_use]\npub const fn a() {}",
             &["a.rs:3: `a` has neither an example nor \"see the example of [`X`]\""],
+        );
+        check_text(
+            "/// Is.\n///\n/// ```text\n/// a\n/// ```\npub fn a() {}",
+            &["a.rs:6: `a` has neither an example nor \"see the example of [`X`]\""],
         );
         check_text("pub(super) fn a() {}\nfn b() {}\n#[doc(hidden)]\npub fn c() {}", &[]);
         check_text("#[cfg(test)]\nmod tests {\n    pub fn a() {}\n}", &[]);
