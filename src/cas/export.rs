@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::{Cas, Error};
 use crate::base::Digest;
+use crate::base::fault::{self, Write};
 
 impl Cas {
     /// Puts the content of a blob at `target`, atomically. The copy is the user's own: it may be
@@ -20,6 +21,7 @@ impl Cas {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             Some(_) | None => Path::new("."),
         };
+        fault::check(Write::File("write", target)).map_err(Error::io("write", target))?;
         fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         // Created once with the usual mode, to learn what the user's mask makes of it.
         let temporary = tempfile::Builder::new()

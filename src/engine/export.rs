@@ -1,6 +1,6 @@
 //! Puts results at paths of the user's, and looks whether they are still what was put there.
 
-use std::io::Write;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -12,6 +12,7 @@ use super::managed::Places;
 use super::open::Engine;
 use super::run::{OnEvent, partition_of};
 use super::work::error_text;
+use crate::base::fault::{self, Write};
 use crate::base::{AssetKey, Output, OutputKind, PartitionIdx, PartitionKey, PartitionSet};
 use crate::cas::stat::StatKey;
 use crate::io::names::file_name;
@@ -339,6 +340,7 @@ impl Engine {
         match self.ledger.small(&output.digest)? {
             None => Ok(self.cas.export(&output.digest, to)?),
             Some(bytes) => {
+                fault::check(Write::File("write", to)).map_err(io)?;
                 // Next to its final name: a rename is atomic only within one file system.
                 let mut file = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
                 file.write_all(&bytes).map_err(io)?;

@@ -8,6 +8,7 @@ mod again;
 mod asks;
 mod blobs;
 mod code;
+mod crew;
 mod doctor;
 mod error;
 mod event;
@@ -34,6 +35,7 @@ mod upkeep;
 mod work;
 
 pub use crate::store::LaunchInfo;
+pub use crew::Hands;
 pub use doctor::Depth;
 pub use error::Error;
 pub use event::{RunEvent, Summary};

@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use super::Error;
 use super::asks::{self, Asking, Sifted};
+use super::crew::Crew;
 use super::event::{RunEvent, Summary};
 use super::join::{self, Verdict};
 use super::ledger::Batch;
@@ -23,6 +23,7 @@ use super::report::RunOptions;
 use super::schedule::{Fallout, Job, Link, Place, Schedule};
 use super::target::{Settled, Target, tracing};
 use super::work::{self, Done, Ended, Order};
+use crate::base::fault::{self, Write};
 use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
 use crate::cas::Lease;
 use crate::cas::stat::{self, Slack, StatEntry, StatKey};
@@ -172,9 +173,7 @@ pub(super) struct Run {
     jobs: usize,
     fail_fast: bool,
     control: Control,
-    orders: Option<Sender<Order>>,
-    done: Receiver<Done>,
-    threads: Vec<std::thread::JoinHandle<()>>,
+    crew: Crew,
     flights: HashMap<u64, Flight>,
     flights_started: u64,
     /// Steps that are ready to go, as soon as they are claimed.
@@ -230,10 +229,11 @@ impl Run {
         };
         let id = engine.ledger.store_mut(|store| store.begin_run(&new))?;
         let staging = staging_dir(&engine.dir, id);
-        std::fs::create_dir_all(&staging)
+        fault::check(Write::File("create", &staging))
+            .and_then(|()| std::fs::create_dir_all(&staging))
             .map_err(|source| Error::Io { path: staging.clone(), source })?;
         let jobs = options.jobs.or(engine.project.settings.jobs).unwrap_or_else(work::cores).max(1);
-        let (orders, done, threads) = work::workers(engine, jobs, control);
+        let crew = Crew::new(engine, options.hands, jobs, control);
         Ok(Run {
             id,
             owner,
@@ -242,9 +242,7 @@ impl Run {
             jobs,
             fail_fast: options.fail_fast,
             control: control.clone(),
-            orders: Some(orders),
-            done,
-            threads,
+            crew,
             flights: HashMap::new(),
             flights_started: 0,
             launches: Vec::new(),
@@ -305,9 +303,7 @@ impl Run {
                 let finished = !overtaken || self.stopped || settled;
                 return Ok(if finished { Drive::Finished } else { Drive::Overtaken });
             }
-            let first = self.done.recv().expect("workers live as long as there are flights");
-            let mut done = vec![first];
-            done.extend(self.done.try_iter());
+            let done = self.crew.landed()?;
             let looks_on = !overtaken && !self.stopped && !self.control.is_cancelled();
             let landed = self.land(engine, done);
             let failed = landed.iter().any(|landed| landed.result.is_err());
@@ -596,7 +592,7 @@ impl Run {
         }
         let known = engine.ledger.rev();
         let claims = engine.ledger.write(|batch| self.claim_all(engine, batch, known))?;
-        Ok(self.depart(engine, claims, events))
+        self.depart(engine, claims, events)
     }
 
     /// Claims what is ready to go, if memory holds the newest state: `known`.
@@ -615,18 +611,23 @@ impl Run {
     }
 
     /// Hands what was claimed to the workers.
-    pub(super) fn depart(&mut self, engine: &Engine, claims: Claims, events: OnEvent<'_>) -> Drive {
+    pub(super) fn depart(
+        &mut self,
+        engine: &Engine,
+        claims: Claims,
+        events: OnEvent<'_>,
+    ) -> Result<Drive, Error> {
         let launches = std::mem::take(&mut self.launches);
-        let Claims(Some(owners)) = claims else { return Drive::Overtaken };
+        let Claims(Some(owners)) = claims else { return Ok(Drive::Overtaken) };
         for (Launch { flight, step }, owner) in launches.into_iter().zip(owners) {
             match owner {
                 Some(owner) => {
                     self.awaited.insert(owner);
                 }
-                None => self.send(engine, flight, step, events),
+                None => self.send(engine, flight, step, events)?,
             }
         }
-        Drive::Finished
+        Ok(Drive::Finished)
     }
 
     /// Claims all targets of a step or none; gives the owner of one that somebody else is making.
@@ -651,7 +652,13 @@ impl Run {
         Ok(None)
     }
 
-    fn send(&mut self, engine: &Engine, flight: Flight, step: Step, events: OnEvent<'_>) {
+    fn send(
+        &mut self,
+        engine: &Engine,
+        flight: Flight,
+        step: Step,
+        events: OnEvent<'_>,
+    ) -> Result<(), Error> {
         for target in &flight.targets {
             let (asset, partition) = (target.asset.clone(), step.partition.clone());
             events(engine, RunEvent::StepStarted { asset, partition, attempt: 1 });
@@ -662,10 +669,7 @@ impl Run {
         self.flights_started += 1;
         let (number, makes) = (self.flights_started, flight.targets.len());
         self.flights.insert(number, flight);
-        let orders = self.orders.as_ref().expect("orders are taken until the run is finished");
-        orders
-            .send(Order { flight: number, makes, step })
-            .expect("workers live until the run is finished");
+        self.crew.send(Order { flight: number, makes, step })
     }
 
     /// Waits until another process has recorded something, or one that makes what is needed has died.
@@ -721,12 +725,7 @@ impl Run {
         summary: &mut Summary,
         events: OnEvent<'_>,
     ) -> Result<(), Error> {
-        drop(self.orders.take());
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                return Err(Error::WorkerDied);
-            }
-        }
+        self.crew.finish()?;
         if !self.stopped {
             self.give_up_held(engine, summary, events);
         }

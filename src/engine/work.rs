@@ -1,16 +1,14 @@
-//! Builds steps as plain data, and runs them on worker threads.
+//! Builds steps as plain data, and runs them.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::Error;
-use super::job::Flows;
 use super::observe::{SourceFile, SourceFiles, extension, version};
 use super::open::Engine;
 pub use crate::base::error_text;
@@ -21,8 +19,8 @@ use crate::cas::Cas;
 use crate::defs::partition::Cadence;
 use crate::defs::{Asset, Body, ColumnType, Missing, OutputDef, PartitionsDef, SourceDef, StepDef};
 use crate::exec::{
-    Asks, Content, Control, Emitted, Executor, Failure, Input, Lifeline, LogInfo, Member, Of,
-    Outcome, Part, Produced, Step, StepPaths, Worker,
+    Asks, Content, Control, Emitted, Executor, Failure, Input, LogInfo, Member, Of, Outcome, Part,
+    Produced, Step, StepPaths,
 };
 use crate::io::{format_of, tree};
 use crate::plan::{Edge, Given, Records, key_order};
@@ -58,58 +56,25 @@ pub struct Stored {
     pub blobs: Vec<(Digest, u64)>,
 }
 
-/// Threads that take orders, until the sender of these is dropped.
-pub fn workers(
-    engine: &Engine,
-    jobs: usize,
-    control: &Control,
-) -> (Sender<Order>, Receiver<Done>, Vec<std::thread::JoinHandle<()>>) {
-    let (orders, taken) = channel();
-    let (give, done) = channel();
-    let taken = Arc::new(Mutex::new(taken));
-    let lifeline = Lifeline::new();
-    let inline_max = engine.project.settings.inline_max_bytes;
-    let spawn = |_| {
-        let (taken, give, control) = (taken.clone(), give.clone(), control.clone());
-        let (cas, functions) = (engine.cas.clone(), engine.functions.clone());
-        let lifeline = lifeline.clone();
-        std::thread::spawn(move || {
-            let worker = Flows::new(|| Worker::new(lifeline.clone(), functions.clone()));
-            work(worker, &taken, &give, &control, &cas, inline_max);
-        })
-    };
-    (orders, done, (0..jobs).map(spawn).collect())
-}
-
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Takes orders until there are no more.
-pub fn work(
-    mut worker: impl Executor,
-    orders: &Mutex<Receiver<Order>>,
-    done: &Sender<Done>,
+/// Runs one execution, and puts what it made into the content store.
+pub fn carry_out(
+    worker: &mut impl Executor,
+    order: Order,
     control: &Control,
     cas: &Cas,
     inline_max: u64,
-) {
-    loop {
-        let order = match orders.lock() {
-            Ok(orders) => orders.recv(),
-            Err(_) => return,
-        };
-        let Ok(Order { flight, makes, step }) = order else { return };
-        // A function of the user's program may panic; that is its failure, not the end of the run.
-        let ran = catch_unwind(AssertUnwindSafe(|| worker.run(&step, control)));
-        let mut outcome = ran.unwrap_or_else(|panic| panicked(&*panic));
-        outcome.hide(&step.secrets);
-        let keep = |outcome| keep(outcome, &step, cas, inline_max);
-        let results = apart(outcome, makes).into_iter().map(keep).collect();
-        if done.send(Done { flight, results }).is_err() {
-            return;
-        }
-    }
+) -> Done {
+    let Order { flight, makes, step } = order;
+    // A function of the user's program may panic; that is its failure, not the end of the run.
+    let ran = catch_unwind(AssertUnwindSafe(|| worker.run(&step, control)));
+    let mut outcome = ran.unwrap_or_else(|panic| panicked(&*panic));
+    outcome.hide(&step.secrets);
+    let keep = |outcome| keep(outcome, &step, cas, inline_max);
+    Done { flight, results: apart(outcome, makes).into_iter().map(keep).collect() }
 }
 
 /// One outcome for each target. What failed as a whole failed for all.

@@ -36,6 +36,7 @@ mod pieces;
 mod processes;
 mod program;
 mod resources;
+mod sim;
 mod staleness_table;
 mod tidy;
 mod told;
