@@ -209,6 +209,12 @@ impl Cas {
         }
     }
 
+    /// A directory for what is in the making, on the store's file system. It goes with this value, or if
+    /// the process dies, at the next open.
+    pub fn scratch_dir(&self) -> Result<&Path, Error> {
+        Ok(&self.scratch()?.dir)
+    }
+
     /// A temporary file on the store's file system.
     fn temporary(&self) -> Result<tempfile::NamedTempFile, Error> {
         let scratch = self.scratch()?;

@@ -26,6 +26,7 @@ mod imports;
 mod io_managers;
 mod job_files;
 mod jobs;
+mod kill;
 mod lecture;
 mod makes;
 mod op_graphs;
