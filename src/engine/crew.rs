@@ -55,11 +55,14 @@ impl Bench {
 
 impl Crew {
     pub fn new(engine: &Engine, hands: Hands, jobs: usize, control: &Control) -> Crew {
-        let lifeline = Lifeline::new();
+        let (lifeline, slots) = (Lifeline::new(), engine.slots());
         let bench = || {
             let (functions, lifeline) = (engine.functions.clone(), lifeline.clone());
             Bench {
-                worker: Flows::new(|| Worker::new(lifeline.clone(), functions.clone())),
+                worker: Flows::new(
+                    || Worker::new(lifeline.clone(), functions.clone()),
+                    slots.clone(),
+                ),
                 control: control.clone(),
                 cas: engine.cas.clone(),
                 inline_max: engine.project.settings.inline_max_bytes,

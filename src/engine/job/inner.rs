@@ -16,20 +16,20 @@ use super::value::{self, Value};
 use crate::base::{AssetKey, Digest, JobName};
 use crate::defs::{Body, GraphBody, HookDef};
 use crate::exec::{
-    self, Control, Emitted, Executor, Failure, InJob, Input, LogInfo, Of, Outcome, Produced,
-    Retrying, Step, StepPaths, Worker,
+    self, Control, Emitted, Executor, Failure, InJob, Input, Limited, LogInfo, Of, Outcome,
+    Produced, Retrying, Slots, Step, StepPaths, Worker,
 };
 
 /// Runs steps, those among them that are graphs too.
 pub struct Flows {
-    steps: Retrying<Worker>,
+    steps: Limited<Retrying<Worker>>,
     /// For what is done beside the steps: checks of the result, and hooks.
     own: Worker,
 }
 
 impl Flows {
-    pub fn new(worker: impl Fn() -> Worker) -> Flows {
-        Flows { steps: Retrying::new(worker()), own: worker() }
+    pub fn new(worker: impl Fn() -> Worker, slots: Slots) -> Flows {
+        Flows { steps: Limited::new(Retrying::new(worker()), slots), own: worker() }
     }
 }
 

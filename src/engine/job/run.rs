@@ -158,7 +158,7 @@ impl Run {
             owner,
             lease,
             progress,
-            workers: Workers::new(jobs, control, &engine.functions, &place),
+            workers: Workers::new(jobs, control, &engine.functions, engine.slots(), &place),
             dir: engine.dir.clone(),
             staging,
             room: jobs * ahead,

@@ -10,7 +10,8 @@ use super::keep::{Place, keep};
 use super::value::Value;
 use crate::defs::HookDef;
 use crate::exec::{
-    Control, Ended, Executor, Failure, Functions, Lifeline, Outcome, Retrying, Step, Worker,
+    Control, Ended, Executor, Failure, Functions, Lifeline, Limited, Outcome, Retrying, Slots,
+    Step, Worker,
 };
 
 /// What a worker gets.
@@ -50,6 +51,7 @@ pub struct Workers {
     jobs: usize,
     control: Control,
     functions: Arc<dyn Functions>,
+    slots: Slots,
     place: Place,
     lifeline: Lifeline,
     threads: Option<Threads>,
@@ -65,7 +67,7 @@ struct Threads {
 
 /// One worker with what it needs to keep results.
 struct Bench {
-    steps: Retrying<Worker>,
+    steps: Limited<Retrying<Worker>>,
     hooks: Worker,
     place: Place,
     control: Control,
@@ -76,12 +78,14 @@ impl Workers {
         jobs: usize,
         control: &Control,
         functions: &Arc<dyn Functions>,
+        slots: Slots,
         place: &Place,
     ) -> Workers {
         Workers {
             jobs,
             control: control.clone(),
             functions: functions.clone(),
+            slots,
             place: place.clone(),
             lifeline: Lifeline::new(),
             threads: None,
@@ -92,7 +96,7 @@ impl Workers {
     fn worker(&self) -> Bench {
         let worker = || Worker::new(self.lifeline.clone(), self.functions.clone());
         Bench {
-            steps: Retrying::new(worker()),
+            steps: Limited::new(Retrying::new(worker()), self.slots.clone()),
             hooks: worker(),
             place: self.place.clone(),
             control: self.control.clone(),
