@@ -60,6 +60,7 @@ mod io;
 mod job;
 mod job_run;
 mod kind;
+mod managed;
 mod op;
 mod op_context;
 mod partitions;

@@ -49,9 +49,13 @@ impl Slots {
 
 /// A place that is held; it is free when this is dropped, or the process dies.
 #[derive(Debug)]
-struct Held {
-    // Unlocked when closed.
-    _file: File,
+struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing is not enough while another thread starts a child, which has the file too.
+        let _ = self.0.unlock();
+    }
 }
 
 /// Waits for one of `most` places.
@@ -75,7 +79,7 @@ fn wait(dir: &Path, name: &str, most: usize, control: &Control) -> Result<Held, 
 fn try_take(path: &Path) -> io::Result<Option<Held>> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(Held { _file: file })),
+        Ok(()) => Ok(Some(Held(file))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }
