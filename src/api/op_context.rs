@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::compute::window_of;
 use super::hook::Again;
 use super::resource::Resource;
 use super::value::BoxError;
+use crate::base::{PartitionKey, TimeWindow};
 use crate::exec::{Control, Resources, Secrets};
 
 /// What the function of an op is told about the step that it carries out.
@@ -39,6 +41,11 @@ pub struct OpContext<'a> {
     pub(super) op: &'a str,
     pub(super) piece: Option<&'a str>,
     pub(super) attempt: u32,
+    pub(super) partition: &'a PartitionKey,
+    /// Start and end of the partition, as local dates.
+    pub(super) dates: Option<&'a (String, String)>,
+    /// The same in RFC 3339.
+    pub(super) window: Option<&'a (String, String)>,
     /// The op's own configuration; null if it has none.
     pub(super) config: &'a Value,
     /// What it reads of the job's configuration.
@@ -70,6 +77,35 @@ impl OpContext<'_> {
     /// The key of the piece for which the step runs, if it is mapped over pieces.
     pub fn piece(&self) -> Option<&str> {
         self.piece
+    }
+
+    /// The partition for which the job runs; the key of the one partition there is for a job without
+    /// [`partitions`](super::JobBuilder::partitions).
+    ///
+    /// ```
+    /// use giornata::api::{Launch, Partitions, job, op};
+    /// let day = op("day").run(|ctx| {
+    ///     let (start, end) = ctx.dates().ok_or("a day is a span of time")?;
+    ///     Ok(format!("{} is from {start} to before {end}", ctx.partition()))
+    /// });
+    /// let days = job("days").partitions(Partitions::daily("2020-01-01")).define(|g| { day.call(g); });
+    /// let result = days.execute(&Launch::new().partition("2020-02-29"))?;
+    /// assert_eq!(result.value::<String>("day")?, "2020-02-29 is from 2020-02-29 to before 2020-03-01");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn partition(&self) -> &PartitionKey {
+        self.partition
+    }
+
+    /// The span of time of the partition, if it has one.
+    pub fn window(&self) -> Option<TimeWindow> {
+        window_of(self.window?)
+    }
+
+    /// Start and end of the partition as local dates (`2014-07-01`), with the time of day where windows
+    /// begin at other times than midnight.
+    pub fn dates(&self) -> Option<(&str, &str)> {
+        self.dates.map(|(start, end)| (start.as_str(), end.as_str()))
     }
 
     /// 1 at the first attempt.

@@ -15,7 +15,7 @@ mod work;
 
 pub use event::{JobEvent, JobSummary};
 pub(super) use inner::Flows;
-pub use launch::Launch;
+pub use launch::{Launch, partition_of};
 
 use super::Error;
 use super::open::Engine;
