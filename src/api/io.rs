@@ -52,12 +52,22 @@ enum Kind {
 }
 
 impl Io {
-    /// In memory, as long as the program runs.
+    /// In memory, as long as the program runs: for tests, and for what is not worth a file.
+    ///
+    /// ```
+    /// use giornata::api::{Io, job, op};
+    /// let one = op("one").io(&Io::memory()).run(|_| Ok(1_i64));
+    /// let j = job("j").define(|g| { one.call(g); });
+    /// assert_eq!(j.execute_in_process()?.value::<i64>("one")?, 1);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn memory() -> Io {
         Io::of(MemoryIo::default())
     }
 
-    /// In files below a directory, which is relative to the project's root, or absolute; tables as CSV.
+    /// In files below a directory, which is relative to the project's root, or absolute; tables as CSV. The
+    /// value of an asset is `ASSET.ENDING`, with partitions `ASSET@PARTITION.ENDING`; that of a step is
+    /// `JOB/STEP+OUTPUT.ENDING`, its pieces `JOB/STEP+OUTPUT@PIECE.ENDING`.
     ///
     /// ```
     /// use giornata::api::{Io, Launch, job, op};
@@ -74,11 +84,27 @@ impl Io {
     }
 
     /// As [`files`](Io::files), with tables in another format.
+    ///
+    /// ```
+    /// use giornata::api::{Io, Project, Table, TableFormat};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("stock", dir.path());
+    /// let lines = Io::files_as("out", TableFormat::JsonLines);
+    /// let stock = project.asset("stock").io(&lines).compute(|_| {
+    ///     let mut table = Table::with_columns(["pieces"]);
+    ///     table.rows.push(vec![4.into()]);
+    ///     Ok(table)
+    /// });
+    /// project.get(&stock, ())?;
+    /// assert_eq!(std::fs::read_to_string(dir.path().join("out/stock.jsonl"))?, "{\"pieces\":4}\n");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn files_as(dir: impl Into<PathBuf>, format: TableFormat) -> Io {
         Io(Kind::Folder { dir: dir.into(), format })
     }
 
-    /// In tables of a database, named after the asset: `mart/sold` is `mart_sold`.
+    /// In tables of a database, named after the asset: `mart/sold` is `mart_sold`. Each row has its partition in
+    /// the column `_partition`. What is no table cannot be put there, and fails. See the example of [`Io`].
     pub fn tables(on: &Resource<Warehouse>, mode: TableMode) -> Io {
         let (table, name) = ("{asset}".to_owned(), on.name().to_owned());
         Io(Kind::Tables { on: on.used(), def: TableDef { on: name, table, mode } })
@@ -87,11 +113,16 @@ impl Io {
     /// Tables have this name instead, with `{asset}` in it for that of the asset. Nothing else has tables.
     ///
     /// ```
-    /// use giornata::api::{Io, Resource, TableMode};
+    /// use giornata::api::{Io, Project, Resource, Table, TableMode};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("shop", dir.path());
     /// let warehouse = Resource::sqlite("warehouse", "warehouse.db");
-    /// let merge = TableMode::Merge { key: vec!["id".to_owned()] };
-    /// let customers = Io::tables(&warehouse, merge).table("customers");
-    /// # let _ = customers;
+    /// let stock = Io::tables(&warehouse, TableMode::ReplacePartition).table("raw_{asset}");
+    /// let pieces = project.asset("pieces").io(&stock).compute(|_| Ok(Table::with_columns(["n"])));
+    /// project.get(&pieces, ())?;
+    /// let database = giornata::api::Warehouse::open(&dir.path().join("warehouse.db"))?;
+    /// assert!(database.query("SELECT n FROM raw_pieces", &[])?.rows.is_empty());
+    /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
     #[must_use]
     pub fn table(mut self, name: &str) -> Io {
@@ -101,7 +132,17 @@ impl Io {
         self
     }
 
-    /// A manager of your own; see [`IoManager`].
+    /// A manager of your own; see [`IoManager`], and
+    /// [`check_io_manager`](../testing/fn.check_io_manager.html) for a test of what it promises.
+    ///
+    /// ```
+    /// use giornata::api::{Io, job, op};
+    /// use giornata::io::MemoryIo;
+    /// let one = op("one").io(&Io::of(MemoryIo::default())).run(|_| Ok(1_i64));
+    /// let j = job("j").define(|g| { one.call(g); });
+    /// assert_eq!(j.execute_in_process()?.value::<i64>("one")?, 1);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn of(manager: impl IoManager + 'static) -> Io {
         Io(Kind::Ready(Arc::new(manager)))
     }

@@ -30,12 +30,14 @@ use crate::defs::{
 };
 use crate::exec::{Pool, Provide};
 
-/// Begins to declare a job.
+/// Begins to declare a job: ops wired together under a name, with a configuration of their own. Mistakes are
+/// told when it is first used; see [`JobMistakeKind`].
 ///
 /// ```
 /// use giornata::api::{job, op};
 /// let hello = op("hello").run(|_| Ok("hello".to_owned()));
 /// let greeting = job("greeting").tag("team", "a").define(|g| { hello.call(g); });
+/// assert_eq!(greeting.name(), "greeting");
 /// assert!(greeting.execute_in_process()?.is_success());
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
@@ -57,7 +59,24 @@ pub fn job(name: &str) -> JobBuilder {
     }
 }
 
-/// A job in the making.
+/// A job in the making, ended by [`define`](JobBuilder::define).
+///
+/// ```
+/// use giornata::api::{Io, job, op};
+/// use serde_json::json;
+/// let fit = op("fit").config(json!({"lr": "float"})).run(|ctx| ctx.setting::<f64>("lr"));
+/// let model = job("model")
+///     .describe("Fits the model of the day")
+///     .tag("team", "forecast")
+///     .values(json!({"fit": {"lr": 0.5}}))
+///     .io(&Io::memory())
+///     .on_success(|hook| if hook.step() == "fit" { Ok(()) } else { Err("another step".into()) })
+///     .define(|g| { fit.call(g); });
+/// let result = model.execute_in_process()?;
+/// assert_eq!((result.value::<f64>("fit")?, result.warnings().len()), (0.5, 0));
+/// assert_eq!(model.definition()?.tags["team"], "forecast");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 #[must_use = "a job is finished by `define`"]
 pub struct JobBuilder {
     name: String,
@@ -101,14 +120,16 @@ impl JobBuilder {
         self
     }
 
-    /// Values that hold unless a launch gives others: those of the job by their names, those of an op
-    /// under the name of its step, as in `{"fit": {"lr": 0.5}}`.
+    /// Values that hold unless a launch gives others: those of the job by their names, those of an op under the
+    /// name of its step, as in `{"fit": {"lr": 0.5}}`. They are checked when the job is launched. See the example of
+    /// [`JobBuilder`].
     pub fn values(mut self, values: Json) -> Self {
         self.values = values;
         self
     }
 
-    /// A named set of values, for [`Launch::preset`].
+    /// A named set of values over those of [`values`](JobBuilder::values), for [`Launch::preset`]; see the
+    /// example of [`JobBuilder::config`].
     pub fn preset(mut self, name: &str, values: Json) -> Self {
         self.presets.insert(name.to_owned(), values);
         self
@@ -144,25 +165,26 @@ impl JobBuilder {
         self
     }
 
-    /// A label of its runs.
+    /// A label of its runs; the same name again takes the place of the first. See the example of [`JobBuilder`].
     pub fn tag(mut self, name: &str, value: &str) -> Self {
         self.tags.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Values are handed from step to step through the IO manager, instead of in memory; see [`Io`].
+    /// Values are handed from step to step through the IO manager, instead of in memory; see [`Io`] and the
+    /// example of [`JobBuilder`].
     pub fn io(mut self, io: &Io) -> Self {
         self.io = Some(io.clone());
         self
     }
 
-    /// What it does, in a sentence.
+    /// What it does, in a sentence for listings; see the example of [`JobBuilder`].
     pub fn describe(mut self, text: &str) -> Self {
         self.description = Some(text.to_owned());
         self
     }
 
-    /// Called when any of its steps has succeeded; see [`Hook`].
+    /// Called when any of its steps has succeeded; see [`Hook`] and the example of [`JobBuilder`].
     pub fn on_success<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Hook<'_>) -> Result<(), BoxError> + Send + Sync + 'static,
@@ -173,7 +195,7 @@ impl JobBuilder {
         self
     }
 
-    /// Called when any of its steps has failed; see [`Hook`].
+    /// Called when any of its steps has failed, after its last attempt; see the example of [`Hook`].
     pub fn on_failure<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Hook<'_>) -> Result<(), BoxError> + Send + Sync + 'static,
@@ -184,7 +206,8 @@ impl JobBuilder {
         self
     }
 
-    /// Says which ops it calls. All mistakes come back when it is first used.
+    /// Says which ops it calls, and ends the declaration; the function is called at once. All mistakes come back
+    /// when the job is first used. See the example of [`job`](super::job()).
     pub fn define(self, define: impl FnOnce(&Graph)) -> Job {
         let graph = Graph::new(&self.name);
         define(&graph);
@@ -460,7 +483,7 @@ impl Job {
         &self.table
     }
 
-    /// Its name.
+    /// Its name; see the example of [`job`](super::job()).
     pub fn name(&self) -> &str {
         self.def.name.as_str()
     }
@@ -486,12 +509,15 @@ impl Job {
     }
 
     /// Runs all its ops in this process, one after the other, with results in memory: no store, no
-    /// directory, no thread. A step that fails stops what reads it and nothing else; the result tells.
+    /// directory, no thread. A step that fails stops what reads it and nothing else; the result tells. An error is
+    /// what is found before any step starts: mistakes ([`Error::Job`]), values that do not fit ([`Error::Config`]),
+    /// resources. See the example of [`job`](super::job()).
     pub fn execute_in_process(&self) -> Result<JobResult, Error> {
         self.execute(&Launch::new())
     }
 
-    /// As [`execute_in_process`](Job::execute_in_process), with values and a choice of ops.
+    /// As [`execute_in_process`](Job::execute_in_process), with values and a choice of ops; see the example of
+    /// [`Launch`].
     pub fn execute(&self, launch: &Launch) -> Result<JobResult, Error> {
         let OfPart { job, part } = OfPart::in_process(self.definition()?, launch.part())?;
         let def = &*job;

@@ -144,7 +144,7 @@ impl JobReport {
         }
     }
 
-    /// Whether no step failed.
+    /// Whether no step failed; that some were skipped is no failure. See the example of [`Project::run`].
     pub fn is_success(&self) -> bool {
         self.summary.is_success()
     }

@@ -39,26 +39,29 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// With the job's own values, and all ops.
+    /// With the job's own values, and all ops; see the example of [`Launch`].
     pub fn new() -> Launch {
         Launch::default()
     }
 
-    /// Values, over those of the job and of the preset.
+    /// Values, over those of the job and of the preset, and over those of earlier calls; what they do not name
+    /// stays. See the example of [`Launch`].
     #[must_use]
     pub fn config(mut self, values: Json) -> Launch {
         self.config.push(values);
         self
     }
 
-    /// For which partition it runs, of a job that has such; see [`JobBuilder::partitions`](super::JobBuilder::partitions).
+    /// For which partition it runs, of a job that has such; see the example of
+    /// [`JobBuilder::partitions`](super::JobBuilder::partitions).
     #[must_use]
     pub fn partition(mut self, partition: impl IntoPartition) -> Launch {
         self.partition = Some(partition.into_partition()).filter(|key| !key.is_unpartitioned());
         self
     }
 
-    /// One value, over all others: `fit.lr=0.5`.
+    /// One value, over all others: `fit.lr=0.5`, a path and a value of the type that the schema says. See the
+    /// example of [`Launch`].
     #[must_use]
     pub fn set(mut self, setting: &str) -> Launch {
         self.set.push(setting.to_owned());
@@ -74,7 +77,7 @@ impl Launch {
 
     /// The value of an environment variable, instead of what the process has. In a run on the store it
     /// reaches the configuration and nothing else: resources and commands have the environment of the
-    /// project ([`Project::env`](super::Project::env)).
+    /// project ([`Project::env`](super::Project::env)). See the example of [`resource`](super::resource()).
     #[must_use]
     pub fn env(mut self, variable: &str, value: &str) -> Launch {
         self.env.insert(variable.to_owned(), value.to_owned());
@@ -82,14 +85,15 @@ impl Launch {
     }
 
     /// Where paths of resources begin; without this, in the working directory. A run on the store has the
-    /// root of the project, and refuses another one.
+    /// root of the project, and refuses another one. See the example of [`Provider`](super::Provider).
     #[must_use]
     pub fn root(mut self, root: impl Into<PathBuf>) -> Launch {
         self.root = Some(root.into());
         self
     }
 
-    /// A value in the place of a resource, which is then neither set up nor torn down: for tests. See
+    /// A value in the place of a resource, which is then neither set up nor torn down: for tests. A run on the
+    /// store refuses it; there it is [`Project::replace`](super::Project::replace). See the example of
     /// [`resource`](super::resource()).
     #[must_use]
     pub fn with<R: Send + Sync + 'static>(mut self, resource: &Resource<R>, value: R) -> Launch {
@@ -97,8 +101,8 @@ impl Launch {
         self
     }
 
-    /// On the store: what the steps of a run that did not succeed have made of the same is taken over. See
-    /// [`Project::run`](super::Project::run).
+    /// On the store: what the steps of a run that did not succeed have made of the same is taken over, Dagster's
+    /// re-execution from failure. See the example of [`Project::run`](super::Project::run).
     #[must_use]
     pub fn retry(mut self, run: RunId) -> Launch {
         self.retry_of = Some(run);

@@ -215,6 +215,12 @@ pub enum OutputDef {
 }
 
 /// Formats of tables.
+///
+/// ```
+/// use giornata::defs::TableFormat;
+/// assert_eq!(TableFormat::Csv.extension(), "csv");
+/// assert_eq!(TableFormat::JsonLines.extension(), "jsonl");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TableFormat {
     Csv,
@@ -224,7 +230,7 @@ pub enum TableFormat {
 }
 
 impl TableFormat {
-    /// The ending of a file in this format, without the dot.
+    /// The ending of a file in this format, without the dot; see the example of [`TableFormat`].
     pub fn extension(self) -> &'static str {
         match self {
             TableFormat::Csv => "csv",

@@ -32,6 +32,7 @@ mod settle;
 mod target;
 mod upkeep;
 mod work;
+mod workers;
 
 pub use crate::store::LaunchInfo;
 pub use doctor::Depth;
