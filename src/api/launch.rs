@@ -68,7 +68,8 @@ impl Launch {
         self
     }
 
-    /// The values of a named set of the job's.
+    /// The values of a named set of the job's; fails ([`Error::Preset`]) if it has none of this name. See the
+    /// example of [`JobBuilder::config`](super::JobBuilder::config).
     #[must_use]
     pub fn preset(mut self, name: &str) -> Launch {
         self.preset = Some(name.to_owned());

@@ -128,7 +128,7 @@ impl OpContext<'_> {
 
     /// Start and end of the partition as local dates (`2014-07-01`), the end excluded, with the time of day
     /// (`2014-07-01T13:00`) where windows begin at other times than midnight; `None` if the key is no span of
-    /// time. See the example of [`partition`](OpContext::partition).
+    /// time. See the example of [`OpContext::partition`].
     pub fn dates(&self) -> Option<(&str, &str)> {
         self.dates.map(|(start, end)| (start.as_str(), end.as_str()))
     }
