@@ -14,6 +14,7 @@ mod collect;
 mod error;
 mod facts;
 mod health;
+mod insert;
 mod open;
 mod ops;
 mod owner;
@@ -133,7 +134,7 @@ impl Store {
 
     /// The prepared statement, counted.
     fn stmt(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'_>> {
-        self.statements.set(self.statements.get() + 1);
+        self.count_statement();
         self.conn.prepare_cached(sql)
     }
 
@@ -146,6 +147,10 @@ impl Store {
         &self,
         sql: &'static str,
         params: impl Params,
+    fn count_statement(&self) {
+        self.statements.set(self.statements.get() + 1);
+    }
+
         decode: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
         self.stmt(sql)?.query_row(params, decode)
