@@ -58,6 +58,25 @@ pub struct Stored {
     pub blobs: Vec<(Digest, u64)>,
 }
 
+/// How many small files that were read a worker leaves where they are until the run ends, 32 MiB at the most.
+/// ext4 does not use the place of a file again for a minute after it is removed, and looks at all such
+/// places for every new file: after a few thousand, that takes longer than to start a process.
+const LEFT_MAX: u32 = 8_192;
+
+/// Files in the staging directory that nobody needs any more.
+#[derive(Default)]
+struct Leftovers(u32);
+
+impl Leftovers {
+    fn add(&mut self, path: &Path) {
+        if self.0 < LEFT_MAX {
+            self.0 += 1;
+        } else {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 /// Threads that take orders, until the sender of these is dropped.
 pub fn workers(
     engine: &Engine,
@@ -94,6 +113,7 @@ pub fn work(
     cas: &Cas,
     inline_max: u64,
 ) {
+    let mut leftovers = Leftovers::default();
     loop {
         let order = match orders.lock() {
             Ok(orders) => orders.recv(),
@@ -104,7 +124,7 @@ pub fn work(
         let ran = catch_unwind(AssertUnwindSafe(|| worker.run(&step, control)));
         let mut outcome = ran.unwrap_or_else(|panic| panicked(&*panic));
         outcome.hide(&step.secrets);
-        let keep = |outcome| keep(outcome, &step, cas, inline_max);
+        let keep = |outcome| keep(outcome, &step, cas, inline_max, &mut leftovers);
         let results = apart(outcome, makes).into_iter().map(keep).collect();
         if done.send(Done { flight, results }).is_err() {
             return;
@@ -124,7 +144,13 @@ fn apart(mut outcome: Outcome, makes: usize) -> Vec<Outcome> {
     outcomes
 }
 
-fn keep(mut outcome: Outcome, step: &Step, cas: &Cas, inline_max: u64) -> Ended {
+fn keep(
+    mut outcome: Outcome,
+    step: &Step,
+    cas: &Cas,
+    inline_max: u64,
+    leftovers: &mut Leftovers,
+) -> Ended {
     let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
     let result = made.and_then(|made| {
         let nothing = || Failure::NoOutput { variable: "output".to_owned() };
@@ -132,7 +158,15 @@ fn keep(mut outcome: Outcome, step: &Step, cas: &Cas, inline_max: u64) -> Ended 
         if let Produced::Table { rows, .. } = &what {
             outcome.metadata.push(serde_json::json!({"rows": rows}));
         }
-        store(what, &step.def.outputs[output as usize].form, cas, inline_max)
+        let file = match &what {
+            Produced::File(path) => Some(path.clone()),
+            Produced::Table { .. } | Produced::Bytes { .. } | Produced::Directory(_) => None,
+        };
+        let stored = store(what, &step.def.outputs[output as usize].form, cas, inline_max)?;
+        if let (Some(path), Some(_)) = (file, &stored.small) {
+            leftovers.add(&path);
+        }
+        Ok(stored)
     });
     Ended { outcome, result }
 }
@@ -154,6 +188,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
     }
 }
 
+/// Puts what was made where it is kept. A file that is small is read and stays where it is; others are moved.
 pub(super) fn store(
     made: Produced,
     form: &OutputDef,
@@ -217,7 +252,6 @@ fn store_file(
     let kind = OutputKind::File;
     if std::fs::metadata(path).map_err(io)?.len() <= inline_max {
         let bytes = std::fs::read(path).map_err(io)?;
-        let _ = std::fs::remove_file(path);
         let (digest, size) = (Digest::of_blob(&bytes), bytes.len() as u64);
         let output = Output { kind, digest, size, schema };
         return Ok(Stored { output, small: Some(bytes.into()), blobs: vec![] });
