@@ -25,6 +25,7 @@ mod schema;
 pub mod snapshot;
 mod stats;
 mod write;
+mod writeback;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -69,6 +70,7 @@ pub struct Store {
     statements: Cell<u64>,
     /// Rows of assets are never removed, so what is here stays true, once it is committed.
     ids: RefCell<HashMap<AssetKey, i64>>,
+    writeback: writeback::Writeback,
     /// The machine was started anew since the last sync that the database knows of.
     rebooted: bool,
 }

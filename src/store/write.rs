@@ -149,6 +149,7 @@ impl Tx<'_> {
         }
         self.ask(|sql| sql.exec("COMMIT", []))?;
         self.done = true;
+        self.store.writeback.note_commit();
         Ok(rev)
     }
 
