@@ -294,6 +294,11 @@ impl Ledger {
         let Some(bytes) = inner.store.blob_small(digest)? else { return Ok(None) };
         let bytes: Arc<[u8]> = bytes.into();
         inner.small.put(*digest, &bytes);
+    /// Whether one of the writes of this process has found that another one had committed before it.
+    pub fn is_overtaken(&self) -> bool {
+        self.lock().overtaken
+    }
+
         Ok(Some(bytes))
     }
 
