@@ -118,20 +118,37 @@ impl Store {
         &self,
         questions: impl FnOnce(&Store) -> Result<T, E>,
     ) -> Result<T, E> {
-        if !self.conn.is_autocommit() {
+        if !self.begin_read()? {
             return questions(self);
         }
-        self.ask(|sql| sql.exec("BEGIN", []))?;
         let answer = questions(self);
-        let ended = self.ask(|sql| sql.exec("COMMIT", []));
+        let ended = self.end_read();
         let answer = answer?;
         ended?;
         Ok(answer)
     }
 
+    /// Answers everything from one state until [`Store::end_read`]; false if that is so already.
+    pub fn begin_read(&self) -> Result<bool, Error> {
+        if !self.conn.is_autocommit() {
+            return Ok(false);
+        }
+        self.ask(|sql| sql.exec("BEGIN", []))?;
+        Ok(true)
+    }
+
+    /// To be called once for each [`Store::begin_read`] that gave true.
+    pub fn end_read(&self) -> Result<(), Error> {
+        self.ask(|sql| sql.exec("COMMIT", [])).map(drop)
+    }
+
     /// Runs some SQL and says of an error what it means.
     fn ask<T>(&self, f: impl FnOnce(&Store) -> rusqlite::Result<T>) -> Result<T, Error> {
         f(self).map_err(|error| Error::sql(&self.path, error))
+    }
+
+    fn count_statement(&self) {
+        self.statements.set(self.statements.get() + 1);
     }
 
     /// The prepared statement, counted.
@@ -149,10 +166,6 @@ impl Store {
         &self,
         sql: &'static str,
         params: impl Params,
-    fn count_statement(&self) {
-        self.statements.set(self.statements.get() + 1);
-    }
-
         decode: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
         self.stmt(sql)?.query_row(params, decode)
