@@ -282,9 +282,8 @@ impl Run {
         self.report_blocked(engine, plan, summary, events);
         self.settled = Settled::default();
         let mut schedule = self.schedule(engine, plan, summary, events);
-        let mut overtaken = false;
+        let mut overtaken = engine.ledger.is_behind()?;
         loop {
-            overtaken |= engine.ledger.is_behind()?;
             self.stopped |= self.control.is_cancelled();
             if !overtaken && !self.stopped {
                 let started = self.start_ready(engine, &parts, &mut schedule, summary, events)?;
@@ -315,6 +314,8 @@ impl Run {
             let failed =
                 super::record::results(engine, self, &mut schedule, landed, summary, events)?;
             self.stopped |= failed && self.fail_fast;
+            // The transaction has found it out, and that of the next steps will.
+            overtaken |= engine.ledger.is_overtaken();
         }
     }
 
