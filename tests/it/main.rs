@@ -26,6 +26,7 @@ mod imports;
 mod io_managers;
 mod job_files;
 mod job_io;
+mod job_partitions;
 mod jobs;
 mod lecture;
 mod makes;
