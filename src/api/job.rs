@@ -471,10 +471,10 @@ pub enum JobMistakeKind {
     /// `output_io` names an output that the op does not have.
     #[error("there is no output `{output}` for which it could say an IO manager")]
     NoOutput { output: String },
-    /// What [`JobBuilder::partitions`] was given makes no sense.
+    /// Its partitions are none that a project could have.
     #[error("its partitions are not right: {0}")]
     Partitions(#[from] Mistake),
-    /// A value speaks of the partition in a way that cannot be read, or that its partitions do not have.
+    /// What a value takes from the partition cannot be read.
     #[error("its value `{path}` is not right: {error}")]
     Template { path: String, error: TemplateError },
     /// Two resources have one name.

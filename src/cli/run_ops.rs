@@ -16,7 +16,7 @@ use super::text;
 use crate::base::{PartitionIdx, PartitionKey, RunId};
 use crate::defs::template::At;
 use crate::defs::{Domain, Flow, Job, Selection};
-use crate::engine::{self, Access, Engine, JobSummary, Launch, LaunchInfo, RunOptions};
+use crate::engine::{self, Access, Engine, JobSummary, Launch, RunOptions};
 use crate::exec::Control;
 
 pub(super) fn run(
@@ -67,7 +67,7 @@ fn carry_out(
         jobs: args.how.jobs.map(std::num::NonZeroUsize::get),
         fail_fast: args.how.fail_fast,
         command: workspace.command_line.clone(),
-        launch: LaunchInfo::default(),
+        ..RunOptions::default()
     };
     let control = Control::new();
     let interrupted = cancel_on_signal(&control);

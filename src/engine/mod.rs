@@ -47,3 +47,4 @@ pub use report::{AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, State
 pub use resource::variable;
 pub use upkeep::{Made, Observed, Refusal, Refused, Targets, Upkeep};
 pub use work::{error_text, spans};
+pub use workers::Hands;
