@@ -22,14 +22,15 @@ use super::record::Landed;
 use super::report::RunOptions;
 use super::schedule::{Fallout, Job, Link, Place, Schedule};
 use super::target::{Settled, Target, tracing};
+use super::wish::{self, Wishes};
 use super::work::{self, Done, Ended, Order};
 use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
 use crate::cas::Lease;
-use crate::cas::stat::{self, Slack, StatEntry, StatKey};
+use crate::cas::stat::StatEntry;
 use crate::defs::Asset;
 use crate::exec::{Control, Step};
 use crate::plan::{Plan, PlanAsset, ReasonCode, Request};
-use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
+use crate::store::{NewAttempt, NewRun, Owner, RunState, Wish, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
 const REPLANS_MAX: u32 = 10_000_000;
@@ -85,7 +86,7 @@ impl Engine {
         self.open_planned_resources(&plan)?;
         let exports = self.stale_exports(&plan)?;
         if plan.is_empty() {
-            events(self, started(None, &plan, summary.fresh));
+            events(self, RunEvent::started(None, &plan, summary.fresh));
             self.settle_closing(&plan)?;
             self.export_again(&exports, &mut summary, events)?;
             self.keep_exports()?;
@@ -93,7 +94,7 @@ impl Engine {
             return Ok(summary);
         }
         let mut run = Run::begin(self, &plan, options, control)?;
-        events(self, started(Some(run.id), &plan, summary.fresh));
+        events(self, RunEvent::started(Some(run.id), &plan, summary.fresh));
         self.export_again(&exports, &mut summary, events)?;
         let mut plan = plan;
         let targets = self.looked_at(request);
@@ -129,11 +130,6 @@ impl Engine {
         let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
         made.map(|part| part.wanted.len()).sum()
     }
-}
-
-fn started(run: Option<RunId>, plan: &Plan, fresh: u64) -> RunEvent {
-    let (certain, possible, restores) = (plan.certain(), plan.possible(), plan.restores());
-    RunEvent::Started { run, certain, possible, restores, results: plan.results(), fresh }
 }
 
 /// How one pass over a plan, or a part of it, ended.
@@ -190,6 +186,9 @@ pub(super) struct Run {
     /// Told to lack an input.
     blocked: BTreeMap<AssetKey, PartitionSet>,
     stopped: bool,
+    wishes: Wishes,
+    /// Stopped because that was wished for; what ran was finished.
+    paused: bool,
     second_looks: u32,
     /// The rest has to be planned again: content was found to be gone, or there are other pieces.
     pub outdated: bool,
@@ -254,6 +253,8 @@ impl Run {
             forced: BTreeMap::new(),
             blocked: BTreeMap::new(),
             stopped: false,
+            wishes: Wishes::default(),
+            paused: false,
             second_looks: 0,
             outdated: false,
             asking: Asking::default(),
@@ -286,7 +287,7 @@ impl Run {
         let mut overtaken = false;
         loop {
             overtaken |= engine.ledger.is_behind()?;
-            self.stopped |= self.control.is_cancelled();
+            self.heed(engine)?;
             if !overtaken && !self.stopped {
                 let started = self.start_ready(engine, &parts, &mut schedule, summary, events)?;
                 overtaken = started == Drive::Overtaken || std::mem::take(&mut self.outdated);
@@ -305,9 +306,11 @@ impl Run {
                 let finished = !overtaken || self.stopped || settled;
                 return Ok(if finished { Drive::Finished } else { Drive::Overtaken });
             }
-            let first = self.done.recv().expect("workers live as long as there are flights");
-            let mut done = vec![first];
-            done.extend(self.done.try_iter());
+            let done =
+                wish::receive(&self.done).expect("workers live as long as there are flights");
+            if done.is_empty() {
+                continue;
+            }
             let looks_on = !overtaken && !self.stopped && !self.control.is_cancelled();
             let landed = self.land(engine, done);
             let failed = landed.iter().any(|landed| landed.result.is_err());
@@ -319,6 +322,17 @@ impl Run {
                 super::record::results(engine, self, &mut schedule, landed, summary, events)?;
             self.stopped |= failed && self.fail_fast;
         }
+    }
+
+    /// Stops if it is cancelled, or if another process wants that.
+    fn heed(&mut self, engine: &Engine) -> Result<(), Error> {
+        match self.wishes.look(engine, self.id)? {
+            Some(Wish::Cancel) => self.control.cancel(),
+            Some(Wish::Pause) => (self.paused, self.stopped) = (true, true),
+            None => {}
+        }
+        self.stopped |= self.control.is_cancelled();
+        Ok(())
     }
 
     fn schedule(
@@ -689,8 +703,9 @@ impl Run {
         for Done { flight, results } in done {
             let flight = self.flights.remove(&flight).expect("only what was started comes back");
             let slack = engine.slack;
-            let raced = flight.guards.iter().any(|(path, entry)| !is_same(path, entry, slack))
-                || flight.targets.iter().any(|target| engine.has_other_script(&target.asset));
+            let raced =
+                flight.guards.iter().any(|(path, entry)| !listing::is_same(path, entry, slack))
+                    || flight.targets.iter().any(|target| engine.has_other_script(&target.asset));
             let snapshot = flight.snapshot;
             for (target, Ended { outcome, result }) in flight.targets.into_iter().zip(results) {
                 if raced {
@@ -750,6 +765,7 @@ impl Run {
         let state = match (self.control.is_cancelled(), summary.is_success()) {
             (true, _) => RunState::Cancelled,
             (false, true) => RunState::Success,
+            (false, false) if self.paused => RunState::Paused,
             (false, false) => RunState::Failure,
         };
         let now = engine.clock.now().timestamp_millis();
@@ -763,19 +779,6 @@ impl Run {
         events(engine, RunEvent::Finished { summary: *summary });
         Ok(())
     }
-}
-
-/// Whether a file is what it was. A stamp as young as the look does not tell: then its content does.
-fn is_same(path: &std::path::Path, entry: &StatEntry, slack: Slack) -> bool {
-    let Ok(now) = std::fs::metadata(path).map(|now| StatKey::of(&now)) else { return false };
-    let digest = || {
-        if path.is_dir() {
-            listing::names_digest(path).ok()
-        } else {
-            crate::cas::hash_file(path).ok().map(|(digest, _)| digest)
-        }
-    };
-    now == entry.stat && (stat::trusted(entry, &now, slack) || digest() == Some(entry.digest))
 }
 
 /// The key of a partition for messages.

@@ -8,7 +8,7 @@ use super::error::undecodable;
 use super::read::{key_at, numbers_at, run_at, run_number, set_at};
 use super::write::serialize;
 use super::{Error, Store, Tx, owner};
-use crate::base::{AssetKey, PartitionIdx, PartitionKey, PartitionSet, RunId};
+use crate::base::{AssetKey, BackfillId, PartitionIdx, PartitionKey, PartitionSet, RunId};
 
 /// How many partitions had which outcome, by the names that the engine gives.
 pub type Counts = BTreeMap<String, u64>;
@@ -33,6 +33,8 @@ pub struct LaunchInfo {
     pub partition: Option<PartitionKey>,
     /// The run that this one retries.
     pub parent: Option<RunId>,
+    /// The backfill that this run carries out, or a part of it.
+    pub backfill: Option<BackfillId>,
     pub tags: BTreeMap<String, String>,
     /// Without secrets.
     pub config: serde_json::Value,
@@ -59,6 +61,8 @@ pub enum RunState {
     Success,
     Failure,
     Cancelled,
+    /// What ran was finished and the rest was left, because that was asked for.
+    Paused,
     /// Its process died.
     Interrupted,
 }
@@ -117,15 +121,17 @@ impl RunState {
             RunState::Success => "success",
             RunState::Failure => "failure",
             RunState::Cancelled => "cancelled",
+            RunState::Paused => "paused",
             RunState::Interrupted => "interrupted",
         }
     }
 
-    const ALL: [RunState; 5] = [
+    const ALL: [RunState; 6] = [
         RunState::Running,
         RunState::Success,
         RunState::Failure,
         RunState::Cancelled,
+        RunState::Paused,
         RunState::Interrupted,
     ];
 }
@@ -196,7 +202,7 @@ impl Store {
     pub fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
         self.ask(|sql| {
             sql.maybe(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent FROM run WHERE id = ?1",
+                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent, backfill FROM run WHERE id = ?1",
                 [run_number(id)],
                 run_row_at,
             )
@@ -207,7 +213,7 @@ impl Store {
     pub fn runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
         self.ask(|sql| {
             sql.all(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent FROM run
+                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent, backfill FROM run
                  ORDER BY id DESC LIMIT ?1",
                 [i64::try_from(limit).unwrap_or(i64::MAX)],
                 run_row_at,
@@ -219,7 +225,7 @@ impl Store {
     pub fn running(&self) -> Result<Vec<Run>, Error> {
         self.ask(|sql| {
             sql.all(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent FROM run
+                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent, backfill FROM run
                  WHERE state = 'running' ORDER BY id",
                 [],
                 run_row_at,
@@ -327,8 +333,10 @@ impl Tx<'_> {
         };
         let id = self.ask(|sql| {
             sql.exec(
-                "INSERT INTO run (started_ms, state, owner, command, job, tags, config, partition, parent)
-                 VALUES (?1, 'running', ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO run (started_ms, state, owner, command, job, tags, config, partition, parent,
+                     backfill, wish)
+                 VALUES (?1, 'running', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+                     (SELECT wish FROM backfill WHERE id = ?9))",
                 params![
                     started_ms,
                     owner,
@@ -337,7 +345,8 @@ impl Tx<'_> {
                     tags,
                     config,
                     launch.partition.as_ref().map(PartitionKey::as_str),
-                    launch.parent.map(run_number)
+                    launch.parent.map(run_number),
+                    launch.backfill.map(|backfill| backfill.0 as i64)
                 ],
             )?;
             Ok(sql.conn.last_insert_rowid())
@@ -438,6 +447,7 @@ fn launch_at(row: &Row<'_>, at: usize) -> rusqlite::Result<LaunchInfo> {
         job: row.get(at)?,
         partition: row.get::<_, Option<String>>(at + 3)?.map(PartitionKey::new),
         parent: run_at(row, at + 4)?,
+        backfill: row.get::<_, Option<i64>>(at + 5)?.map(|id| BackfillId(id as u64)),
         tags: serde_json::from_str(text(at + 1)?).map_err(wrong)?,
         config: serde_json::from_str(text(at + 2)?).map_err(wrong)?,
     })
