@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::Error;
 use super::asks::{self, Asking, Sifted};
 use super::event::{RunEvent, Summary};
+use super::fates::Became;
 use super::join::{self, Verdict};
 use super::ledger::Batch;
 use super::listing;
@@ -29,7 +30,7 @@ use crate::cas::stat::{self, Slack, StatEntry, StatKey};
 use crate::defs::Asset;
 use crate::exec::{Control, Step};
 use crate::plan::{Plan, PlanAsset, ReasonCode, Request};
-use crate::store::{NewAttempt, NewRun, Owner, RunState, staging_dir};
+use crate::store::{Fate, NewAttempt, NewRun, Owner, RunState, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
 const REPLANS_MAX: u32 = 10_000_000;
@@ -201,6 +202,8 @@ pub(super) struct Run {
     raced: BTreeMap<AssetKey, PartitionSet>,
     /// Warnings that were given.
     pub told: BTreeSet<String>,
+    /// What has become of partitions so far.
+    pub became: Became,
     /// How many partitions the first plan was about.
     wanted: u64,
     replanned: bool,
@@ -260,6 +263,7 @@ impl Run {
             held: BTreeMap::new(),
             raced: BTreeMap::new(),
             told: BTreeSet::new(),
+            became: Became::default(),
             wanted: engine.wanted(plan),
             replanned: false,
         })
@@ -380,6 +384,7 @@ impl Run {
         for (asset, parts) in blocked {
             summary.blocked += parts.len();
             *self.given_up.entry(asset.clone()).or_default() |= &parts;
+            self.became.note(&asset, Fate::Blocked, &parts);
             let reason = ReasonCode::UpstreamFailed;
             events(engine, RunEvent::Blocked { asset, parts, reason });
         }
@@ -400,6 +405,7 @@ impl Run {
             // A source that has no data is the reason, not a thing that could have been made.
             if !parts.is_empty() && !engine.planner.def(&part.asset).is_source() {
                 summary.blocked += parts.len();
+                self.became.note(&part.asset, Fate::Blocked, &parts);
                 let (asset, reason) = (part.asset.clone(), ReasonCode::MissingInput);
                 events(engine, RunEvent::Blocked { asset, parts, reason });
             }
@@ -490,6 +496,7 @@ impl Run {
         let parts = PartitionSet::from_iter([part]);
         let asset = schedule.asset(place).clone();
         summary.blocked += 1;
+        self.became.note(&asset, Fate::Blocked, &parts);
         let reason = ReasonCode::MissingInput;
         events(engine, RunEvent::Blocked { asset, parts: parts.clone(), reason });
         self.fail(engine, schedule, place, &parts, summary, events);
@@ -513,15 +520,28 @@ impl Run {
         summary: &mut Summary,
         events: OnEvent<'_>,
     ) {
-        *self.given_up.entry(schedule.asset(place).clone()).or_default() |= parts;
-        let Fallout { blocked, undecided } = schedule.fail(place, parts);
-        self.asking.again |= !undecided.is_empty();
-        for (asset, parts) in blocked {
+        for (asset, parts) in self.take_out(schedule, place, parts) {
             summary.blocked += parts.len();
-            *self.given_up.entry(asset.clone()).or_default() |= &parts;
+            self.became.note(&asset, Fate::Blocked, &parts);
             let reason = ReasonCode::UpstreamFailed;
             events(engine, RunEvent::Blocked { asset, parts, reason });
         }
+    }
+
+    /// Takes what cannot be made out of the schedule, with its consumers, and returns these.
+    pub(super) fn take_out(
+        &mut self,
+        schedule: &mut Schedule,
+        place: Place,
+        parts: &PartitionSet,
+    ) -> Vec<(AssetKey, PartitionSet)> {
+        *self.given_up.entry(schedule.asset(place).clone()).or_default() |= parts;
+        let Fallout { blocked, undecided } = schedule.fail(place, parts);
+        self.asking.again |= !undecided.is_empty();
+        for (asset, parts) in &blocked {
+            *self.given_up.entry(asset.clone()).or_default() |= parts;
+        }
+        blocked
     }
 
     /// Starts a step, unless its inputs may be of two states: some of memory, some that another
@@ -708,6 +728,7 @@ impl Run {
         for (asset, parts) in std::mem::take(&mut self.held) {
             if !parts.is_empty() && !engine.planner.def(&asset).is_source() {
                 summary.blocked += parts.len();
+                self.became.note(&asset, Fate::Blocked, &parts);
                 let reason = ReasonCode::UpstreamFailed;
                 events(engine, RunEvent::Blocked { asset, parts, reason });
             }
@@ -735,6 +756,10 @@ impl Run {
         let handled = summary.ran + summary.failed + summary.restored + summary.cut_off;
         if self.stopped {
             summary.cancelled = wanted.saturating_sub(handled + summary.blocked);
+            for asset in plan.assets.iter().filter(|asset| !asset.is_source) {
+                let left = &asset.open() - &self.became.known(&asset.asset);
+                self.became.note(&asset.asset, Fate::Cancelled, &left);
+            }
         }
         if self.replanned {
             // What other processes have made meanwhile is fresh as well.
@@ -755,7 +780,8 @@ impl Run {
         let now = engine.clock.now().timestamp_millis();
         engine.ledger.write(|batch| {
             batch.tx().release_all(self.owner.id())?;
-            batch.tx().finish_run(self.id, state, now, &summary.counts())
+            self.became.write(batch.tx(), self.id)?;
+            batch.tx().finish_run(self.id, state, now, &summary.counts()).map_err(Error::from)
         })?;
         // What is left is empty or unwanted; the next recovery would remove it too.
         let _ = std::fs::remove_dir_all(&self.staging);
