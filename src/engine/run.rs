@@ -5,6 +5,8 @@
 //! once. What takes the place of the steps that have ended is claimed in the same transaction. A step is started only while memory holds the newest revision; if another process has
 //! written, what runs is finished, everything is read anew, and the rest is planned again.
 
+mod blocked;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,15 +14,16 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use super::Error;
-use super::asks::{self, Asking, Sifted};
+use super::asks::{self, Asking};
 use super::event::{RunEvent, Summary};
+use super::fates::Became;
 use super::join::{self, Verdict};
 use super::ledger::Batch;
 use super::listing;
 use super::open::{Access, Engine};
 use super::record::Landed;
 use super::report::RunOptions;
-use super::schedule::{Fallout, Job, Link, Place, Schedule};
+use super::schedule::{Job, Link, Place, Schedule};
 use super::target::{Settled, Target, tracing};
 use super::wish::{self, Wishes};
 use super::work::{self, Done, Ended, Order};
@@ -29,8 +32,8 @@ use crate::cas::Lease;
 use crate::cas::stat::StatEntry;
 use crate::defs::Asset;
 use crate::exec::{Control, Step};
-use crate::plan::{Plan, PlanAsset, ReasonCode, Request};
-use crate::store::{NewAttempt, NewRun, Owner, RunState, Wish, staging_dir};
+use crate::plan::{Plan, PlanAsset, Request};
+use crate::store::{Fate, NewAttempt, NewRun, Owner, RunState, Wish, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
 const REPLANS_MAX: u32 = 10_000_000;
@@ -200,6 +203,8 @@ pub(super) struct Run {
     raced: BTreeMap<AssetKey, PartitionSet>,
     /// Warnings that were given.
     pub told: BTreeSet<String>,
+    /// What has become of partitions so far.
+    pub became: Became,
     /// How many partitions the first plan was about.
     wanted: u64,
     replanned: bool,
@@ -261,6 +266,7 @@ impl Run {
             held: BTreeMap::new(),
             raced: BTreeMap::new(),
             told: BTreeSet::new(),
+            became: Became::default(),
             wanted: engine.wanted(plan),
             replanned: false,
         })
@@ -382,44 +388,6 @@ impl Run {
         schedule
     }
 
-    /// Gives up what waits for what it asked for, where that failed; returns what may not ask again.
-    fn sift(
-        &mut self,
-        engine: &Engine,
-        plan: &Plan,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) -> BTreeMap<AssetKey, PartitionSet> {
-        let Sifted { blocked, undecided } = asks::sift(engine, plan, &self.given_up);
-        for (asset, parts) in blocked {
-            summary.blocked += parts.len();
-            *self.given_up.entry(asset.clone()).or_default() |= &parts;
-            let reason = ReasonCode::UpstreamFailed;
-            events(engine, RunEvent::Blocked { asset, parts, reason });
-        }
-        undecided
-    }
-
-    fn report_blocked(
-        &mut self,
-        engine: &Engine,
-        plan: &Plan,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) {
-        for part in &plan.assets {
-            let known = self.blocked.entry(part.asset.clone()).or_default();
-            let parts = &part.blocked - &*known;
-            *known |= &parts;
-            // A source that has no data is the reason, not a thing that could have been made.
-            if !parts.is_empty() && !engine.planner.def(&part.asset).is_source() {
-                summary.blocked += parts.len();
-                let (asset, reason) = (part.asset.clone(), ReasonCode::MissingInput);
-                events(engine, RunEvent::Blocked { asset, parts, reason });
-            }
-        }
-    }
-
     /// Starts what is ready until the workers have enough to do, and records what need not run.
     fn start_ready(
         &mut self,
@@ -489,53 +457,6 @@ impl Run {
             }
         }
         Ok(Drive::Finished)
-    }
-
-    /// An input lost its value since the plan was made.
-    fn give_up(
-        &mut self,
-        engine: &Engine,
-        schedule: &mut Schedule,
-        place: Place,
-        part: PartitionIdx,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) {
-        let parts = PartitionSet::from_iter([part]);
-        let asset = schedule.asset(place).clone();
-        summary.blocked += 1;
-        let reason = ReasonCode::MissingInput;
-        events(engine, RunEvent::Blocked { asset, parts: parts.clone(), reason });
-        self.fail(engine, schedule, place, &parts, summary, events);
-    }
-
-    /// Has a step that asked for more run again, when that is there.
-    pub(super) fn wait_for_asked(&mut self, target: &Target) {
-        self.asking.wait(target);
-        if let Some(forced) = self.forced.get_mut(&target.asset) {
-            forced.remove(target.part);
-        }
-    }
-
-    /// Takes a failure's consumers out of the schedule and says so.
-    pub(super) fn fail(
-        &mut self,
-        engine: &Engine,
-        schedule: &mut Schedule,
-        place: Place,
-        parts: &PartitionSet,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) {
-        *self.given_up.entry(schedule.asset(place).clone()).or_default() |= parts;
-        let Fallout { blocked, undecided } = schedule.fail(place, parts);
-        self.asking.again |= !undecided.is_empty();
-        for (asset, parts) in blocked {
-            summary.blocked += parts.len();
-            *self.given_up.entry(asset.clone()).or_default() |= &parts;
-            let reason = ReasonCode::UpstreamFailed;
-            events(engine, RunEvent::Blocked { asset, parts, reason });
-        }
     }
 
     /// Starts a step, unless its inputs may be of two states: some of memory, some that another
@@ -718,17 +639,6 @@ impl Run {
         landed
     }
 
-    /// What still waits for pieces when nothing runs any more waits in vain: their maker failed.
-    fn give_up_held(&mut self, engine: &Engine, summary: &mut Summary, events: OnEvent<'_>) {
-        for (asset, parts) in std::mem::take(&mut self.held) {
-            if !parts.is_empty() && !engine.planner.def(&asset).is_source() {
-                summary.blocked += parts.len();
-                let reason = ReasonCode::UpstreamFailed;
-                events(engine, RunEvent::Blocked { asset, parts, reason });
-            }
-        }
-    }
-
     fn finish(
         mut self,
         engine: &mut Engine,
@@ -750,6 +660,10 @@ impl Run {
         let handled = summary.ran + summary.failed + summary.restored + summary.cut_off;
         if self.stopped {
             summary.cancelled = wanted.saturating_sub(handled + summary.blocked);
+            for asset in plan.assets.iter().filter(|asset| !asset.is_source) {
+                let left = &asset.open() - &self.became.known(&asset.asset);
+                self.became.note(&asset.asset, Fate::Cancelled, &left);
+            }
         }
         if self.replanned {
             // What other processes have made meanwhile is fresh as well.
@@ -771,7 +685,8 @@ impl Run {
         let now = engine.clock.now().timestamp_millis();
         engine.ledger.write(|batch| {
             batch.tx().release_all(self.owner.id())?;
-            batch.tx().finish_run(self.id, state, now, &summary.counts())
+            self.became.write(batch.tx(), self.id)?;
+            batch.tx().finish_run(self.id, state, now, &summary.counts()).map_err(Error::from)
         })?;
         // What is left is empty or unwanted; the next recovery would remove it too.
         let _ = std::fs::remove_dir_all(&self.staging);

@@ -15,7 +15,7 @@ use super::observe::{SourceFile, SourceFiles, extension, version};
 use super::open::Engine;
 pub use crate::base::error_text;
 use crate::base::{
-    AssetKey, Digest, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
+    AssetKey, Digest, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow, Usage,
 };
 use crate::cas::Cas;
 use crate::defs::partition::Cadence;
@@ -142,6 +142,8 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let text = text.unwrap_or("without a message");
     Outcome {
+        usage: Usage::default(),
+        earlier: Vec::new(),
         result: Err(Failure::Function(format!("panicked: {text}"))),
         log: None,
         duration: std::time::Duration::ZERO,

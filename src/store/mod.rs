@@ -14,6 +14,7 @@ mod collect;
 mod error;
 mod facts;
 mod health;
+mod history;
 mod open;
 mod ops;
 mod owner;
@@ -37,6 +38,7 @@ use crate::base::{AssetKey, Digest, Durability, Output, PartitionIdx, PartitionK
 pub use collect::Unneeded;
 pub use error::Error;
 pub use health::{BlobState, Problem};
+pub use history::{Fate, Fates, RunQuery};
 pub use open::OpenOptions;
 pub use ops::{MEMO, OpContent, OpEnd, OpOutput, OpState, OpStep};
 pub use owner::{Owner, Recovered, place_dir, recover, staging_dir};

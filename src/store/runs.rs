@@ -8,7 +8,24 @@ use super::error::undecodable;
 use super::read::{key_at, numbers_at, run_at, run_number, set_at};
 use super::write::serialize;
 use super::{Error, Store, Tx, owner};
-use crate::base::{AssetKey, BackfillId, PartitionIdx, PartitionKey, PartitionSet, RunId};
+use crate::base::{AssetKey, BackfillId, PartitionIdx, PartitionKey, PartitionSet, RunId, Usage};
+
+/// What [`run_row_at`] reads, for `concat!`.
+macro_rules! RUN_COLUMNS {
+    () => {
+        "id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent, backfill"
+    };
+}
+pub(super) use RUN_COLUMNS;
+
+/// What [`attempt_at`] reads, and where from.
+macro_rules! ATTEMPTS {
+    () => {
+        "SELECT name, part, run, attempt, started_ms, duration_ms, outcome, detail, log, cpu_ms,
+           peak_kib, bytes
+         FROM attempt JOIN asset ON asset.id = attempt.asset "
+    };
+}
 
 /// How many partitions had which outcome, by the names that the engine gives.
 pub type Counts = BTreeMap<String, u64>;
@@ -87,6 +104,9 @@ pub struct AttemptEnd<'a> {
     pub detail: &'a str,
     /// Where its log is, if it wrote any.
     pub log: Option<&'a str>,
+    pub usage: Usage,
+    /// Of what it made.
+    pub size_bytes: Option<u64>,
 }
 
 /// A recorded attempt.
@@ -101,6 +121,9 @@ pub struct Attempt {
     pub outcome: Outcome,
     pub detail: String,
     pub log: Option<String>,
+    pub usage: Usage,
+    /// Of what it made.
+    pub size_bytes: Option<u64>,
 }
 
 /// What has become of an attempt.
@@ -202,20 +225,8 @@ impl Store {
     pub fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
         self.ask(|sql| {
             sql.maybe(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent, backfill FROM run WHERE id = ?1",
+                concat!("SELECT ", RUN_COLUMNS!(), " FROM run WHERE id = ?1"),
                 [run_number(id)],
-                run_row_at,
-            )
-        })
-    }
-
-    /// The last runs, the newest first.
-    pub fn runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
-        self.ask(|sql| {
-            sql.all(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent, backfill FROM run
-                 ORDER BY id DESC LIMIT ?1",
-                [i64::try_from(limit).unwrap_or(i64::MAX)],
                 run_row_at,
             )
         })
@@ -225,8 +236,7 @@ impl Store {
     pub fn running(&self) -> Result<Vec<Run>, Error> {
         self.ask(|sql| {
             sql.all(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent, backfill FROM run
-                 WHERE state = 'running' ORDER BY id",
+                concat!("SELECT ", RUN_COLUMNS!(), " FROM run WHERE state = 'running' ORDER BY id"),
                 [],
                 run_row_at,
             )
@@ -273,9 +283,7 @@ impl Store {
     pub fn attempts(&self, run: RunId) -> Result<Vec<Attempt>, Error> {
         self.ask(|sql| {
             sql.all(
-                "SELECT name, part, run, attempt, started_ms, duration_ms, outcome, detail, log
-                 FROM attempt JOIN asset ON asset.id = attempt.asset
-                 WHERE run = ?1 ORDER BY started_ms, name, part, attempt",
+                concat!(ATTEMPTS!(), "WHERE run = ?1 ORDER BY started_ms, name, part, attempt"),
                 [run_number(run)],
                 attempt_at,
             )
@@ -291,9 +299,10 @@ impl Store {
         self.ask(|sql| {
             let Some(id) = sql.asset_id(asset)? else { return Ok(None) };
             sql.maybe(
-                "SELECT name, part, run, attempt, started_ms, duration_ms, outcome, detail, log
-                 FROM attempt JOIN asset ON asset.id = attempt.asset
-                 WHERE asset = ?1 AND part = ?2 ORDER BY run DESC, attempt DESC LIMIT 1",
+                concat!(
+                    ATTEMPTS!(),
+                    "WHERE asset = ?1 AND part = ?2 ORDER BY run DESC, attempt DESC LIMIT 1"
+                ),
                 params![id, part],
                 attempt_at,
             )
@@ -312,9 +321,10 @@ impl Store {
         self.ask(|sql| {
             let Some(id) = sql.asset_id(asset)? else { return Ok(None) };
             sql.maybe(
-                "SELECT name, part, run, attempt, started_ms, duration_ms, outcome, detail, log
-                 FROM attempt JOIN asset ON asset.id = attempt.asset
-                 WHERE asset = ?1 AND part = ?2 AND run = ?3 ORDER BY attempt DESC LIMIT 1",
+                concat!(
+                    ATTEMPTS!(),
+                    "WHERE asset = ?1 AND part = ?2 AND run = ?3 ORDER BY attempt DESC LIMIT 1"
+                ),
                 params![id, part, run_number(run)],
                 attempt_at,
             )
@@ -363,6 +373,7 @@ impl Tx<'_> {
         Ok(RunId(id as u64))
     }
 
+    /// Ends a run. One that has ended stays as it is: an end is never taken back.
     pub fn finish_run(
         &mut self,
         run: RunId,
@@ -373,7 +384,8 @@ impl Tx<'_> {
         let counts = serde_json::to_string(counts).expect("a map of numbers can be written");
         self.ask(|sql| {
             sql.exec(
-                "UPDATE run SET state = ?2, finished_ms = ?3, counts = ?4 WHERE id = ?1",
+                "UPDATE run SET state = ?2, finished_ms = ?3, counts = ?4
+                 WHERE id = ?1 AND state = 'running'",
                 params![run_number(run), state.as_str(), finished_ms, counts],
             )
         })?;
@@ -402,10 +414,11 @@ impl Tx<'_> {
         end: &AttemptEnd<'_>,
     ) -> Result<(), Error> {
         let id = self.ensure_asset(asset)?;
-        let AttemptEnd { duration_ms, outcome, detail, log } = end;
+        let AttemptEnd { duration_ms, outcome, detail, log, usage, size_bytes } = end;
         self.ask(|sql| {
             sql.exec(
-                "UPDATE attempt SET duration_ms = ?5, outcome = ?6, detail = ?7, log = ?8
+                "UPDATE attempt SET duration_ms = ?5, outcome = ?6, detail = ?7, log = ?8,
+                   cpu_ms = ?9, peak_kib = ?10, bytes = ?11
                  WHERE asset = ?1 AND part = ?2 AND run = ?3 AND attempt = ?4",
                 params![
                     id,
@@ -415,7 +428,10 @@ impl Tx<'_> {
                     *duration_ms as i64,
                     outcome.as_str(),
                     detail,
-                    log
+                    log,
+                    signed(usage.cpu_ms),
+                    signed(usage.peak_kib),
+                    signed(*size_bytes)
                 ],
             )
         })?;
@@ -423,7 +439,7 @@ impl Tx<'_> {
     }
 }
 
-fn run_row_at(row: &Row<'_>) -> rusqlite::Result<Run> {
+pub(super) fn run_row_at(row: &Row<'_>) -> rusqlite::Result<Run> {
     let state = row.get_ref(3)?.as_str()?;
     Ok(Run {
         id: run_at(row, 0)?.ok_or_else(|| undecodable("number of a run"))?,
@@ -453,20 +469,33 @@ fn launch_at(row: &Row<'_>, at: usize) -> rusqlite::Result<LaunchInfo> {
     })
 }
 
+pub(super) fn outcome_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
+    let outcome = row.get_ref(at)?.as_str()?;
+    let known = Outcome::ALL.into_iter().find(|known| known.as_str() == outcome);
+    known.ok_or_else(|| undecodable("outcome of an attempt"))
+}
+
 fn attempt_at(row: &Row<'_>) -> rusqlite::Result<Attempt> {
-    let outcome = row.get_ref(6)?.as_str()?;
     Ok(Attempt {
         asset: key_at(row, 0)?,
         part: row.get(1)?,
         run: run_at(row, 2)?.ok_or_else(|| undecodable("number of a run"))?,
         attempt: row.get(3)?,
         started_ms: row.get(4)?,
-        duration_ms: row.get::<_, Option<i64>>(5)?.map(|ms| ms as u64),
-        outcome: Outcome::ALL
-            .into_iter()
-            .find(|known| known.as_str() == outcome)
-            .ok_or_else(|| undecodable("outcome of an attempt"))?,
+        duration_ms: unsigned_at(row, 5)?,
+        outcome: outcome_at(row, 6)?,
         detail: row.get(7)?,
         log: row.get(8)?,
+        usage: Usage { cpu_ms: unsigned_at(row, 9)?, peak_kib: unsigned_at(row, 10)? },
+        size_bytes: unsigned_at(row, 11)?,
     })
+}
+
+/// SQLite's numbers are signed.
+pub(super) fn signed(value: Option<u64>) -> Option<i64> {
+    value.map(|value| i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+pub(super) fn unsigned_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(at)?.map(|value| u64::try_from(value).unwrap_or(0)))
 }

@@ -143,6 +143,7 @@ impl<'a> Inner<'a> {
         let mut ended = workers.steps.run(&step, control);
         ended.hide(&step.secrets);
         outcome.duration += ended.duration;
+        outcome.usage = outcome.usage.and(ended.whole_usage());
         outcome.warnings.append(&mut ended.warnings);
         self.take_log(ended.log);
         let place = Place {

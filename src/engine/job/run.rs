@@ -479,6 +479,8 @@ impl Run {
             duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
             detail: &detail,
             log: log.as_deref(),
+            usage: outcome.whole_usage(),
+            metadata: &outcome.reported(),
         };
         tx.finish_op(self.id, name, &end, outputs)
     }
