@@ -5,6 +5,7 @@
 
 mod accept;
 mod args;
+mod backfill;
 mod cat;
 mod check;
 mod clock;
@@ -133,6 +134,7 @@ fn dispatch(
         Command::Status(args) => status::run(&args, session),
         Command::Why(args) => why::run(&args, session),
         Command::Plan(args) => plan::run(&args, session),
+        Command::Backfill(args) => backfill::run(&args, session),
         Command::Run(args) => run::run(&args, session),
         Command::Config(args) => config::run(&args, session),
         Command::Materialize(args) => materialize::run(&args, session),

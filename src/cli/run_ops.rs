@@ -17,7 +17,7 @@ use super::text;
 use crate::base::{AssetKey, PartitionIdx, PartitionKey, RunId};
 use crate::defs::template::At;
 use crate::defs::{Domain, DynamicDef, Flow, Job, PartitionsDef, Selection};
-use crate::engine::{self, Access, Engine, JobSummary, Launch, LaunchInfo, RunOptions};
+use crate::engine::{self, Access, Engine, JobSummary, Launch, RunOptions};
 use crate::exec::Control;
 
 pub(super) fn run(
@@ -69,7 +69,7 @@ fn carry_out(
         jobs: args.how.jobs.map(std::num::NonZeroUsize::get),
         fail_fast: args.how.fail_fast,
         command: workspace.command_line.clone(),
-        launch: LaunchInfo::default(),
+        ..RunOptions::default()
     };
     let control = Control::new();
     let interrupted = cancel_on_signal(&control);
@@ -103,7 +103,7 @@ fn plan(steps: &[String], retry: Option<u64>) -> String {
 }
 
 /// Everything because of which a job cannot start has a line of its own.
-fn refused(error: engine::Error) -> CliError {
+pub(super) fn refused(error: engine::Error) -> CliError {
     match error {
         engine::Error::Launch { job, problems } => {
             let lines: Vec<String> = problems.iter().map(|it| format!("  {it}")).collect();
@@ -113,7 +113,7 @@ fn refused(error: engine::Error) -> CliError {
     }
 }
 
-fn selected(text: &str, flow: &Flow) -> Result<Selection, CliError> {
+pub(super) fn selected(text: &str, flow: &Flow) -> Result<Selection, CliError> {
     let wrong = |error| CliError::selection(error, text);
     let selection = Selection::parse(text).map_err(wrong)?;
     selection.select_steps(flow).map_err(wrong)?;
@@ -165,7 +165,7 @@ pub(super) fn at_any_partition(
     }
 }
 
-fn domain(
+pub(super) fn domain(
     workspace: &mut Workspace<'_>,
     engine: &mut Engine,
     job: &Job,
@@ -176,7 +176,7 @@ fn domain(
     Ok(engine.job_domain(job)?)
 }
 
-fn filled(
+pub(super) fn filled(
     job: &Arc<Job>,
     domain: &Domain,
     index: PartitionIdx,

@@ -7,6 +7,7 @@
 mod again;
 mod asks;
 mod attempts;
+mod backfill;
 mod blobs;
 mod code;
 mod doctor;
@@ -36,7 +37,11 @@ mod upkeep;
 mod wish;
 mod work;
 
-pub use crate::store::LaunchInfo;
+pub use crate::store::{Backfill, BackfillState, LaunchInfo, Run, Told, Wish};
+pub use backfill::{
+    BackfillAsset, BackfillReport, BackfillSpec, BackfillSummary, Estimate, JobBackfillReport,
+    JobUnderway, Progress, Rest, Underway,
+};
 pub use doctor::Depth;
 pub use error::Error;
 pub use event::{RunEvent, Summary};
@@ -45,6 +50,8 @@ pub use gc::{Amount, Collected, Gc, GcMode};
 pub use job::{JobEvent, JobSummary, Launch};
 pub use keys::KeyChange;
 pub use open::{Access, Engine, Options, SetValue, Work};
-pub use report::{AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, State, Value};
+pub use report::{
+    AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, RunOrder, State, Value,
+};
 pub use upkeep::{Made, Observed, Refusal, Refused, Targets, Upkeep};
 pub use work::error_text;

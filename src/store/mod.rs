@@ -9,6 +9,7 @@
 //! last commit; [`Store::read`] gives one reader one state for several questions.
 
 mod asked;
+mod backfill;
 mod claim;
 mod collect;
 mod error;
@@ -35,6 +36,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
 use crate::base::{AssetKey, Digest, Durability, Output, PartitionIdx, PartitionKey};
 
+pub use backfill::{Backfill, BackfillState, BackfillTargets, NewBackfill, Told};
 pub use collect::Unneeded;
 pub use error::Error;
 pub use health::{BlobState, Problem};

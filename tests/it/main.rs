@@ -3,6 +3,8 @@
 
 mod asked;
 mod backed;
+mod backfill;
+mod backfill_chain;
 mod bench;
 mod bench_smoke;
 mod checks;
