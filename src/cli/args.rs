@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     accept, cat, check, complete, completions, config, doctor, export, gc, graph, init, invalidate,
-    list, man, materialize, new, observe, partitions, path, plan, report, run, schema, show,
-    status, why, wipe,
+    list, logs, man, materialize, new, observe, partitions, path, plan, report, run, runs, schema,
+    show, status, why, wipe,
 };
 
 /// Keeps data assets up to date: runs what a change concerns, and says why.
@@ -67,6 +67,8 @@ pub(super) enum Command {
     #[command(visible_alias = "m")]
     Materialize(materialize::MaterializeArgs),
     Run(run::RunArgs),
+    Runs(runs::RunsArgs),
+    Logs(logs::LogsArgs),
     Config(config::ConfigArgs),
     Partitions(partitions::PartitionsArgs),
     Cat(cat::CatArgs),

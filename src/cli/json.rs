@@ -3,6 +3,7 @@
 
 mod job;
 mod job_event;
+mod runs;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::plan::{Cause, Plan, PlanAsset, ReasonCode, Why};
 
 pub(super) use job::{JobDocument, JobEntry, JobPlanDocument};
 pub(super) use job_event::job_event_line;
+pub(super) use runs::{RunDocument, RunEntry, RunsDocument};
 
 /// The version of every document here.
 const SCHEMA: u32 = 1;

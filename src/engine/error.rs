@@ -97,8 +97,17 @@ pub enum Error {
     /// Each problem is a sentence.
     #[error("{}", problems.join("\n"))]
     Resources { problems: Vec<String> },
+    #[error("there is no run {run}{}", newest(last))]
+    UnknownRun { run: crate::base::RunId, last: Option<crate::base::RunId> },
     #[error("the store cannot be written to, so nothing can be run")]
     ReadOnly,
+}
+
+fn newest(last: &Option<crate::base::RunId>) -> String {
+    match last {
+        Some(last) => format!(": the newest is {last}; old ones go with `giornata gc`"),
+        None => ": there has been none".to_owned(),
+    }
 }
 
 fn hint(similar: &Option<String>) -> String {

@@ -17,6 +17,7 @@ mod exported;
 mod fates;
 pub mod flow;
 mod gc;
+mod history;
 mod job;
 mod join;
 mod keys;
@@ -35,12 +36,15 @@ mod target;
 mod upkeep;
 mod work;
 
-pub use crate::store::LaunchInfo;
+pub use crate::store::{
+    Attempt, Fate, Fates, LaunchInfo, OpState, OpStep, Run, RunQuery, RunState,
+};
 pub use doctor::Depth;
 pub use error::Error;
 pub use event::{RunEvent, Summary};
 pub use export::export_path;
 pub use gc::{Amount, Collected, Gc, GcMode};
+pub use history::{Attempts, RunReport, StepLog};
 pub use job::{JobEvent, JobSummary, Launch};
 pub use keys::KeyChange;
 pub use open::{Access, Engine, Options, SetValue, Work};

@@ -64,6 +64,11 @@ impl Tx<'_> {
 }
 
 impl Store {
+    /// Whether an owner of this project still lives, in whatever process.
+    pub fn is_alive(&self, owner: &str) -> bool {
+        owner::is_alive(self.path(), owner)
+    }
+
     /// Whether an owner of this project still lives, in another process than this one.
     pub fn is_alive_elsewhere(&self, owner: &str) -> Result<bool, Error> {
         owner::is_alive_elsewhere(self.path(), owner)

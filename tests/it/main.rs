@@ -36,6 +36,7 @@ mod pieces;
 mod processes;
 mod program;
 mod resources;
+mod runs;
 mod staleness_table;
 mod tidy;
 mod told;

@@ -23,7 +23,6 @@ use crate::base::{Digest, RunId};
 use crate::cas::Lease;
 use crate::defs::{Body, FlowStep, Memo};
 use crate::exec::{Control, Failure, InJob, LogInfo, Of, Outcome, Step, StepPaths};
-use crate::io::names::file_name;
 use crate::store::{LaunchInfo, NewRun, OpEnd, OpOutput, OpState, Owner, RunState, Tx, place_dir};
 
 /// Called with every event, on the thread of the run.
@@ -307,7 +306,7 @@ impl Run {
             own: settings.own.clone(),
             read: settings.read.clone(),
         };
-        let log = format!("logs/{}/{}.log", self.id, file_name(&in_job.name()));
+        let log = engine.op_log_path(self.id, &in_job.name());
         Step {
             def: declared.def.clone(),
             of: Of::Job(Arc::new(in_job)),
@@ -319,11 +318,7 @@ impl Run {
             run: self.id,
             now: engine.clock.now(),
             attempt: 1,
-            paths: StepPaths {
-                root: engine.root.clone(),
-                staging: self.staging.clone(),
-                log: engine.dir.join(log),
-            },
+            paths: StepPaths { root: engine.root.clone(), staging: self.staging.clone(), log },
             env: engine.env.clone(),
             log_max_bytes: engine.project.settings.log_max_bytes,
             types: engine.types.clone(),
