@@ -34,6 +34,7 @@ mod schedule;
 mod settle;
 mod target;
 mod upkeep;
+mod wish;
 mod work;
 
 pub use crate::store::{

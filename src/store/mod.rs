@@ -24,6 +24,7 @@ mod runs;
 mod schema;
 pub mod snapshot;
 mod stats;
+mod wish;
 mod write;
 
 use std::cell::{Cell, RefCell};
@@ -45,6 +46,7 @@ pub use runs::{
     Attempt, AttemptEnd, Counts, LaunchInfo, NewAttempt, NewRun, Outcome, Run, RunState,
 };
 pub use schema::FORMAT;
+pub use wish::Wish;
 pub use write::{Traced, Tx};
 
 /// How long a writer waits for another one.

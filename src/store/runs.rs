@@ -8,12 +8,12 @@ use super::error::undecodable;
 use super::read::{key_at, numbers_at, run_at, run_number, set_at};
 use super::write::serialize;
 use super::{Error, Store, Tx, owner};
-use crate::base::{AssetKey, PartitionIdx, PartitionKey, PartitionSet, RunId, Usage};
+use crate::base::{AssetKey, BackfillId, PartitionIdx, PartitionKey, PartitionSet, RunId, Usage};
 
 /// What [`run_row_at`] reads, for `concat!`.
 macro_rules! RUN_COLUMNS {
     () => {
-        "id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent"
+        "id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent, backfill"
     };
 }
 pub(super) use RUN_COLUMNS;
@@ -50,6 +50,8 @@ pub struct LaunchInfo {
     pub partition: Option<PartitionKey>,
     /// The run that this one retries.
     pub parent: Option<RunId>,
+    /// The backfill that this run carries out, or a part of it.
+    pub backfill: Option<BackfillId>,
     pub tags: BTreeMap<String, String>,
     /// Without secrets.
     pub config: serde_json::Value,
@@ -76,6 +78,8 @@ pub enum RunState {
     Success,
     Failure,
     Cancelled,
+    /// What ran was finished and the rest was left, because that was asked for.
+    Paused,
     /// Its process died.
     Interrupted,
 }
@@ -140,15 +144,17 @@ impl RunState {
             RunState::Success => "success",
             RunState::Failure => "failure",
             RunState::Cancelled => "cancelled",
+            RunState::Paused => "paused",
             RunState::Interrupted => "interrupted",
         }
     }
 
-    const ALL: [RunState; 5] = [
+    const ALL: [RunState; 6] = [
         RunState::Running,
         RunState::Success,
         RunState::Failure,
         RunState::Cancelled,
+        RunState::Paused,
         RunState::Interrupted,
     ];
 }
@@ -337,8 +343,10 @@ impl Tx<'_> {
         };
         let id = self.ask(|sql| {
             sql.exec(
-                "INSERT INTO run (started_ms, state, owner, command, job, tags, config, partition, parent)
-                 VALUES (?1, 'running', ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO run (started_ms, state, owner, command, job, tags, config, partition, parent,
+                     backfill, wish)
+                 VALUES (?1, 'running', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+                     (SELECT wish FROM backfill WHERE id = ?9))",
                 params![
                     started_ms,
                     owner,
@@ -347,7 +355,8 @@ impl Tx<'_> {
                     tags,
                     config,
                     launch.partition.as_ref().map(PartitionKey::as_str),
-                    launch.parent.map(run_number)
+                    launch.parent.map(run_number),
+                    launch.backfill.map(|backfill| backfill.0 as i64)
                 ],
             )?;
             Ok(sql.conn.last_insert_rowid())
@@ -454,6 +463,7 @@ fn launch_at(row: &Row<'_>, at: usize) -> rusqlite::Result<LaunchInfo> {
         job: row.get(at)?,
         partition: row.get::<_, Option<String>>(at + 3)?.map(PartitionKey::new),
         parent: run_at(row, at + 4)?,
+        backfill: row.get::<_, Option<i64>>(at + 5)?.map(|id| BackfillId(id as u64)),
         tags: serde_json::from_str(text(at + 1)?).map_err(wrong)?,
         config: serde_json::from_str(text(at + 2)?).map_err(wrong)?,
     })

@@ -42,3 +42,4 @@ mod tidy;
 mod told;
 mod upkeep;
 mod weather;
+mod wishes;

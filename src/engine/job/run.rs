@@ -11,6 +11,7 @@ use super::super::Error;
 use super::super::flow::{Change, Ended, InstanceId, Made, Progress, StepState};
 use super::super::open::Engine;
 use super::super::report::RunOptions;
+use super::super::wish::Wishes;
 use super::super::work::cores;
 use super::super::work::log_text;
 use super::event::{JobEvent, JobSummary};
@@ -23,7 +24,9 @@ use crate::base::{Digest, RunId};
 use crate::cas::Lease;
 use crate::defs::{Body, FlowStep, Memo};
 use crate::exec::{Control, Failure, InJob, LogInfo, Of, Outcome, Step, StepPaths};
-use crate::store::{LaunchInfo, NewRun, OpEnd, OpOutput, OpState, Owner, RunState, Tx, place_dir};
+use crate::store::{
+    LaunchInfo, NewRun, OpEnd, OpOutput, OpState, Owner, RunState, Tx, Wish, place_dir,
+};
 
 /// Called with every event, on the thread of the run.
 type OnEvent<'a> = &'a mut dyn FnMut(&Engine, JobEvent);
@@ -45,6 +48,7 @@ pub(super) struct Run {
     fail_fast: bool,
     control: Control,
     stopped: bool,
+    wishes: Wishes,
     flights: HashMap<u64, Flight>,
     started: u64,
     hooks_running: u64,
@@ -122,6 +126,7 @@ impl Run {
             job: Some(prepared.job.name.to_string()),
             partition: launch.partition.clone(),
             parent: launch.retry_of,
+            backfill: launch.backfill,
             tags,
             config: launch.config.masked(),
         };
@@ -164,6 +169,7 @@ impl Run {
             fail_fast: options.fail_fast,
             control: control.clone(),
             stopped: false,
+            wishes: Wishes::default(),
             flights: HashMap::new(),
             started: 0,
             hooks_running: 0,
@@ -179,7 +185,7 @@ impl Run {
         events(engine, JobEvent::Started { run: self.id, steps });
         let mut news = News { changes: self.at_first(), ..News::default() };
         loop {
-            self.stopped |= self.control.is_cancelled();
+            self.heed(engine)?;
             if !self.stopped {
                 self.take_ready(engine, &mut news)?;
             }
@@ -210,6 +216,19 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Stops if it is cancelled, or if another process wants that. There is no pause in the middle of a job,
+    /// whose steps hand on what nobody else keeps: it goes on to its end.
+    fn heed(&mut self, engine: &Engine) -> Result<(), Error> {
+        // What others have recorded is of no concern here, only that they have written.
+        engine.ledger.is_behind()?;
+        match self.wishes.look(engine, self.id)? {
+            Some(Wish::Cancel) => self.control.cancel(),
+            Some(Wish::Pause) | None => {}
+        }
+        self.stopped |= self.control.is_cancelled();
+        Ok(())
     }
 
     /// What can be said of chosen steps before any has run.

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use super::super::Error;
 use super::super::flow::Made;
+use super::super::wish;
 use super::keep::{Place, keep};
 use super::value::Value;
 use crate::defs::HookDef;
@@ -127,13 +128,10 @@ impl Workers {
         Threads { orders, done, handles: (0..self.jobs).map(spawn).collect() }
     }
 
-    /// What has come back; waits for the first.
+    /// What has come back; waits for the first, but not for long.
     pub fn receive(&self) -> Result<Vec<Done>, Error> {
         let Some(threads) = &self.threads else { return Ok(Vec::new()) };
-        let first = threads.done.recv().map_err(|_| Error::WorkerDied)?;
-        let mut done = vec![first];
-        done.extend(threads.done.try_iter());
-        Ok(done)
+        wish::receive(&threads.done).ok_or(Error::WorkerDied)
     }
 
     /// Waits for the end of the threads.
