@@ -13,7 +13,7 @@ const PROJECT: &str = r#"
 assets:
   day:
     partitions: {daily: {start: 2020-01-01, end: 2020-01-06}}
-    run: 'echo "making $GIORNATA_PARTITION"; test $GIORNATA_PARTITION != 2020-01-03 -o -e mended || exit 3; echo x > "$output"'
+    run: 'echo "making $GIORNATA_PARTITION"; test $GIORNATA_PARTITION != 2020-01-03 -o -e "$GIORNATA_ROOT/mended" || exit 3; echo x > "$output"'
     output: day.txt
     retries: 1
   all: {run: 'ls "$day" > "$output"', output: all.txt, deps: [day]}
