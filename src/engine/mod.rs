@@ -36,6 +36,7 @@ mod target;
 mod upkeep;
 mod wish;
 mod work;
+mod workers;
 
 pub use crate::store::{
     Attempt, Fate, Fates, LaunchInfo, OpState, OpStep, Run, RunQuery, RunState,
@@ -50,5 +51,6 @@ pub use job::{JobEvent, JobSummary, Launch};
 pub use keys::KeyChange;
 pub use open::{Access, Engine, Options, SetValue, Work};
 pub use report::{AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, State, Value};
+pub use resource::variable;
 pub use upkeep::{Made, Observed, Refusal, Refused, Targets, Upkeep};
 pub use work::error_text;

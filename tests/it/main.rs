@@ -25,6 +25,7 @@ mod freshness_wide;
 mod imports;
 mod io_managers;
 mod job_files;
+mod job_io;
 mod jobs;
 mod lecture;
 mod makes;
