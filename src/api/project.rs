@@ -14,7 +14,7 @@ use super::job::Job;
 use super::report::{PartitionRef, Report, Status};
 use super::resolve::Whole;
 use super::resource::{Replaced, Resource};
-use super::system::{self, SystemClock};
+use super::system::SystemClock;
 use super::together::Several;
 use super::value::{self, Value};
 use crate::base::{AssetKey, Clock, PartitionIdx, PartitionKey, PartitionSet};
@@ -48,7 +48,8 @@ pub struct Project {
     /// `None`: UTC, or what the project's files say.
     timezone: Option<String>,
     beside: Beside,
-    clock: Arc<dyn Clock>,
+    /// `None`: that of the machine.
+    clock: Option<Arc<dyn Clock>>,
     settings: Settings,
     drafts: Vec<Draft>,
     jobs: Vec<(Job, Origin)>,
@@ -69,7 +70,8 @@ enum Beside {
     Files,
 }
 
-/// A project as a program declares it, ready to be opened.
+/// A project as a program declares it, ready to be opened: for those who drive the engine themselves. See
+/// the example of [`Project::resolve`].
 pub struct Program {
     /// Everything that is sound.
     pub project: defs::Project,
@@ -79,9 +81,24 @@ pub struct Program {
     pub root: PathBuf,
     /// What its files say beyond that, if it has such.
     pub files: Option<Files>,
+    /// Variables over those of the process and of `.env`; see [`Project::env`].
+    pub env: BTreeMap<String, String>,
+    /// What time it is, if the program says so; see [`Project::clock`].
+    pub clock: Option<Arc<dyn Clock>>,
 }
 
 /// What was read of the files of a program's project.
+///
+/// ```
+/// use giornata::api::Project;
+/// # let dir = tempfile::tempdir()?;
+/// std::fs::write(dir.path().join("giornata.toml"), "name = \"shop\"\n")?;
+/// let program = Project::with_files(dir.path()).resolve(dir.path())?;
+/// let files = program.files.ok_or("it has files")?;
+/// assert!(files.diagnostics.is_empty());
+/// assert_eq!(files.assets_dir, std::path::Path::new("assets"));
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 pub struct Files {
     /// What is wrong with them, by file and place.
     pub diagnostics: Vec<Diagnostic>,
@@ -93,7 +110,8 @@ pub struct Files {
 
 /// Declarations.
 impl Project {
-    /// A project without declarations; its state will be in `.giornata` below `root`.
+    /// A project without declarations; its state will be in `.giornata` below `root`, which is made where it is
+    /// first needed. `name` is for people. See the example of [`Project`].
     pub fn new(name: &str, root: impl Into<PathBuf>) -> Project {
         Project::of(name, root.into(), Beside::Nothing)
     }
@@ -139,7 +157,7 @@ impl Project {
             root,
             timezone: None,
             beside,
-            clock: Arc::new(SystemClock),
+            clock: None,
             settings: Settings::default(),
             drafts: Vec::new(),
             jobs: Vec::new(),
@@ -171,7 +189,8 @@ impl Project {
         self
     }
 
-    /// Says what time it is, instead of the machine: which windows are complete depends on it.
+    /// Says what time it is, instead of the machine: which windows are complete depends on it. On the
+    /// command line, `--now` wins.
     ///
     /// ```
     /// use giornata::api::Project;
@@ -184,26 +203,58 @@ impl Project {
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
     pub fn clock(&mut self, clock: Arc<dyn Clock>) -> &mut Project {
-        self.clock = clock;
+        self.clock = Some(clock);
         self.engine = None;
         self
     }
 
     /// How many steps run at once; as many as there are cores unless said otherwise.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// project.jobs(1);
+    /// let letter = project.asset("letter").keys(["a", "b"]).compute(|ctx| Ok(ctx.partition().to_string()));
+    /// assert_eq!(project.get_range(&letter, "all")?.len(), 2);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn jobs(&mut self, jobs: usize) -> &mut Project {
         self.settings.jobs = Some(jobs);
         self.engine = None;
         self
     }
 
-    /// The value of an environment variable for resources, instead of what the process has.
+    /// The value of an environment variable, over what the process has and what `.env` in the root adds:
+    /// for resources, for configurations of jobs, and for commands, which inherit it.
+    ///
+    /// ```
+    /// use giornata::api::{Launch, Project, job, op, resource};
+    /// use serde_json::json;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("shop", dir.path());
+    /// project.env("RATE", "1.5").env("CURRENCY", "EUR");
+    /// let rate = resource("rate", |setup| Ok(setup.env("RATE")?.parse::<f64>()?));
+    /// let uses = rate.clone();
+    /// let price = project.asset("price").uses(&rate).compute(move |ctx| Ok(10.0 * ctx.resource(&uses)?));
+    /// assert_eq!(project.get(&price, ())?, 15.0);
+    /// let tell = op("tell").config(json!({"currency": "string"})).run(|ctx| {
+    ///     assert_eq!(ctx.setting::<String>("currency")?, "EUR");
+    ///     Ok(())
+    /// });
+    /// project.job(job("tells").define(|g| { tell.call(g); }));
+    /// let report = project.run("tells", &Launch::new().set("tell.currency.env=CURRENCY"))?;
+    /// assert!(report.is_success(), "{report:?}");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn env(&mut self, variable: &str, value: &str) -> &mut Project {
         self.env.insert(variable.to_owned(), value.to_owned());
         self.engine = None;
         self
     }
 
-    /// A value in the place of a resource, which is then neither set up nor torn down: for tests.
+    /// A value in the place of a resource, which is then neither set up nor torn down: for tests. It also
+    /// takes the place of one of that name which the project's files declare.
     ///
     /// ```
     /// use giornata::api::{Project, resource};
@@ -228,22 +279,23 @@ impl Project {
         self
     }
 
-    /// Begins to declare data from outside.
+    /// Begins to declare data from outside; see the example of [`Source`].
     #[track_caller]
     pub fn source(&mut self, name: &str) -> Source<'_> {
         let origin = origin(Location::caller());
         Source::new(Open::new(self, name, origin))
     }
 
-    /// Begins to declare data that a function computes.
+    /// Begins to declare data that a function computes; see the example of [`Asset`].
     #[track_caller]
     pub fn asset(&mut self, name: &str) -> Asset<'_, ()> {
         let origin = origin(Location::caller());
         Asset::new(Open::new(self, name, origin), Sole)
     }
 
-    /// Names an asset or a source that the project's files declare, as one whose partitions have values of
-    /// the type `V`; see [`Project::with_files`].
+    /// Names an asset or a source that the project's files declare, as one whose partitions have values of the
+    /// type `V`. A name that no file declares is a mistake ([`Mistake::NotExisting`](super::Mistake::NotExisting)).
+    /// See the example of [`Project::with_files`].
     #[track_caller]
     pub fn existing<V: Value>(&mut self, name: &str) -> Handle<V> {
         let origin = origin(Location::caller());
@@ -297,11 +349,13 @@ impl Project {
         self.jobs.push((job, origin));
     }
 
-    pub(super) fn declared_jobs(&self) -> impl Iterator<Item = &Job> {
-        self.jobs.iter().map(|(job, _)| job)
-    }
-
-    /// The directory that paths are relative to.
+    /// The directory that paths are relative to, as it was given.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// let project = Project::new("letters", "data/letters");
+    /// assert_eq!(project.root(), std::path::Path::new("data/letters"));
+    /// ```
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -333,6 +387,8 @@ impl Project {
             jobs: &self.jobs,
             settings: self.settings.clone(),
             replaced: &self.replaced,
+            env: &self.env,
+            clock: self.clock.as_ref(),
         };
         match self.beside {
             Beside::Nothing => whole.alone(root),
@@ -412,9 +468,9 @@ impl Project {
         crate::plan::key_order(domain, &set).into_iter().map(value).collect()
     }
 
-    /// Brings the partitions that an expression names up to date, with all that they read. If a step
-    /// fails, everything that does not depend on it is made nevertheless, and the error has the
-    /// report.
+    /// Brings the partitions that an expression names up to date, with all that they read, and gives a report of
+    /// what was done. If a step fails, everything that does not depend on it is made nevertheless, and the error
+    /// ([`Error::Failed`]) has the report. See the example of [`Report`].
     pub fn materialize<V>(&mut self, asset: &Handle<V>, partitions: &str) -> Result<Report, Error> {
         let key = self.look(asset)?;
         let engine = self.engine()?;
@@ -441,7 +497,8 @@ impl Project {
         &self.warnings
     }
 
-    /// How many partitions of an asset are fresh, stale, missing and so on; nothing is run.
+    /// How many partitions of an asset are fresh, stale, missing and so on, after a look at its sources; nothing
+    /// is run. See the example of [`Status`].
     pub fn status<V>(&mut self, asset: &Handle<V>) -> Result<Status, Error> {
         let key = self.look(asset)?;
         Ok(Status::of(self.engine()?, &key)?)
@@ -505,23 +562,15 @@ impl Project {
     }
 
     fn open(&mut self) -> Result<Engine, Error> {
-        let Program { project, functions, root, files } = self.resolve(Path::new(""))?;
+        let Program { project, functions, root, files, env, clock } =
+            self.resolve(Path::new(""))?;
         self.diagnostics = files.map(|files| files.diagnostics).unwrap_or_default();
-        // Steps of the files are commands, which inherit the environment.
-        let (env, warnings) = match self.beside {
-            Beside::Nothing => (system::environment(&self.env), Vec::new()),
-            Beside::Files => {
-                let (mut env, warnings) = environment(&root);
-                let own = self.env.iter().map(|(name, value)| (name.into(), value.into()));
-                env.extend(own);
-                (env, warnings)
-            }
-        };
+        let (env, warnings) = environment(&root, &env);
         self.notices = warnings;
         let options = Options {
             root,
             access: Access::Write,
-            clock: self.clock.clone(),
+            clock: clock.unwrap_or_else(|| Arc::new(SystemClock)),
             env,
             set: Vec::new(),
             functions,

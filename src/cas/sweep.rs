@@ -13,16 +13,21 @@ use crate::base::Digest;
 
 /// Keeps sweeps away for as long as it lives. Many can be held at once.
 #[derive(Debug)]
-pub struct Lease {
-    // Unlocked when closed.
-    _file: File,
-}
+pub struct Lease(#[expect(dead_code, reason = "held, not read")] Unlocked);
 
 /// Held while blobs are removed: nobody gets a lease.
 #[derive(Debug)]
-pub struct Exclusive {
-    // Unlocked when closed.
-    _file: File,
+pub struct Exclusive(#[expect(dead_code, reason = "held, not read")] Unlocked);
+
+/// A file whose lock goes with the value. Closing it is not enough: a child that another thread is starting
+/// has the open file too, until it has become another program.
+#[derive(Debug)]
+struct Unlocked(File);
+
+impl Drop for Unlocked {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 /// One blob, as its directory entry shows it.
@@ -49,7 +54,7 @@ impl Cas {
     pub fn lease(&self) -> Result<Lease, Error> {
         let (path, file) = self.gc_lock()?;
         file.lock_shared().map_err(Error::io("lock", &path))?;
-        Ok(Lease { _file: file })
+        Ok(Lease(Unlocked(file)))
     }
 
     /// Removes blobs for which `keep` says no and that were last put before `older_than`.
@@ -79,7 +84,7 @@ impl Cas {
     pub fn exclusive(&self) -> Result<Exclusive, Error> {
         let (path, file) = self.gc_lock()?;
         match file.try_lock() {
-            Ok(()) => Ok(Exclusive { _file: file }),
+            Ok(()) => Ok(Exclusive(Unlocked(file))),
             Err(TryLockError::WouldBlock) => Err(Error::InUse { dir: self.dir.clone() }),
             Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
         }

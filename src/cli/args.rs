@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     accept, backfill, cat, check, complete, completions, config, doctor, export, gc, graph, init,
-    invalidate, list, man, materialize, new, observe, partitions, path, plan, report, run, schema,
+    invalidate, list, logs, man, materialize, new, observe, partitions, path, plan, report, run, runs, schema,
     show, status, why, wipe,
 };
 
@@ -68,6 +68,8 @@ pub(super) enum Command {
     Materialize(materialize::MaterializeArgs),
     Backfill(backfill::BackfillArgs),
     Run(run::RunArgs),
+    Runs(runs::RunsArgs),
+    Logs(logs::LogsArgs),
     Config(config::ConfigArgs),
     Partitions(partitions::PartitionsArgs),
     Cat(cat::CatArgs),

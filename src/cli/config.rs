@@ -1,6 +1,7 @@
 //! `giornata config`: what the configuration of a job lacks, has too much of, or has wrong.
 
-use std::path::{Path as FilePath, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -12,10 +13,9 @@ use super::job::find;
 use super::run_ops::at_any_partition;
 use super::session::{Session, Workspace};
 use super::values;
-use crate::api::environment;
 use crate::defs::Job;
 use crate::defs::config::{Config, ConfigErrors, Env, Layers, Path as Place, Setting};
-use crate::engine::Access;
+use crate::engine::{Access, variable};
 
 /// Check, complete or clean the configuration of a job
 #[derive(Debug, Args)]
@@ -209,17 +209,17 @@ pub(super) fn configured(
     job: &Job,
     given: &Given,
 ) -> Result<Config, CliError> {
-    configured_in(&workspace.root, job, given)
+    configured_in(&workspace.environment().0, job, given)
 }
 
-/// As [`configured`]; `root` is the root of the project.
-pub(super) fn configured_in(root: &FilePath, job: &Job, given: &Given) -> Result<Config, CliError> {
+/// As [`configured`], with the environment of the project.
+pub(super) fn configured_in(
+    env: &[(OsString, OsString)],
+    job: &Job,
+    given: &Given,
+) -> Result<Config, CliError> {
     let layers = layers(job, given)?;
-    let (env, _) = environment::environment(root);
-    let variable = |name: &str| {
-        let found = env.iter().rev().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.to_string_lossy().into_owned())
-    };
+    let variable = |name: &str| variable(env, name);
     let config = job.configure(&layers, Env::Resolve(&variable));
     config.map_err(|errors| refused(job, &layers, &errors))
 }

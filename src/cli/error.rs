@@ -136,6 +136,7 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::NothingFailed { .. }
         | engine::Error::Resources { .. }
         | engine::Error::Manager { .. }
+        | engine::Error::UnknownRun { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
         | engine::Error::Write { .. }

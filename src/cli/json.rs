@@ -4,6 +4,7 @@
 mod backfill;
 mod job;
 mod job_event;
+mod runs;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,6 +28,7 @@ pub(super) use backfill::{
 };
 pub(super) use job::{JobDocument, JobEntry, JobPlanDocument};
 pub(super) use job_event::job_event_line;
+pub(super) use runs::{RunDocument, RunEntry, RunsDocument};
 
 /// The version of every document here.
 const SCHEMA: u32 = 1;

@@ -23,6 +23,7 @@ mod invalidate;
 mod job;
 mod json;
 mod list;
+mod logs;
 mod man;
 mod materialize;
 mod new;
@@ -34,6 +35,7 @@ mod progress;
 mod report;
 mod run;
 mod run_ops;
+mod runs;
 mod schema;
 mod session;
 mod show;
@@ -136,6 +138,8 @@ fn dispatch(
         Command::Plan(args) => plan::run(&args, session),
         Command::Backfill(args) => backfill::run(&args, session),
         Command::Run(args) => run::run(&args, session),
+        Command::Runs(args) => runs::run(&args, session),
+        Command::Logs(args) => logs::run(&args, session),
         Command::Config(args) => config::run(&args, session),
         Command::Materialize(args) => materialize::run(&args, session),
         Command::Partitions(args) => partitions::run(&args, session),

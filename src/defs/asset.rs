@@ -215,16 +215,24 @@ pub enum OutputDef {
 }
 
 /// Formats of tables.
+///
+/// ```
+/// use giornata::defs::TableFormat;
+/// assert_eq!(TableFormat::Csv.extension(), "csv");
+/// assert_eq!(TableFormat::JsonLines.extension(), "jsonl");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TableFormat {
+    /// Comma-separated values with a header line.
     Csv,
+    /// A JSON object on each line.
     JsonLines,
     #[cfg(feature = "parquet")]
     Parquet,
 }
 
 impl TableFormat {
-    /// The ending of a file in this format, without the dot.
+    /// The ending of a file in this format, without the dot; see the example of [`TableFormat`].
     pub fn extension(self) -> &'static str {
         match self {
             TableFormat::Csv => "csv",

@@ -120,6 +120,8 @@ pub enum Error {
     BackfillState { backfill: BackfillId, state: BackfillState },
     #[error("nothing of backfill {backfill} has failed")]
     NothingFailed { backfill: BackfillId },
+    #[error("there is no run {run}{}", newest(last))]
+    UnknownRun { run: crate::base::RunId, last: Option<crate::base::RunId> },
     #[error("the store cannot be written to, so nothing can be run")]
     ReadOnly,
 }
@@ -133,6 +135,13 @@ fn taken(state: BackfillState) -> &'static str {
         | BackfillState::Failure
         | BackfillState::Cancelled
         | BackfillState::Interrupted => "was taken up by another process",
+    }
+}
+
+fn newest(last: &Option<crate::base::RunId>) -> String {
+    match last {
+        Some(last) => format!(": the newest is {last}; old ones go with `giornata gc`"),
+        None => ": there has been none".to_owned(),
     }
 }
 

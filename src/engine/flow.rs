@@ -19,6 +19,7 @@
 
 mod edges;
 mod judge;
+mod ready;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use self::edges::{Edges, How, Reader};
 pub use self::judge::{Gathered, Given};
+use self::ready::Ready;
 use crate::defs::{Flow, FlowStep, Slot};
 
 /// The states of all instances, and the values that they gave, each a `D`.
@@ -72,8 +74,7 @@ pub struct Progress<D> {
     known: Known<D>,
     instances: Vec<Instance<D>>,
     steps: Vec<Instances>,
-    /// By place of the step in the flow, then in the order of the pieces.
-    ready: BTreeSet<(u32, InstanceId)>,
+    ready: Ready,
     /// What has ended and is not yet told to those that read it.
     news: VecDeque<News>,
     changes: Vec<Change>,
@@ -83,13 +84,25 @@ pub struct Progress<D> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(u32);
 
-/// How far an instance is.
+/// How far a step is. In a run that has ended it is one of `Success`, `Failed`, `Skipped` and `Blocked`; see
+/// also `giornata::api::JobResult::steps`.
+///
+/// ```
+/// use giornata::engine::flow::StepState;
+/// assert_eq!(StepState::Skipped.as_str(), "skipped");
+/// assert_eq!(StepState::Blocked.to_string(), "blocked");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StepState {
+    /// Something that it reads is not there yet.
     Waiting,
+    /// Everything that it reads is there.
     Ready,
+    /// It is being carried out.
     Running,
+    /// It has given what it must.
     Success,
+    /// It failed in its last attempt.
     Failed,
     /// Something that it needs was not emitted.
     Skipped,
@@ -163,7 +176,7 @@ impl<D: Clone> Progress<D> {
             known,
             instances: Vec::with_capacity(flow.steps.len()),
             steps: Vec::with_capacity(flow.steps.len()),
-            ready: BTreeSet::new(),
+            ready: Ready::default(),
             news: VecDeque::new(),
             changes: Vec::new(),
             edges,
@@ -195,15 +208,17 @@ impl<D: Clone> Progress<D> {
     }
 
     /// The next instance to carry out, which counts as running from now on. `has_room` answers for the
-    /// name of a pool. None may be ready while some still run.
+    /// name of a pool, and is asked once for each pool in which something is ready. None may be ready while
+    /// some still run.
     pub fn next(&mut self, has_room: &dyn Fn(&str) -> bool) -> Option<InstanceId> {
-        let has_room = |(step, _): &&(u32, InstanceId)| {
-            self.flow.steps[*step as usize].def.pool.as_deref().is_none_or(has_room)
-        };
-        let next = *self.ready.iter().find(has_room)?;
-        self.ready.remove(&next);
-        self.instances[next.1.place()].state = StepState::Running;
-        Some(next.1)
+        let next = self.ready.take(has_room)?;
+        self.instances[next.place()].state = StepState::Running;
+        Some(next)
+    }
+
+    /// Whether anything is ready, be there room for it or not.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// Takes note of how an instance ended and what it emitted. What a failed one emitted counts for
@@ -267,7 +282,8 @@ impl<D: Clone> Progress<D> {
         instance.state = state;
         self.changes.push(Change { instance: id, state });
         if state == StepState::Ready {
-            self.ready.insert((instance.step, id));
+            let pool = self.flow.steps[instance.step as usize].def.pool.as_ref();
+            self.ready.insert(pool, (instance.step, id));
         } else {
             self.news.push_back(News::Ended(id));
         }
@@ -481,6 +497,7 @@ impl InstanceId {
 }
 
 impl StepState {
+    /// The word for it in listings and records; see the example of [`StepState`].
     pub fn as_str(self) -> &'static str {
         match self {
             StepState::Waiting => "waiting",

@@ -18,6 +18,7 @@ mod exported;
 mod fates;
 pub mod flow;
 mod gc;
+mod history;
 mod job;
 mod join;
 mod keys;
@@ -36,8 +37,12 @@ mod target;
 mod upkeep;
 mod wish;
 mod work;
+mod workers;
 
-pub use crate::store::{Backfill, BackfillState, LaunchInfo, Run, Told, Wish};
+pub use crate::store::{
+    Attempt, Backfill, BackfillState, Fate, Fates, LaunchInfo, OpState, OpStep, Run, RunQuery,
+    RunState, Told, Wish,
+};
 pub use backfill::{
     BackfillAsset, BackfillReport, BackfillSpec, BackfillSummary, Estimate, JobBackfillReport,
     JobUnderway, Progress, Rest, Underway,
@@ -47,11 +52,13 @@ pub use error::Error;
 pub use event::{RunEvent, Summary};
 pub use export::export_path;
 pub use gc::{Amount, Collected, Gc, GcMode};
+pub use history::{Attempts, RunReport, StepLog};
 pub use job::{JobEvent, JobSummary, Launch};
 pub use keys::KeyChange;
 pub use open::{Access, Engine, Options, SetValue, Work};
 pub use report::{
     AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, RunOrder, State, Value,
 };
+pub use resource::variable;
 pub use upkeep::{Made, Observed, Refusal, Refused, Targets, Upkeep};
 pub use work::error_text;

@@ -95,7 +95,7 @@ pub(super) fn results(
         run.became.written(now_ms);
     }
     // If others have written meanwhile, the ledger knows it now, and the next look will say so.
-    run.depart(engine, claims, events);
+    run.depart(engine, claims, events)?;
     let mut any_failed = false;
     for (landed, changed) in landed.into_iter().zip(changed) {
         if let Ok(Stored { output, small: Some(bytes), .. }) = &landed.result {

@@ -2,38 +2,41 @@
 //!
 //! One thread decides and records; workers only run steps. Every result is recorded as it arrives,
 //! together with whatever queued meanwhile, and nothing is ever waited for in order to record more at
-//! once. What takes the place of the steps that have ended is claimed in the same transaction. A step is started only while memory holds the newest revision; if another process has
-//! written, what runs is finished, everything is read anew, and the rest is planned again.
+//! once. What takes the place of the steps that have ended is claimed in the same transaction. A step is
+//! started only while memory holds the newest revision; if another process has written, what runs is
+//! finished, everything is read anew, and the rest is planned again.
+
+mod depart;
 
 mod blocked;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use super::Error;
 use super::asks::{self, Asking};
 use super::event::{RunEvent, Summary};
 use super::fates::Became;
+use super::job::Graphs;
 use super::join::{self, Verdict};
-use super::ledger::Batch;
 use super::listing;
 use super::open::{Access, Engine};
 use super::record::Landed;
 use super::report::{RunOptions, RunOrder};
 use super::schedule::{Job, Link, Place, Schedule};
 use super::target::{Settled, Target, tracing};
-use super::wish::{self, Wishes};
-use super::work::{self, Done, Ended, Order};
+use super::wish::Wishes;
+use super::work;
+use super::workers::{Done, Ended, Workers};
 use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
 use crate::cas::Lease;
 use crate::cas::stat::StatEntry;
 use crate::defs::Asset;
 use crate::exec::{Control, Step};
 use crate::plan::{Plan, PlanAsset, Request};
-use crate::store::{Fate, NewAttempt, NewRun, Owner, RunState, Wish, staging_dir};
+use crate::store::{Fate, NewRun, Owner, RunState, Wish, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
 const REPLANS_MAX: u32 = 10_000_000;
@@ -92,14 +95,14 @@ impl Engine {
         if plan.is_empty() {
             events(self, RunEvent::started(None, &plan, summary.fresh));
             self.settle_closing(&plan)?;
-            self.export_again(&exports, &mut summary, events)?;
+            self.export_again(exports, &mut summary, events)?;
             self.keep_exports()?;
             events(self, RunEvent::Finished { summary });
             return Ok(summary);
         }
         let mut run = Run::begin(self, &plan, options, control)?;
         events(self, RunEvent::started(Some(run.id), &plan, summary.fresh));
-        self.export_again(&exports, &mut summary, events)?;
+        self.export_again(exports, &mut summary, events)?;
         let targets = self.looked_at(request);
         for _ in 0..REPLANS_MAX {
             let opened = !asks::forget(self, &plan)? && self.settle_opening(&plan)?;
@@ -157,9 +160,6 @@ struct Flight {
     guards: Vec<(PathBuf, StatEntry)>,
 }
 
-/// The owners of what others are making, by launch; `None` if memory does not hold the newest state.
-pub(super) struct Claims(Option<Vec<Option<String>>>);
-
 /// A step that is ready to go.
 struct Launch {
     flight: Flight,
@@ -177,9 +177,8 @@ pub(super) struct Run {
     order: RunOrder,
     fail_fast: bool,
     control: Control,
-    orders: Option<Sender<Order>>,
-    done: Receiver<Done>,
-    threads: Vec<std::thread::JoinHandle<()>>,
+    workers: Workers,
+    graphs: Graphs,
     flights: HashMap<u64, Flight>,
     flights_started: u64,
     /// Steps that are ready to go, as soon as they are claimed.
@@ -243,7 +242,6 @@ impl Run {
         std::fs::create_dir_all(&staging)
             .map_err(|source| Error::Io { path: staging.clone(), source })?;
         let jobs = options.jobs.or(engine.project.settings.jobs).unwrap_or_else(work::cores).max(1);
-        let (orders, done, threads) = work::workers(engine, jobs, control);
         Ok(Run {
             id,
             owner,
@@ -253,9 +251,8 @@ impl Run {
             order: options.order,
             fail_fast: options.fail_fast,
             control: control.clone(),
-            orders: Some(orders),
-            done,
-            threads,
+            workers: Workers::new(engine, jobs, control),
+            graphs: Graphs::new(engine, jobs, control),
             flights: HashMap::new(),
             flights_started: 0,
             launches: Vec::new(),
@@ -319,8 +316,7 @@ impl Run {
                 let finished = !overtaken || self.stopped || settled;
                 return Ok(if finished { Drive::Finished } else { Drive::Overtaken });
             }
-            let done =
-                wish::receive(&self.done).expect("workers live as long as there are flights");
+            let done = self.results(engine)?;
             if done.is_empty() {
                 continue;
             }
@@ -532,84 +528,25 @@ impl Run {
         Ok(Drive::Finished)
     }
 
-    /// Claims what is ready to go, says in the store that it has started, and hands it to the workers.
-    /// What somebody else has claimed is left to them.
-    fn launch(&mut self, engine: &Engine, events: OnEvent<'_>) -> Result<Drive, Error> {
-        if self.launches.is_empty() {
-            return Ok(Drive::Finished);
-        }
-        let known = engine.ledger.rev();
-        let claims = engine.ledger.write(|batch| self.claim_all(engine, batch, known))?;
-        Ok(self.depart(engine, claims, events))
-    }
-
-    /// Claims what is ready to go, if memory holds the newest state: `known`.
-    pub(super) fn claim_all(
-        &self,
-        engine: &Engine,
-        batch: &mut Batch<'_>,
-        known: Rev,
-    ) -> Result<Claims, Error> {
-        if batch.tx().rev() != known {
-            return Ok(Claims(None));
-        }
-        let started_ms = engine.clock.now().timestamp_millis();
-        let claim = |launch: &Launch| self.claim(batch, &launch.flight.targets, started_ms);
-        Ok(Claims(Some(self.launches.iter().map(claim).collect::<Result<_, _>>()?)))
-    }
-
-    /// Hands what was claimed to the workers.
-    pub(super) fn depart(&mut self, engine: &Engine, claims: Claims, events: OnEvent<'_>) -> Drive {
-        let launches = std::mem::take(&mut self.launches);
-        let Claims(Some(owners)) = claims else { return Drive::Overtaken };
-        for (Launch { flight, step }, owner) in launches.into_iter().zip(owners) {
-            match owner {
-                Some(owner) => {
-                    self.awaited.insert(owner);
+    /// Waits until flights have ended; meanwhile graphs go on.
+    fn results(&mut self, engine: &Engine) -> Result<Vec<(u64, Vec<Ended>)>, Error> {
+        let mut ended = Vec::new();
+        let mut has_come = true;
+        while has_come && ended.is_empty() {
+            let all = self.workers.receive()?;
+            has_come = !all.is_empty();
+            for done in all {
+                match done {
+                    Done::Results { number, results } => ended.push((number, results)),
+                    Done::Values(done) => self.graphs.land(engine, &mut self.workers, *done)?,
+                    Done::Hooks { number, step, problems } => {
+                        self.graphs.hooked(number, &step, problems);
+                    }
                 }
-                None => self.send(engine, flight, step, events),
             }
+            self.graphs.advance(engine, &mut self.workers, &mut self.flights_started)?;
         }
-        Drive::Finished
-    }
-
-    /// Claims all targets of a step or none; gives the owner of one that somebody else is making.
-    fn claim(
-        &self,
-        batch: &mut Batch<'_>,
-        targets: &[Target],
-        started_ms: i64,
-    ) -> Result<Option<String>, Error> {
-        for (i, target) in targets.iter().enumerate() {
-            if let Some(other) = batch.tx().claim(&target.asset, target.part, self.owner.id())? {
-                for claimed in &targets[..i] {
-                    batch.tx().release(&claimed.asset, claimed.part, self.owner.id())?;
-                }
-                return Ok(Some(other));
-            }
-        }
-        for Target { asset, part, .. } in targets {
-            let attempt = NewAttempt { run: self.id, asset, part: *part, attempt: 1, started_ms };
-            batch.tx().start_attempt(&attempt)?;
-        }
-        Ok(None)
-    }
-
-    fn send(&mut self, engine: &Engine, flight: Flight, step: Step, events: OnEvent<'_>) {
-        for target in &flight.targets {
-            let (asset, partition) = (target.asset.clone(), step.partition.clone());
-            events(engine, RunEvent::StepStarted { asset, partition, attempt: 1 });
-            if target.forced {
-                self.forced.entry(target.asset.clone()).or_default().insert(target.part);
-            }
-        }
-        self.flights_started += 1;
-        let (number, makes) = (self.flights_started, flight.targets.len());
-        self.flights.insert(number, flight);
-        let orders = self.orders.as_ref().expect("orders are taken until the run is finished");
-        orders
-            .send(Order { flight: number, makes, step })
-            .expect("workers live until the run is finished");
+        Ok(ended)
     }
 
     /// Waits until another process has recorded something, or one that makes what is needed has died.
@@ -628,9 +565,9 @@ impl Run {
     }
 
     /// Takes in what workers have handed back.
-    fn land(&mut self, engine: &Engine, done: Vec<Done>) -> Vec<Landed> {
-        let mut landed = Vec::with_capacity(done.len());
-        for Done { flight, results } in done {
+    fn land(&mut self, engine: &Engine, ended: Vec<(u64, Vec<Ended>)>) -> Vec<Landed> {
+        let mut landed = Vec::with_capacity(ended.len());
+        for (flight, results) in ended {
             let flight = self.flights.remove(&flight).expect("only what was started comes back");
             let slack = engine.slack;
             let raced =
@@ -655,12 +592,7 @@ impl Run {
         summary: &mut Summary,
         events: OnEvent<'_>,
     ) -> Result<(), Error> {
-        drop(self.orders.take());
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                return Err(Error::WorkerDied);
-            }
-        }
+        self.workers.finish()?;
         if !self.stopped {
             self.give_up_held(engine, summary, events);
         }

@@ -1,53 +1,25 @@
-//! Builds steps as plain data, and runs them on worker threads.
+//! Builds steps as plain data, and puts what they have made into the content store.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::Error;
-use super::job::Flows;
 use super::observe::{SourceFile, SourceFiles, extension, version};
 use super::open::Engine;
 pub use crate::base::error_text;
 use crate::base::{
-    AssetKey, Digest, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow, Usage,
+    AssetKey, Digest, Output, OutputKind, PartitionIdx, PartitionKey, RunId, TimeWindow,
 };
 use crate::cas::Cas;
 use crate::defs::partition::Cadence;
 use crate::defs::{Asset, Body, ColumnType, Missing, OutputDef, PartitionsDef, SourceDef, StepDef};
-use crate::exec::{
-    Asks, Content, Control, Emitted, Executor, Failure, Input, Lifeline, LogInfo, Member, Of,
-    Outcome, Part, Produced, Step, StepPaths, Worker,
-};
+use crate::exec::{Content, Failure, Input, LogInfo, Member, Of, Part, Produced, Step, StepPaths};
 use crate::io::{format_of, tree};
 use crate::plan::{Edge, Given, Records, key_order};
-
-/// What a worker gets: one execution, which may make several partitions of several assets.
-pub struct Order {
-    pub flight: u64,
-    /// How many results the step has to leave, in the order of the flight's targets.
-    pub makes: usize,
-    pub step: Step,
-}
-
-/// What a worker hands back.
-pub struct Done {
-    pub flight: u64,
-    /// One for each target.
-    pub results: Vec<Ended>,
-}
-
-/// How it went for one target.
-pub struct Ended {
-    pub outcome: Outcome,
-    /// What was made is already in the content store unless it is small.
-    pub result: Result<Stored, Failure>,
-}
 
 /// A result that is ready to be recorded.
 pub struct Stored {
@@ -58,102 +30,8 @@ pub struct Stored {
     pub blobs: Vec<(Digest, u64)>,
 }
 
-/// Threads that take orders, until the sender of these is dropped.
-pub fn workers(
-    engine: &Engine,
-    jobs: usize,
-    control: &Control,
-) -> (Sender<Order>, Receiver<Done>, Vec<std::thread::JoinHandle<()>>) {
-    let (orders, taken) = channel();
-    let (give, done) = channel();
-    let taken = Arc::new(Mutex::new(taken));
-    let lifeline = Lifeline::new();
-    let inline_max = engine.project.settings.inline_max_bytes;
-    let spawn = |_| {
-        let (taken, give, control) = (taken.clone(), give.clone(), control.clone());
-        let (cas, functions) = (engine.cas.clone(), engine.functions.clone());
-        let lifeline = lifeline.clone();
-        std::thread::spawn(move || {
-            let worker = Flows::new(|| Worker::new(lifeline.clone(), functions.clone()));
-            work(worker, &taken, &give, &control, &cas, inline_max);
-        })
-    };
-    (orders, done, (0..jobs).map(spawn).collect())
-}
-
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// Takes orders until there are no more.
-pub fn work(
-    mut worker: impl Executor,
-    orders: &Mutex<Receiver<Order>>,
-    done: &Sender<Done>,
-    control: &Control,
-    cas: &Cas,
-    inline_max: u64,
-) {
-    loop {
-        let order = match orders.lock() {
-            Ok(orders) => orders.recv(),
-            Err(_) => return,
-        };
-        let Ok(Order { flight, makes, step }) = order else { return };
-        // A function of the user's program may panic; that is its failure, not the end of the run.
-        let ran = catch_unwind(AssertUnwindSafe(|| worker.run(&step, control)));
-        let mut outcome = ran.unwrap_or_else(|panic| panicked(&*panic));
-        outcome.hide(&step.secrets);
-        let keep = |outcome| keep(outcome, &step, cas, inline_max);
-        let results = apart(outcome, makes).into_iter().map(keep).collect();
-        if done.send(Done { flight, results }).is_err() {
-            return;
-        }
-    }
-}
-
-/// One outcome for each target. What failed as a whole failed for all.
-fn apart(mut outcome: Outcome, makes: usize) -> Vec<Outcome> {
-    let mut outcomes = std::mem::take(&mut outcome.members);
-    // It is told once.
-    let warnings = std::mem::take(&mut outcome.warnings);
-    outcomes.resize(makes, outcome);
-    if let Some(first) = outcomes.first_mut() {
-        first.warnings.extend(warnings);
-    }
-    outcomes
-}
-
-fn keep(mut outcome: Outcome, step: &Step, cas: &Cas, inline_max: u64) -> Ended {
-    let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
-    let result = made.and_then(|made| {
-        let nothing = || Failure::NoOutput { variable: "output".to_owned() };
-        let Emitted { output, what, .. } = made.into_iter().next().ok_or_else(nothing)?;
-        if let Produced::Table { rows, .. } = &what {
-            outcome.metadata.push(serde_json::json!({"rows": rows}));
-        }
-        store(what, &step.def.outputs[output as usize].form, cas, inline_max)
-    });
-    Ended { outcome, result }
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let text = text.unwrap_or("without a message");
-    Outcome {
-        usage: Usage::default(),
-        earlier: Vec::new(),
-        result: Err(Failure::Function(format!("panicked: {text}"))),
-        log: None,
-        duration: std::time::Duration::ZERO,
-        metadata: Vec::new(),
-        checks: Vec::new(),
-        asked: Asks::default(),
-        warnings: Vec::new(),
-        attempt: 1,
-        members: Vec::new(),
-    }
 }
 
 pub(super) fn store(
@@ -308,7 +186,12 @@ impl Engine {
         def
     }
 
-    fn log_path(&self, run: RunId, asset: &AssetKey, partition: &PartitionKey) -> PathBuf {
+    pub(super) fn log_path(
+        &self,
+        run: RunId,
+        asset: &AssetKey,
+        partition: &PartitionKey,
+    ) -> PathBuf {
         let dir = self.dir.join("logs").join(run.to_string());
         let name = if partition.is_unpartitioned() {
             format!("{asset}.log")
@@ -316,6 +199,11 @@ impl Engine {
             format!("{asset}@{}.log", crate::io::names::file_name(partition.as_str()))
         };
         dir.join(name)
+    }
+
+    /// Where a step of a job writes its log.
+    pub(super) fn op_log_path(&self, run: RunId, step: &str) -> PathBuf {
+        self.dir.join(format!("logs/{run}/{}.log", crate::io::names::file_name(step)))
     }
 
     fn input(&self, edge: &Edge, part: PartitionIdx) -> Result<Input, Error> {

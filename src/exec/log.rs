@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
 use super::secrets::Masker;
-use super::{Control, LogInfo, Of, Step};
+use super::{Control, LogInfo, Step};
 
 // The end of a log is kept in memory until the step ends, so it is small whatever the limit.
 const TAIL_MAX: u64 = 1 << 20;
@@ -112,8 +112,7 @@ impl<'a> Log<'a> {
 /// Where the log of an execution begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Begins {
-    /// As the step says: a later attempt is written after the ones before it, and a step of an asset's graph
-    /// after those before it.
+    /// As the step says: a later attempt is written after the ones before it.
     AsTheStep,
     /// After what is there: it is run beside the step.
     After,
@@ -123,11 +122,7 @@ fn open(step: &Step, begins: Begins) -> io::Result<File> {
     let path = &step.paths.log;
     let mut options = OpenOptions::new();
     options.create(true);
-    let follows = match &step.of {
-        Of::Job(at) => at.asset.is_some(),
-        Of::Asset(_) | Of::Assets(_) => false,
-    };
-    if step.attempt > 1 || follows || begins == Begins::After {
+    if step.attempt > 1 || begins == Begins::After {
         options.append(true);
     } else {
         options.write(true).truncate(true);

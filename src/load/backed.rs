@@ -1,6 +1,7 @@
 //! Reads assets that are the result of a graph of ops (`graph`), and looks the graph up: one step, made of
 //! several.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::asset::{Draft, Fields};
@@ -11,7 +12,7 @@ use super::node::{Faults, Sink};
 use super::output::may_be_table;
 use super::resource;
 use crate::base::{AssetKey, JobName};
-use crate::defs::config::{Env, Schema};
+use crate::defs::config::{Env, Field, Schema};
 use crate::defs::{Body, Flow, Graph, GraphBody, Slot, Wiring, job_schema};
 
 /// The graph that makes an asset, not looked up.
@@ -177,6 +178,14 @@ fn result(flow: &Flow) -> Result<Slot, String> {
     }
 }
 
+/// What ops read that would be fields of a job, if one called them: those of the asset's configuration. The
+/// ops do not say of what kind they are.
+fn read_by_ops(flow: &Flow) -> Schema {
+    let names: BTreeSet<&str> =
+        flow.steps.iter().flat_map(|step| &step.op.reads).map(String::as_str).collect();
+    Schema::shape(names.into_iter().map(|name| (name, Field::from(Schema::Any).required())))
+}
+
 /// Gives the asset what its ops have: all of that counts for it.
 fn adopt(
     draft: &mut Draft,
@@ -193,12 +202,11 @@ fn adopt(
             asset.resources.insert(name.clone(), resources.version(name));
         }
     }
-    match job_schema(&Schema::shape([]), &flow) {
+    match job_schema(&read_by_ops(&flow), &flow) {
         Err(mistakes) => {
             for mistake in mistakes {
                 let message = format!("graph `{}`: {mistake}", used.name);
-                let help = "an op of an asset has configuration of its own only";
-                sink.push(used.place.error(message).label("this graph").help(help));
+                sink.push(used.place.error(message).label("this graph"));
             }
         }
         Ok(schema) => {

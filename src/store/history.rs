@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::params;
 
 use super::error::undecodable;
-use super::read::{key_at, run_number, set_at};
+use super::read::{key_at, run_at, run_number, set_at};
 use super::runs::{Counts, RUN_COLUMNS, run_row_at};
 use super::write::serialize;
 use super::{Error, Outcome, Run, RunState, Store, Tx};
@@ -123,6 +123,15 @@ impl Store {
     /// second ago.
     pub fn fates(&self, run: RunId) -> Result<Fates, Error> {
         self.ask(|sql| sql.fates_of(run))
+    }
+
+    /// The runs that retry a run, in order.
+    pub fn retries_of(&self, run: RunId) -> Result<Vec<RunId>, Error> {
+        self.ask(|sql| {
+            let query = "SELECT id FROM run WHERE parent = ?1 ORDER BY id";
+            let runs = sql.all(query, [run_number(run)], |row| run_at(row, 0))?;
+            Ok(runs.into_iter().flatten().collect())
+        })
     }
 
     fn fates_of(&self, run: RunId) -> rusqlite::Result<Fates> {

@@ -201,6 +201,189 @@ assets:
     assert_eq!(bench.steps(), NOTHING);
 }
 
+fn fifos(bench: &Bench, names: &[&str]) {
+    let mut mkfifo = std::process::Command::new("mkfifo");
+    assert!(mkfifo.args(names).current_dir(bench.dir.path()).status().unwrap().success());
+}
+
+/// Each of two steps waits for the other: one after the other they would wait until they are stopped.
+#[test]
+fn steps_run_beside_each_other() {
+    let bench = Bench::new(
+        r#"
+graphs:
+  meeting:
+    ops:
+      left: {run: 'echo said left; echo 1 > to; read it < back; echo $it > "$output"', timeout: 1m}
+      right: {run: 'read it < to; echo said right; echo $((it + 1)) > back; echo 5 > "$output"', timeout: 1m}
+      sum: {run: 'cat "$numbers"/* > "$output"', in: {numbers: [left, right]}}
+    results: sum
+assets:
+  sum: {graph: meeting}
+"#,
+    );
+    fifos(&bench, &["to", "back"]);
+    bench.run(&["m", "sum", "-j", "2"]).ends(0).says("ran 1 ");
+    assert_eq!(cat(&bench, "sum"), "2\n5\n");
+    let log = fs::read_to_string(bench.path(".giornata/logs/1/sum.log")).unwrap();
+    // Each step has its lines together, whichever has ended first.
+    let (left, right) =
+        ("[giornata: step left]\nsaid left\n", "[giornata: step right]\nsaid right\n");
+    let sum = "[giornata: step sum]\n";
+    let either = [format!("{left}{right}{sum}"), format!("{right}{left}{sum}")];
+    assert!(either.contains(&log), "{log}");
+}
+
+/// The pool is that of the run: steps of several assets are in it.
+#[test]
+fn pools_count_the_steps_of_all_graphs() {
+    let bench = Bench::new(
+        r#"
+pools: {one: 1}
+graphs:
+  alone:
+    ops:
+      a: {run: sh alone.sh, pool: one}
+      b: {run: sh alone.sh, pool: one}
+      both: {run: 'cat "$it"/* > "$output"', in: {it: [a, b]}}
+    results: both
+assets:
+  it: {graph: alone, partitions: [a, b, c, d]}
+"#,
+    );
+    let alone = "mkdir there || exit 1\nfor i in $(seq 2000); do :; done\nrmdir there\n\
+                 echo x >> calls.log; echo 1 > $output\n";
+    bench.write("alone.sh", alone);
+    bench.run(&["m", "--all", "-j", "4"]).ends(0).says("ran 4 ");
+    assert_eq!(fs::read_to_string(bench.path("calls.log")).unwrap().lines().count(), 8);
+}
+
+#[test]
+fn an_op_with_memo_is_not_made_again() {
+    let bench = Bench::new(
+        r#"
+ops:
+  slow: {run: 'echo slow >> calls.log; seq 3000 > "$output"', memo: true}
+graphs:
+  g:
+    ops:
+      slow: {use: slow}
+      last: {run: 'echo last >> calls.log; tail -n $(echo $GIORNATA_CONFIG | tr -cd 0-9) "$rows" > "$output"', in: {rows: slow}, config: {n: {type: int, default: 1}}}
+    results: last
+  whole: {ops: {slow: {use: slow}}, results: slow}
+assets:
+  last: {graph: g}
+  all: {graph: whole}
+jobs:
+  job: {ops: {slow: {use: slow}}}
+"#,
+    );
+    let calls = || {
+        let calls = fs::read_to_string(bench.path("calls.log")).unwrap_or_default();
+        bench.write("calls.log", "");
+        calls.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    bench.run(&["m", "last"]).ends(0);
+    assert_eq!(calls(), ["slow", "last"]);
+    bench.edit("default: 1", "default: 2");
+    bench.run(&["m", "last"]).ends(0).says("ran 1 ");
+    assert_eq!(calls(), ["last"]);
+    assert_eq!(cat(&bench, "last"), "2999\n3000\n");
+    let log = fs::read_to_string(bench.path(".giornata/logs/2/last.log")).unwrap();
+    assert_eq!(
+        log,
+        "[giornata: step slow is taken from what was made before]\n[giornata: step last]\n"
+    );
+    // Another asset and a job have it too; and what an asset takes is still there for the next.
+    bench.run(&["m", "all"]).ends(0).says("ran 1 ");
+    bench.run(&["run", "job"]).ends(0).says("1 restored");
+    bench.edit("default: 2", "default: 3");
+    bench.run(&["m", "last"]).ends(0).says("ran 1 ");
+    assert_eq!(calls(), ["last"]);
+    assert_eq!(cat(&bench, "all").lines().count(), 3000);
+    bench.run(&["doctor"]).ends(0);
+    bench.run(&["m", "last", "--force", "--only"]).ends(0);
+    assert_eq!(calls(), ["slow", "last"], "who forces an asset wants all of it anew");
+}
+
+/// What ops read of a job's configuration is a field of the asset's.
+#[test]
+fn ops_read_the_configuration_of_the_asset() {
+    let bench = Bench::new(
+        r#"
+ops:
+  scaled: {run: 'echo "$GIORNATA_CONFIG" > "$output"', config: [rate]}
+graphs:
+  g:
+    ops:
+      one: {use: scaled}
+      two: {run: 'cat "$x" > "$output"; echo "$GIORNATA_CONFIG" >> "$output"', in: {x: one}, config: {n: int}}
+    results: two
+assets:
+  it: {graph: g, config: {rate: 0.5, two: {n: 3}}}
+jobs:
+  job: {config: {rate: float}, ops: {one: {use: scaled}}}
+"#,
+    );
+    bench.run(&["m", "it"]).ends(0);
+    assert_eq!(cat(&bench, "it"), "{\"rate\":0.5}\n{\"n\":3}\n");
+    bench.edit("rate: 0.5", "rate: 0.25");
+    bench.why("it").says("config-changed").says("0.25");
+    bench.run(&["m", "it"]).ends(0).says("ran 1 ");
+    assert_eq!(cat(&bench, "it"), "{\"rate\":0.25}\n{\"n\":3}\n");
+    bench.run(&["m", "it", "--set", "it.rate=2"]).ends(0).says("ran 1 ");
+    assert_eq!(cat(&bench, "it"), "{\"rate\":2}\n{\"n\":3}\n");
+    bench.edit("rate: 0.25, ", "");
+    bench.run(&["check"]).ends(2).says("`config`: `rate` is missing");
+    bench.edit("config: {two", "config: {rat: 1, two");
+    bench.run(&["check"]).ends(2).says("`config`: `rat` is not defined");
+}
+
+/// What the step reports that gives the result is reported of the asset.
+#[test]
+fn metadata_is_that_of_the_result() {
+    let bench = Bench::new(
+        r#"
+graphs:
+  g:
+    ops:
+      first: {run: 'echo "{\"first\": 1}" > "$GIORNATA_METADATA"; echo 1 > "$output"'}
+      last: {run: 'echo "{\"last\": 2}" > "$GIORNATA_METADATA"; cat "$x" > "$output"', in: {x: first}}
+    results: last
+assets:
+  it: {graph: g}
+"#,
+    );
+    bench.run(&["m", "it"]).ends(0);
+    bench.run(&["show", "it"]).ends(0).says("last").says_not("first");
+}
+
+/// Where one fails, what runs beside it is waited for, and nothing more is started.
+#[test]
+fn a_failure_starts_nothing_more() {
+    let bench = Bench::new(
+        r#"
+graphs:
+  g:
+    ops:
+      bad: {run: 'echo so bad; echo 1 > to; exit 4'}
+      slow: {run: 'read it < to; echo slow >> calls.log; echo 1 > "$output"', timeout: 1m}
+      next: {run: 'echo next >> calls.log; cat "$x" > "$output"', in: {x: slow}}
+      last: {run: 'cat "$x" > "$output"', in: {x: {from: bad}, y: next}}
+    results: last
+assets:
+  it: {graph: g}
+  below: {deps: [it], run: 'cat $it > $output'}
+"#,
+    );
+    fifos(&bench, &["to"]);
+    let said = bench.run(&["m", "--all", "-j", "2"]).ends(1);
+    said.says("`it` failed: `bad`: exit status 4").says("so bad").says("1 failed, 1 blocked");
+    assert_eq!(fs::read_to_string(bench.path("calls.log")).unwrap(), "slow\n");
+    let left = fs::read_dir(bench.path(".giornata/staging")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "what ops hand to each other goes with the run");
+}
+
 #[track_caller]
 fn refused(asset: &str, message: &str) -> Said {
     let text = format!("{}  it: {{{asset}}}\n", PROJECT.split("  report:").next().unwrap());

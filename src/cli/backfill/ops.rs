@@ -160,10 +160,11 @@ fn carry_out(
     let interrupted = cancel_on_signal(&control);
     let form = if how.jsonl { Form::JsonLines } else { Form::Text };
     tell_begin(workspace, form, id);
-    let (root, logs) = (workspace.root.clone(), workspace.root.join(".giornata/logs"));
+    let (env, _) = workspace.environment();
+    let logs = workspace.root.join(".giornata/logs");
     let mut launch = |_: &mut Engine, part: PartitionIdx, retry_of: Option<RunId>| {
         let (job, partition) = filled(job, domain, part)?;
-        let config = configured_in(&root, &job, &given)?;
+        let config = configured_in(&env, &job, &given)?;
         let ops = spec.ops.as_deref().map(|text| selected(text, flow)).transpose()?;
         let (name, tags, backfill) = (job.name.clone(), Default::default(), None);
         Ok::<_, CliError>(Launch { job: name, partition, config, ops, retry_of, tags, backfill })

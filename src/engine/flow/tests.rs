@@ -289,3 +289,62 @@ fn what_an_earlier_run_made_is_not_carried_out_again() {
     let mut progress: Progress<u64> = Progress::new(flow, &BTreeSet::new(), Known::new());
     assert_eq!(progress.next(&|_| true), None);
 }
+
+/// Steps that read nothing of each other, all in the pool `name`; every tenth in none.
+fn pooled(steps: usize) -> Arc<Flow> {
+    let origin = || Origin { file: "pooled".into(), line: 1 };
+    let body = FunctionBody { version: String::new(), slot: FunctionSlot::Op(0) };
+    let op = |pool: Option<Arc<str>>| {
+        Arc::new(Op { pool, ..Op::new("op", origin(), Body::Function(body.clone())) })
+    };
+    let (free, narrow) = (op(None), op(Some("narrow".into())));
+    let call = |at: usize| Call {
+        name: format!("c{at}"),
+        callee: Callee::Op(if at % 10 == 9 { free.clone() } else { narrow.clone() }),
+        wires: Vec::new(),
+        after: Vec::new(),
+        hooks: Hooks::default(),
+        origin: origin(),
+    };
+    let calls = (0..steps).map(call).collect();
+    let graph = Graph { name: "pooled".to_owned(), calls, ..Graph::default() };
+    Arc::new(graph.compile(&JobName::parse("pooled").unwrap()).unwrap())
+}
+
+/// What waits for a pool costs nothing: the pool is asked, not each of its steps.
+#[test]
+fn a_full_pool_is_not_searched() {
+    const STEPS: usize = 10_000;
+    let flow = pooled(STEPS);
+    let all: BTreeSet<u32> = (0..u32::try_from(STEPS).unwrap()).collect();
+    let mut progress: Progress<u64> = Progress::new(flow, &all, Known::new());
+    let asked = std::cell::Cell::new(0);
+    let mut in_pool = 0;
+    let mut running = VecDeque::new();
+    let mut order = Vec::new();
+    loop {
+        let has_room = |name: &str| {
+            assert_eq!(name, "narrow");
+            asked.set(asked.get() + 1);
+            in_pool < 1
+        };
+        match progress.next(&has_room) {
+            Some(id) => {
+                in_pool += usize::from(progress.declared(id).def.pool.is_some());
+                running.push_back(id);
+                order.push(progress.step(id));
+            }
+            None => {
+                let Some(id) = running.pop_front() else { break };
+                in_pool -= usize::from(progress.declared(id).def.pool.is_some());
+                progress.ended(id, vec![(0, None, 1)], Ended::Success);
+            }
+        }
+        assert!(in_pool <= 1);
+    }
+    assert_eq!(order.len(), STEPS);
+    // The first of those that may run goes first: one of the pool, then all that are in none.
+    assert_eq!(order[..4], [0, 9, 19, 29]);
+    let asked = asked.get();
+    assert!(asked <= 2 * STEPS + 1, "the pool was asked {asked} times");
+}

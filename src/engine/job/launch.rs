@@ -351,7 +351,7 @@ fn open_resources(
 }
 
 impl Engine {
-    fn resources_of_op(&self, step: &FlowStep) -> Resources {
+    pub(super) fn resources_of_op(&self, step: &FlowStep) -> Resources {
         self.pool.chosen(step.def.resources.iter().map(String::as_str))
     }
 }

@@ -4,18 +4,21 @@
 //! goes when the run has succeeded, and else stays for a retry until that succeeds or `gc` takes it. A run
 //! of a job changes no record of an asset, so it never raises the revision of the store.
 
+mod course;
 mod event;
-mod inner;
+mod graphs;
 mod keep;
 mod keys;
 mod launch;
 mod run;
 mod value;
-mod work;
 
+pub(super) use course::Memos;
 pub use event::{JobEvent, JobSummary};
-pub(super) use inner::Flows;
+pub(super) use graphs::Graphs;
+pub(super) use keep::{Place, keep};
 pub use launch::Launch;
+pub(super) use value::Value;
 
 use super::Error;
 use super::open::Engine;

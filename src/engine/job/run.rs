@@ -3,28 +3,25 @@
 //! One thread decides and records. How steps ended and which ones start because of it is one
 //! transaction, so a step that runs is known to run, and a chain costs one transaction a step.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::Error;
-use super::super::flow::{Change, Ended, InstanceId, Made, Progress, StepState};
+use super::super::flow::{Change, InstanceId, Progress, StepState};
 use super::super::open::Engine;
 use super::super::report::RunOptions;
 use super::super::wish::Wishes;
-use super::super::work::cores;
-use super::super::work::log_text;
+use super::super::work::{cores, log_text};
+use super::super::workers::{Done, Hooks, Keep, Order, StepDone, Workers};
+use super::course::{Before, Course, Frame, Landing, Memos, Pools, Reused, Start, Turn};
 use super::event::{JobEvent, JobSummary};
 use super::keep::Place;
-use super::keys;
-use super::launch::{self, Launch, Prepared};
-use super::value::{self, Inputs, Value};
-use super::work::{Done, Hooks, Order, StepDone, Workers};
-use crate::base::{Digest, RunId};
+use super::launch::{Launch, Prepared};
+use crate::base::RunId;
 use crate::cas::Lease;
-use crate::defs::{Body, FlowStep, Memo};
-use crate::exec::{Control, Failure, InJob, LogInfo, Of, Outcome, Step, StepPaths};
-use crate::io::names::file_name;
+use crate::defs::{Body, FlowStep, Job};
+use crate::exec::{Control, Failure, LogInfo, Outcome, Step};
 use crate::store::{
     LaunchInfo, NewRun, OpEnd, OpOutput, OpState, Owner, RunState, Tx, Wish, place_dir,
 };
@@ -38,11 +35,11 @@ pub(super) struct Run {
     owner: Owner,
     /// Nothing is swept while the run goes on.
     lease: Lease,
-    prepared: Prepared,
-    progress: Progress<Value>,
-    /// `.giornata`
-    dir: PathBuf,
+    job: Arc<Job>,
+    chosen: BTreeSet<u32>,
+    course: Course,
     staging: PathBuf,
+    place: Arc<Place>,
     workers: Workers,
     /// Executions at once, with those that wait for a worker.
     room: usize,
@@ -50,23 +47,10 @@ pub(super) struct Run {
     control: Control,
     stopped: bool,
     wishes: Wishes,
-    flights: HashMap<u64, Flight>,
     started: u64,
     hooks_running: u64,
-    pools: BTreeMap<Arc<str>, Pool>,
+    pools: Pools,
     summary: JobSummary,
-}
-
-/// A step that runs.
-struct Flight {
-    id: InstanceId,
-    key: Digest,
-}
-
-/// How many steps of a pool run, and may.
-struct Pool {
-    running: u32,
-    most: u32,
 }
 
 /// What is to be recorded together.
@@ -79,42 +63,15 @@ struct News {
 }
 
 struct EndedStep {
-    id: InstanceId,
-    name: String,
+    landing: Landing,
     step: Arc<Step>,
     outcome: Outcome,
-    outputs: Vec<OpOutput>,
-    /// To be kept under the key for other runs.
-    memo: Option<(Digest, Vec<OpOutput>)>,
-    failure: Option<Failure>,
-}
-
-struct Reused {
-    name: String,
-    from: Before,
-}
-
-/// Where what is taken comes from.
-enum Before {
-    Run(RunId),
-    /// Whatever run: the op says `memo`.
-    Memo {
-        key: Digest,
-        outputs: Vec<OpOutput>,
-    },
-}
-
-struct Start {
-    number: u64,
-    name: String,
-    key: Digest,
-    step: Arc<Step>,
 }
 
 impl Run {
     pub fn begin(
         engine: &mut Engine,
-        mut prepared: Prepared,
+        prepared: Prepared,
         launch: &Launch,
         options: &RunOptions,
         control: &Control,
@@ -151,38 +108,52 @@ impl Run {
             inline_max_bytes: engine.project.settings.inline_max_bytes,
         };
         let jobs = options.jobs.or(engine.project.settings.jobs).unwrap_or_else(cores).max(1);
-        let known = std::mem::take(&mut prepared.known);
-        let progress = Progress::new(prepared.flow.clone(), &prepared.chosen, known);
         // No worker waits for the recording of results where a step takes no longer than that.
         let is_quick = |step: &FlowStep| matches!(step.def.body, Body::Function(_));
         let ahead = if prepared.flow.steps.iter().all(is_quick) { 2 } else { 1 };
-        let pool =
-            |(name, most): (&Arc<str>, &u32)| (name.clone(), Pool { running: 0, most: *most });
+        let Prepared { job, flow, chosen, known, .. } = prepared;
+        let frame = Frame {
+            job: job.name.clone(),
+            asset: None,
+            run: id,
+            partition: prepared.partition,
+            window: prepared.window,
+            window_rfc3339: prepared.window_rfc3339,
+            around: Vec::new(),
+            settings: prepared.settings,
+            digests: prepared.digests,
+            resources: prepared.resources,
+            secrets: prepared.secrets,
+            staging: staging.clone(),
+            logs: engine.dir.join(format!("logs/{id}")),
+            earlier: prepared.earlier,
+            memos: Memos::Take,
+        };
         Ok(Run {
             id,
             owner,
             lease,
-            progress,
-            workers: Workers::new(jobs, control, &engine.functions, &place),
-            dir: engine.dir.clone(),
+            course: Course::new(Progress::new(flow, &chosen, known), frame),
+            job,
+            chosen,
+            workers: Workers::new(engine, jobs, control),
             staging,
+            place: Arc::new(place),
             room: jobs * ahead,
             fail_fast: options.fail_fast,
             control: control.clone(),
             stopped: false,
             wishes: Wishes::default(),
-            flights: HashMap::new(),
             started: 0,
             hooks_running: 0,
-            pools: engine.project.pools.iter().map(pool).collect(),
+            pools: Pools::of(&engine.project),
             summary: JobSummary::new(id),
-            prepared,
         })
     }
 
     /// Works until nothing is left to do.
     pub fn drive(&mut self, engine: &mut Engine, events: OnEvent<'_>) -> Result<(), Error> {
-        let steps = self.prepared.chosen.len() as u64;
+        let steps = self.chosen.len() as u64;
         events(engine, JobEvent::Started { run: self.id, steps });
         let mut news = News { changes: self.at_first(), ..News::default() };
         loop {
@@ -200,13 +171,14 @@ impl Run {
             if !news.ended.is_empty() {
                 continue;
             }
-            if self.flights.is_empty() && self.hooks_running == 0 {
+            if self.course.running() == 0 && self.hooks_running == 0 {
                 return Ok(());
             }
             for done in self.workers.receive()? {
                 match done {
-                    Done::Step(done) => self.land(*done, &mut news),
-                    Done::Hooks { step, problems } => {
+                    Done::Values(done) => self.land(engine, *done, &mut news),
+                    Done::Results { .. } => unreachable!("a step of a job makes no asset"),
+                    Done::Hooks { step, problems, .. } => {
                         self.hooks_running -= 1;
                         self.summary.hooks_failed += problems.len() as u64;
                         let step = step.shown();
@@ -234,192 +206,61 @@ impl Run {
 
     /// What can be said of chosen steps before any has run.
     fn at_first(&self) -> Vec<Change> {
-        let ids = self.progress.instances();
+        let progress = &self.course.progress;
         let change = |instance| {
-            let state = self.progress.state(instance);
+            let state = progress.state(instance);
             let is_over = matches!(state, StepState::Skipped | StepState::Blocked);
-            let chosen = self.prepared.chosen.contains(&self.progress.step(instance));
+            let chosen = self.chosen.contains(&progress.step(instance));
             (is_over && chosen).then_some(Change { instance, state })
         };
-        ids.filter_map(change).collect()
+        progress.instances().filter_map(change).collect()
     }
 
-    fn take_ready(&mut self, engine: &mut Engine, news: &mut News) -> Result<(), Error> {
-        while self.flights.len() < self.room {
-            let pools = &self.pools;
-            let has_room = |name: &str| pools.get(name).is_none_or(|it| it.running < it.most);
-            let Some(id) = self.progress.next(&has_room) else { return Ok(()) };
-            let name = self.progress.name(id);
-            match value::gather(&self.progress, id, &engine.dir, &[]) {
-                Ok(inputs) => self.decide(engine, id, name, inputs, news)?,
-                Err(reason) => {
-                    let reason = Failure::Input { name, reason };
-                    self.fail_unstarted(engine, id, reason, news);
+    fn take_ready(&mut self, engine: &Engine, news: &mut News) -> Result<(), Error> {
+        while self.course.running() < self.room {
+            let next = self.course.next(engine, &mut self.pools, self.started + 1)?;
+            match next {
+                None => return Ok(()),
+                Some(Turn::Reused(reused, changes)) => {
+                    match reused.from {
+                        Before::Run(_) => self.summary.reused += 1,
+                        Before::Memo { .. } => self.summary.restored += 1,
+                    }
+                    news.reused.push(reused);
+                    news.changes.extend(changes);
+                }
+                Some(Turn::Start(mut start)) => {
+                    self.started += 1;
+                    let (number, step) = (start.number, start.step.clone());
+                    let unready = start.unready.take();
+                    news.starts.push(start);
+                    if let Some(failure) = unready {
+                        let outcome = Outcome::not_run(&step);
+                        let done = StepDone { number, step, outcome, made: Err(failure) };
+                        self.land(engine, done, news);
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// Takes what the retried run has made of the same, or prepares a start.
-    fn decide(
-        &mut self,
-        engine: &mut Engine,
-        id: InstanceId,
-        name: String,
-        inputs: Inputs,
-        news: &mut News,
-    ) -> Result<(), Error> {
-        let at = self.progress.step(id) as usize;
-        let Prepared { digests, partition, window_rfc3339, earlier, .. } = &self.prepared;
-        let window = window_rfc3339.as_ref();
-        let piece = self.progress.piece(id);
-        let key = keys::instance(&digests[at], piece, partition, window, &inputs.digest);
-        if let Some(earlier) = earlier
-            && let Some(made) = earlier.outputs(engine, self.progress.declared(id), &name, &key)?
-        {
-            news.reused.push(Reused { name, from: Before::Run(earlier.run) });
-            self.summary.reused += 1;
-            news.changes.extend(self.progress.ended(id, made, Ended::Success));
-            return Ok(());
-        }
-        let declared = self.progress.declared(id);
-        if declared.op.memo == Memo::ByContent
-            && let Some(made) = launch::remembered(engine, declared, &key)?
-        {
-            let outputs = records(declared, &made);
-            news.reused.push(Reused { name, from: Before::Memo { key, outputs } });
-            self.summary.restored += 1;
-            news.changes.extend(self.progress.ended(id, made, Ended::Success));
-            return Ok(());
-        }
-        let step = Arc::new(self.step(engine, id, inputs));
-        let number = self.take_off(id, key);
-        news.starts.push(Start { number, name, key, step });
-        Ok(())
-    }
-
-    fn take_off(&mut self, id: InstanceId, key: Digest) -> u64 {
-        self.started += 1;
-        self.flights.insert(self.started, Flight { id, key });
-        let declared = self.progress.declared(id);
-        if let Some(pool) = declared.def.pool.as_ref().and_then(|name| self.pools.get_mut(name)) {
-            pool.running += 1;
-        }
-        self.started
-    }
-
-    /// Everything that one execution needs.
-    fn step(&self, engine: &Engine, id: InstanceId, inputs: Inputs) -> Step {
-        let declared = self.progress.declared(id);
-        let Prepared {
-            job, settings, partition, window, window_rfc3339, resources, secrets, ..
-        } = &self.prepared;
-        let at = self.progress.step(id) as usize;
-        let settings = &settings[at];
-        let in_job = InJob {
-            job: job.name.clone(),
-            asset: None,
-            path: declared.path.clone(),
-            op: declared.op.clone(),
-            piece: self.progress.piece(id).map(Arc::from),
-            own: settings.own.clone(),
-            read: settings.read.clone(),
-        };
-        let log = format!("logs/{}/{}.log", self.id, file_name(&in_job.name()));
-        Step {
-            def: declared.def.clone(),
-            of: Of::Job(Arc::new(in_job)),
-            partition: partition.clone(),
-            window: window.clone(),
-            window_rfc3339: window_rfc3339.clone(),
-            inputs: inputs.inputs,
-            config: settings.all.clone(),
-            run: self.id,
-            now: engine.clock.now(),
-            attempt: 1,
-            paths: StepPaths {
-                root: engine.root.clone(),
-                staging: self.staging.clone(),
-                log: engine.dir.join(log),
-            },
-            env: engine.env.clone(),
-            log_max_bytes: engine.project.settings.log_max_bytes,
-            types: engine.types.clone(),
-            resources: resources[at].clone(),
-            secrets: secrets.clone(),
-        }
-    }
-
-    /// A step whose inputs cannot be had fails.
-    fn fail_unstarted(
-        &mut self,
-        engine: &Engine,
-        id: InstanceId,
-        failure: Failure,
-        news: &mut News,
-    ) {
-        let inputs = Inputs { inputs: Vec::new(), digest: Digest::from_bytes([0; 32]) };
-        let step = Arc::new(self.step(engine, id, inputs));
-        let (name, key) = (self.progress.name(id), Digest::from_bytes([0; 32]));
-        let number = self.take_off(id, key);
-        let outcome = Outcome::not_run(&step);
-        news.starts.push(Start { number, name, key, step: step.clone() });
-        self.land(StepDone { number, step, outcome, made: Err(failure) }, news);
-    }
-
-    fn land(&mut self, done: StepDone, news: &mut News) {
+    fn land(&mut self, engine: &Engine, done: StepDone, news: &mut News) {
         let StepDone { number, step, outcome, made } = done;
-        let flight = self.flights.remove(&number);
-        let Flight { id, key } = flight.expect("only what was started comes back");
-        let name = self.progress.name(id);
-        let declared = self.progress.declared(id);
-        if let Some(pool) = declared.def.pool.as_ref().and_then(|name| self.pools.get_mut(name)) {
-            pool.running -= 1;
-        }
-        match made {
-            Ok(made) => {
-                let outputs = records(declared, &made);
-                let memo = self.remember(declared, key, number, &made);
-                self.summary.succeeded += 1;
-                let failure = None;
-                news.ended.push(EndedStep { id, name, step, outcome, outputs, memo, failure });
-                news.changes.extend(self.progress.ended(id, made, Ended::Success));
+        let mut landing = self.course.land(engine, &mut self.pools, number, made);
+        match &landing.failure {
+            None => self.summary.succeeded += 1,
+            Some(Failure::Cancelled) => {
+                self.summary.cancelled += 1;
+                self.stopped = true;
             }
-            Err(failure) => {
-                if failure == Failure::Cancelled {
-                    self.summary.cancelled += 1;
-                    self.stopped = true;
-                } else {
-                    self.summary.failed += 1;
-                    self.stopped |= self.fail_fast;
-                    news.changes.extend(self.progress.ended(id, Vec::new(), Ended::Failed));
-                }
-                let (outputs, memo, failure) = (Vec::new(), None, Some(failure));
-                news.ended.push(EndedStep { id, name, step, outcome, outputs, memo, failure });
+            Some(_) => {
+                self.summary.failed += 1;
+                self.stopped |= self.fail_fast;
             }
         }
-    }
-
-    /// Puts what a step gave where other runs find it, if its op says so. What cannot be put there is made
-    /// again by them.
-    fn remember(
-        &self,
-        declared: &FlowStep,
-        key: Digest,
-        number: u64,
-        made: &[Made<Value>],
-    ) -> Option<(Digest, Vec<OpOutput>)> {
-        if declared.op.memo == Memo::Never {
-            return None;
-        }
-        let dir = format!("memo/{key}.{}.{number}", self.id);
-        let copy = |(at, (output, piece, value)): (usize, &Made<Value>)| {
-            let value = value.copied(&self.dir, &format!("{dir}/{at}")).ok()?;
-            Some((*output, piece.clone(), value))
-        };
-        let copied = made.iter().enumerate().map(copy).collect::<Option<Vec<_>>>()?;
-        Some((key, records(declared, &copied)))
+        news.changes.append(&mut landing.changes);
+        news.ended.push(EndedStep { landing, step, outcome });
     }
 
     /// One transaction for all that is new; none if nothing is.
@@ -440,11 +281,11 @@ impl Run {
             for ended in ended {
                 self.record_end(tx, engine, ended)?;
             }
-            for (key, outputs) in ended.iter().filter_map(|ended| ended.memo.as_ref()) {
+            for (key, outputs) in ended.iter().filter_map(|ended| ended.landing.memo.as_ref()) {
                 tx.put_memo(key, outputs, now_ms)?;
             }
             for skip in skips {
-                tx.skip_op(self.id, &self.progress.name(skip.instance), now_ms)?;
+                tx.skip_op(self.id, &self.course.progress.name(skip.instance), now_ms)?;
             }
             for Reused { name, from } in reused {
                 match from {
@@ -465,7 +306,7 @@ impl Run {
         engine: &Engine,
         ended: &EndedStep,
     ) -> Result<(), crate::store::Error> {
-        let EndedStep { name, outcome, outputs, failure, .. } = ended;
+        let EndedStep { landing: Landing { name, outputs, failure, .. }, outcome, .. } = ended;
         let state = match failure {
             None => OpState::Success,
             Some(Failure::Cancelled) => OpState::Cancelled,
@@ -493,7 +334,8 @@ impl Run {
         reused: &[Reused],
         events: OnEvent<'_>,
     ) {
-        for EndedStep { name, outcome, outputs, failure, .. } in ended {
+        for EndedStep { landing, outcome, .. } in ended {
+            let Landing { name, outputs, failure, .. } = landing;
             for message in &outcome.warnings {
                 events(engine, JobEvent::Warning { message: message.clone() });
             }
@@ -527,7 +369,7 @@ impl Run {
             events(engine, JobEvent::StepReused { step: name.clone(), from });
         }
         for Change { instance, state } in changes {
-            let step = self.progress.name(*instance);
+            let step = self.course.progress.name(*instance);
             match state {
                 StepState::Skipped => {
                     self.summary.skipped += 1;
@@ -548,8 +390,8 @@ impl Run {
 
     /// After the record, so that nobody acts on what may still be undone.
     fn call_hooks(&mut self, ended: EndedStep) -> Result<(), Error> {
-        let EndedStep { id, step, outcome, failure, .. } = ended;
-        let (own, job) = (&self.progress.declared(id).hooks, &self.prepared.job.hooks);
+        let EndedStep { landing: Landing { id, failure, .. }, step, outcome } = ended;
+        let (own, job) = (&self.course.progress.declared(id).hooks, &self.job.hooks);
         let hooks: Vec<_> = match &failure {
             None => own.success.iter().chain(&job.success).cloned().collect(),
             Some(Failure::Cancelled) => return Ok(()),
@@ -563,7 +405,8 @@ impl Run {
         step.paths.log.set_extension("hooks.log");
         let attempts = outcome.attempt;
         self.hooks_running += 1;
-        self.workers.send(Order::Hooks(Hooks { hooks, step: Arc::new(step), attempts, failure }))
+        let hooks = Hooks { hooks, step: Arc::new(step), attempts, failure };
+        self.workers.send(Order::Hooks { number: 0, hooks })
     }
 
     /// Hands what is recorded as started to the workers.
@@ -574,17 +417,18 @@ impl Run {
         news: &mut News,
         events: OnEvent<'_>,
     ) -> Result<(), Error> {
-        let alone = self.flights.len() == 1 && self.hooks_running == 0;
+        let alone = self.course.running() == 1 && self.hooks_running == 0;
         for Start { number, name, step, .. } in starts {
-            if !self.flights.contains_key(&number) {
+            if !self.course.runs(number) {
                 continue;
             }
             events(engine, JobEvent::StepStarted { step: name });
             if alone && matches!(step.def.body, Body::Function(_)) {
-                let done = self.workers.run_here(number, step);
-                self.land(done, news);
+                let done = self.workers.run_here(number, step, &self.place);
+                self.land(engine, done, news);
             } else {
-                self.workers.send(Order::Step { number, step })?;
+                let keep = Keep::Values(self.place.clone());
+                self.workers.send(Order::Step { number, step, keep })?;
             }
         }
         Ok(())
@@ -596,10 +440,11 @@ impl Run {
             events(engine, JobEvent::Warning { message });
         }
         if self.stopped {
+            let progress = &self.course.progress;
             let left = |id: &InstanceId| {
-                matches!(self.progress.state(*id), StepState::Waiting | StepState::Ready)
+                matches!(progress.state(*id), StepState::Waiting | StepState::Ready)
             };
-            self.summary.cancelled += self.progress.instances().filter(left).count() as u64;
+            self.summary.cancelled += progress.instances().filter(left).count() as u64;
         }
         let state = match (self.control.is_cancelled(), self.summary.is_success()) {
             (true, _) => RunState::Cancelled,
@@ -630,14 +475,6 @@ impl Run {
         events(engine, JobEvent::Finished { summary: self.summary.clone() });
         Ok(self.summary)
     }
-}
-
-/// What a step gave, as the store keeps it.
-fn records(declared: &FlowStep, made: &[Made<Value>]) -> Vec<OpOutput> {
-    let record = |(output, piece, value): &Made<Value>| {
-        value.record(&declared.op.outputs[*output as usize].name, piece.as_ref())
-    };
-    made.iter().map(record).collect()
 }
 
 /// `result`, or `result[p1]` of a piece.

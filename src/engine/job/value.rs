@@ -171,7 +171,7 @@ pub fn gather(
     progress: &Progress<Value>,
     id: InstanceId,
     dir: &Path,
-    around: &[&Input],
+    around: &[Input],
 ) -> Result<Inputs, String> {
     let mut digest = Digest::builder("giornata 2026 inputs of a step");
     let decls = progress.declared(id).def.inputs.clone();
@@ -181,7 +181,7 @@ pub fn gather(
             (_, Gathered::Nothing) => continue,
             // As it is given to the flow, be it one value or many.
             (_, Gathered::One(Given::Input(at))) => {
-                let input = around[at as usize];
+                let input = &around[at as usize];
                 (input.single, input.parts.clone())
             }
             (Takes::One | Takes::Nothing, Gathered::One(given)) => {
@@ -242,7 +242,7 @@ fn part(given: &Given<'_, Value>, dir: &Path, key: PartitionKey) -> Part {
 fn list<'a>(
     given: impl Iterator<Item = &'a Given<'a, Value>>,
     dir: &Path,
-    around: &[&Input],
+    around: &[Input],
 ) -> Result<Part, String> {
     let fault = |error: std::io::Error| format!("read a value: {error}");
     let mut values = Vec::new();

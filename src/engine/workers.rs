@@ -1,0 +1,277 @@
+//! Runs steps, and what is done after them, on worker threads or at once: those that make assets, those of
+//! jobs, and those of graphs within assets.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use super::Error;
+use super::flow::Made;
+use super::job::{Place, Value, keep};
+use super::open::Engine;
+use super::wish;
+use super::work::{Stored, store};
+use crate::cas::Cas;
+use crate::defs::HookDef;
+use crate::exec::{
+    self, Control, Emitted, Executor, Failure, Functions, Lifeline, Outcome, Produced, Retrying,
+    Step, Worker, caught,
+};
+
+/// What a worker gets. Numbers are those of whoever gives the order.
+pub enum Order {
+    Step {
+        number: u64,
+        step: Arc<Step>,
+        keep: Keep,
+    },
+    /// All steps of the graph that makes an asset have ended.
+    Graph {
+        number: u64,
+        step: Arc<Step>,
+        outcome: Box<Outcome>,
+    },
+    Hooks {
+        number: u64,
+        hooks: Hooks,
+    },
+}
+
+/// What becomes of what a step made.
+pub enum Keep {
+    /// Each goes into the content store: so many results, in the order in which they are asked for.
+    Results(usize),
+    /// Other steps of the same flow read it.
+    Values(Arc<Place>),
+}
+
+/// What is to be done after a step, one thing after the other.
+pub struct Hooks {
+    pub hooks: Vec<HookDef>,
+    pub step: Arc<Step>,
+    pub attempts: u32,
+    pub failure: Option<Failure>,
+}
+
+/// What a worker hands back.
+pub enum Done {
+    /// One for each result that was asked for.
+    Results {
+        number: u64,
+        results: Vec<Ended>,
+    },
+    Values(Box<StepDone>),
+    /// Of each thing that could not be done, why.
+    Hooks {
+        number: u64,
+        step: Arc<Step>,
+        problems: Vec<String>,
+    },
+}
+
+/// How it went for one result.
+pub struct Ended {
+    pub outcome: Outcome,
+    /// What was made is already in the content store unless it is small.
+    pub result: Result<Stored, Failure>,
+}
+
+/// How the execution of a step of a flow went.
+pub struct StepDone {
+    pub number: u64,
+    pub step: Arc<Step>,
+    pub outcome: Outcome,
+    pub made: Result<Vec<Made<Value>>, Failure>,
+}
+
+/// The workers of a run; threads are started with the first order that needs one.
+pub struct Workers {
+    jobs: usize,
+    control: Control,
+    functions: Arc<dyn Functions>,
+    cas: Arc<Cas>,
+    inline_max_bytes: u64,
+    lifeline: Lifeline,
+    threads: Option<Threads>,
+    /// Runs what runs on the thread of the run.
+    own: Option<Bench>,
+}
+
+struct Threads {
+    orders: Sender<Order>,
+    done: Receiver<Done>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+/// One worker with what it needs to keep results.
+struct Bench {
+    steps: Retrying<Worker>,
+    /// For what is done beside the steps: hooks, and checks of what a graph gives.
+    own: Worker,
+    control: Control,
+    cas: Arc<Cas>,
+    inline_max_bytes: u64,
+}
+
+impl Workers {
+    pub fn new(engine: &Engine, jobs: usize, control: &Control) -> Workers {
+        Workers {
+            jobs,
+            control: control.clone(),
+            functions: engine.functions.clone(),
+            cas: engine.cas.clone(),
+            inline_max_bytes: engine.project.settings.inline_max_bytes,
+            lifeline: Lifeline::new(),
+            threads: None,
+            own: None,
+        }
+    }
+
+    fn bench(&self) -> Bench {
+        let worker = || Worker::new(self.lifeline.clone(), self.functions.clone());
+        Bench {
+            steps: Retrying::new(worker()),
+            own: worker(),
+            control: self.control.clone(),
+            cas: self.cas.clone(),
+            inline_max_bytes: self.inline_max_bytes,
+        }
+    }
+
+    /// Hands an order to a thread.
+    pub fn send(&mut self, order: Order) -> Result<(), Error> {
+        if self.threads.is_none() {
+            self.threads = Some(self.start());
+        }
+        let threads = self.threads.as_ref().expect("they were just started");
+        threads.orders.send(order).map_err(|_| Error::WorkerDied)
+    }
+
+    /// Runs a step of a flow on this thread: what has nothing beside it need not wake another one.
+    pub fn run_here(&mut self, number: u64, step: Arc<Step>, place: &Place) -> StepDone {
+        let mut own = self.own.take().unwrap_or_else(|| self.bench());
+        let done = own.values(number, step, place);
+        self.own = Some(own);
+        done
+    }
+
+    fn start(&self) -> Threads {
+        let (orders, taken) = channel();
+        let (give, done) = channel();
+        let taken = Arc::new(Mutex::new(taken));
+        let spawn = |_| {
+            let (taken, give, mut bench) = (taken.clone(), give.clone(), self.bench());
+            std::thread::spawn(move || bench.work(&taken, &give))
+        };
+        Threads { orders, done, handles: (0..self.jobs).map(spawn).collect() }
+    }
+
+    /// What has come back; waits for the first, but not for long. Something must have been sent.
+    pub fn receive(&self) -> Result<Vec<Done>, Error> {
+        let threads = self.threads.as_ref().ok_or(Error::WorkerDied)?;
+        wish::receive(&threads.done).ok_or(Error::WorkerDied)
+    }
+
+    /// Waits for the end of the threads.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        let Some(Threads { orders, handles, .. }) = self.threads.take() else { return Ok(()) };
+        drop(orders);
+        for handle in handles {
+            handle.join().map_err(|_| Error::WorkerDied)?;
+        }
+        Ok(())
+    }
+}
+
+impl Bench {
+    /// Takes orders until there are no more.
+    fn work(&mut self, orders: &Mutex<Receiver<Order>>, done: &Sender<Done>) {
+        loop {
+            let order = match orders.lock() {
+                Ok(orders) => orders.recv(),
+                Err(_) => return,
+            };
+            let given = match order {
+                Ok(Order::Step { number, step, keep: Keep::Values(place) }) => {
+                    Done::Values(Box::new(self.values(number, step, &place)))
+                }
+                Ok(Order::Step { number, step, keep: Keep::Results(makes) }) => {
+                    let outcome = self.run(&step);
+                    self.results(number, &step, outcome, makes)
+                }
+                Ok(Order::Graph { number, step, mut outcome }) => {
+                    let checked = caught(|| self.own.check(&step, &self.control, &mut outcome));
+                    if let Err(panic) = checked {
+                        outcome.result = Err(panic.into());
+                    }
+                    self.results(number, &step, *outcome, 1)
+                }
+                Ok(Order::Hooks { number, hooks }) => self.call(number, hooks),
+                Err(_) => return,
+            };
+            if done.send(given).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A panic is the failure of the step, not the end of the run.
+    fn run(&mut self, step: &Step) -> Outcome {
+        caught(|| self.steps.run(step, &self.control))
+            .unwrap_or_else(|panic| Outcome { result: Err(panic.into()), ..Outcome::not_run(step) })
+    }
+
+    fn values(&mut self, number: u64, step: Arc<Step>, place: &Place) -> StepDone {
+        let mut outcome = self.run(&step);
+        outcome.hide(&step.secrets);
+        let made = std::mem::replace(&mut outcome.result, Ok(Vec::new()));
+        let made = made.and_then(|made| keep(made, &step.def, place, number));
+        StepDone { number, step, outcome, made }
+    }
+
+    fn results(&self, number: u64, step: &Step, mut outcome: Outcome, makes: usize) -> Done {
+        outcome.hide(&step.secrets);
+        let result = |outcome| self.result(outcome, step);
+        Done::Results { number, results: apart(outcome, makes).into_iter().map(result).collect() }
+    }
+
+    fn result(&self, mut outcome: Outcome, step: &Step) -> Ended {
+        let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
+        let result = made.and_then(|made| {
+            let nothing = || Failure::NoOutput { variable: "output".to_owned() };
+            let Emitted { output, what, .. } = made.into_iter().next().ok_or_else(nothing)?;
+            if let Produced::Table { rows, .. } = &what {
+                outcome.metadata.push(serde_json::json!({"rows": rows}));
+            }
+            let form = &step.def.outputs[output as usize].form;
+            store(what, form, &self.cas, self.inline_max_bytes)
+        });
+        Ended { outcome, result }
+    }
+
+    fn call(&mut self, number: u64, hooks: Hooks) -> Done {
+        let Hooks { hooks, step, attempts, failure } = hooks;
+        let ended = exec::Ended { step: &step, attempts, failure: failure.as_ref() };
+        let (worker, control) = (&mut self.own, &self.control);
+        let mut call = |hook: &HookDef| match caught(|| worker.hook(hook, &ended, control)) {
+            Ok(called) => called.err(),
+            Err(panic) => Some(panic.to_string()),
+        };
+        let problems: Vec<String> = hooks.iter().filter_map(&mut call).collect();
+        let hide = |problem: String| step.secrets.mask(&problem).into_owned();
+        let problems = problems.into_iter().map(hide).collect();
+        Done::Hooks { number, step, problems }
+    }
+}
+
+/// One outcome for each result. What failed as a whole failed for all.
+fn apart(mut outcome: Outcome, makes: usize) -> Vec<Outcome> {
+    let mut outcomes = std::mem::take(&mut outcome.members);
+    // It is told once.
+    let warnings = std::mem::take(&mut outcome.warnings);
+    outcomes.resize(makes, outcome);
+    if let Some(first) = outcomes.first_mut() {
+        first.warnings.extend(warnings);
+    }
+    outcomes
+}
