@@ -53,7 +53,7 @@ pub use event::{RunEvent, Summary};
 pub use export::export_path;
 pub use gc::{Amount, Collected, Gc, GcMode};
 pub use history::{Attempts, RunReport, StepLog};
-pub use job::{JobEvent, JobSummary, Launch};
+pub use job::{JobEvent, JobSummary, Launch, partition_of};
 pub use keys::KeyChange;
 pub use open::{Access, Engine, Options, SetValue, Work};
 pub use report::{
@@ -61,4 +61,5 @@ pub use report::{
 };
 pub use resource::variable;
 pub use upkeep::{Made, Observed, Refusal, Refused, Targets, Upkeep};
-pub use work::error_text;
+pub use work::{error_text, spans};
+pub use workers::Hands;
