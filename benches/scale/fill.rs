@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 
 use giornata::base::{
     AskedRow, AssetKey, AssetRow, Column, Digest, Durability, FailureRow, Flags, Mark, MatRow,
-    Note, Output, OutputKind, PartitionIdx, PartitionSet, Rev, RunId, StepId, StepParts,
+    Note, Output, OutputKind, PartitionIdx, PartitionSet, Rev, RunId, StepId, StepParts, Usage,
 };
 use giornata::engine::Summary;
 use giornata::plan::{Planner, Records, Trace};
 use giornata::store::{
-    AttemptEnd, LaunchInfo, NewAttempt, NewRun, NewTrace, Outcome, Owner, RunState, Store,
+    AttemptEnd, Fate, LaunchInfo, NewAttempt, NewRun, NewTrace, Outcome, Owner, RunState, Store,
     staging_dir,
 };
 
@@ -88,7 +88,9 @@ impl<'a> Filler<'a> {
             seen: self.planner.readable(&asset),
         };
         let mut tx = store.begin().expect("the store can be written");
-        tx.set_asset(&asset, &row).expect("the row can be written");
+        tx.set_asset(&asset, &row)
+            .and_then(|()| tx.put_fate(self.run, &asset, Fate::Success, &row.fresh))
+            .expect("the row can be written");
         tx.commit().expect("the store can be written");
         self.records.put(asset.clone(), row, column);
         self.planner.touch(&asset);
@@ -125,8 +127,14 @@ impl<'a> Filler<'a> {
                 flags,
                 made_ms: started_ms,
             };
-            let end =
-                AttemptEnd { duration_ms: 1, outcome: Outcome::Success, detail: "", log: None };
+            let end = AttemptEnd {
+                duration_ms: 1,
+                outcome: Outcome::Success,
+                detail: "",
+                log: None,
+                usage: Usage { cpu_ms: Some(1), peak_kib: None },
+                size_bytes: Some(output.size),
+            };
             tx.put_blob_small(&output.digest, bytes.as_bytes())
                 .and_then(|()| tx.start_attempt(&attempt))
                 .and_then(|()| tx.put_mat(asset, &row))

@@ -94,6 +94,7 @@ fn launched(
         ops: ops.map_err(|error| launch.no_ops(job, error))?,
         retry_of: launch.retry_of(),
         tags: BTreeMap::new(),
+        backfill: None,
     })
 }
 

@@ -18,7 +18,7 @@ use super::targets::Spec;
 use super::text;
 use crate::base::{AssetKey, PartitionSet};
 use crate::defs::{Domain, FlowStep, Job, Project, Work};
-use crate::engine::Access;
+use crate::engine::{Access, Backfill};
 
 #[derive(Debug, Args)]
 pub(super) struct CompleteArgs {
@@ -46,6 +46,8 @@ enum Shell {
 const KEYS_MAX: usize = 500;
 /// How many keys are looked at for them.
 const LOOKED_AT_MAX: usize = 200_000;
+/// Older backfills are not offered.
+const BACKFILLS_MAX: usize = 50;
 /// Words that stand for partitions.
 const WORDS: [&str; 5] = ["all", "failed", "latest", "missing", "stale"];
 
@@ -59,6 +61,8 @@ struct Offer {
     ops: Vec<(String, String)>,
     /// What may follow an `@` or `--partition`.
     partitions: Vec<String>,
+    /// Numbers with what they stand for.
+    backfills: Vec<(String, String)>,
 }
 
 pub(super) fn run(args: &CompleteArgs, mut session: Session<'_>) -> Result<Done, CliError> {
@@ -98,8 +102,22 @@ impl Offer {
             Some((selections, typed)) => keys(workspace, &selections, typed).unwrap_or_default(),
             None => Vec::new(),
         };
-        Offer { assets, jobs, ops, partitions }
+        let backfills = match words.iter().any(|word| word == "backfill") {
+            true => backfills(workspace).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        Offer { assets, jobs, ops, partitions, backfills }
     }
+}
+
+/// The last backfills.
+fn backfills(workspace: &mut Workspace<'_>) -> Option<Vec<(String, String)>> {
+    let engine = workspace.engine(Access::Read, &[]).ok()?;
+    let about = |backfill: Backfill| {
+        let state = backfill.state.as_str();
+        (backfill.id.to_string(), format!("{state}: {}", text::harmless(&backfill.command)))
+    };
+    Some(engine.backfills(BACKFILLS_MAX).ok()?.into_iter().map(about).collect())
 }
 
 /// The ops of the first job that is named.
@@ -181,6 +199,7 @@ fn completing(command: Command, offer: &Arc<Offer>) -> Command {
                 assets.into_iter().chain(offer.jobs(current)).collect()
             }
             Takes::Partitions => offer.partitions(current),
+            Takes::Backfills => offer.backfills(current),
         };
         command.mut_arg(id, |arg| arg.add(ArgValueCompleter::new(complete)))
     });
@@ -194,6 +213,7 @@ enum Takes {
     Ops,
     AssetsAndJobs,
     Partitions,
+    Backfills,
 }
 
 /// What an argument takes, by the name of its value: verbs need not know of this file.
@@ -206,6 +226,7 @@ fn takes(arg: &clap::Arg) -> Option<Takes> {
     match name {
         "JOB" => return Some(Takes::Jobs),
         "OPS" => return Some(Takes::Ops),
+        "BACKFILL" => return Some(Takes::Backfills),
         _ => {}
     }
     (name == "EXPR").then_some(Takes::Partitions)
@@ -214,6 +235,10 @@ fn takes(arg: &clap::Arg) -> Option<Takes> {
 impl Offer {
     fn jobs(&self, current: &OsStr) -> Vec<CompletionCandidate> {
         current.to_str().map(|current| named_like(&self.jobs, "", current)).unwrap_or_default()
+    }
+
+    fn backfills(&self, current: &OsStr) -> Vec<CompletionCandidate> {
+        current.to_str().map(|current| named_like(&self.backfills, "", current)).unwrap_or_default()
     }
 
     fn partitions(&self, current: &OsStr) -> Vec<CompletionCandidate> {
@@ -320,6 +345,7 @@ mod tests {
             jobs: ["nightly", "model_job"].map(asset).to_vec(),
             ops: ["load", "inner.fit"].map(asset).to_vec(),
             partitions: vec!["2024-01".into(), "2024-02".into(), "$(rm x)".into()],
+            backfills: vec![("12".to_owned(), "paused: giornata backfill daily".to_owned())],
         }
     }
 

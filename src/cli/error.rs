@@ -129,12 +129,19 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::Ops { .. }
         | engine::Error::OpFiles { .. }
         | engine::Error::Launch { .. }
+        | engine::Error::UnknownBackfill { .. }
+        | engine::Error::BackfillRenumbered { .. }
+        | engine::Error::JobRenumbered { .. }
+        | engine::Error::BackfillState { .. }
+        | engine::Error::NothingFailed { .. }
         | engine::Error::Resources { .. }
         | engine::Error::Manager { .. }
+        | engine::Error::UnknownRun { .. }
         | engine::Error::UnknownAsset { .. } => Kind::User,
         engine::Error::Io { .. }
         | engine::Error::Write { .. }
         | engine::Error::UnknownUse { .. }
+        | engine::Error::UnreadableBackfill { .. }
         | engine::Error::Remove { .. }
         | engine::Error::Look { .. }
         | engine::Error::Store(_)

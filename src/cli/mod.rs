@@ -5,6 +5,7 @@
 
 mod accept;
 mod args;
+mod backfill;
 mod cat;
 mod check;
 mod clock;
@@ -22,6 +23,7 @@ mod invalidate;
 mod job;
 mod json;
 mod list;
+mod logs;
 mod man;
 mod materialize;
 mod new;
@@ -33,6 +35,7 @@ mod progress;
 mod report;
 mod run;
 mod run_ops;
+mod runs;
 mod schema;
 mod session;
 mod show;
@@ -133,7 +136,10 @@ fn dispatch(
         Command::Status(args) => status::run(&args, session),
         Command::Why(args) => why::run(&args, session),
         Command::Plan(args) => plan::run(&args, session),
+        Command::Backfill(args) => backfill::run(&args, session),
         Command::Run(args) => run::run(&args, session),
+        Command::Runs(args) => runs::run(&args, session),
+        Command::Logs(args) => logs::run(&args, session),
         Command::Config(args) => config::run(&args, session),
         Command::Materialize(args) => materialize::run(&args, session),
         Command::Partitions(args) => partitions::run(&args, session),

@@ -92,7 +92,7 @@ pub(super) fn run(args: &RunArgs, session: Session<'_>) -> Result<Done, CliError
 }
 
 /// The configured values of assets that the configuration of a job replaces.
-fn settings(
+pub(super) fn settings(
     workspace: &Workspace<'_>,
     job: &Job,
     selection: &Selection,

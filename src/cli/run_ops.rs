@@ -41,6 +41,7 @@ pub(super) fn run(
         ops,
         retry_of: args.retry.map(RunId),
         tags: args.tag.iter().cloned().collect(),
+        backfill: None,
     };
     if args.dry_run {
         let steps = engine.plan_job(&launch).map_err(refused)?;
@@ -101,7 +102,7 @@ fn plan(steps: &[String], retry: Option<u64>) -> String {
 }
 
 /// Everything because of which a job cannot start has a line of its own.
-fn refused(error: engine::Error) -> CliError {
+pub(super) fn refused(error: engine::Error) -> CliError {
     match error {
         engine::Error::Launch { job, problems } => {
             let lines: Vec<String> = problems.iter().map(|it| format!("  {it}")).collect();
@@ -111,7 +112,7 @@ fn refused(error: engine::Error) -> CliError {
     }
 }
 
-fn selected(text: &str, flow: &Flow) -> Result<Selection, CliError> {
+pub(super) fn selected(text: &str, flow: &Flow) -> Result<Selection, CliError> {
     let wrong = |error| CliError::selection(error, text);
     let selection = Selection::parse(text).map_err(wrong)?;
     selection.select_steps(flow).map_err(wrong)?;
@@ -163,7 +164,7 @@ pub(super) fn at_any_partition(
     }
 }
 
-fn domain(
+pub(super) fn domain(
     workspace: &mut Workspace<'_>,
     engine: &mut Engine,
     job: &Job,
@@ -172,7 +173,7 @@ fn domain(
     Ok(engine.job_domain(job)?)
 }
 
-fn filled(
+pub(super) fn filled(
     job: &Arc<Job>,
     domain: &Domain,
     index: PartitionIdx,

@@ -182,6 +182,11 @@ impl Workspace<'_> {
         Ok((engine, sets))
     }
 
+    /// The time that counts for this command.
+    pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.clock.now()
+    }
+
     pub fn refresh(
         &mut self,
         engine: &mut Engine,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::base::{AssetKey, PartitionKey, PartitionSet, RunId};
 use crate::defs::Severity;
-use crate::plan::ReasonCode;
+use crate::plan::{Plan, ReasonCode};
 
 /// One event of a run.
 #[derive(Debug, Clone)]
@@ -82,6 +82,14 @@ pub enum RunEvent {
     },
 }
 
+impl RunEvent {
+    /// The first event of a run that carries out `plan`, of which `fresh` partitions need nothing.
+    pub(super) fn started(run: Option<RunId>, plan: &Plan, fresh: u64) -> RunEvent {
+        let (certain, possible, restores) = (plan.certain(), plan.possible(), plan.restores());
+        RunEvent::Started { run, certain, possible, restores, results: plan.results(), fresh }
+    }
+}
+
 /// How a run went, in numbers of (asset, partition).
 ///
 /// ```
@@ -137,6 +145,21 @@ impl Summary {
             ("cancelled", cancelled),
         ];
         counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+    }
+
+    /// Adds the numbers of another run of the same backfill.
+    pub(super) fn add(&mut self, other: &Summary) {
+        let Summary { ran, unchanged, failed, restored, .. } = *other;
+        let Summary { cut_off, blocked, checks_failed, fresh, cancelled, .. } = *other;
+        self.ran += ran;
+        self.unchanged += unchanged;
+        self.failed += failed;
+        self.restored += restored;
+        self.cut_off += cut_off;
+        self.blocked += blocked;
+        self.checks_failed += checks_failed;
+        self.fresh += fresh;
+        self.cancelled += cancelled;
     }
 
     /// Whether nothing had to be done; see the example of [`Summary`].

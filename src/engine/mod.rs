@@ -6,6 +6,8 @@
 
 mod again;
 mod asks;
+mod attempts;
+mod backfill;
 mod blobs;
 mod code;
 mod doctor;
@@ -13,8 +15,10 @@ mod error;
 mod event;
 mod export;
 mod exported;
+mod fates;
 pub mod flow;
 mod gc;
+mod history;
 mod job;
 mod join;
 mod keys;
@@ -31,19 +35,30 @@ mod schedule;
 mod settle;
 mod target;
 mod upkeep;
+mod wish;
 mod work;
 mod workers;
 
-pub use crate::store::LaunchInfo;
+pub use crate::store::{
+    Attempt, Backfill, BackfillState, Fate, Fates, LaunchInfo, OpState, OpStep, Run, RunQuery,
+    RunState, Told, Wish,
+};
+pub use backfill::{
+    BackfillAsset, BackfillReport, BackfillSpec, BackfillSummary, Estimate, JobBackfillReport,
+    JobUnderway, Progress, Rest, Underway,
+};
 pub use doctor::Depth;
 pub use error::Error;
 pub use event::{RunEvent, Summary};
 pub use export::export_path;
 pub use gc::{Amount, Collected, Gc, GcMode};
+pub use history::{Attempts, RunReport, StepLog};
 pub use job::{JobEvent, JobSummary, Launch, partition_of};
 pub use keys::KeyChange;
 pub use open::{Access, Engine, Options, SetValue, Work};
-pub use report::{AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, State, Value};
+pub use report::{
+    AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, RunOrder, State, Value,
+};
 pub use resource::variable;
 pub use upkeep::{Made, Observed, Refusal, Refused, Targets, Upkeep};
 pub use work::{error_text, spans};

@@ -165,6 +165,7 @@ impl Engine {
                     let _ = std::fs::remove_dir_all(dir);
                 }
                 crate::exec::sweep_leftovers(&recovered.runs, &self.root);
+                self.ledger.store_mut(Store::close_backfills)?;
                 super::doctor::check_after_power_cut(self)?;
             }
             Access::Read => {}

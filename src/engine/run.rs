@@ -8,32 +8,36 @@
 
 mod depart;
 
+mod blocked;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
-use super::asks::{self, Asking, Sifted};
+use super::asks::{self, Asking};
 use super::event::{RunEvent, Summary};
+use super::fates::Became;
 use super::job::Graphs;
 use super::join::{self, Verdict};
 use super::listing;
 use super::open::{Access, Engine};
 use super::record::Landed;
-use super::report::RunOptions;
-use super::schedule::{Fallout, Job, Link, Place, Schedule};
+use super::report::{RunOptions, RunOrder};
+use super::schedule::{Job, Link, Place, Schedule};
 use super::target::{Settled, Target, tracing};
+use super::wish::Wishes;
 use super::work;
 use super::workers::{Done, Ended, Workers};
 use crate::base::fault::{self, Write};
 use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
 use crate::cas::Lease;
-use crate::cas::stat::{self, Slack, StatEntry, StatKey};
+use crate::cas::stat::StatEntry;
 use crate::defs::Asset;
 use crate::exec::{Control, Step};
-use crate::plan::{Plan, PlanAsset, ReasonCode, Request};
-use crate::store::{NewRun, Owner, RunState, staging_dir};
+use crate::plan::{Plan, PlanAsset, Request};
+use crate::store::{Fate, NewRun, Owner, RunState, Wish, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
 const REPLANS_MAX: u32 = 10_000_000;
@@ -81,7 +85,8 @@ impl Engine {
         control: &Control,
         events: &mut dyn FnMut(&Engine, RunEvent),
     ) -> Result<Summary, Error> {
-        let plan = self.plan(request)?;
+        let mut plan = self.plan(request)?;
+        release(&mut plan, &options.spared);
         // A source is not made, so it is not counted.
         let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
         let fresh = made.map(|part| part.fresh.len()).sum();
@@ -89,7 +94,7 @@ impl Engine {
         self.open_planned_resources(&plan)?;
         let exports = self.stale_exports(&plan)?;
         if plan.is_empty() {
-            events(self, started(None, &plan, summary.fresh));
+            events(self, RunEvent::started(None, &plan, summary.fresh));
             self.settle_closing(&plan)?;
             self.export_again(exports, &mut summary, events)?;
             self.keep_exports()?;
@@ -97,9 +102,8 @@ impl Engine {
             return Ok(summary);
         }
         let mut run = Run::begin(self, &plan, options, control)?;
-        events(self, started(Some(run.id), &plan, summary.fresh));
+        events(self, RunEvent::started(Some(run.id), &plan, summary.fresh));
         self.export_again(exports, &mut summary, events)?;
-        let mut plan = plan;
         let targets = self.looked_at(request);
         for _ in 0..REPLANS_MAX {
             let opened = !asks::forget(self, &plan)? && self.settle_opening(&plan)?;
@@ -117,11 +121,7 @@ impl Engine {
             // There may be other partitions by now.
             run.wanted = self.wanted(&plan);
             // What was forced and has run is not forced again.
-            for part in &mut plan.assets {
-                if let Some(ran) = run.forced.get(&part.asset) {
-                    part.release(ran);
-                }
-            }
+            release(&mut plan, &run.forced);
         }
         run.finish(self, &plan, &mut summary, events)?;
         self.chosen_are_there(request)?;
@@ -135,9 +135,13 @@ impl Engine {
     }
 }
 
-fn started(run: Option<RunId>, plan: &Plan, fresh: u64) -> RunEvent {
-    let (certain, possible, restores) = (plan.certain(), plan.possible(), plan.restores());
-    RunEvent::Started { run, certain, possible, restores, results: plan.results(), fresh }
+/// Lets the state decide again about what was to run whatever its state.
+fn release(plan: &mut Plan, ran: &BTreeMap<AssetKey, PartitionSet>) {
+    for part in &mut plan.assets {
+        if let Some(ran) = ran.get(&part.asset) {
+            part.release(ran);
+        }
+    }
 }
 
 /// How one pass over a plan, or a part of it, ended.
@@ -171,6 +175,7 @@ pub(super) struct Run {
     lease: Lease,
     pub staging: PathBuf,
     jobs: usize,
+    order: RunOrder,
     fail_fast: bool,
     control: Control,
     workers: Workers,
@@ -190,6 +195,9 @@ pub(super) struct Run {
     /// Told to lack an input.
     blocked: BTreeMap<AssetKey, PartitionSet>,
     stopped: bool,
+    wishes: Wishes,
+    /// Stopped because that was wished for; what ran was finished.
+    paused: bool,
     second_looks: u32,
     /// The rest has to be planned again: content was found to be gone, or there are other pieces.
     pub outdated: bool,
@@ -201,6 +209,8 @@ pub(super) struct Run {
     raced: BTreeMap<AssetKey, PartitionSet>,
     /// Warnings that were given.
     pub told: BTreeSet<String>,
+    /// What has become of partitions so far.
+    pub became: Became,
     /// How many partitions the first plan was about.
     wanted: u64,
     replanned: bool,
@@ -240,6 +250,7 @@ impl Run {
             lease,
             staging,
             jobs,
+            order: options.order,
             fail_fast: options.fail_fast,
             control: control.clone(),
             workers: Workers::new(engine, options.hands, jobs, control),
@@ -249,16 +260,19 @@ impl Run {
             launches: Vec::new(),
             settled: Settled::default(),
             awaited: BTreeSet::new(),
-            given_up: BTreeMap::new(),
-            forced: BTreeMap::new(),
+            given_up: options.given_up.clone(),
+            forced: options.spared.clone(),
             blocked: BTreeMap::new(),
             stopped: false,
+            wishes: Wishes::default(),
+            paused: false,
             second_looks: 0,
             outdated: false,
             asking: Asking::default(),
             held: BTreeMap::new(),
             raced: BTreeMap::new(),
             told: BTreeSet::new(),
+            became: Became::of_left(plan, &options.given_up),
             wanted: engine.wanted(plan),
             replanned: false,
         })
@@ -284,7 +298,7 @@ impl Run {
         let mut schedule = self.schedule(engine, plan, summary, events);
         let mut overtaken = engine.ledger.is_behind()?;
         loop {
-            self.stopped |= self.control.is_cancelled();
+            self.heed(engine)?;
             if !overtaken && !self.stopped {
                 let started = self.start_ready(engine, &parts, &mut schedule, summary, events)?;
                 overtaken = started == Drive::Overtaken || std::mem::take(&mut self.outdated);
@@ -304,6 +318,11 @@ impl Run {
                 return Ok(if finished { Drive::Finished } else { Drive::Overtaken });
             }
             let done = self.results(engine)?;
+            overtaken |= engine.ledger.is_behind()?;
+            self.heed(engine)?;
+            if done.is_empty() {
+                continue;
+            }
             let looks_on = !overtaken && !self.stopped && !self.control.is_cancelled();
             let landed = self.land(engine, done);
             let failed = landed.iter().any(|landed| landed.result.is_err());
@@ -319,6 +338,17 @@ impl Run {
         }
     }
 
+    /// Stops if it is cancelled, or if another process wants that.
+    fn heed(&mut self, engine: &Engine) -> Result<(), Error> {
+        match self.wishes.look(engine, self.id)? {
+            Some(Wish::Cancel) => self.control.cancel(),
+            Some(Wish::Pause) => (self.paused, self.stopped) = (true, true),
+            None => {}
+        }
+        self.stopped |= self.control.is_cancelled();
+        Ok(())
+    }
+
     fn schedule(
         &mut self,
         engine: &Engine,
@@ -330,7 +360,7 @@ impl Run {
         let mut held: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
         let mut job = |part: &PlanAsset| {
             let mut open = part.open();
-            for gone in [&self.given_up, &self.raced, &undecided] {
+            for gone in [&self.raced, &undecided] {
                 if let Some(parts) = gone.get(&part.asset) {
                     open -= parts;
                 }
@@ -346,62 +376,24 @@ impl Run {
                     || edge.waits_for_keys(engine.planner.freshness(&edge.upstream))
             };
             if edges.iter().any(waits) {
+                if let Some(given_up) = self.given_up.get(&part.asset) {
+                    open -= given_up;
+                }
                 held.insert(part.asset.clone(), std::mem::take(&mut open));
             }
             let link = |edge: &crate::plan::Edge| Link {
                 upstream: edge.upstream.clone(),
                 mapping: edge.mapping.clone(),
             };
-            Job { asset: part.asset.clone(), open, links: edges.iter().map(link).collect() }
+            let (asset, domain) = (part.asset.clone(), part.state.domain.clone());
+            Job { asset, open, links: edges.iter().map(link).collect(), domain }
         };
-        let mut schedule = Schedule::new(plan.assets.iter().map(&mut job).collect());
+        let mut schedule = Schedule::new(plan.assets.iter().map(&mut job).collect(), self.order);
         self.held = held;
-        for (place, part) in plan.assets.iter().enumerate() {
-            if let Some(given_up) = self.given_up.get(&part.asset) {
-                schedule.fail(place, given_up);
-            }
-        }
+        self.leave_given_up(engine, plan, &mut schedule, summary, events);
         // What cannot be decided yet is planned again when the rest is made.
         self.asking.again |= !undecided.is_empty() && !schedule.is_done();
         schedule
-    }
-
-    /// Gives up what waits for what it asked for, where that failed; returns what may not ask again.
-    fn sift(
-        &mut self,
-        engine: &Engine,
-        plan: &Plan,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) -> BTreeMap<AssetKey, PartitionSet> {
-        let Sifted { blocked, undecided } = asks::sift(engine, plan, &self.given_up);
-        for (asset, parts) in blocked {
-            summary.blocked += parts.len();
-            *self.given_up.entry(asset.clone()).or_default() |= &parts;
-            let reason = ReasonCode::UpstreamFailed;
-            events(engine, RunEvent::Blocked { asset, parts, reason });
-        }
-        undecided
-    }
-
-    fn report_blocked(
-        &mut self,
-        engine: &Engine,
-        plan: &Plan,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) {
-        for part in &plan.assets {
-            let known = self.blocked.entry(part.asset.clone()).or_default();
-            let parts = &part.blocked - &*known;
-            *known |= &parts;
-            // A source that has no data is the reason, not a thing that could have been made.
-            if !parts.is_empty() && !engine.planner.def(&part.asset).is_source() {
-                summary.blocked += parts.len();
-                let (asset, reason) = (part.asset.clone(), ReasonCode::MissingInput);
-                events(engine, RunEvent::Blocked { asset, parts, reason });
-            }
-        }
     }
 
     /// Starts what is ready until the workers have enough to do, and records what need not run.
@@ -475,53 +467,6 @@ impl Run {
         Ok(Drive::Finished)
     }
 
-    /// An input lost its value since the plan was made.
-    fn give_up(
-        &mut self,
-        engine: &Engine,
-        schedule: &mut Schedule,
-        place: Place,
-        part: PartitionIdx,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) {
-        let parts = PartitionSet::from_iter([part]);
-        let asset = schedule.asset(place).clone();
-        summary.blocked += 1;
-        let reason = ReasonCode::MissingInput;
-        events(engine, RunEvent::Blocked { asset, parts: parts.clone(), reason });
-        self.fail(engine, schedule, place, &parts, summary, events);
-    }
-
-    /// Has a step that asked for more run again, when that is there.
-    pub(super) fn wait_for_asked(&mut self, target: &Target) {
-        self.asking.wait(target);
-        if let Some(forced) = self.forced.get_mut(&target.asset) {
-            forced.remove(target.part);
-        }
-    }
-
-    /// Takes a failure's consumers out of the schedule and says so.
-    pub(super) fn fail(
-        &mut self,
-        engine: &Engine,
-        schedule: &mut Schedule,
-        place: Place,
-        parts: &PartitionSet,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) {
-        *self.given_up.entry(schedule.asset(place).clone()).or_default() |= parts;
-        let Fallout { blocked, undecided } = schedule.fail(place, parts);
-        self.asking.again |= !undecided.is_empty();
-        for (asset, parts) in blocked {
-            summary.blocked += parts.len();
-            *self.given_up.entry(asset.clone()).or_default() |= &parts;
-            let reason = ReasonCode::UpstreamFailed;
-            events(engine, RunEvent::Blocked { asset, parts, reason });
-        }
-    }
-
     /// Starts a step, unless its inputs may be of two states: some of memory, some that another
     /// process has recorded since.
     #[expect(clippy::too_many_arguments, reason = "one flat step of the loop above")]
@@ -589,8 +534,11 @@ impl Run {
     /// Waits until flights have ended; meanwhile graphs go on.
     fn results(&mut self, engine: &Engine) -> Result<Vec<(u64, Vec<Ended>)>, Error> {
         let mut ended = Vec::new();
-        while ended.is_empty() {
-            for done in self.workers.receive()? {
+        let mut has_come = true;
+        while has_come && ended.is_empty() {
+            let all = self.workers.receive()?;
+            has_come = !all.is_empty();
+            for done in all {
                 match done {
                     Done::Results { number, results } => ended.push((number, results)),
                     Done::Values(done) => self.graphs.land(engine, &mut self.workers, *done)?,
@@ -625,8 +573,9 @@ impl Run {
         for (flight, results) in ended {
             let flight = self.flights.remove(&flight).expect("only what was started comes back");
             let slack = engine.slack;
-            let raced = flight.guards.iter().any(|(path, entry)| !is_same(path, entry, slack))
-                || flight.targets.iter().any(|target| engine.has_other_script(&target.asset));
+            let raced =
+                flight.guards.iter().any(|(path, entry)| !listing::is_same(path, entry, slack))
+                    || flight.targets.iter().any(|target| engine.has_other_script(&target.asset));
             let snapshot = flight.snapshot;
             for (target, Ended { outcome, result }) in flight.targets.into_iter().zip(results) {
                 if raced {
@@ -637,17 +586,6 @@ impl Run {
             }
         }
         landed
-    }
-
-    /// What still waits for pieces when nothing runs any more waits in vain: their maker failed.
-    fn give_up_held(&mut self, engine: &Engine, summary: &mut Summary, events: OnEvent<'_>) {
-        for (asset, parts) in std::mem::take(&mut self.held) {
-            if !parts.is_empty() && !engine.planner.def(&asset).is_source() {
-                summary.blocked += parts.len();
-                let reason = ReasonCode::UpstreamFailed;
-                events(engine, RunEvent::Blocked { asset, parts, reason });
-            }
-        }
     }
 
     fn finish(
@@ -666,6 +604,10 @@ impl Run {
         let handled = summary.ran + summary.failed + summary.restored + summary.cut_off;
         if self.stopped {
             summary.cancelled = wanted.saturating_sub(handled + summary.blocked);
+            for asset in plan.assets.iter().filter(|asset| !asset.is_source) {
+                let left = &asset.open() - &self.became.known(&asset.asset);
+                self.became.note(&asset.asset, Fate::Cancelled, &left);
+            }
         }
         if self.replanned {
             // What other processes have made meanwhile is fresh as well.
@@ -681,12 +623,14 @@ impl Run {
         let state = match (self.control.is_cancelled(), summary.is_success()) {
             (true, _) => RunState::Cancelled,
             (false, true) => RunState::Success,
+            (false, false) if self.paused => RunState::Paused,
             (false, false) => RunState::Failure,
         };
         let now = engine.clock.now().timestamp_millis();
         engine.ledger.write(|batch| {
             batch.tx().release_all(self.owner.id())?;
-            batch.tx().finish_run(self.id, state, now, &summary.counts())
+            self.became.write(batch.tx(), self.id)?;
+            batch.tx().finish_run(self.id, state, now, &summary.counts()).map_err(Error::from)
         })?;
         // What is left is empty or unwanted; the next recovery would remove it too.
         let _ = std::fs::remove_dir_all(&self.staging);
@@ -694,19 +638,6 @@ impl Run {
         events(engine, RunEvent::Finished { summary: *summary });
         Ok(())
     }
-}
-
-/// Whether a file is what it was. A stamp as young as the look does not tell: then its content does.
-fn is_same(path: &std::path::Path, entry: &StatEntry, slack: Slack) -> bool {
-    let Ok(now) = std::fs::metadata(path).map(|now| StatKey::of(&now)) else { return false };
-    let digest = || {
-        if path.is_dir() {
-            listing::names_digest(path).ok()
-        } else {
-            crate::cas::hash_file(path).ok().map(|(digest, _)| digest)
-        }
-    };
-    now == entry.stat && (stat::trusted(entry, &now, slack) || digest() == Some(entry.digest))
 }
 
 /// The key of a partition for messages.

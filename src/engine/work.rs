@@ -186,7 +186,12 @@ impl Engine {
         def
     }
 
-    fn log_path(&self, run: RunId, asset: &AssetKey, partition: &PartitionKey) -> PathBuf {
+    pub(super) fn log_path(
+        &self,
+        run: RunId,
+        asset: &AssetKey,
+        partition: &PartitionKey,
+    ) -> PathBuf {
         let dir = self.dir.join("logs").join(run.to_string());
         let name = if partition.is_unpartitioned() {
             format!("{asset}.log")
@@ -194,6 +199,11 @@ impl Engine {
             format!("{asset}@{}.log", crate::io::names::file_name(partition.as_str()))
         };
         dir.join(name)
+    }
+
+    /// Where a step of a job writes its log.
+    pub(super) fn op_log_path(&self, run: RunId, step: &str) -> PathBuf {
+        self.dir.join(format!("logs/{run}/{}.log", crate::io::names::file_name(step)))
     }
 
     fn input(&self, edge: &Edge, part: PartitionIdx) -> Result<Input, Error> {

@@ -9,11 +9,13 @@
 //! last commit; [`Store::read`] gives one reader one state for several questions.
 
 mod asked;
+mod backfill;
 mod claim;
 mod collect;
 mod error;
 mod facts;
 mod health;
+mod history;
 mod insert;
 mod open;
 mod ops;
@@ -24,6 +26,7 @@ mod runs;
 mod schema;
 pub mod snapshot;
 mod stats;
+mod wish;
 mod write;
 mod writeback;
 
@@ -36,9 +39,11 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 use crate::base::fault::{self, Write};
 use crate::base::{AssetKey, Digest, Durability, Output, PartitionIdx, PartitionKey};
 
+pub use backfill::{Backfill, BackfillState, BackfillTargets, NewBackfill, Told};
 pub use collect::Unneeded;
 pub use error::Error;
 pub use health::{BlobState, Problem};
+pub use history::{Fate, Fates, RunQuery};
 pub use open::OpenOptions;
 pub use ops::{MEMO, OpContent, OpEnd, OpOutput, OpState, OpStep};
 pub use owner::{Owner, Recovered, place_dir, recover, staging_dir};
@@ -46,6 +51,7 @@ pub use runs::{
     Attempt, AttemptEnd, Counts, LaunchInfo, NewAttempt, NewRun, Outcome, Run, RunState,
 };
 pub use schema::FORMAT;
+pub use wish::Wish;
 pub use write::{Traced, Tx};
 
 /// How long a writer waits for another one.

@@ -82,7 +82,7 @@ impl Store {
 
 impl Tx<'_> {
     /// Says what the indexes of an asset's records mean from now on. If they meant something else, the
-    /// records are forgotten: results, failures and sets, but not traces.
+    /// records are forgotten: results, failures, sets and attempts, but not traces.
     pub fn set_index_space(&mut self, asset: &AssetKey, space: &str) -> Result<(), Error> {
         let id = self.ensure_asset(asset)?;
         let next = self.next_rev().0;
@@ -107,6 +107,10 @@ impl Tx<'_> {
                 "DELETE FROM mat_log WHERE asset = ?1",
                 "DELETE FROM failure WHERE asset = ?1",
                 "DELETE FROM asset_set WHERE asset = ?1",
+                // What is told of runs stays, without the names of these partitions.
+                "DELETE FROM attempt WHERE asset = ?1",
+                "DELETE FROM run_target WHERE asset = ?1",
+                "DELETE FROM run_set WHERE asset = ?1",
             ] {
                 sql.exec(statement, [id])?;
             }

@@ -3,6 +3,8 @@
 
 mod asked;
 mod backed;
+mod backfill;
+mod backfill_chain;
 mod bench;
 mod bench_smoke;
 mod checks;
@@ -39,9 +41,11 @@ mod pieces;
 mod processes;
 mod program;
 mod resources;
+mod runs;
 mod sim;
 mod staleness_table;
 mod tidy;
 mod told;
 mod upkeep;
 mod weather;
+mod wishes;
