@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use giornata::base::{
     AskedRow, AssetKey, AssetRow, Column, Digest, Durability, FailureRow, Flags, Mark, MatRow,
-    Note, Output, OutputKind, PartitionIdx, PartitionSet, Rev, RunId, StepId, StepParts,
+    Note, Output, OutputKind, PartitionIdx, PartitionSet, Rev, RunId, StepId, StepParts, Usage,
 };
 use giornata::engine::Summary;
 use giornata::plan::{Planner, Records, Trace};
@@ -125,8 +125,14 @@ impl<'a> Filler<'a> {
                 flags,
                 made_ms: started_ms,
             };
-            let end =
-                AttemptEnd { duration_ms: 1, outcome: Outcome::Success, detail: "", log: None };
+            let end = AttemptEnd {
+                duration_ms: 1,
+                outcome: Outcome::Success,
+                detail: "",
+                log: None,
+                usage: Usage { cpu_ms: Some(1), peak_kib: None },
+                size_bytes: Some(output.size),
+            };
             tx.put_blob_small(&output.digest, bytes.as_bytes())
                 .and_then(|()| tx.start_attempt(&attempt))
                 .and_then(|()| tx.put_mat(asset, &row))

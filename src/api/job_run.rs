@@ -84,6 +84,7 @@ impl Project {
             ops: ops.map_err(|error| launch.no_ops(job.name(), error))?,
             retry_of: launch.retry_of(),
             tags: BTreeMap::new(),
+            backfill: None,
         })
     }
 }

@@ -16,10 +16,10 @@ pub use column::{Column, Mark};
 pub use digest::{Digest, DigestBuilder};
 pub use durability::{Durability, NetworkDisk};
 pub use error_text::error_text;
-pub use key::{AssetKey, InvalidName, JobName, PartitionKey, RunId, StepName};
+pub use key::{AssetKey, BackfillId, InvalidName, JobName, PartitionKey, RunId, StepName};
 pub use record::{
     AskedRow, AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev,
-    StepId, StepParts,
+    StepId, StepParts, Usage,
 };
 pub use set::{PartitionIdx, PartitionSet, Ranges, ranges};
 pub use similar::similar;

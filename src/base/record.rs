@@ -21,6 +21,27 @@ impl fmt::Display for Rev {
     }
 }
 
+/// What an execution took of the machine; `None` where that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Of all its processes, or of its thread.
+    pub cpu_ms: Option<u64>,
+    /// The most memory that one of its processes had at once.
+    pub peak_kib: Option<u64>,
+}
+
+impl Usage {
+    /// Of two executions, one after the other.
+    #[must_use]
+    pub fn and(self, other: Usage) -> Usage {
+        let sum = |a: u64, b: Option<u64>| a.saturating_add(b.unwrap_or(0));
+        Usage {
+            cpu_ms: self.cpu_ms.map(|cpu| sum(cpu, other.cpu_ms)).or(other.cpu_ms),
+            peak_kib: self.peak_kib.max(other.peak_kib),
+        }
+    }
+}
+
 /// The row of a [`StepParts`] in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepId(pub i64);

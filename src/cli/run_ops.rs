@@ -42,6 +42,7 @@ pub(super) fn run(
         ops,
         retry_of: args.retry.map(RunId),
         tags: args.tag.iter().cloned().collect(),
+        backfill: None,
     };
     if args.dry_run {
         let steps = engine.plan_job(&launch).map_err(refused)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::base::{AssetKey, PartitionKey, PartitionSet, RunId};
 use crate::defs::Severity;
-use crate::plan::ReasonCode;
+use crate::plan::{Plan, ReasonCode};
 
 /// One event of a run.
 #[derive(Debug, Clone)]
@@ -80,6 +80,14 @@ pub enum RunEvent {
     Finished {
         summary: Summary,
     },
+}
+
+impl RunEvent {
+    /// The first event of a run that carries out `plan`, of which `fresh` partitions need nothing.
+    pub(super) fn started(run: Option<RunId>, plan: &Plan, fresh: u64) -> RunEvent {
+        let (certain, possible, restores) = (plan.certain(), plan.possible(), plan.restores());
+        RunEvent::Started { run, certain, possible, restores, results: plan.results(), fresh }
+    }
 }
 
 /// How a run went, in numbers of (asset, partition).

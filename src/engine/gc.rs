@@ -211,9 +211,12 @@ impl Engine {
             let is_over = match state {
                 None | Some(RunState::Success) => true,
                 Some(RunState::Running) => false,
-                Some(RunState::Failure | RunState::Cancelled | RunState::Interrupted) => {
-                    unneeded.runs.contains(&run) || youngest(&path) < Some(older_than)
-                }
+                Some(
+                    RunState::Failure
+                    | RunState::Cancelled
+                    | RunState::Paused
+                    | RunState::Interrupted,
+                ) => unneeded.runs.contains(&run) || youngest(&path) < Some(older_than),
             };
             if is_over {
                 gone.insert(run, path);

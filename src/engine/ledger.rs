@@ -41,6 +41,8 @@ struct Inner {
     data_version: i64,
     /// Another process committed before one of our own commits.
     overtaken: bool,
+    /// How often it was seen that other processes had written, be it records or anything else.
+    others: u64,
     rows: HashMap<AssetKey, Arc<AssetRow>>,
     columns: HashMap<AssetKey, Held>,
     outputs: HashMap<AssetKey, BTreeMap<PartitionIdx, Output>>,
@@ -187,6 +189,7 @@ impl Ledger {
             rev: Rev(0),
             data_version: 0,
             overtaken: false,
+            others: 0,
             rows: HashMap::new(),
             columns: HashMap::new(),
             outputs: HashMap::new(),
@@ -258,12 +261,19 @@ impl Ledger {
     pub fn is_behind(&self) -> Result<bool, Error> {
         let mut inner = self.lock();
         let data_version = inner.store.data_version()?;
-        if !inner.overtaken && data_version != inner.data_version {
+        if data_version != inner.data_version {
             // Others also write what is no record: claims, attempts, stats.
-            inner.overtaken = inner.store.rev()? != inner.rev;
+            inner.overtaken = inner.overtaken || inner.store.rev()? != inner.rev;
             inner.data_version = data_version;
+            inner.others += 1;
         }
         Ok(inner.overtaken)
+    }
+
+    /// Moves whenever another process was seen to have written anything; what is no record of a result
+    /// is then to be asked for again.
+    pub fn others(&self) -> u64 {
+        self.lock().others
     }
 
     /// Moves to the newest state. Everything that was read before may be different now.
@@ -357,6 +367,7 @@ impl Inner {
     fn reload(&mut self) -> Result<(), Error> {
         // First: what commits in between is noticed at the next look.
         self.data_version = self.store.data_version()?;
+        self.others += 1;
         let (rev, rows) =
             self.store.read(|store| Ok::<_, Error>((store.rev()?, store.assets()?)))?;
         self.rev = rev;

@@ -13,7 +13,7 @@ use regex::Regex;
 
 use crate::base::time::parse_date;
 use crate::base::{Digest, PartitionKey};
-use crate::cas::stat::StatKey;
+use crate::cas::stat::{self, Slack, StatEntry, StatKey};
 use crate::defs::{PartitionsDef, PathPattern, PatternPiece};
 
 /// The form of dates in keys where no windows are declared.
@@ -333,6 +333,19 @@ fn glob_regex(glob: &str) -> String {
         }
     }
     text
+}
+
+/// Whether a file is what it was. A stamp as young as the look does not tell: then its content does.
+pub(super) fn is_same(path: &Path, entry: &StatEntry, slack: Slack) -> bool {
+    let Ok(now) = std::fs::metadata(path).map(|now| StatKey::of(&now)) else { return false };
+    let digest = || {
+        if path.is_dir() {
+            names_digest(path).ok()
+        } else {
+            crate::cas::hash_file(path).ok().map(|(digest, _)| digest)
+        }
+    };
+    now == entry.stat && (stat::trusted(entry, &now, slack) || digest() == Some(entry.digest))
 }
 
 #[cfg(test)]

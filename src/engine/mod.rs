@@ -6,6 +6,7 @@
 
 mod again;
 mod asks;
+mod attempts;
 mod blobs;
 mod code;
 mod doctor;
@@ -13,6 +14,7 @@ mod error;
 mod event;
 mod export;
 mod exported;
+mod fates;
 pub mod flow;
 mod gc;
 mod job;
@@ -31,6 +33,7 @@ mod schedule;
 mod settle;
 mod target;
 mod upkeep;
+mod wish;
 mod work;
 mod workers;
 

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Error;
 use super::asks::{self, Waits};
+use super::attempts::End;
 use super::event::{RunEvent, Summary};
 use super::ledger::Batch;
 use super::open::Engine;
 use super::run::{OnEvent, Run, partition_of};
 use super::schedule::{Place, Schedule};
 use super::target::{Settled, Target, Tracing};
-use super::work::{self, Stored};
+use super::work::Stored;
 use crate::base::{
     AskedRow, AssetKey, CheckFact, Digest, Fact, FailureRow, Flags, MatRow, PartitionIdx,
     PartitionSet, Rev, StepId,
@@ -18,7 +19,7 @@ use crate::base::{
 use crate::defs::Severity;
 use crate::exec::{CheckResult, Failure, Outcome};
 use crate::plan::PlanAsset;
-use crate::store::{AttemptEnd, NewTrace, Outcome as Ended, Traced};
+use crate::store::{Fate, NewTrace, Outcome as Ended, Traced};
 
 /// The key of a result that no key stands for.
 const NO_KEY: Digest = Digest::from_bytes([0; 32]);
@@ -63,7 +64,22 @@ pub(super) fn results(
         .iter()
         .map(|Landed { target, .. }| engine.ledger.failed(&target.asset).contains(target.part))
         .collect();
+    for Landed { target, result, .. } in &landed {
+        let fate = match result {
+            Ok(_) => Fate::Success,
+            Err(Failure::Cancelled) => Fate::Cancelled,
+            // It runs again.
+            Err(Failure::Asks) => continue,
+            Err(_) => Fate::Failed,
+        };
+        run.became.note(&target.asset, fate, &PartitionSet::from_iter([target.part]));
+    }
+    let now_ms = engine.clock.now().timestamp_millis();
+    let is_due = run.became.is_due(now_ms);
     let (changed, claims) = engine.ledger.write(|batch| {
+        if is_due {
+            run.became.write(batch.tx(), run.id)?;
+        }
         let mut changed = Vec::with_capacity(landed.len());
         for (landed, had_failed) in landed.iter().zip(had_failed) {
             changed.push(one(batch, engine, run, landed, known, &steps)?);
@@ -75,6 +91,9 @@ pub(super) fn results(
         }
         Ok::<_, Error>((changed, run.claim_all(engine, batch, known)?))
     })?;
+    if is_due {
+        run.became.written(now_ms);
+    }
     // If others have written meanwhile, the ledger knows it now, and the next look will say so.
     run.depart(engine, claims, events)?;
     let mut any_failed = false;
@@ -112,7 +131,7 @@ pub(super) fn results(
             }
             Err(Failure::Cancelled) => {
                 summary.cancelled += 1;
-                run.fail(engine, schedule, place, &parts, &mut Summary::default(), &mut |_, _| {});
+                run.take_out(schedule, place, &parts);
             }
             Err(failure) => {
                 any_failed = true;
@@ -188,14 +207,9 @@ fn one(
             (Ended::Failure, reason)
         }
     };
-    let log = work::log_text(&engine.root, outcome.log.as_ref());
-    let end = AttemptEnd {
-        duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
-        outcome: ended,
-        detail: &detail,
-        log: log.as_deref(),
-    };
-    batch.tx().finish_attempt(run.id, asset, *part, 1, &end)?;
+    let size_bytes = result.as_ref().ok().map(|stored| stored.output.size);
+    let end = End { run: run.id, outcome: ended, detail: &detail, size_bytes };
+    super::attempts::end(batch.tx(), &engine.root, target, outcome, &end)?;
     batch.tx().release(asset, *part, run.owner())?;
     Ok(changed)
 }
@@ -260,9 +274,7 @@ fn put_fact(
         found: result.found.clone(),
     };
     let checks: Vec<CheckFact> = outcome.checks.iter().map(check).collect();
-    let objects = outcome.metadata.iter().filter_map(|it| it.as_object());
-    let metadata = objects.flatten().map(|(name, value)| (name.clone(), value.clone()));
-    let metadata: serde_json::Map<_, _> = metadata.collect();
+    let metadata = outcome.reported();
     if checks.is_empty() && metadata.is_empty() {
         return Ok(());
     }
@@ -407,6 +419,7 @@ pub(super) fn unstarted(
     let row = FailureRow { part, key, run: run.id, reason: reason.clone() };
     engine.ledger.write(|batch| batch.put_failure(&asset, row))?;
     summary.failed += 1;
+    run.became.note(&asset, Fate::Failed, &PartitionSet::from_iter([part]));
     let partition = partition_of(engine, &asset, part);
     let (duration, log, log_tail) = (std::time::Duration::ZERO, None, String::new());
     let event = RunEvent::StepFailed { asset, partition, duration, reason, log, log_tail };
@@ -474,6 +487,7 @@ pub(super) fn settle(
         // As of the plan: what was not known then is known now.
         run.outdated |=
             engine.makes_pieces(&asset) && engine.planner.freshness(&asset.each()).growing;
+        run.became.note(&asset, Fate::CutOff, &cut_off);
         if !cut_off.is_empty() {
             events(engine, RunEvent::CutOff { asset, parts: cut_off });
         }
@@ -485,6 +499,7 @@ pub(super) fn settle(
     for (place, set) in by_place {
         let asset = schedule.asset(place).clone();
         summary.restored += set.len();
+        run.became.note(&asset, Fate::Restored, &set);
         schedule.done(place, &set);
         run.outdated |= engine.makes_pieces(&asset);
         events(engine, RunEvent::Restored { asset: asset.clone(), parts: set.clone() });

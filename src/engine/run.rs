@@ -5,6 +5,7 @@
 //! once. What takes the place of the steps that have ended is claimed in the same transaction. A step is started only while memory holds the newest revision; if another process has
 //! written, what runs is finished, everything is read anew, and the rest is planned again.
 
+mod blocked;
 mod depart;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,25 +14,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
-use super::asks::{self, Asking, Sifted};
+use super::asks::{self, Asking};
 use super::event::{RunEvent, Summary};
+use super::fates::Became;
 use super::job::Graphs;
 use super::join::{self, Verdict};
 use super::listing;
 use super::open::{Access, Engine};
 use super::record::Landed;
 use super::report::RunOptions;
-use super::schedule::{Fallout, Job, Link, Place, Schedule};
+use super::schedule::{Job, Link, Place, Schedule};
 use super::target::{Settled, Target, tracing};
+use super::wish::Wishes;
 use super::work;
 use super::workers::{Done, Ended, Workers};
 use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
 use crate::cas::Lease;
-use crate::cas::stat::{self, Slack, StatEntry, StatKey};
+use crate::cas::stat::StatEntry;
 use crate::defs::Asset;
 use crate::exec::{Control, Step};
-use crate::plan::{Plan, PlanAsset, ReasonCode, Request};
-use crate::store::{NewRun, Owner, RunState, staging_dir};
+use crate::plan::{Plan, PlanAsset, Request};
+use crate::store::{Fate, NewRun, Owner, RunState, Wish, staging_dir};
 
 /// How often the rest of a run is planned again because other processes have written.
 const REPLANS_MAX: u32 = 10_000_000;
@@ -87,7 +90,7 @@ impl Engine {
         self.open_planned_resources(&plan)?;
         let exports = self.stale_exports(&plan)?;
         if plan.is_empty() {
-            events(self, started(None, &plan, summary.fresh));
+            events(self, RunEvent::started(None, &plan, summary.fresh));
             self.settle_closing(&plan)?;
             self.export_again(&exports, &mut summary, events)?;
             self.keep_exports()?;
@@ -95,7 +98,7 @@ impl Engine {
             return Ok(summary);
         }
         let mut run = Run::begin(self, &plan, options, control)?;
-        events(self, started(Some(run.id), &plan, summary.fresh));
+        events(self, RunEvent::started(Some(run.id), &plan, summary.fresh));
         self.export_again(&exports, &mut summary, events)?;
         let mut plan = plan;
         let targets = self.looked_at(request);
@@ -131,11 +134,6 @@ impl Engine {
         let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
         made.map(|part| part.wanted.len()).sum()
     }
-}
-
-fn started(run: Option<RunId>, plan: &Plan, fresh: u64) -> RunEvent {
-    let (certain, possible, restores) = (plan.certain(), plan.possible(), plan.restores());
-    RunEvent::Started { run, certain, possible, restores, results: plan.results(), fresh }
 }
 
 /// How one pass over a plan, or a part of it, ended.
@@ -188,6 +186,9 @@ pub(super) struct Run {
     /// Told to lack an input.
     blocked: BTreeMap<AssetKey, PartitionSet>,
     stopped: bool,
+    wishes: Wishes,
+    /// Stopped because that was wished for; what ran was finished.
+    paused: bool,
     second_looks: u32,
     /// The rest has to be planned again: content was found to be gone, or there are other pieces.
     pub outdated: bool,
@@ -199,6 +200,8 @@ pub(super) struct Run {
     raced: BTreeMap<AssetKey, PartitionSet>,
     /// Warnings that were given.
     pub told: BTreeSet<String>,
+    /// What has become of partitions so far.
+    pub became: Became,
     /// How many partitions the first plan was about.
     wanted: u64,
     replanned: bool,
@@ -250,12 +253,15 @@ impl Run {
             forced: BTreeMap::new(),
             blocked: BTreeMap::new(),
             stopped: false,
+            wishes: Wishes::default(),
+            paused: false,
             second_looks: 0,
             outdated: false,
             asking: Asking::default(),
             held: BTreeMap::new(),
             raced: BTreeMap::new(),
             told: BTreeSet::new(),
+            became: Became::default(),
             wanted: engine.wanted(plan),
             replanned: false,
         })
@@ -282,7 +288,7 @@ impl Run {
         let mut overtaken = false;
         loop {
             overtaken |= engine.ledger.is_behind()?;
-            self.stopped |= self.control.is_cancelled();
+            self.heed(engine)?;
             if !overtaken && !self.stopped {
                 let started = self.start_ready(engine, &parts, &mut schedule, summary, events)?;
                 overtaken = started == Drive::Overtaken || std::mem::take(&mut self.outdated);
@@ -302,6 +308,9 @@ impl Run {
                 return Ok(if finished { Drive::Finished } else { Drive::Overtaken });
             }
             let done = self.results(engine)?;
+            if done.is_empty() {
+                continue;
+            }
             let looks_on = !overtaken && !self.stopped && !self.control.is_cancelled();
             let landed = self.land(engine, done);
             let failed = landed.iter().any(|landed| landed.result.is_err());
@@ -313,6 +322,17 @@ impl Run {
                 super::record::results(engine, self, &mut schedule, landed, summary, events)?;
             self.stopped |= failed && self.fail_fast;
         }
+    }
+
+    /// Stops if it is cancelled, or if another process wants that.
+    fn heed(&mut self, engine: &Engine) -> Result<(), Error> {
+        match self.wishes.look(engine, self.id)? {
+            Some(Wish::Cancel) => self.control.cancel(),
+            Some(Wish::Pause) => (self.paused, self.stopped) = (true, true),
+            None => {}
+        }
+        self.stopped |= self.control.is_cancelled();
+        Ok(())
     }
 
     fn schedule(
@@ -360,44 +380,6 @@ impl Run {
         // What cannot be decided yet is planned again when the rest is made.
         self.asking.again |= !undecided.is_empty() && !schedule.is_done();
         schedule
-    }
-
-    /// Gives up what waits for what it asked for, where that failed; returns what may not ask again.
-    fn sift(
-        &mut self,
-        engine: &Engine,
-        plan: &Plan,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) -> BTreeMap<AssetKey, PartitionSet> {
-        let Sifted { blocked, undecided } = asks::sift(engine, plan, &self.given_up);
-        for (asset, parts) in blocked {
-            summary.blocked += parts.len();
-            *self.given_up.entry(asset.clone()).or_default() |= &parts;
-            let reason = ReasonCode::UpstreamFailed;
-            events(engine, RunEvent::Blocked { asset, parts, reason });
-        }
-        undecided
-    }
-
-    fn report_blocked(
-        &mut self,
-        engine: &Engine,
-        plan: &Plan,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) {
-        for part in &plan.assets {
-            let known = self.blocked.entry(part.asset.clone()).or_default();
-            let parts = &part.blocked - &*known;
-            *known |= &parts;
-            // A source that has no data is the reason, not a thing that could have been made.
-            if !parts.is_empty() && !engine.planner.def(&part.asset).is_source() {
-                summary.blocked += parts.len();
-                let (asset, reason) = (part.asset.clone(), ReasonCode::MissingInput);
-                events(engine, RunEvent::Blocked { asset, parts, reason });
-            }
-        }
     }
 
     /// Starts what is ready until the workers have enough to do, and records what need not run.
@@ -471,53 +453,6 @@ impl Run {
         Ok(Drive::Finished)
     }
 
-    /// An input lost its value since the plan was made.
-    fn give_up(
-        &mut self,
-        engine: &Engine,
-        schedule: &mut Schedule,
-        place: Place,
-        part: PartitionIdx,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) {
-        let parts = PartitionSet::from_iter([part]);
-        let asset = schedule.asset(place).clone();
-        summary.blocked += 1;
-        let reason = ReasonCode::MissingInput;
-        events(engine, RunEvent::Blocked { asset, parts: parts.clone(), reason });
-        self.fail(engine, schedule, place, &parts, summary, events);
-    }
-
-    /// Has a step that asked for more run again, when that is there.
-    pub(super) fn wait_for_asked(&mut self, target: &Target) {
-        self.asking.wait(target);
-        if let Some(forced) = self.forced.get_mut(&target.asset) {
-            forced.remove(target.part);
-        }
-    }
-
-    /// Takes a failure's consumers out of the schedule and says so.
-    pub(super) fn fail(
-        &mut self,
-        engine: &Engine,
-        schedule: &mut Schedule,
-        place: Place,
-        parts: &PartitionSet,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) {
-        *self.given_up.entry(schedule.asset(place).clone()).or_default() |= parts;
-        let Fallout { blocked, undecided } = schedule.fail(place, parts);
-        self.asking.again |= !undecided.is_empty();
-        for (asset, parts) in blocked {
-            summary.blocked += parts.len();
-            *self.given_up.entry(asset.clone()).or_default() |= &parts;
-            let reason = ReasonCode::UpstreamFailed;
-            events(engine, RunEvent::Blocked { asset, parts, reason });
-        }
-    }
-
     /// Starts a step, unless its inputs may be of two states: some of memory, some that another
     /// process has recorded since.
     #[expect(clippy::too_many_arguments, reason = "one flat step of the loop above")]
@@ -582,21 +517,19 @@ impl Run {
         Ok(Drive::Finished)
     }
 
-    /// Waits until flights have ended; meanwhile graphs go on.
+    /// Which flights have ended, if any has by now; graphs go on.
     fn results(&mut self, engine: &Engine) -> Result<Vec<(u64, Vec<Ended>)>, Error> {
         let mut ended = Vec::new();
-        while ended.is_empty() {
-            for done in self.workers.receive()? {
-                match done {
-                    Done::Results { number, results } => ended.push((number, results)),
-                    Done::Values(done) => self.graphs.land(engine, &mut self.workers, *done)?,
-                    Done::Hooks { number, step, problems } => {
-                        self.graphs.hooked(number, &step, problems);
-                    }
+        for done in self.workers.receive()? {
+            match done {
+                Done::Results { number, results } => ended.push((number, results)),
+                Done::Values(done) => self.graphs.land(engine, &mut self.workers, *done)?,
+                Done::Hooks { number, step, problems } => {
+                    self.graphs.hooked(number, &step, problems);
                 }
             }
-            self.graphs.advance(engine, &mut self.workers, &mut self.flights_started)?;
         }
+        self.graphs.advance(engine, &mut self.workers, &mut self.flights_started)?;
         Ok(ended)
     }
 
@@ -621,8 +554,9 @@ impl Run {
         for (flight, results) in ended {
             let flight = self.flights.remove(&flight).expect("only what was started comes back");
             let slack = engine.slack;
-            let raced = flight.guards.iter().any(|(path, entry)| !is_same(path, entry, slack))
-                || flight.targets.iter().any(|target| engine.has_other_script(&target.asset));
+            let raced =
+                flight.guards.iter().any(|(path, entry)| !listing::is_same(path, entry, slack))
+                    || flight.targets.iter().any(|target| engine.has_other_script(&target.asset));
             let snapshot = flight.snapshot;
             for (target, Ended { outcome, result }) in flight.targets.into_iter().zip(results) {
                 if raced {
@@ -633,17 +567,6 @@ impl Run {
             }
         }
         landed
-    }
-
-    /// What still waits for pieces when nothing runs any more waits in vain: their maker failed.
-    fn give_up_held(&mut self, engine: &Engine, summary: &mut Summary, events: OnEvent<'_>) {
-        for (asset, parts) in std::mem::take(&mut self.held) {
-            if !parts.is_empty() && !engine.planner.def(&asset).is_source() {
-                summary.blocked += parts.len();
-                let reason = ReasonCode::UpstreamFailed;
-                events(engine, RunEvent::Blocked { asset, parts, reason });
-            }
-        }
     }
 
     fn finish(
@@ -662,6 +585,10 @@ impl Run {
         let handled = summary.ran + summary.failed + summary.restored + summary.cut_off;
         if self.stopped {
             summary.cancelled = wanted.saturating_sub(handled + summary.blocked);
+            for asset in plan.assets.iter().filter(|asset| !asset.is_source) {
+                let left = &asset.open() - &self.became.known(&asset.asset);
+                self.became.note(&asset.asset, Fate::Cancelled, &left);
+            }
         }
         if self.replanned {
             // What other processes have made meanwhile is fresh as well.
@@ -677,12 +604,14 @@ impl Run {
         let state = match (self.control.is_cancelled(), summary.is_success()) {
             (true, _) => RunState::Cancelled,
             (false, true) => RunState::Success,
+            (false, false) if self.paused => RunState::Paused,
             (false, false) => RunState::Failure,
         };
         let now = engine.clock.now().timestamp_millis();
         engine.ledger.write(|batch| {
             batch.tx().release_all(self.owner.id())?;
-            batch.tx().finish_run(self.id, state, now, &summary.counts())
+            self.became.write(batch.tx(), self.id)?;
+            batch.tx().finish_run(self.id, state, now, &summary.counts()).map_err(Error::from)
         })?;
         // What is left is empty or unwanted; the next recovery would remove it too.
         let _ = std::fs::remove_dir_all(&self.staging);
@@ -690,19 +619,6 @@ impl Run {
         events(engine, RunEvent::Finished { summary: *summary });
         Ok(())
     }
-}
-
-/// Whether a file is what it was. A stamp as young as the look does not tell: then its content does.
-fn is_same(path: &std::path::Path, entry: &StatEntry, slack: Slack) -> bool {
-    let Ok(now) = std::fs::metadata(path).map(|now| StatKey::of(&now)) else { return false };
-    let digest = || {
-        if path.is_dir() {
-            listing::names_digest(path).ok()
-        } else {
-            crate::cas::hash_file(path).ok().map(|(digest, _)| digest)
-        }
-    };
-    now == entry.stat && (stat::trusted(entry, &now, slack) || digest() == Some(entry.digest))
 }
 
 /// The key of a partition for messages.

@@ -9,6 +9,7 @@ use super::Error;
 use super::flow::Made;
 use super::job::{Place, Value, keep};
 use super::open::Engine;
+use super::wish;
 use super::work::{Stored, store};
 use crate::cas::Cas;
 use crate::defs::HookDef;
@@ -165,13 +166,10 @@ impl Workers {
         Threads { orders, done, handles: (0..self.jobs).map(spawn).collect() }
     }
 
-    /// What has come back; waits for the first. Something must have been sent.
+    /// What has come back; waits for the first, but not for long. Something must have been sent.
     pub fn receive(&self) -> Result<Vec<Done>, Error> {
         let threads = self.threads.as_ref().ok_or(Error::WorkerDied)?;
-        let first = threads.done.recv().map_err(|_| Error::WorkerDied)?;
-        let mut done = vec![first];
-        done.extend(threads.done.try_iter());
-        Ok(done)
+        wish::receive(&threads.done).ok_or(Error::WorkerDied)
     }
 
     /// Waits for the end of the threads.

@@ -21,6 +21,7 @@ mod shared;
 mod sql;
 mod step;
 mod types;
+mod usage;
 
 #[cfg(test)]
 mod conformance;
@@ -49,7 +50,7 @@ pub use retry::Retrying;
 pub use secrets::Secrets;
 pub use sql::SqlExecutor;
 pub use step::{
-    Asks, CheckResult, Content, Emitted, InJob, Input, LogInfo, Member, Of, Outcome, Part,
+    Asks, CheckResult, Content, Earlier, Emitted, InJob, Input, LogInfo, Member, Of, Outcome, Part,
     Produced, Step, StepPaths,
 };
 
@@ -128,9 +129,9 @@ impl Executor for Worker {
             return Outcome { result: Err(failure), ..Outcome::not_run(step) };
         }
         let mut outcome = match &step.def.body {
-            Body::Sql(_) => self.sql.run(step, control),
+            Body::Sql(_) => on_thread(|| self.sql.run(step, control)),
             Body::Command(_) => self.command.run(step, control),
-            Body::Function(_) => function::run(&*self.functions, step, control),
+            Body::Function(_) => on_thread(|| function::run(&*self.functions, step, control)),
             Body::Graph(_) => {
                 let name = step.shown();
                 let reason = format!("`{name}` is made by several steps");
@@ -157,6 +158,13 @@ impl Executor for Worker {
             }
         }
     }
+}
+
+/// Runs what stays on this thread, and says what it took.
+fn on_thread(run: impl FnOnce() -> Outcome) -> Outcome {
+    let watch = usage::OnThread::begin();
+    let outcome = run();
+    Outcome { usage: watch.end(), ..outcome }
 }
 
 impl Worker {

@@ -1,6 +1,8 @@
 //! Repeats failed attempts as the step's policy says.
 
-use super::{Control, Executor, Failure, Outcome, Step, shared};
+use std::time::Instant;
+
+use super::{Control, Earlier, Executor, Failure, Outcome, Step, shared};
 use crate::base::Digest;
 use crate::defs::Retries;
 
@@ -14,9 +16,12 @@ impl<E: Executor> Retrying<E> {
 }
 
 impl<E: Executor> Executor for Retrying<E> {
+    #[expect(clippy::disallowed_methods, reason = "this is where attempts are timed")]
     fn run(&mut self, step: &Step, control: &Control) -> Outcome {
+        let first = Instant::now();
         let retries = &step.def.retries;
         let mut outcome = self.0.run(step, control);
+        let mut took = outcome.duration;
         for n in 1.. {
             let failures = outcome.failures();
             let Some(failure) = failures.max_by_key(|failure| most(retries, failure)) else {
@@ -34,8 +39,15 @@ impl<E: Executor> Executor for Retrying<E> {
             let of = shared::of_failed(step, &outcome);
             let before = outcome;
             let next = Step { attempt: step.attempt + n, of, ..step.clone() };
+            let begun = first.elapsed();
             outcome = self.0.run(&next, control);
+            let duration = std::mem::replace(&mut took, outcome.duration);
             outcome.duration += before.duration;
+            outcome.earlier = before.earlier;
+            if let Err(failure) = &before.result {
+                let (usage, reason) = (before.usage, failure.to_string());
+                outcome.earlier.push(Earlier { duration, next: begun, usage, reason });
+            }
             // An attempt that said nothing leaves the log of those before it.
             outcome.log = outcome.log.or(before.log);
             shared::join(before.members, &mut outcome);
@@ -92,6 +104,9 @@ mod tests {
         assert_eq!(executor.0.1, attempts);
         assert_eq!(outcome.result.is_ok(), ok);
         assert_eq!(Some(&outcome.attempt), attempts.last());
+        let (_, before) = attempts.split_last().unwrap();
+        assert_eq!(outcome.earlier.len(), before.len());
+        assert!(outcome.earlier.iter().all(|it| it.reason == "exit status 1"));
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(super) fn tell_apart(
             result: found.map(|emitted| vec![emitted]).ok_or_else(|| missing(step, &member.key)),
             log: outcome.log.clone(),
             duration: outcome.duration,
+            usage: outcome.usage,
             metadata: reported.iter().filter_map(|line| line_of(line, member, members)).collect(),
             ..Outcome::not_run(step)
         };

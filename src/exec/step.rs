@@ -13,7 +13,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{Failure, Resources, Secrets};
-use crate::base::{AssetKey, Digest, JobName, PartitionKey, RunId, StepName};
+use crate::base::{AssetKey, Digest, JobName, PartitionKey, RunId, StepName, Usage};
 use crate::defs::{ColumnType, Op, OutputDecl, OutputDef, Severity, StepDef, TableFormat, TypeDef};
 use crate::io::{BlobSource, Encoded};
 
@@ -278,6 +278,17 @@ pub struct Asks {
     pub unmet: Vec<(Arc<str>, PartitionKey)>,
 }
 
+/// An attempt that failed, after which there was another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    pub duration: Duration,
+    /// When the next one began, after the first one did.
+    pub next: Duration,
+    pub usage: Usage,
+    /// Why it failed, as one sentence.
+    pub reason: String,
+}
+
 /// How one execution went.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -295,6 +306,10 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// The attempt that ended thus, counted from 1.
     pub attempt: u32,
+    /// Of that attempt.
+    pub usage: Usage,
+    /// The attempts before it, in their order.
+    pub earlier: Vec<Earlier>,
     /// Of a step that makes several assets and did not fail as a whole: how it went for each of those that
     /// were asked for, in their order. The result is empty then.
     pub members: Vec<Outcome>,
@@ -312,8 +327,21 @@ impl Outcome {
             asked: Asks::default(),
             warnings: Vec::new(),
             attempt: step.attempt,
+            usage: Usage::default(),
+            earlier: Vec::new(),
             members: Vec::new(),
         }
+    }
+
+    /// What the step reported, as one object.
+    pub fn reported(&self) -> serde_json::Map<String, serde_json::Value> {
+        let objects = self.metadata.iter().filter_map(|it| it.as_object());
+        objects.flatten().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// What all attempts took.
+    pub fn whole_usage(&self) -> Usage {
+        self.earlier.iter().fold(self.usage, |sum, earlier| sum.and(earlier.usage))
     }
 
     /// Why it failed: as a whole, or for some of the assets that it makes.
@@ -340,6 +368,11 @@ impl Outcome {
             if let Cow::Owned(text) = secrets.mask(&text) {
                 let is_transient = failure.is_transient();
                 self.result = Err(Failure::Masked { text, is_transient });
+            }
+        }
+        for earlier in &mut self.earlier {
+            if let Cow::Owned(masked) = secrets.mask(&earlier.reason) {
+                earlier.reason = masked;
             }
         }
         self.metadata.iter_mut().for_each(|value| secrets.mask_json(value));

@@ -21,11 +21,14 @@ impl Tx<'_> {
             let query = "SELECT owner FROM claim WHERE asset = ?1 AND part = ?2";
             sql.maybe(query, params![id, part], |row| row.get::<_, String>(0))
         })?;
-        if let Some(other) = known
-            && other != owner
-            && owner::is_alive_elsewhere(self.path(), &other)?
-        {
-            return Ok(Some(other));
+        if let Some(other) = known.filter(|other| other != owner) {
+            if owner::is_alive_elsewhere(self.path(), &other)? {
+                return Ok(Some(other));
+            }
+            // Whoever closes the run of the dead does not find it by this claim any more.
+            if !owner::is_alive(self.path(), &other) {
+                self.end_attempt(id, part, &other)?;
+            }
         }
         self.ask(|sql| {
             sql.exec(

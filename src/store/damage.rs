@@ -225,7 +225,7 @@ fn values_that_we_never_write() {
     let column = |store: &Store| store.column(&key("raw")).map(|_| ());
     check("UPDATE mat SET key = x'0102'", &column, expect!["it contains a bad digest"]);
     check("UPDATE mat SET part = -1", &column, expect!["Integer -1 out of range at index 0"]);
-    let runs = |store: &Store| store.runs(9).map(|_| ());
+    let runs = |store: &Store| store.runs(&RunQuery::default()).map(|_| ());
     check("UPDATE run SET state = 'dancing'", &runs, expect!["it contains a bad state of a run"]);
 }
 

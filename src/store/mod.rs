@@ -14,6 +14,7 @@ mod collect;
 mod error;
 mod facts;
 mod health;
+mod history;
 mod open;
 mod ops;
 mod owner;
@@ -23,6 +24,7 @@ mod runs;
 mod schema;
 pub mod snapshot;
 mod stats;
+mod wish;
 mod write;
 
 use std::cell::{Cell, RefCell};
@@ -36,6 +38,7 @@ use crate::base::{AssetKey, Digest, Durability, Output, PartitionIdx, PartitionK
 pub use collect::Unneeded;
 pub use error::Error;
 pub use health::{BlobState, Problem};
+pub use history::{Fate, Fates, RunQuery};
 pub use open::OpenOptions;
 pub use ops::{MEMO, OpContent, OpEnd, OpOutput, OpState, OpStep};
 pub use owner::{Owner, Recovered, place_dir, recover, staging_dir};
@@ -43,6 +46,7 @@ pub use runs::{
     Attempt, AttemptEnd, Counts, LaunchInfo, NewAttempt, NewRun, Outcome, Run, RunState,
 };
 pub use schema::FORMAT;
+pub use wish::Wish;
 pub use write::{Traced, Tx};
 
 /// How long a writer waits for another one.

@@ -9,11 +9,21 @@ use rusqlite::{Row, params};
 
 use super::error::undecodable;
 use super::read::{digest_at, output_kind, output_kind_text, run_at, run_number};
+use super::runs::{signed, unsigned_at};
 use super::{Error, Store, Tx};
-use crate::base::{Digest, Output, RunId};
+use crate::base::{Digest, Output, RunId, Usage};
 
 /// The run that has what ops that say `memo` have made; there is no row of it.
 pub const MEMO: RunId = RunId(0);
+
+/// What [`step_at`] reads, and where from.
+macro_rules! STEPS {
+    () => {
+        "SELECT step, key, state, attempts, started_ms, duration_ms, emitted, detail, log, cpu_ms,
+           peak_kib, metadata
+         FROM op_step "
+    };
+}
 
 /// A recorded step of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +42,10 @@ pub struct OpStep {
     pub detail: String,
     /// Where its log is, if it wrote any.
     pub log: Option<String>,
+    /// Of all its attempts.
+    pub usage: Usage,
+    /// What it reported.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What has become of a step of a run.
@@ -57,6 +71,10 @@ pub struct OpEnd<'a> {
     pub duration_ms: u64,
     pub detail: &'a str,
     pub log: Option<&'a str>,
+    /// Of all its attempts.
+    pub usage: Usage,
+    /// What it reported.
+    pub metadata: &'a serde_json::Map<String, serde_json::Value>,
 }
 
 /// One value that a step has emitted.
@@ -107,12 +125,7 @@ impl Store {
     /// The steps of a run, by name.
     pub fn op_steps(&self, run: RunId) -> Result<Vec<OpStep>, Error> {
         self.ask(|sql| {
-            sql.all(
-                "SELECT step, key, state, attempts, started_ms, duration_ms, emitted, detail, log
-                 FROM op_step WHERE run = ?1 ORDER BY step",
-                [run_number(run)],
-                step_at,
-            )
+            sql.all(concat!(STEPS!(), "WHERE run = ?1 ORDER BY step"), [run_number(run)], step_at)
         })
     }
 
@@ -120,8 +133,7 @@ impl Store {
     pub fn op_step(&self, run: RunId, step: &str) -> Result<Option<OpStep>, Error> {
         self.ask(|sql| {
             sql.maybe(
-                "SELECT step, key, state, attempts, started_ms, duration_ms, emitted, detail, log
-                 FROM op_step WHERE run = ?1 AND step = ?2",
+                concat!(STEPS!(), "WHERE run = ?1 AND step = ?2"),
                 params![run_number(run), step],
                 step_at,
             )
@@ -207,11 +219,11 @@ impl Tx<'_> {
         end: &OpEnd<'_>,
         outputs: &[OpOutput],
     ) -> Result<(), Error> {
-        let OpEnd { state, attempts, duration_ms, detail, log } = end;
+        let OpEnd { state, attempts, duration_ms, detail, log, usage, metadata } = end;
         self.ask(|sql| {
             sql.exec(
                 "UPDATE op_step SET state = ?3, attempts = ?4, duration_ms = ?5, emitted = ?6,
-                   detail = ?7, log = ?8
+                   detail = ?7, log = ?8, cpu_ms = ?9, peak_kib = ?10, metadata = ?11
                  WHERE run = ?1 AND step = ?2",
                 params![
                     run_number(run),
@@ -221,7 +233,10 @@ impl Tx<'_> {
                     i64::try_from(*duration_ms).unwrap_or(i64::MAX),
                     i64::try_from(outputs.len()).unwrap_or(i64::MAX),
                     detail,
-                    log
+                    log,
+                    signed(usage.cpu_ms),
+                    signed(usage.peak_kib),
+                    serde_json::to_string(metadata).expect("an object of JSON can be written")
                 ],
             )?;
             Ok(())
@@ -354,8 +369,8 @@ impl Tx<'_> {
         self.ask(|sql| {
             sql.exec(
                 "INSERT INTO op_step (run, step, key, state, attempts, started_ms, duration_ms,
-                   emitted, log)
-                 SELECT ?2, step, key, 'reused', attempts, started_ms, duration_ms, emitted, log
+                   emitted, log, metadata)
+                 SELECT ?2, step, key, 'reused', attempts, started_ms, duration_ms, emitted, log, metadata
                  FROM op_step WHERE run = ?1 AND step = ?3",
                 params,
             )?;
@@ -389,10 +404,13 @@ fn step_at(row: &Row<'_>) -> rusqlite::Result<OpStep> {
             .ok_or_else(|| undecodable("state of a step"))?,
         attempts: row.get(3)?,
         started_ms: row.get(4)?,
-        duration_ms: row.get::<_, Option<i64>>(5)?.map(|ms| ms as u64),
+        duration_ms: unsigned_at(row, 5)?,
         emitted: row.get::<_, i64>(6)? as u64,
         detail: row.get(7)?,
         log: row.get(8)?,
+        usage: Usage { cpu_ms: unsigned_at(row, 9)?, peak_kib: unsigned_at(row, 10)? },
+        metadata: serde_json::from_str(row.get_ref(11)?.as_str()?)
+            .map_err(|_| undecodable("report of a step"))?,
     })
 }
 

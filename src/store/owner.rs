@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::params;
 
 use super::read::run_number;
-use super::{Error, Store};
-use crate::base::RunId;
+use super::{Error, Run, Store, Tx};
+use crate::base::{PartitionIdx, RunId};
 use crate::cas::lock::{self, LockFile};
 
 /// An engine that lives: it holds the lock of `owners/<id>.lock` until it is dropped.
@@ -106,7 +106,7 @@ pub fn recover(store: &mut Store) -> Result<Recovered, Error> {
     if store.running()?.iter().all(|run| alive.contains(&run.owner)) {
         return Ok(recovered);
     }
-    let tx = store.begin()?;
+    let mut tx = store.begin()?;
     for run in tx.running()? {
         // An owner that came after the list was made is alive.
         let path = owners.join(format!("{}.lock", run.owner));
@@ -115,29 +115,70 @@ pub fn recover(store: &mut Store) -> Result<Recovered, Error> {
         {
             continue;
         }
-        let died = "the process that ran it died";
-        recovered.attempts += tx.ask(|sql| {
-            sql.exec("UPDATE run SET state = 'interrupted' WHERE id = ?1", [run_number(run.id)])?;
-            sql.exec("DELETE FROM claim WHERE owner = ?1", [&run.owner])?;
-            sql.exec(
-                "UPDATE attempt SET outcome = 'interrupted', detail = ?2
-                 WHERE run = ?1 AND outcome = 'running'",
-                params![run_number(run.id), died],
-            )
-        })?;
-        recovered.attempts += tx.ask(|sql| {
-            sql.exec(
-                "UPDATE op_step SET state = 'interrupted', detail = ?2
-                 WHERE run = ?1 AND state = 'running'",
-                params![run_number(run.id), died],
-            )
-        })?;
+        recovered.attempts += tx.interrupt(&run)?;
         recovered.staging.push(staging_dir(&dir, run.id));
         recovered.runs.push(run.id);
     }
     tx.commit()?;
     Ok(recovered)
 }
+
+impl Tx<'_> {
+    /// Closes a run whose owner has died; says how many of its attempts had not ended.
+    fn interrupt(&mut self, run: &Run) -> Result<usize, Error> {
+        let number = run_number(run.id);
+        let attempts = self.end_attempts_of(&run.owner)?;
+        let counts = self.complete_fates(run.id)?;
+        let counts = serde_json::to_string(&counts).expect("a map of numbers can be written");
+        let steps = self.ask(|sql| {
+            sql.exec(
+                "UPDATE run SET state = 'interrupted', counts = ?2
+                 WHERE id = ?1 AND state = 'running'",
+                params![number, counts],
+            )?;
+            sql.exec("DELETE FROM claim WHERE owner = ?1", [&run.owner])?;
+            sql.exec(
+                "UPDATE op_step SET state = 'interrupted', detail = ?2
+                 WHERE run = ?1 AND state = 'running'",
+                params![number, DIED],
+            )
+        })?;
+        Ok(attempts + steps)
+    }
+
+    /// Ends the attempts at what an owner has claimed; says how many there were. A claim says what is being
+    /// made, so that history need not be searched for it.
+    fn end_attempts_of(&mut self, owner: &str) -> Result<usize, Error> {
+        let claims: Vec<(i64, PartitionIdx)> = self.ask(|sql| {
+            let query = "SELECT asset, part FROM claim WHERE owner = ?1";
+            sql.all(query, [owner], |row| Ok((row.get(0)?, row.get(1)?)))
+        })?;
+        let mut ended = 0;
+        for (asset, part) in claims {
+            ended += self.end_attempt(asset, part, owner)?;
+        }
+        Ok(ended)
+    }
+
+    /// Ends what a dead owner was making of a partition, if it was.
+    pub(super) fn end_attempt(
+        &mut self,
+        asset: i64,
+        part: PartitionIdx,
+        owner: &str,
+    ) -> Result<usize, Error> {
+        self.ask(|sql| {
+            sql.exec(
+                "UPDATE attempt SET outcome = 'interrupted', detail = ?4
+                 WHERE asset = ?1 AND part = ?2 AND outcome = 'running'
+                   AND run IN (SELECT id FROM run WHERE state = 'running' AND owner = ?3)",
+                params![asset, part, owner, DIED],
+            )
+        })
+    }
+}
+
+const DIED: &str = "the process that ran it died";
 
 fn owners_dir(dir: &Path) -> PathBuf {
     dir.join("owners")

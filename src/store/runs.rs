@@ -8,7 +8,24 @@ use super::error::undecodable;
 use super::read::{key_at, numbers_at, run_at, run_number, set_at};
 use super::write::serialize;
 use super::{Error, Store, Tx, owner};
-use crate::base::{AssetKey, PartitionIdx, PartitionKey, PartitionSet, RunId};
+use crate::base::{AssetKey, BackfillId, PartitionIdx, PartitionKey, PartitionSet, RunId, Usage};
+
+/// What [`run_row_at`] reads, for `concat!`.
+macro_rules! RUN_COLUMNS {
+    () => {
+        "id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent, backfill"
+    };
+}
+pub(super) use RUN_COLUMNS;
+
+/// What [`attempt_at`] reads, and where from.
+macro_rules! ATTEMPTS {
+    () => {
+        "SELECT name, part, run, attempt, started_ms, duration_ms, outcome, detail, log, cpu_ms,
+           peak_kib, bytes
+         FROM attempt JOIN asset ON asset.id = attempt.asset "
+    };
+}
 
 /// How many partitions had which outcome, by the names that the engine gives.
 pub type Counts = BTreeMap<String, u64>;
@@ -33,6 +50,8 @@ pub struct LaunchInfo {
     pub partition: Option<PartitionKey>,
     /// The run that this one retries.
     pub parent: Option<RunId>,
+    /// The backfill that this run carries out, or a part of it.
+    pub backfill: Option<BackfillId>,
     pub tags: BTreeMap<String, String>,
     /// Without secrets.
     pub config: serde_json::Value,
@@ -59,6 +78,8 @@ pub enum RunState {
     Success,
     Failure,
     Cancelled,
+    /// What ran was finished and the rest was left, because that was asked for.
+    Paused,
     /// Its process died.
     Interrupted,
 }
@@ -83,6 +104,9 @@ pub struct AttemptEnd<'a> {
     pub detail: &'a str,
     /// Where its log is, if it wrote any.
     pub log: Option<&'a str>,
+    pub usage: Usage,
+    /// Of what it made.
+    pub size_bytes: Option<u64>,
 }
 
 /// A recorded attempt.
@@ -97,6 +121,9 @@ pub struct Attempt {
     pub outcome: Outcome,
     pub detail: String,
     pub log: Option<String>,
+    pub usage: Usage,
+    /// Of what it made.
+    pub size_bytes: Option<u64>,
 }
 
 /// What has become of an attempt.
@@ -117,15 +144,17 @@ impl RunState {
             RunState::Success => "success",
             RunState::Failure => "failure",
             RunState::Cancelled => "cancelled",
+            RunState::Paused => "paused",
             RunState::Interrupted => "interrupted",
         }
     }
 
-    const ALL: [RunState; 5] = [
+    const ALL: [RunState; 6] = [
         RunState::Running,
         RunState::Success,
         RunState::Failure,
         RunState::Cancelled,
+        RunState::Paused,
         RunState::Interrupted,
     ];
 }
@@ -196,20 +225,8 @@ impl Store {
     pub fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
         self.ask(|sql| {
             sql.maybe(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent FROM run WHERE id = ?1",
+                concat!("SELECT ", RUN_COLUMNS!(), " FROM run WHERE id = ?1"),
                 [run_number(id)],
-                run_row_at,
-            )
-        })
-    }
-
-    /// The last runs, the newest first.
-    pub fn runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
-        self.ask(|sql| {
-            sql.all(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent FROM run
-                 ORDER BY id DESC LIMIT ?1",
-                [i64::try_from(limit).unwrap_or(i64::MAX)],
                 run_row_at,
             )
         })
@@ -219,8 +236,7 @@ impl Store {
     pub fn running(&self) -> Result<Vec<Run>, Error> {
         self.ask(|sql| {
             sql.all(
-                "SELECT id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent FROM run
-                 WHERE state = 'running' ORDER BY id",
+                concat!("SELECT ", RUN_COLUMNS!(), " FROM run WHERE state = 'running' ORDER BY id"),
                 [],
                 run_row_at,
             )
@@ -267,9 +283,7 @@ impl Store {
     pub fn attempts(&self, run: RunId) -> Result<Vec<Attempt>, Error> {
         self.ask(|sql| {
             sql.all(
-                "SELECT name, part, run, attempt, started_ms, duration_ms, outcome, detail, log
-                 FROM attempt JOIN asset ON asset.id = attempt.asset
-                 WHERE run = ?1 ORDER BY started_ms, name, part, attempt",
+                concat!(ATTEMPTS!(), "WHERE run = ?1 ORDER BY started_ms, name, part, attempt"),
                 [run_number(run)],
                 attempt_at,
             )
@@ -285,9 +299,10 @@ impl Store {
         self.ask(|sql| {
             let Some(id) = sql.asset_id(asset)? else { return Ok(None) };
             sql.maybe(
-                "SELECT name, part, run, attempt, started_ms, duration_ms, outcome, detail, log
-                 FROM attempt JOIN asset ON asset.id = attempt.asset
-                 WHERE asset = ?1 AND part = ?2 ORDER BY run DESC, attempt DESC LIMIT 1",
+                concat!(
+                    ATTEMPTS!(),
+                    "WHERE asset = ?1 AND part = ?2 ORDER BY run DESC, attempt DESC LIMIT 1"
+                ),
                 params![id, part],
                 attempt_at,
             )
@@ -306,9 +321,10 @@ impl Store {
         self.ask(|sql| {
             let Some(id) = sql.asset_id(asset)? else { return Ok(None) };
             sql.maybe(
-                "SELECT name, part, run, attempt, started_ms, duration_ms, outcome, detail, log
-                 FROM attempt JOIN asset ON asset.id = attempt.asset
-                 WHERE asset = ?1 AND part = ?2 AND run = ?3 ORDER BY attempt DESC LIMIT 1",
+                concat!(
+                    ATTEMPTS!(),
+                    "WHERE asset = ?1 AND part = ?2 AND run = ?3 ORDER BY attempt DESC LIMIT 1"
+                ),
                 params![id, part, run_number(run)],
                 attempt_at,
             )
@@ -327,8 +343,10 @@ impl Tx<'_> {
         };
         let id = self.ask(|sql| {
             sql.exec(
-                "INSERT INTO run (started_ms, state, owner, command, job, tags, config, partition, parent)
-                 VALUES (?1, 'running', ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO run (started_ms, state, owner, command, job, tags, config, partition, parent,
+                     backfill, wish)
+                 VALUES (?1, 'running', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+                     (SELECT wish FROM backfill WHERE id = ?9))",
                 params![
                     started_ms,
                     owner,
@@ -337,7 +355,8 @@ impl Tx<'_> {
                     tags,
                     config,
                     launch.partition.as_ref().map(PartitionKey::as_str),
-                    launch.parent.map(run_number)
+                    launch.parent.map(run_number),
+                    launch.backfill.map(|backfill| backfill.0 as i64)
                 ],
             )?;
             Ok(sql.conn.last_insert_rowid())
@@ -354,6 +373,7 @@ impl Tx<'_> {
         Ok(RunId(id as u64))
     }
 
+    /// Ends a run. One that has ended stays as it is: an end is never taken back.
     pub fn finish_run(
         &mut self,
         run: RunId,
@@ -364,7 +384,8 @@ impl Tx<'_> {
         let counts = serde_json::to_string(counts).expect("a map of numbers can be written");
         self.ask(|sql| {
             sql.exec(
-                "UPDATE run SET state = ?2, finished_ms = ?3, counts = ?4 WHERE id = ?1",
+                "UPDATE run SET state = ?2, finished_ms = ?3, counts = ?4
+                 WHERE id = ?1 AND state = 'running'",
                 params![run_number(run), state.as_str(), finished_ms, counts],
             )
         })?;
@@ -393,10 +414,11 @@ impl Tx<'_> {
         end: &AttemptEnd<'_>,
     ) -> Result<(), Error> {
         let id = self.ensure_asset(asset)?;
-        let AttemptEnd { duration_ms, outcome, detail, log } = end;
+        let AttemptEnd { duration_ms, outcome, detail, log, usage, size_bytes } = end;
         self.ask(|sql| {
             sql.exec(
-                "UPDATE attempt SET duration_ms = ?5, outcome = ?6, detail = ?7, log = ?8
+                "UPDATE attempt SET duration_ms = ?5, outcome = ?6, detail = ?7, log = ?8,
+                   cpu_ms = ?9, peak_kib = ?10, bytes = ?11
                  WHERE asset = ?1 AND part = ?2 AND run = ?3 AND attempt = ?4",
                 params![
                     id,
@@ -406,7 +428,10 @@ impl Tx<'_> {
                     *duration_ms as i64,
                     outcome.as_str(),
                     detail,
-                    log
+                    log,
+                    signed(usage.cpu_ms),
+                    signed(usage.peak_kib),
+                    signed(*size_bytes)
                 ],
             )
         })?;
@@ -414,7 +439,7 @@ impl Tx<'_> {
     }
 }
 
-fn run_row_at(row: &Row<'_>) -> rusqlite::Result<Run> {
+pub(super) fn run_row_at(row: &Row<'_>) -> rusqlite::Result<Run> {
     let state = row.get_ref(3)?.as_str()?;
     Ok(Run {
         id: run_at(row, 0)?.ok_or_else(|| undecodable("number of a run"))?,
@@ -438,25 +463,39 @@ fn launch_at(row: &Row<'_>, at: usize) -> rusqlite::Result<LaunchInfo> {
         job: row.get(at)?,
         partition: row.get::<_, Option<String>>(at + 3)?.map(PartitionKey::new),
         parent: run_at(row, at + 4)?,
+        backfill: row.get::<_, Option<i64>>(at + 5)?.map(|id| BackfillId(id as u64)),
         tags: serde_json::from_str(text(at + 1)?).map_err(wrong)?,
         config: serde_json::from_str(text(at + 2)?).map_err(wrong)?,
     })
 }
 
+pub(super) fn outcome_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
+    let outcome = row.get_ref(at)?.as_str()?;
+    let known = Outcome::ALL.into_iter().find(|known| known.as_str() == outcome);
+    known.ok_or_else(|| undecodable("outcome of an attempt"))
+}
+
 fn attempt_at(row: &Row<'_>) -> rusqlite::Result<Attempt> {
-    let outcome = row.get_ref(6)?.as_str()?;
     Ok(Attempt {
         asset: key_at(row, 0)?,
         part: row.get(1)?,
         run: run_at(row, 2)?.ok_or_else(|| undecodable("number of a run"))?,
         attempt: row.get(3)?,
         started_ms: row.get(4)?,
-        duration_ms: row.get::<_, Option<i64>>(5)?.map(|ms| ms as u64),
-        outcome: Outcome::ALL
-            .into_iter()
-            .find(|known| known.as_str() == outcome)
-            .ok_or_else(|| undecodable("outcome of an attempt"))?,
+        duration_ms: unsigned_at(row, 5)?,
+        outcome: outcome_at(row, 6)?,
         detail: row.get(7)?,
         log: row.get(8)?,
+        usage: Usage { cpu_ms: unsigned_at(row, 9)?, peak_kib: unsigned_at(row, 10)? },
+        size_bytes: unsigned_at(row, 11)?,
     })
+}
+
+/// SQLite's numbers are signed.
+pub(super) fn signed(value: Option<u64>) -> Option<i64> {
+    value.map(|value| i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+pub(super) fn unsigned_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(at)?.map(|value| u64::try_from(value).unwrap_or(0)))
 }

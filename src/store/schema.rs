@@ -283,6 +283,8 @@ CREATE TABLE backfill (
     created_ms INTEGER NOT NULL,
     finished_ms INTEGER,
     state TEXT NOT NULL,
+    owner TEXT NOT NULL, -- who carries it out, as of a run; also between two runs
+    wish TEXT, -- what another process wants of it: cancel, pause
     command TEXT NOT NULL, -- as the user would type it again
     spec TEXT NOT NULL, -- JSON object: what was asked for, and how
     tags TEXT NOT NULL DEFAULT '{}' -- JSON object of texts

@@ -10,7 +10,7 @@ use super::snapshot::Snapshot;
 use super::*;
 use crate::base::{
     AskedRow, AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind,
-    PartitionKey, PartitionSet, Rev, RunId, StepId, StepParts,
+    PartitionKey, PartitionSet, Rev, RunId, StepId, StepParts, Usage,
 };
 use crate::cas::stat::{Slack, StatEntry, StatKey};
 
@@ -118,7 +118,14 @@ pub(super) fn tell_a_story(store: &mut Store) {
     tx.put_asked(&daily, &AssetKey::parse("raw").unwrap(), &asked).unwrap();
     let note = Note { reason: "by hand".to_owned(), made_ms: 8 };
     tx.put_notes(&daily, &set([0]), &note).unwrap();
-    let end = AttemptEnd { duration_ms: 9, outcome: Outcome::Success, detail: "", log: None };
+    let end = AttemptEnd {
+        duration_ms: 9,
+        outcome: Outcome::Success,
+        detail: "",
+        log: None,
+        usage: Usage::default(),
+        size_bytes: None,
+    };
     tx.finish_attempt(run, &daily, 0, 1, &end).unwrap();
     let value = |content| OpOutput {
         output: "parts".into(),
@@ -133,7 +140,8 @@ pub(super) fn tell_a_story(store: &mut Store) {
     ];
     tx.start_op(run, "load", &digest("op key"), 1_002).unwrap();
     let (state, log) = (OpState::Success, Some("logs/1/load.log"));
-    let end = OpEnd { state, attempts: 2, duration_ms: 4, detail: "", log };
+    let (usage, metadata) = (Usage::default(), &serde_json::Map::new());
+    let end = OpEnd { state, attempts: 2, duration_ms: 4, detail: "", log, usage, metadata };
     tx.finish_op(run, "load", &end, &values).unwrap();
     tx.skip_op(run, "compute[p1]", 1_003).unwrap();
     tx.commit().unwrap();
@@ -147,6 +155,8 @@ pub(super) fn tell_a_story(store: &mut Store) {
         outcome: Outcome::Failure,
         detail: "exit status 3",
         log: Some("logs/1/a.log"),
+        usage: Usage::default(),
+        size_bytes: None,
     };
     tx.finish_attempt(run, &daily, 1, 1, &end).unwrap();
     let row = AssetRow {
@@ -456,9 +466,11 @@ fn runs_are_listed_from_the_newest() {
             store.start_attempt(&new).unwrap();
         }
     }
-    let ids: Vec<_> = store.runs(5).unwrap().into_iter().map(|run| run.id.0).collect();
-    assert_eq!(ids, [2, 1]);
-    assert_eq!(store.runs(1).unwrap().len(), 1);
+    let ids = |query: RunQuery<'_>| -> Vec<u64> {
+        store.runs(&query).unwrap().into_iter().map(|run| run.id.0).collect()
+    };
+    assert_eq!(ids(RunQuery::default()), [2, 1]);
+    assert_eq!(ids(RunQuery { limit: Some(1), ..RunQuery::default() }), [2]);
     let last = store.last_attempt(&a, 5).unwrap().unwrap();
     assert_eq!((last.run, last.attempt, last.outcome), (RunId(2), 2, Outcome::Running));
     assert_eq!(store.last_attempt(&a, 6).unwrap(), None);
@@ -471,7 +483,7 @@ fn the_runs_of_the_dead_are_closed() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path());
     let a = key("a");
-    let begin = |store: &mut Store, owner: &str| {
+    let begin = |store: &mut Store, owner: &str, part: u32| {
         let new = NewRun {
             started_ms: 1,
             owner,
@@ -480,18 +492,20 @@ fn the_runs_of_the_dead_are_closed() {
             launch: &LaunchInfo::default(),
         };
         let run = store.begin_run(&new).unwrap();
-        let new = NewAttempt { run, asset: &a, part: 0, attempt: 1, started_ms: 1 };
-        store.start_attempt(&new).unwrap();
+        let mut tx = store.begin().unwrap();
+        tx.start_attempt(&NewAttempt { run, asset: &a, part, attempt: 1, started_ms: 1 }).unwrap();
+        tx.claim(&a, part, owner).unwrap();
+        tx.commit().unwrap();
         run
     };
     let (alive, ended) = (Owner::acquire(dir.path()).unwrap(), Owner::acquire(dir.path()).unwrap());
-    let kept = begin(&mut store, alive.id());
-    let left = begin(&mut store, ended.id());
+    let kept = begin(&mut store, alive.id(), 0);
+    let left = begin(&mut store, ended.id(), 1);
     assert_eq!(recover(&mut store).unwrap(), Recovered::default());
     drop(ended);
     // As after a kill: the file is there, its lock is free.
     std::fs::write(dir.path().join("owners/killed.lock"), "").unwrap();
-    let killed = begin(&mut store, "killed");
+    let killed = begin(&mut store, "killed", 2);
     let recovered = recover(&mut store).unwrap();
     assert_eq!(recovered.runs, [left, killed]);
     assert_eq!(recovered.attempts, 2);

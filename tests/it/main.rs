@@ -41,3 +41,4 @@ mod tidy;
 mod told;
 mod upkeep;
 mod weather;
+mod wishes;

@@ -12,7 +12,7 @@ use giornata::defs::{
 };
 use giornata::engine::{Engine, Error, Gc, GcMode, JobEvent, Launch, RunOptions};
 use giornata::exec::Control;
-use giornata::store::{OpState, RunState, Store};
+use giornata::store::{OpState, RunQuery, RunState, Store};
 
 use super::op_shop::{Line, Shop, job, launch, open_at, retry, shell};
 
@@ -227,7 +227,11 @@ fn steps_that_are_not_selected_are_taken_from_the_run_that_is_retried() {
     let ran = shop.run(lines(), &select("two", retry(1)));
     assert_eq!(ran.events, ["+two"]);
     assert_eq!(shop.read("ran"), "");
-    assert_eq!(shop.store().runs(9).unwrap().len(), 2, "what could not start left no run");
+    assert_eq!(
+        shop.store().runs(&RunQuery::default()).unwrap().len(),
+        2,
+        "what could not start left no run"
+    );
 }
 
 #[test]
@@ -272,7 +276,10 @@ fn everything_that_is_missing_is_told_before_anything_starts() {
             "there is no resource `warehouse`",
         ]
     );
-    assert_eq!((shop.store().runs(9).unwrap().len(), shop.read("started")), (0, String::new()));
+    assert_eq!(
+        (shop.store().runs(&RunQuery::default()).unwrap().len(), shop.read("started")),
+        (0, String::new())
+    );
     assert_eq!(shop.places(), [""; 0]);
 }
 

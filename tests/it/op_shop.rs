@@ -151,6 +151,7 @@ pub fn launch() -> Launch {
         ops: None,
         retry_of: None,
         tags: BTreeMap::new(),
+        backfill: None,
     }
 }
 

@@ -295,6 +295,7 @@ impl Graph {
         let began = now().checked_sub(outcome.duration);
         self.began = self.began.into_iter().chain(began).min();
         self.outcome.duration = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+        self.outcome.usage = self.outcome.usage.and(outcome.whole_usage());
         self.outcome.warnings.extend(outcome.warnings);
         if self.course.progress.step(id) == self.body.result.step {
             self.outcome.metadata.extend(outcome.metadata);

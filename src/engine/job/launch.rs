@@ -9,7 +9,7 @@ use super::super::open::Engine;
 use super::super::work::{rfc3339_window, sql_window, zone_of};
 use super::keys::{Ops, Settings};
 use super::value::Value;
-use crate::base::{Digest, JobName, PartitionKey, RunId};
+use crate::base::{BackfillId, Digest, JobName, PartitionKey, RunId};
 use crate::defs::config::{Config, Withheld};
 use crate::defs::{Body, Domain, Flow, FlowStep, HookDef, Job, PartitionsDef, Selection, Work};
 use crate::exec::{Resources, Secrets, missing_program};
@@ -30,6 +30,8 @@ pub struct Launch {
     pub retry_of: Option<RunId>,
     /// Over those of the job.
     pub tags: BTreeMap<String, String>,
+    /// The backfill that the run is a part of.
+    pub backfill: Option<BackfillId>,
 }
 
 /// A run that can start.
@@ -249,7 +251,7 @@ fn retried(
         RunState::Success => {
             Ok(Err(format!("run {run} has succeeded, so that what its steps gave is gone")))
         }
-        RunState::Failure | RunState::Cancelled | RunState::Interrupted => {
+        RunState::Failure | RunState::Cancelled | RunState::Paused | RunState::Interrupted => {
             let steps = engine.ledger.ask(|store| store.op_steps(run))?;
             Ok(Ok((run, steps)))
         }

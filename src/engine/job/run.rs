@@ -11,6 +11,7 @@ use super::super::Error;
 use super::super::flow::{Change, InstanceId, Progress, StepState};
 use super::super::open::Engine;
 use super::super::report::RunOptions;
+use super::super::wish::Wishes;
 use super::super::work::{cores, log_text};
 use super::super::workers::{Done, Hooks, Keep, Order, StepDone, Workers};
 use super::course::{Before, Course, Frame, Landing, Memos, Pools, Reused, Start, Turn};
@@ -21,7 +22,9 @@ use crate::base::RunId;
 use crate::cas::Lease;
 use crate::defs::{Body, FlowStep, Job};
 use crate::exec::{Control, Failure, LogInfo, Outcome, Step};
-use crate::store::{LaunchInfo, NewRun, OpEnd, OpOutput, OpState, Owner, RunState, Tx, place_dir};
+use crate::store::{
+    LaunchInfo, NewRun, OpEnd, OpOutput, OpState, Owner, RunState, Tx, Wish, place_dir,
+};
 
 /// Called with every event, on the thread of the run.
 type OnEvent<'a> = &'a mut dyn FnMut(&Engine, JobEvent);
@@ -43,6 +46,7 @@ pub(super) struct Run {
     fail_fast: bool,
     control: Control,
     stopped: bool,
+    wishes: Wishes,
     started: u64,
     hooks_running: u64,
     pools: Pools,
@@ -80,6 +84,7 @@ impl Run {
             job: Some(prepared.job.name.to_string()),
             partition: launch.partition.clone(),
             parent: launch.retry_of,
+            backfill: launch.backfill,
             tags,
             config: launch.config.masked(),
         };
@@ -138,6 +143,7 @@ impl Run {
             fail_fast: options.fail_fast,
             control: control.clone(),
             stopped: false,
+            wishes: Wishes::default(),
             started: 0,
             hooks_running: 0,
             pools: Pools::of(&engine.project),
@@ -151,7 +157,7 @@ impl Run {
         events(engine, JobEvent::Started { run: self.id, steps });
         let mut news = News { changes: self.at_first(), ..News::default() };
         loop {
-            self.stopped |= self.control.is_cancelled();
+            self.heed(engine)?;
             if !self.stopped {
                 self.take_ready(engine, &mut news)?;
             }
@@ -183,6 +189,19 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Stops if it is cancelled, or if another process wants that. There is no pause in the middle of a job,
+    /// whose steps hand on what nobody else keeps: it goes on to its end.
+    fn heed(&mut self, engine: &Engine) -> Result<(), Error> {
+        // What others have recorded is of no concern here, only that they have written.
+        engine.ledger.is_behind()?;
+        match self.wishes.look(engine, self.id)? {
+            Some(Wish::Cancel) => self.control.cancel(),
+            Some(Wish::Pause) | None => {}
+        }
+        self.stopped |= self.control.is_cancelled();
+        Ok(())
     }
 
     /// What can be said of chosen steps before any has run.
@@ -301,6 +320,8 @@ impl Run {
             duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
             detail: &detail,
             log: log.as_deref(),
+            usage: outcome.whole_usage(),
+            metadata: &outcome.reported(),
         };
         tx.finish_op(self.id, name, &end, outputs)
     }

@@ -54,6 +54,7 @@ impl CommandExecutor {
         let (lifeline, buffer) = (&self.lifeline, &mut self.buffer);
         let ended = process::run(command, step, control, lifeline, buffer, Begins::AsTheStep);
         outcome.log = ended.log;
+        outcome.usage = ended.usage;
         if !read_metadata(&metadata, outcome) {
             scratch.keep(&metadata);
         }

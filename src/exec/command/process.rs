@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use wait4::Wait4;
 
+use crate::base::Usage;
 use crate::exec::log::{Begins, Log};
-use crate::exec::{Control, Failure, Lifeline, LogInfo, Step};
+use crate::exec::{Control, Failure, Lifeline, LogInfo, Step, usage};
 
 // What is read of a stream at once.
 const BUFFER: usize = 64 << 10;
@@ -29,6 +31,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Ended {
     pub(super) result: Result<(), Failure>,
     pub(super) log: Option<LogInfo>,
+    pub(super) usage: Usage,
 }
 
 /// Starts the command and waits for its end, or brings it about.
@@ -42,11 +45,11 @@ pub(super) fn run(
 ) -> Ended {
     let mut log = Log::new(step, control, begins);
     buffer.resize(BUFFER, 0);
-    let result = match Running::start(command, step, control, lifeline) {
+    let (result, usage) = match Running::start(command, step, control, lifeline) {
         Ok(running) => running.finish(&mut log, buffer),
-        Err(failure) => Err(failure),
+        Err(failure) => (Err(failure), Usage::default()),
     };
-    Ended { result, log: log.finish() }
+    Ended { result, log: log.finish(), usage }
 }
 
 /// Why a process is being stopped, and what comes next.
@@ -112,19 +115,25 @@ impl<'a> Running<'a> {
         Ok(Running { step, control, lifeline, child, group, pidfd, stream, deadline, phase })
     }
 
-    fn finish(mut self, log: &mut Log<'_>, buffer: &mut [u8]) -> Result<(), Failure> {
+    fn finish(mut self, log: &mut Log<'_>, buffer: &mut [u8]) -> (Result<(), Failure>, Usage) {
         while !self.wait(log, buffer) {
             self.advance();
         }
         // The leader is dead and not reaped, so the group's number is still its own.
         let _ = kill_process_group(self.group, Signal::KILL);
         self.lifeline.remove(self.group);
-        let status = self.child.wait();
+        // It has ended, so this does not wait.
+        let (status, usage) = match self.child.try_wait4() {
+            Ok(Some(used)) => (Ok(used.status), usage::of_child(&used.rusage)),
+            Ok(None) => (self.child.wait(), Usage::default()),
+            Err(error) => (Err(error), Usage::default()),
+        };
         self.drain(log, buffer);
-        match self.phase {
+        let result = match self.phase {
             Phase::Stopping { why, .. } => Err(why),
             Phase::Running => exit_result(status),
-        }
+        };
+        (result, usage)
     }
 
     /// Sleeps until something happens, and reads what there is; says whether the leader has ended.
