@@ -17,7 +17,7 @@ use super::text;
 use crate::base::{AssetKey, PartitionIdx, PartitionKey, RunId};
 use crate::defs::template::At;
 use crate::defs::{Domain, DynamicDef, Flow, Job, PartitionsDef, Selection};
-use crate::engine::{self, Access, Engine, JobSummary, Launch, LaunchInfo, RunOptions};
+use crate::engine::{self, Access, Engine, JobSummary, Launch, RunOptions};
 use crate::exec::Control;
 
 pub(super) fn run(
@@ -69,7 +69,7 @@ fn carry_out(
         jobs: args.how.jobs.map(std::num::NonZeroUsize::get),
         fail_fast: args.how.fail_fast,
         command: workspace.command_line.clone(),
-        launch: LaunchInfo::default(),
+        ..RunOptions::default()
     };
     let control = Control::new();
     let interrupted = cancel_on_signal(&control);

@@ -49,3 +49,4 @@ pub use open::{Access, Engine, Options, SetValue, Work};
 pub use report::{AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, State, Value};
 pub use upkeep::{Made, Observed, Refusal, Refused, Targets, Upkeep};
 pub use work::error_text;
+pub use workers::Hands;

@@ -10,6 +10,7 @@ use super::Error;
 use super::export::export_path;
 use super::open::Engine;
 use super::run::partition_of;
+use super::workers::Hands;
 use crate::base::{
     AssetKey, CheckFact, Fact, Flags, Output, OutputKind, PartitionIdx, PartitionSet, RunId,
 };
@@ -84,6 +85,8 @@ pub struct AssetStatus {
 pub struct RunOptions {
     /// Steps at once; `None`: as the project says, else as many as there are cores.
     pub jobs: Option<usize>,
+    /// Who carries the steps out.
+    pub hands: Hands,
     /// Start nothing more after the first failure.
     pub fail_fast: bool,
     /// What the user typed, for the record.

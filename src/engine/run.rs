@@ -28,6 +28,7 @@ use super::target::{Settled, Target, tracing};
 use super::wish::Wishes;
 use super::work;
 use super::workers::{Done, Ended, Workers};
+use crate::base::fault::{self, Write};
 use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
 use crate::cas::Lease;
 use crate::cas::stat::StatEntry;
@@ -231,7 +232,8 @@ impl Run {
         };
         let id = engine.ledger.store_mut(|store| store.begin_run(&new))?;
         let staging = staging_dir(&engine.dir, id);
-        std::fs::create_dir_all(&staging)
+        fault::check(Write::File("create", &staging))
+            .and_then(|()| std::fs::create_dir_all(&staging))
             .map_err(|source| Error::Io { path: staging.clone(), source })?;
         let jobs = options.jobs.or(engine.project.settings.jobs).unwrap_or_else(work::cores).max(1);
         Ok(Run {
@@ -242,7 +244,7 @@ impl Run {
             jobs,
             fail_fast: options.fail_fast,
             control: control.clone(),
-            workers: Workers::new(engine, jobs, control),
+            workers: Workers::new(engine, options.hands, jobs, control),
             graphs: Graphs::new(engine, jobs, control),
             flights: HashMap::new(),
             flights_started: 0,

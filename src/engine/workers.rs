@@ -18,6 +18,21 @@ use crate::exec::{
     Step, Worker, caught,
 };
 
+/// Where the steps of a run are carried out.
+///
+/// Threads hand back what they have when they have it, so that the order in which results are recorded is
+/// nobody's promise. On the thread of the run a number decides about the order, so that a test can repeat
+/// what it has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hands {
+    /// On as many threads as steps may run at once.
+    #[default]
+    Threads,
+    /// On the thread of the run, which the number makes repeat itself: what has been started ends in an
+    /// order, and so many at a time, as the number says.
+    Own(u64),
+}
+
 /// What a worker gets. Numbers are those of whoever gives the order.
 pub enum Order {
     Step {
@@ -92,9 +107,12 @@ pub struct Workers {
     cas: Arc<Cas>,
     inline_max_bytes: u64,
     lifeline: Lifeline,
+    hands: Hands,
     threads: Option<Threads>,
     /// Runs what runs on the thread of the run.
     own: Option<Bench>,
+    /// What is yet to be run there.
+    waiting: Vec<Order>,
 }
 
 struct Threads {
@@ -114,8 +132,9 @@ struct Bench {
 }
 
 impl Workers {
-    pub fn new(engine: &Engine, jobs: usize, control: &Control) -> Workers {
+    pub fn new(engine: &Engine, hands: Hands, jobs: usize, control: &Control) -> Workers {
         Workers {
+            hands,
             jobs,
             control: control.clone(),
             functions: engine.functions.clone(),
@@ -124,6 +143,7 @@ impl Workers {
             lifeline: Lifeline::new(),
             threads: None,
             own: None,
+            waiting: Vec::new(),
         }
     }
 
@@ -138,8 +158,15 @@ impl Workers {
         }
     }
 
-    /// Hands an order to a thread.
+    /// Hands an order to whoever carries it out.
     pub fn send(&mut self, order: Order) -> Result<(), Error> {
+        match self.hands {
+            Hands::Threads => {}
+            Hands::Own(_) => {
+                self.waiting.push(order);
+                return Ok(());
+            }
+        }
         if self.threads.is_none() {
             self.threads = Some(self.start());
         }
@@ -149,10 +176,14 @@ impl Workers {
 
     /// Runs a step of a flow on this thread: what has nothing beside it need not wake another one.
     pub fn run_here(&mut self, number: u64, step: Arc<Step>, place: &Place) -> StepDone {
-        let mut own = self.own.take().unwrap_or_else(|| self.bench());
-        let done = own.values(number, step, place);
-        self.own = Some(own);
-        done
+        self.own().values(number, step, place)
+    }
+
+    fn own(&mut self) -> &mut Bench {
+        if self.own.is_none() {
+            self.own = Some(self.bench());
+        }
+        self.own.as_mut().expect("it was just made")
     }
 
     fn start(&self) -> Threads {
@@ -167,9 +198,34 @@ impl Workers {
     }
 
     /// What has come back; waits for the first, but not for long. Something must have been sent.
-    pub fn receive(&self) -> Result<Vec<Done>, Error> {
-        let threads = self.threads.as_ref().ok_or(Error::WorkerDied)?;
-        wish::receive(&threads.done).ok_or(Error::WorkerDied)
+    pub fn receive(&mut self) -> Result<Vec<Done>, Error> {
+        match self.hands {
+            Hands::Threads => {
+                let threads = self.threads.as_ref().ok_or(Error::WorkerDied)?;
+                wish::receive(&threads.done).ok_or(Error::WorkerDied)
+            }
+            Hands::Own(_) if self.waiting.is_empty() => Err(Error::WorkerDied),
+            Hands::Own(_) => {
+                let ends = 1 + self.draw();
+                let mut done = Vec::with_capacity(ends);
+                for _ in 0..ends {
+                    let next = self.draw();
+                    let order = self.waiting.swap_remove(next);
+                    done.push(self.own().carry_out(order));
+                }
+                Ok(done)
+            }
+        }
+    }
+
+    /// One of those that wait, of which there must be one.
+    fn draw(&mut self) -> usize {
+        let Hands::Own(number) = &mut self.hands else { return 0 };
+        // The step of splitmix64.
+        *number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (*number ^ (*number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let bound = self.waiting.len() as u64;
+        usize::try_from((mixed >> 33) % bound).expect("it is below a usize")
     }
 
     /// Waits for the end of the threads.
@@ -191,27 +247,30 @@ impl Bench {
                 Ok(orders) => orders.recv(),
                 Err(_) => return,
             };
-            let given = match order {
-                Ok(Order::Step { number, step, keep: Keep::Values(place) }) => {
-                    Done::Values(Box::new(self.values(number, step, &place)))
-                }
-                Ok(Order::Step { number, step, keep: Keep::Results(makes) }) => {
-                    let outcome = self.run(&step);
-                    self.results(number, &step, outcome, makes)
-                }
-                Ok(Order::Graph { number, step, mut outcome }) => {
-                    let checked = caught(|| self.own.check(&step, &self.control, &mut outcome));
-                    if let Err(panic) = checked {
-                        outcome.result = Err(panic.into());
-                    }
-                    self.results(number, &step, *outcome, 1)
-                }
-                Ok(Order::Hooks { number, hooks }) => self.call(number, hooks),
-                Err(_) => return,
-            };
-            if done.send(given).is_err() {
+            let Ok(order) = order else { return };
+            if done.send(self.carry_out(order)).is_err() {
                 return;
             }
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) -> Done {
+        match order {
+            Order::Step { number, step, keep: Keep::Values(place) } => {
+                Done::Values(Box::new(self.values(number, step, &place)))
+            }
+            Order::Step { number, step, keep: Keep::Results(makes) } => {
+                let outcome = self.run(&step);
+                self.results(number, &step, outcome, makes)
+            }
+            Order::Graph { number, step, mut outcome } => {
+                let checked = caught(|| self.own.check(&step, &self.control, &mut outcome));
+                if let Err(panic) = checked {
+                    outcome.result = Err(panic.into());
+                }
+                self.results(number, &step, *outcome, 1)
+            }
+            Order::Hooks { number, hooks } => self.call(number, hooks),
         }
     }
 

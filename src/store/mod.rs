@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
+use crate::base::fault::{self, Write};
 use crate::base::{AssetKey, Digest, Durability, Output, PartitionIdx, PartitionKey};
 
 pub use collect::Unneeded;
@@ -138,6 +139,7 @@ impl Store {
     /// The prepared statement, counted.
     fn stmt(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'_>> {
         self.statements.set(self.statements.get() + 1);
+        fault::check(Write::Sql(sql)).map_err(error::of_disk)?;
         self.conn.prepare_cached(sql)
     }
 

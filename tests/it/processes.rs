@@ -86,3 +86,44 @@ fn what_a_killed_process_was_making_is_made_by_another() {
     assert!(ran.len() <= DAYS + 1 + 2, "{ran:?}");
     assert!(finish(start(dir.path())).contains("everything up to date"));
 }
+
+#[test]
+fn eight_processes_with_selections_that_overlap_make_everything_once() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("assets")).unwrap();
+    std::fs::write(dir.path().join("giornata.toml"), "name = \"eight\"\n").unwrap();
+    let days = "partitions: {daily: {start: 2020-01-01, end: 2020-01-21}}";
+    let yaml = format!(
+        "assets:\n  \
+           a: {{{days}, run: sh step.sh, output: o.txt}}\n  \
+           b: {{{days}, deps: [a], run: sh step.sh, output: o.txt}}\n  \
+           c: {{{days}, deps: [b], run: sh step.sh, output: o.txt}}\n  \
+           all: {{deps: [c], run: sh step.sh, output: o.txt}}\n"
+    );
+    std::fs::write(dir.path().join("assets/all.yaml"), yaml).unwrap();
+    let step = "echo \"$GIORNATA_ASSET@$GIORNATA_PARTITION\" >> ran.txt; echo x > \"$output\"\n";
+    std::fs::write(dir.path().join("step.sh"), step).unwrap();
+    let selections = [
+        "materialize --all",
+        "materialize c",
+        "materialize b",
+        "materialize a b",
+        "materialize all",
+        "materialize b -p 2020-01-01..2020-01-10",
+        "materialize c -p 2020-01-05..2020-01-20",
+        "materialize --all",
+    ];
+    let start = |selection: &&str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_giornata"));
+        command.arg("-C").arg(dir.path()).args(selection.split(' ')).args(["-j", "2"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let all: Vec<Child> = selections.iter().map(start).collect();
+    let said: Vec<String> = all.into_iter().map(finish).collect();
+    let ran = ran(dir.path());
+    let mut once = ran.clone();
+    once.dedup();
+    assert_eq!(once, ran, "{said:?}");
+    assert_eq!(ran.len(), 3 * 20 + 1, "{said:?}");
+}
