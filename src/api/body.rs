@@ -113,6 +113,12 @@ impl From<EmissionError> for StepFailure {
     }
 }
 
+impl From<Panic> for StepFailure {
+    fn from(panic: Panic) -> StepFailure {
+        StepFailure::new(FailureKind::Panic, panic.to_string())
+    }
+}
+
 /// How one attempt ended.
 pub(super) enum Attempt {
     Success,
@@ -197,9 +203,7 @@ impl OpBody {
         let mut emit = Emit::new(context.op(), outputs, &self.outputs);
         let ended = match caught(|| self.run(context, args, inputs, &mut emit)) {
             Ok(ended) => ended,
-            Err(Panic { message, place }) => {
-                Err(StepFailure::new(FailureKind::Panic, format!("panicked at {place}: {message}")))
-            }
+            Err(panic) => Err(panic.into()),
         };
         let attempt = match (ended, context.take_asked()) {
             (Ok(()), _) => Attempt::Success,

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::declare::{Asset, Sole};
 use super::handle::{Handle, IntoPartition, Parts};
 use super::job::Table as OpTable;
-use super::resource::{Providers, Replaced, Resource};
+use super::resource::{Providers, Resource};
 use super::value::{self, BoxError, Form, Stored, Unread, Value};
 use super::{stored, system};
 use crate::base::{AssetKey, PartitionKey, TimeWindow};
@@ -23,7 +23,7 @@ use crate::io::{IoManager, Table};
 /// A function with its inputs, ready for any step of its asset.
 pub(super) type Call = Arc<dyn Fn(&Context<'_>) -> Result<Vec<Emitted>, Failure> + Send + Sync>;
 
-/// What a function is told about the partition that it makes.
+/// What a function is told about the partition that it makes: Dagster's `context` of an asset.
 ///
 /// ```
 /// use giornata::api::Project;
@@ -31,14 +31,16 @@ pub(super) type Call = Arc<dyn Fn(&Context<'_>) -> Result<Vec<Emitted>, Failure>
 /// let mut project = Project::new("calendar", dir.path());
 /// let month = project.asset("month").monthly("2014-01").until("2015-01").compute(|ctx| {
 ///     let (start, end) = ctx.dates().ok_or("a month is a span of time")?;
-///     Ok(format!("{} from {start} to before {end}", ctx.partition()))
+///     Ok(format!("{} {} from {start} to before {end}", ctx.asset(), ctx.partition()))
 /// });
-/// assert_eq!(project.get(&month, "2014-02")?, "2014-02 from 2014-02-01 to before 2014-03-01");
+/// assert_eq!(project.get(&month, "2014-02")?, "month 2014-02 from 2014-02-01 to before 2014-03-01");
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
 #[derive(Debug)]
 pub struct Context<'a> {
     step: &'a Step,
+    /// The name of the asset that is made; of several that are made together, the first of those that are
+    /// asked for. See the example of [`Context`].
     asset: &'a AssetKey,
     /// Behind a lock because a function may ask from several threads.
     asks: Mutex<&'a mut Asks>,
@@ -51,7 +53,8 @@ impl Context<'_> {
     }
 
     /// Whether an asset is asked for, of several that [`Project::assets`](super::Project::assets) declares
-    /// together.
+    /// together; false for a name that is none of them. What is not wanted may be left out, which saves the
+    /// work; see the example of [`Members`](super::Members).
     pub fn is_wanted(&self, asset: &str) -> bool {
         match &self.step.of {
             Of::Asset(key) => key.as_str() == asset,
@@ -62,12 +65,25 @@ impl Context<'_> {
         }
     }
 
-    /// The partition that is made.
+    /// The key of the partition that is made, such as `2014-07-04`; the empty key of an asset without
+    /// partitions. See the example of [`Context`].
     pub fn partition(&self) -> &PartitionKey {
         &self.step.partition
     }
 
-    /// The span of time of the partition, if it has one.
+    /// The span of time of the partition in UTC, its end excluded; `None` if its key is no span of time.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("days", dir.path());
+    /// let hours = project.asset("hours").daily("2014-07-01").compute(|ctx| {
+    ///     let window = ctx.window().ok_or("a day is a span of time")?;
+    ///     Ok((window.end - window.start).num_hours())
+    /// });
+    /// assert_eq!(project.get(&hours, "2014-07-04")?, 24);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn window(&self) -> Option<TimeWindow> {
         let (start, end) = self.step.window_rfc3339.as_ref()?;
         let time = |text: &str| -> Option<DateTime<Utc>> {
@@ -76,8 +92,9 @@ impl Context<'_> {
         Some(TimeWindow { start: time(start)?, end: time(end)? })
     }
 
-    /// Start and end of the partition as local dates (`2014-07-01`), with the time of day where windows
-    /// begin at other times than midnight.
+    /// Start and end of the partition as local dates (`2014-07-01`), the end excluded, with the time of day
+    /// (`2014-07-01T13:00`) where windows begin at other times than midnight; `None` if the key is no span of
+    /// time. See the example of [`Context`].
     pub fn dates(&self) -> Option<(&str, &str)> {
         self.step.window.as_ref().map(|(start, end)| (start.as_str(), end.as_str()))
     }
@@ -137,13 +154,25 @@ impl Context<'_> {
         })
     }
 
-    /// 1 at the first attempt.
+    /// Which attempt this is, counted from 1; beyond 1 only with [`retries`](Asset::retries).
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// let letter = project.asset("letter").retries(2).compute(|ctx| match ctx.attempt() {
+    ///     3 => Ok("at last".to_owned()),
+    ///     _ => Err("no ink yet".into()),
+    /// });
+    /// assert_eq!(project.get(&letter, ())?, "at last");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn attempt(&self) -> u32 {
         self.step.attempt
     }
 
-    /// A resource that the asset [`uses`](Asset::uses); fails if it does not say so. See
-    /// [`resource`](super::resource()).
+    /// The value of a resource that the asset [`uses`](Asset::uses); fails if it does not say so. See the
+    /// example of [`Asset::uses`].
     pub fn resource<R: Send + Sync + 'static>(
         &self,
         resource: &Resource<R>,
@@ -151,13 +180,38 @@ impl Context<'_> {
         resource.find(&self.step.resources)
     }
 
-    /// The project's root. A file that is read from there is no input that anybody knows of.
+    /// The project's root, absolute. A file that is read from there is no input that anybody knows of: when it
+    /// changes, nothing is stale. Declare it as a source instead.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// let place = project.asset("place").compute(|ctx| Ok(ctx.root().is_absolute()));
+    /// assert!(project.get(&place, ())?);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn root(&self) -> &Path {
         &self.step.paths.root
     }
 }
 
-/// How one input of a function is read; made by the methods of [`Asset`].
+/// How one input of a function is read: an entry in the list of inputs of an [`Asset`] that is being
+/// declared, made by [`input`](Asset::input) and its like. Its name is needed only to write the type of an
+/// unfinished declaration.
+///
+/// ```
+/// use giornata::api::{Asset, Handle, Project, Wire};
+/// fn with_letter<'p>(asset: Asset<'p, ()>, letter: &Handle<String>) -> Asset<'p, (Wire<String>,)> {
+///     asset.input(letter)
+/// }
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("letters", dir.path());
+/// let letter = project.asset("letter").compute(|_| Ok("Dear all".to_owned()));
+/// let length = with_letter(project.asset("length"), &letter).compute(|_, text| Ok(text.len() as u64));
+/// assert_eq!(project.get(&length, ())?, 8);
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 pub struct Wire<A> {
     name: Arc<str>,
     load: fn(&Input) -> Result<A, Failure>,
@@ -233,13 +287,22 @@ fn unread(input: &Input, key: Option<&PartitionKey>, reason: &dyn std::fmt::Disp
     Failure::Input { name, reason: reason.to_string() }
 }
 
-/// A list of inputs to which one more can be added.
+/// A list of inputs to which one more can be added; it has at most six. Implemented here only, for tuples
+/// of [`Wire`]s; see the example of [`Wire`], where `()` becomes `(Wire<String>,)`.
 #[diagnostic::on_unimplemented(message = "a function reads at most six inputs")]
 pub trait Append<A> {
     /// The longer list.
     type Longer;
 
-    /// Adds an input at the end.
+    /// Adds an input at the end, as [`Asset::input`] does.
+    ///
+    /// ```
+    /// use giornata::api::{Append, Wire};
+    /// fn longer<A, B>(one: (Wire<A>,), more: Wire<B>) -> (Wire<A>, Wire<B>) {
+    ///     one.append(more)
+    /// }
+    /// # let _ = longer::<String, i64>;
+    /// ```
     fn append(self, wire: Wire<A>) -> Self::Longer;
 }
 
@@ -261,10 +324,13 @@ macro_rules! append {
 macro_rules! compute {
     ($(#[doc = $example:literal])* $($A:ident $wire:ident),*) => {
         impl<$($A: 'static),*> Asset<'_, ($(Wire<$A>,)*)> {
-            /// Says how a partition is computed from its inputs, and ends the declaration.
+            /// Says how a partition is computed from its inputs, and ends the declaration; gives the
+            /// handle of the asset. See also the example of [`Asset`].
             ///
-            /// The function must depend on nothing else: what is not declared cannot make a result
-            /// stale. It may run on any thread, several partitions at once.
+            /// The function gets a [`Context`] and a value for each input, in the order of the declaration,
+            /// and gives the value of the partition. It must depend on nothing else: what is not
+            /// declared cannot make a result stale. It may run on any thread, several partitions at once.
+            /// An error of it, or a panic, fails that partition and what reads it, and nothing else.
             ///
             $(#[doc = $example])*
             pub fn compute<V, F>(self, function: F) -> Handle<V>
@@ -349,15 +415,11 @@ pub(super) struct Calls {
 
 impl Calls {
     /// Takes over the functions of a job.
-    pub(super) fn take_job(&mut self, table: &OpTable, replaced: &Replaced) {
+    pub(super) fn take_job(&mut self, table: &OpTable) {
         let bodies = table.bodies.iter().map(|(slot, body)| (*slot, body.clone()));
         self.ops.bodies.extend(bodies);
         let hooks = table.hooks.iter().map(|(slot, hook)| (*slot, hook.clone()));
         self.ops.hooks.extend(hooks);
-        for (name, provider) in &table.resources {
-            let provider = replaced.get(name).unwrap_or(provider);
-            self.resources.entry(name.clone()).or_insert_with(|| provider.clone());
-        }
     }
 }
 

@@ -122,7 +122,11 @@ impl<'p> Open<'p> {
     }
 }
 
-/// A source that is being declared: data from outside, observed and never computed.
+/// A source that is being declared: data from outside, observed and never computed. Dagster's source
+/// asset.
+///
+/// What its files and rows are is looked at whenever something is asked for. A mistake in the declaration
+/// is told when the project is first used; see [`Mistake`](super::Mistake).
 ///
 /// ```
 /// use giornata::api::{ColumnType, Project};
@@ -131,16 +135,38 @@ impl<'p> Open<'p> {
 /// let mut project = Project::new("weather", dir.path());
 /// let rain = project
 ///     .source("rain")
+///     .description("Readings of all stations, in mm")
 ///     .split_by("date:%Y/%m/%d")
 ///     .column("station", ColumnType::Text)
 ///     .files("rain.csv");
-/// assert_eq!(project.get(&rain, "2014-07-04")?.rows.len(), 1);
+/// let day = project.get(&rain, "2014-07-04")?;
+/// assert_eq!(day.cell(0, "station").and_then(|it| it.as_text()), Some("007"));
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
 #[must_use = "a source is declared by `files`"]
 pub struct Source<'p> {
     open: Open<'p>,
+    /// The partitions that there should be. Without this, they are what the files or rows say; with it, one
+    /// without a file has no data yet, and a file for none of them is a warning.
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// # std::fs::write(dir.path().join("a.txt"), "Dear all")?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// let letter = project
+    ///     .source("letter")
+    ///     .partitions(Partitions::keys(["a", "b"]))
+    ///     .files_as::<String>("{name}.txt");
+    /// assert_eq!(project.get(&letter, "a")?, "Dear all");
+    /// let error = project.get(&letter, "b").unwrap_err();
+    /// assert_eq!(error.to_string(), "`letter` has no data for `b`");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     partitions: Option<Partitions>,
+    /// The rows of the one file fall into partitions by this column: each value is a key, and a partition has
+    /// the rows with it. `date:%Y/%m/%d` says how the column writes a date, where that is not how keys are
+    /// written. See the example of [`Source`].
     split_by: Option<String>,
     columns: BTreeMap<String, ColumnType>,
 }
@@ -163,20 +189,32 @@ impl<'p> Source<'p> {
         self
     }
 
-    /// The type of a column; of others, each cell decides for itself.
+    /// The type of a column; in a column without one, each cell decides for itself (`007` is then 7). See the
+    /// example of [`Source`].
     pub fn column(mut self, name: &str, kind: ColumnType) -> Source<'p> {
         self.columns.insert(name.to_owned(), kind);
         self
     }
 
-    /// One sentence for listings.
+    /// One sentence for listings; see the example of [`Source`].
     pub fn description(mut self, text: &str) -> Source<'p> {
         self.open.draft.description = Some(text.to_owned());
         self
     }
 
-    /// Tables in the files that match a path below the project's root: `data/rain.csv`, `data/*.csv`, or
-    /// with captures that make the partition key, `data/{date:%Y-%m-%d}.csv`.
+    /// Ends the declaration: tables in the files that match a path below the project's root, `data/rain.csv`,
+    /// `data/*.csv`, or with captures that make the partition key, `data/{date:%Y-%m-%d}.csv`.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// # std::fs::create_dir(dir.path().join("data"))?;
+    /// # std::fs::write(dir.path().join("data/2014-07-04.csv"), "mm\n0.5\n1.5\n")?;
+    /// let mut project = Project::new("weather", dir.path());
+    /// let rain = project.source("rain").files("data/{date:%Y-%m-%d}.csv");
+    /// assert_eq!(project.get(&rain, "2014-07-04")?.rows.len(), 2);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn files(self, pattern: &str) -> Handle<Table> {
         self.files_as(pattern)
     }
@@ -200,7 +238,11 @@ impl<'p> Source<'p> {
     }
 }
 
-/// An asset that is being declared; `W` is the list of its inputs so far.
+/// An asset that is being declared; `W` is the list of its inputs so far, `K` whether its step makes
+/// anything else. Ended by [`compute`](Asset::compute).
+///
+/// A mistake in the declaration is told when the project is first used, with all others; see
+/// [`Mistake`](super::Mistake).
 ///
 /// ```
 /// use giornata::api::{Project, Table};
@@ -227,7 +269,20 @@ pub struct Asset<'p, W, K = Sole> {
     pub(super) kind: K,
 }
 
-/// Says of an [`Asset`] that its step makes nothing else.
+/// Says of an [`Asset`] that its step makes nothing else: the `K` of what
+/// [`Project::asset`](super::Project::asset) begins, in the place of [`Several`](super::Several).
+///
+/// ```
+/// use giornata::api::{Asset, Handle, Project, Sole};
+/// fn greet(asset: Asset<'_, (), Sole>) -> Handle<String> {
+///     asset.compute(|_| Ok("hello".to_owned()))
+/// }
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("greetings", dir.path());
+/// let greeting = greet(project.asset("greeting"));
+/// assert_eq!(project.get(&greeting, ())?, "hello");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 pub struct Sole;
 
 impl<'p, K> Asset<'p, (), K> {
@@ -238,43 +293,91 @@ impl<'p, K> Asset<'p, (), K> {
 
 /// Partitions.
 impl<'p, W, K> Asset<'p, W, K> {
-    /// A partition for each of these; see [`Partitions`].
+    /// A partition for each of these, made in ways that have no method here; see the example of
+    /// [`Partitions`].
     pub fn partitions(mut self, partitions: impl Into<Partitions>) -> Asset<'p, W, K> {
         self.open.draft.partitions = Some(partitions.into());
         self
     }
 
-    /// See [`Partitions::hourly`].
+    /// A partition for each hour from `start` on; see [`Partitions::hourly`].
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("hours", dir.path());
+    /// let hour = project.asset("hour").hourly("2014-07-04").compute(|ctx| Ok(ctx.partition().to_string()));
+    /// assert_eq!(project.get(&hour, "2014-07-04-13:00")?, "2014-07-04-13:00");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn hourly(self, start: &str) -> Asset<'p, W, K> {
         self.partitions(Partitions::hourly(start))
     }
 
-    /// See [`Partitions::daily`].
+    /// A partition for each day from `start` on; see [`Partitions::daily`] and the example of [`Asset`].
     pub fn daily(self, start: &str) -> Asset<'p, W, K> {
         self.partitions(Partitions::daily(start))
     }
 
-    /// See [`Partitions::weekly`].
+    /// A partition for each week from `start` on; see [`Partitions::weekly`].
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("weeks", dir.path());
+    /// let week = project.asset("week").weekly("2014-07-01").until("2014-07-20").compute(|ctx| {
+    ///     let (start, end) = ctx.dates().ok_or("a week is a span of time")?;
+    ///     Ok(format!("{start} to before {end}"))
+    /// });
+    /// // The first Sunday from the start on.
+    /// assert_eq!(project.get(&week, "2014-07-06")?, "2014-07-06 to before 2014-07-13");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn weekly(self, start: &str) -> Asset<'p, W, K> {
         self.partitions(Partitions::weekly(start))
     }
 
-    /// See [`Partitions::monthly`].
+    /// A partition for each month from `start` on; see [`Partitions::monthly`] and the example of
+    /// [`Context`](super::Context).
     pub fn monthly(self, start: &str) -> Asset<'p, W, K> {
         self.partitions(Partitions::monthly(start))
     }
 
-    /// See [`Partitions::keys`].
+    /// A partition for each of these keys, in their order; see [`Partitions::keys`].
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("shop", dir.path());
+    /// let region = project.asset("region").keys(["eu", "us"]).compute(|ctx| Ok(ctx.partition().to_string()));
+    /// assert_eq!(project.get_range(&region, "all")?.values().cloned().collect::<String>(), "euus");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn keys<S: Into<String>>(self, keys: impl IntoIterator<Item = S>) -> Asset<'p, W, K> {
         self.partitions(Partitions::keys(keys))
     }
 
-    /// See [`Partitions::each`].
+    /// The partitions of a source: one for each of its files, or of the keys of its rows. They come and go with
+    /// them, which Dagster's dynamic partitions do only where code adds and removes them.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// # std::fs::write(dir.path().join("a.txt"), "four")?;
+    /// let mut project = Project::new("texts", dir.path());
+    /// let text = project.source("text").files_as::<String>("{name}.txt");
+    /// let length = project.asset("length").each(&text).input(&text).compute(|_, text| Ok(text.len() as u64));
+    /// assert_eq!(project.get(&length, "a")?, 4);
+    /// std::fs::write(dir.path().join("b.txt"), "seventy")?;
+    /// assert_eq!(project.get_range(&length, "all")?.len(), 2);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn each<V>(self, source: &Handle<V>) -> Asset<'p, W, K> {
         self.partitions(Partitions::each(source))
     }
 
-    /// See [`Partitions::until`].
+    /// Ends windows of time: none begins at or after `end`; see [`Partitions::until`] and the example of
+    /// [`Asset`]. It stands behind what says the windows.
     pub fn until(mut self, end: &str) -> Asset<'p, W, K> {
         let partitions = self.open.draft.partitions.take().unwrap_or_else(Partitions::none);
         self.open.draft.partitions = Some(partitions.until(end));
@@ -284,8 +387,10 @@ impl<'p, W, K> Asset<'p, W, K> {
 
 /// Inputs: each adds a parameter to the function.
 impl<'p, W, K> Asset<'p, W, K> {
-    /// The one partition that belongs to that which is made, as a `T`: the same key, or all there
-    /// is of an input without partitions.
+    /// Reads the one partition that belongs to that which is made, as a `T`: the same key, or all there is of
+    /// an input without partitions. Where several belong to it, the declaration is a mistake
+    /// ([`Mistake::Several`](super::Mistake::Several)) and [`inputs`](Asset::inputs) is meant; where there is
+    /// no data, the partition is blocked. See the example of [`Asset`].
     pub fn input<T: Value>(self, upstream: &Handle<T>) -> Asset<'p, W::Longer, K>
     where
         W: Append<T>,
@@ -294,7 +399,7 @@ impl<'p, W, K> Asset<'p, W, K> {
         self.read(upstream, MappingDef::Default, Missing::Error, Count::One).wire(wire)
     }
 
-    /// As `input`; where there is no data, the function gets `None` instead of being blocked.
+    /// As [`input`](Asset::input); where there is no data, the function gets `None` instead of being blocked.
     ///
     /// ```
     /// use giornata::api::Project;
@@ -316,8 +421,22 @@ impl<'p, W, K> Asset<'p, W, K> {
         self.read(upstream, MappingDef::Default, Missing::Allow, Count::One).wire(wire)
     }
 
-    /// All partitions that belong to that which is made, as [`Parts`]: those whose windows overlap in
-    /// time, or every one for an asset without partitions.
+    /// Reads all partitions that belong to that which is made, as [`Parts`], also where it is one or none:
+    /// those whose windows overlap in time, or every one for an asset without partitions.
+    ///
+    /// ```
+    /// use giornata::api::{Parts, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("days", dir.path());
+    /// let day = project.asset("day").daily("2014-07-01").compute(|ctx| Ok(ctx.partition().to_string()));
+    /// let month = project
+    ///     .asset("month")
+    ///     .monthly("2014-07")
+    ///     .inputs(&day)
+    ///     .compute(|_, days: Parts<String>| Ok(days.len() as u64));
+    /// assert_eq!(project.get(&month, "2014-07")?, 31);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn inputs<T: Value>(self, upstream: &Handle<T>) -> Asset<'p, W::Longer, K>
     where
         W: Append<Parts<T>>,
@@ -325,7 +444,8 @@ impl<'p, W, K> Asset<'p, W, K> {
         self.input_with(upstream, MappingDef::Default)
     }
 
-    /// The partitions that a mapping gives, as [`Parts`].
+    /// Reads the partitions that a mapping gives, as [`Parts`]. It is blocked while one of them has no data. A
+    /// mapping that does not fit is a mistake ([`Mistake::Mapping`](super::Mistake::Mapping)).
     ///
     /// ```
     /// use giornata::api::{Mapping, Parts, Project};
@@ -354,7 +474,8 @@ impl<'p, W, K> Asset<'p, W, K> {
         self.read(upstream, mapping, Missing::Error, Count::Several).wire(wire)
     }
 
-    /// As `input_with`; partitions without data are left out instead of blocking the function.
+    /// As [`input_with`](Asset::input_with); partitions without data are left out instead of blocking the
+    /// function.
     ///
     /// ```
     /// use giornata::api::{Mapping, Parts, Project};
@@ -384,23 +505,24 @@ impl<'p, W, K> Asset<'p, W, K> {
         self.read(upstream, mapping, Missing::Allow, Count::Several).wire(wire)
     }
 
-    /// The partitions from the window `from` to the window `to`, both included, counted from that which
-    /// is made: `(-6, 0)` is the last seven days. As [`Parts`].
+    /// Reads the partitions from the window `from` to the window `to`, both included, counted from that which
+    /// is made and in its cadence, as [`Parts`]: `(-6, 0)` is the last seven days. Dagster's
+    /// `TimeWindowPartitionMapping`. Windows before the first one of `upstream` are missing, so the partition is
+    /// blocked; [`input_existing`](Asset::input_existing) reads what there is.
     ///
     /// ```
     /// use giornata::api::{Parts, Project};
     /// # let dir = tempfile::tempdir()?;
     /// let mut project = Project::new("days", dir.path());
-    /// let day = project
-    ///     .asset("day")
-    ///     .daily("2014-07-01")
-    ///     .compute(|ctx| Ok(ctx.partition().to_string()));
+    /// let day = project.asset("day").daily("2014-07-01").compute(|ctx| Ok(ctx.partition().to_string()));
     /// let week = project
     ///     .asset("week")
-    ///     .daily("2014-07-07")
+    ///     .daily("2014-07-01")
     ///     .input_window(&day, -6, 0)
-    ///     .compute(|_, days: Parts<String>| Ok(format!("{} days", days.len())));
-    /// assert_eq!(project.get(&week, "2014-07-08")?, "7 days");
+    ///     .compute(|_, days: Parts<String>| Ok(days.len() as u64));
+    /// assert_eq!(project.get(&week, "2014-07-08")?, 7);
+    /// let error = project.get(&week, "2014-07-03").unwrap_err().to_string();
+    /// assert!(error.contains("`day` has no partition `2014-06-27` and 3 more"), "{error}");
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
     pub fn input_window<T: Value>(
@@ -419,8 +541,8 @@ impl<'p, W, K> Asset<'p, W, K> {
         self.input_with(upstream, MappingDef::Window { from: offset(from), to: offset(to) })
     }
 
-    /// Lets the function ask for any partition of `upstream` while it runs; see
-    /// [`Context::get`](super::Context::get). Adds no parameter.
+    /// Lets the function ask for any partition of `upstream` while it runs. Adds no parameter; the handle goes
+    /// to [`Context::get`](super::Context::get). See the example of [`Context::get`](super::Context::get).
     pub fn may_read<T: Value>(self, upstream: &Handle<T>) -> Asset<'p, W, K> {
         self.read(upstream, MappingDef::Asked, Missing::Allow, Count::Several)
     }
@@ -447,20 +569,35 @@ impl<'p, W, K> Asset<'p, W, K> {
 
 /// Everything else.
 impl<'p, W, K> Asset<'p, W, K> {
-    /// Says when the code has changed. Without it, any change of the program makes the asset stale.
+    /// Says when the code has changed: while the text is the same, the code counts as the same. Without it, any
+    /// change of the program makes the asset stale, because its version is the digest of the executable. See
+    /// the example of [`Asset`].
     pub fn version(mut self, version: &str) -> Asset<'p, W, K> {
         self.open.draft.version = Some(version.to_owned());
         self
     }
 
-    /// What a table must fulfil to count as a result: `rows = 1`, `not_null(date)`, `unique(date)`.
-    /// Where it fails, the step fails, and the last good result stays.
+    /// What a table must fulfil to count as a result: `rows = 1`, `not_null(date)`, `unique(date)`,
+    /// `accepted(kind, a, b)`, `between(mm, 0, 500)`, `fresh(at, 2d)`. Where it fails, the step fails, the last
+    /// good result stays, and nothing downstream runs. A text that is no check is a mistake
+    /// ([`Mistake::Check`](super::Mistake::Check)).
+    ///
+    /// ```
+    /// use giornata::api::{Project, Table};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("stock", dir.path());
+    /// let stock = project.asset("stock").check("rows >= 1").compute(|_| Ok(Table::with_columns(["pieces"])));
+    /// let error = project.get(&stock, ()).unwrap_err().to_string();
+    /// assert!(error.contains("check failed: `rows >= 1`"), "{error}");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn check(self, check: &str) -> Asset<'p, W, K> {
         self.check_as(Severity::Blocking, check)
     }
 
-    /// A check after which the result counts all the same, unless it is
-    /// [`Blocking`](Severity::Blocking).
+    /// A check in the form of [`check`](Asset::check), and what happens where it fails: with
+    /// [`Warn`](Severity::Warn) and [`Error`](Severity::Error) the result counts all the same, and the report
+    /// tells.
     ///
     /// ```
     /// use giornata::api::{Project, Severity, Table};
@@ -474,6 +611,8 @@ impl<'p, W, K> Asset<'p, W, K> {
     ///         table.rows.push(vec![0.into()]);
     ///         Ok(table)
     ///     });
+    /// let report = project.materialize(&stock, "all")?;
+    /// assert!(report.warnings[0].starts_with("check `between(pieces, 1, 100)` of `stock` failed"));
     /// assert_eq!(project.get(&stock, ())?.rows.len(), 1);
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
@@ -483,7 +622,9 @@ impl<'p, W, K> Asset<'p, W, K> {
         self
     }
 
-    /// A check by a function, which says what is wrong in the rows of a result.
+    /// A check by a function under a name, which says what is wrong in the rows of a result. Where
+    /// [`version`](Asset::version) pins the code, a change of this function is not seen before the result is
+    /// made again.
     ///
     /// ```
     /// use giornata::api::{Project, Severity, Table};
@@ -532,27 +673,43 @@ impl<'p, W, K> Asset<'p, W, K> {
         self
     }
 
-    /// Where results are also put; see [`Io`].
+    /// Where results are also put, beside the store; see the example of [`Io`].
     pub fn io(mut self, io: &Io) -> Asset<'p, W, K> {
         self.open.draft.resources.extend(io.used().cloned());
         self.open.draft.io = Some(io.clone());
         self
     }
 
-    /// Where results are also put, below the root, with `{partition}` in it if there are several; `{asset}`
-    /// stands for the name.
+    /// A file where results are also put, below the root, with `{partition}` in it if there are several;
+    /// `{asset}` stands for the name. Two assets with one path are a mistake
+    /// ([`Mistake::SamePlace`](super::Mistake::SamePlace)).
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// let letter = project
+    ///     .asset("letter")
+    ///     .keys(["a", "b"])
+    ///     .export("out/{partition}.txt")
+    ///     .compute(|ctx| Ok(format!("Dear {}", ctx.partition())));
+    /// project.get(&letter, "b")?;
+    /// assert_eq!(std::fs::read_to_string(dir.path().join("out/b.txt"))?, "Dear b");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn export(mut self, path: &str) -> Asset<'p, W, K> {
         self.open.draft.export = Some(path.to_owned());
         self
     }
 
-    /// How often a failed attempt is repeated, at once.
+    /// How often a failed attempt is repeated, at once; see the example of
+    /// [`Context::attempt`](super::Context::attempt).
     pub fn retries(mut self, max: u32) -> Asset<'p, W, K> {
         self.open.draft.retries = max;
         self
     }
 
-    /// One sentence for listings.
+    /// One sentence for listings; see the example of [`Asset`].
     pub fn description(mut self, text: &str) -> Asset<'p, W, K> {
         self.open.draft.description = Some(text.to_owned());
         self

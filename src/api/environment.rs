@@ -1,7 +1,9 @@
-//! What commands inherit: the environment of this process, and what `.env` adds to it.
+//! The one environment of a project: what commands inherit, and where resources and configurations find
+//! variables.
 //!
 //! A value of `.env` is a secret: it is handed on and appears in no message. A variable that the
-//! process already has wins, so that a caller can replace what the file says.
+//! process already has wins, so that a caller can replace what the file says; what a program says with
+//! `Project::env` wins over both.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -74,8 +76,11 @@ fn is_end(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with('#')
 }
 
-/// The environment for commands, and warnings about lines of `.env`.
-pub(crate) fn environment(root: &Path) -> (Vec<(OsString, OsString)>, Vec<String>) {
+/// The environment of the project at `root`, with `own` over all else, and warnings about lines of `.env`.
+pub(crate) fn environment(
+    root: &Path,
+    own: &BTreeMap<String, String>,
+) -> (Vec<(OsString, OsString)>, Vec<String>) {
     let mut variables: BTreeMap<OsString, OsString> = BTreeMap::new();
     let mut warnings = Vec::new();
     match std::fs::read_to_string(root.join(".env")) {
@@ -89,6 +94,7 @@ pub(crate) fn environment(root: &Path) -> (Vec<(OsString, OsString)>, Vec<String
         Err(error) => warnings.push(format!("`.env` is left out: {error}")),
     }
     variables.extend(std::env::vars_os());
+    variables.extend(own.iter().map(|(name, value)| (name.into(), value.into())));
     (variables.into_iter().collect(), warnings)
 }
 

@@ -89,6 +89,10 @@ pub enum Error {
     )]
     Replaced { job: String },
     #[error(
+        "a launch of the job `{job}` on the store has the root of the project; leave `root` out"
+    )]
+    RootOnStore { job: String },
+    #[error(
         "the job `{job}` or an op of it says `io`, and a run on the store keeps values by itself; `execute` it, or leave `io` out"
     )]
     IoOnStore { job: String },
@@ -113,7 +117,7 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}`{asset}`: {mistake}", place(.file, *.line))]
 pub struct DeclarationError {
-    /// The name that was declared; empty for the project itself.
+    /// The name of the asset or of the job that was declared; empty for the project itself.
     pub asset: String,
     pub file: String,
     /// Counted from 1; 0 for the project itself.
@@ -185,6 +189,10 @@ pub enum Mistake {
     Stranger { name: String },
     #[error("it uses a resource named `{resource}`, and another one has this name; rename one")]
     ResourceTwice { resource: String },
+    #[error(
+        "it uses a resource named `{resource}`, and {file}:{line} declares another one; rename one"
+    )]
+    ResourceOfFiles { resource: String, file: String, line: u32 },
     #[error(transparent)]
     Check(#[from] crate::defs::check::InvalidCheck),
     #[error(

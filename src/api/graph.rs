@@ -41,11 +41,11 @@ pub(super) struct Parts {
     pub(super) within: Vec<Arc<Parts>>,
 }
 
-/// A graph in the making: ops are called in it, and their edges wired into others.
+/// A graph in the making: ops are called in it, and what they give is wired into others. It is what the
+/// function of [`JobBuilder::define`](super::JobBuilder::define) and [`GraphBuilder::define`] gets.
 ///
 /// ```
-/// use giornata::api::{Graph, Edge, Op, One, Alone, Plain, job, op};
-///
+/// use giornata::api::{Alone, Edge, Graph, One, Op, Plain, job, op};
 /// fn twice(g: &Graph, add_one: &Op<(One<i64>,), Alone<Plain<i64>>>, number: Edge<i64>) -> Edge<i64> {
 ///     let once = add_one.call(g, number);
 ///     add_one.call(g, once)
@@ -181,7 +181,9 @@ enum From {
     Input(u32),
 }
 
-/// One `T` on its way from one op to others: an edge of a graph.
+/// One `T` on its way from one op to others: an edge of a graph. It may be wired any number of times, within
+/// the graph in which it was made; elsewhere it is a mistake
+/// ([`JobMistakeKind::Foreign`](super::JobMistakeKind::Foreign)). See the example of [`Graph`].
 pub struct Edge<T> {
     graph: u64,
     from: From,
@@ -205,7 +207,9 @@ impl<T> Edge<T> {
     }
 }
 
-/// One `T` for each piece: to be mapped, or to be collected.
+/// One `T` for each piece: to be mapped, or to be collected. How many there are is known when the op that
+/// gives them has run. They cannot be wired into an input of one value, and no call may read the pieces of two
+/// ops: that is a mistake, as in Dagster. See the example of [`OpBuilder::pieces`](super::OpBuilder::pieces).
 pub struct Pieces<T> {
     graph: u64,
     from: From,
@@ -226,7 +230,8 @@ impl<T> Pieces<T> {
         Pieces { graph: called.graph, from, value: PhantomData }
     }
 
-    /// What is made of each piece: the calls within run once for each.
+    /// What is made of each piece: the calls within run once for each, and their steps have the key in their
+    /// names, `double[a]`. What they read besides is the same for all.
     ///
     /// ```
     /// use giornata::api::{job, op};
@@ -249,13 +254,24 @@ impl<T> Pieces<T> {
         Pieces { graph: made.graph, from: made.from, value: PhantomData }
     }
 
-    /// All of them as one list, in the order in which the pieces were emitted.
+    /// All of them as one list, in the order in which the pieces were emitted, for an input of many. Pieces that
+    /// were skipped are left out; where one failed, the reader does not run; where there are none, it gets an
+    /// empty list.
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// let none = op("none").pieces::<i64>().run(|_| Ok(vec![]));
+    /// let count = op("count").list::<i64>("all").run(|_, all| Ok(all.len() as u64));
+    /// let j = job("j").define(|g| { count.call(g, none.call(g).collect()); });
+    /// assert_eq!(j.execute_in_process()?.value::<u64>("count")?, 0);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn collect(&self) -> Collected<T> {
         Collected { graph: self.graph, from: self.from, value: PhantomData }
     }
 }
 
-/// All pieces as one list; see [`Pieces::collect`].
+/// All pieces as one list, on the way to an input of many; see the example of [`Pieces::collect`].
 pub struct Collected<T> {
     graph: u64,
     from: From,
@@ -379,7 +395,18 @@ fn list<T>(edges: &[Edge<T>], graph: &Graph) -> (Source, bool) {
     (Source::List(entries), edges.iter().any(|edge| edge.each))
 }
 
-/// What a graph gives: nothing, an edge, pieces, or a tuple of these. Implemented here only.
+/// What a graph gives: nothing, an edge, pieces, or a tuple of two to four of these. Implemented here only.
+///
+/// ```
+/// use giornata::api::{Edge, Graph, Results, graph, op};
+/// let one = op("one").run(|_| Ok(1_i64));
+/// fn gives<R: Results>(name: &str, define: impl FnOnce(&Graph) -> R) -> String {
+///     graph(name).define(define).name().to_owned()
+/// }
+/// assert_eq!(gives("nothing", |g| { one.call(g); }), "nothing");
+/// assert_eq!(gives("one_edge", |g| -> Edge<i64> { one.call(g) }), "one_edge");
+/// assert_eq!(gives("two_edges", |g| (one.call(g), one.call(g))), "two_edges");
+/// ```
 pub trait Results: Copy + 'static {
     #[doc(hidden)]
     fn refs(&self, graph: &Graph) -> Vec<Option<Ref>>;
@@ -460,7 +487,8 @@ pub fn graph(name: &str) -> GraphBuilder<()> {
     GraphBuilder { graph: Graph::new(name), name: name.to_owned(), inputs: PhantomData }
 }
 
-/// A graph in the making: `I` are its inputs.
+/// A graph in the making: `I` are its inputs, at most three. It is ended by
+/// [`define`](GraphBuilder::define). See the example of [`graph`](super::graph()).
 #[must_use = "a graph is finished by `define`"]
 pub struct GraphBuilder<I> {
     graph: Graph,
@@ -469,7 +497,7 @@ pub struct GraphBuilder<I> {
 }
 
 impl<I> GraphBuilder<I> {
-    /// Takes one `T`: an edge within the graph.
+    /// Takes one `T`: an edge within the graph. See the example of [`graph`](super::graph()).
     pub fn input<T: Data>(self, name: &str) -> GraphBuilder<I::With>
     where
         I: Longer<One<T>>,
@@ -480,7 +508,22 @@ impl<I> GraphBuilder<I> {
     }
 }
 
-/// A declared graph, to be called in other graphs any number of times.
+/// A declared graph, to be called in other graphs any number of times: `I` are its inputs, `R` what it
+/// gives.
+///
+/// ```
+/// use giornata::api::{Edge, One, SubGraph, graph, job, op};
+/// let add_one = op("add_one").input::<i64>("number").run(|_, number| Ok(number + 1));
+/// let add_two: SubGraph<(One<i64>,), Edge<i64>> = graph("add_two")
+///     .input::<i64>("number")
+///     .define(|g, number| add_one.call(g, add_one.call(g, number)));
+/// assert_eq!(add_two.name(), "add_two");
+///
+/// let one = op("one").run(|_| Ok(1_i64));
+/// let j = job("j").define(|g| { add_one.call(g, add_two.call(g, one.call(g))); });
+/// assert_eq!(j.execute_in_process()?.value::<i64>("add_one")?, 4);
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 pub struct SubGraph<I, R> {
     callable: Callable,
     types: PhantomData<fn(I) -> R>,
@@ -513,7 +556,7 @@ impl<I, R: Results> SubGraph<I, R> {
         SubGraph { callable, types: PhantomData }
     }
 
-    /// Its name.
+    /// Its name, after which calls of it are named; see the example of [`SubGraph`].
     pub fn name(&self) -> &str {
         &self.callable.name
     }
@@ -522,7 +565,9 @@ impl<I, R: Results> SubGraph<I, R> {
 macro_rules! graphs {
     ($($T:ident $edge:ident $place:tt),*) => {
         impl<$($T: Data),*> GraphBuilder<($(One<$T>,)*)> {
-            /// Says which ops it calls, and what it gives.
+            /// Says which ops the graph calls, and what it gives; ends the declaration. The function is called at once,
+            /// with an edge for each input. Mistakes are told by the job that calls the graph. See the example of
+            /// [`graph`](super::graph()).
             pub fn define<R: Results>(
                 self,
                 define: impl FnOnce(&Graph, $(Edge<$T>),*) -> R,
@@ -539,7 +584,8 @@ macro_rules! graphs {
         }
 
         impl<$($T: Data,)* R: Results> SubGraph<($(One<$T>,)*), R> {
-            /// Adds its steps to a graph, and says what they read.
+            /// Adds the steps of the graph to another one, and says what they read; gives what the graph gives. A second
+            /// call is named `NAME_2`. See the example of [`SubGraph`].
             #[track_caller]
             pub fn call(&self, graph: &Graph, $($edge: impl Feeds<One<$T>>),*) -> R {
                 let sources: Vec<(Source, bool)> = vec![$($edge.source(graph)),*];

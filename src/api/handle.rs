@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::base::PartitionKey;
 
-/// A declared asset or source whose partitions have values of type `V`.
+/// A declared asset or source whose partitions have values of type `V`. It is what inputs and queries name;
+/// cloning it is cheap, and a handle of another project is refused ([`Error::Foreign`](super::Error::Foreign)).
 ///
 /// ```
 /// use giornata::api::{Handle, Project, Table};
@@ -33,7 +34,7 @@ impl<V> Handle<V> {
         Handle { place, value: PhantomData }
     }
 
-    /// The name that it was declared with.
+    /// The name that it was declared with; see the example of [`Handle`].
     pub fn name(&self) -> &str {
         &self.place.name
     }
@@ -59,7 +60,8 @@ impl<V> fmt::Debug for Handle<V> {
 /// assert!(().into_partition().is_unpartitioned());
 /// ```
 pub trait IntoPartition {
-    /// The key.
+    /// The key; whether there is such a partition is seen only where it is asked for. See the example of
+    /// [`IntoPartition`].
     fn into_partition(self) -> PartitionKey;
 }
 
@@ -99,8 +101,9 @@ impl IntoPartition for &PartitionKey {
     }
 }
 
-/// Values by partition, in the order of their windows or keys. A source of several files has a
-/// value for each file, under its path.
+/// Values by partition, in the order of their windows or keys: what an input of several partitions is,
+/// whether there are many, one or none (in Dagster its shape changes with their number). A source of
+/// several files has a value for each file, under its path.
 ///
 /// ```
 /// use giornata::api::{PartitionKey, Parts};
@@ -109,38 +112,43 @@ impl IntoPartition for &PartitionKey {
 ///     .into_iter()
 ///     .collect();
 /// assert_eq!(parts.get("b"), Some(&2));
+/// assert_eq!(parts.get("c"), None);
+/// assert_eq!((parts.len(), parts.is_empty()), (2, false));
 /// assert_eq!(parts.values().sum::<u32>(), 3);
+/// assert!(parts.keys().map(|key| key.as_str()).eq(["a", "b"]));
+/// let (last, value) = parts.iter().next_back().unwrap();
+/// assert_eq!((last.as_str(), *value), ("b", 2));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parts<T>(Vec<(PartitionKey, T)>);
 
 impl<T> Parts<T> {
-    /// How many there are.
+    /// How many partitions there are; see the example of [`Parts`].
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are none; see the example of [`Parts`].
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Keys with their values.
+    /// Keys with their values, in the order of the partitions; see the example of [`Parts`].
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&PartitionKey, &T)> {
         self.0.iter().map(|(key, value)| (key, value))
     }
 
-    /// The keys.
+    /// The keys, in the order of the partitions; see the example of [`Parts`].
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &PartitionKey> {
         self.0.iter().map(|(key, _)| key)
     }
 
-    /// The values.
+    /// The values, in the order of the partitions; see the example of [`Parts`].
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.0.iter().map(|(_, value)| value)
     }
 
-    /// The value of one partition.
+    /// The value of one partition, by its key; it is searched from the first on. See the example of [`Parts`].
     pub fn get(&self, key: &str) -> Option<&T> {
         self.0.iter().find(|(own, _)| own.as_str() == key).map(|(_, value)| value)
     }

@@ -147,12 +147,14 @@ impl Run<'_> {
             let datum = io.put(output, name, piece.as_deref().or(of.piece), datum)?;
             Ok((output, piece, datum))
         };
-        match made.into_iter().map(put).collect::<Result<Vec<_>, String>>() {
-            Ok(made) => (ended, made),
-            Err(reason) => {
-                (Attempt::Failed(StepFailure::new(FailureKind::Function, reason)), Vec::new())
-            }
-        }
+        // Managers and `Value::store` are the user's.
+        let put = caught(|| made.into_iter().map(put).collect::<Result<Vec<_>, String>>());
+        let failure = match put {
+            Ok(Ok(made)) => return (ended, made),
+            Ok(Err(reason)) => StepFailure::new(FailureKind::Function, reason),
+            Err(panic) => panic.into(),
+        };
+        (Attempt::Failed(failure), Vec::new())
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is where a function is timed")]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::datum::described;
 use super::resource::{Resource, Used};
 use super::value;
-use crate::base::{Digest, PartitionKey};
+use crate::base::{Digest, PartitionKey, error_text};
 use crate::defs::{FlowStep, IoDef, TableDef, TableFormat, TableMode};
 use crate::exec::{Datum, Held, Pool};
-use crate::io::{FolderIo, IoManager, Kept, MemoryIo, Place, TablesIo, Warehouse};
+use crate::io::{FolderIo, IoManager, Kept, MemoryIo, Place, TablesIo, Warehouse, WarehouseError};
 
 /// An IO manager as declarations name it: a place for values beside the store.
 ///
@@ -125,18 +125,29 @@ impl Io {
         }
     }
 
-    /// The manager for a run; fails with the name of a resource that is no database.
+    /// The manager for a run; fails with what is wrong with the resource that it needs.
     fn open(&self, root: &Path, pool: &Pool) -> Result<Arc<dyn IoManager>, String> {
         Ok(match &self.0 {
             Kind::Ready(manager) => manager.clone(),
             Kind::Folder { dir, format } => Arc::new(FolderIo::new(root.join(dir), *format, "")),
             Kind::Tables { on, def } => {
-                let warehouse = pool.value::<Warehouse>(&on.name);
-                let warehouse = warehouse.ok_or_else(|| on.name.to_string())?;
-                Arc::new(TablesIo::new(warehouse, def.clone(), ""))
+                let name = &on.name;
+                let warehouse = pool.value::<Warehouse>(name).ok_or_else(|| {
+                    format!("resource `{name}` is no database, so no table can be put")
+                })?;
+                let own = connection(warehouse);
+                let own =
+                    own.map_err(|error| format!("resource `{name}`: {}", error_text(&error)))?;
+                Arc::new(TablesIo::new(own, def.clone(), ""))
             }
         })
     }
+}
+
+/// A connection of the manager's own: values are read after the run has ended, and by then whoever has
+/// provided the resource wants it back. What is in memory has no other connection.
+fn connection(shared: Arc<Warehouse>) -> Result<Arc<Warehouse>, WarehouseError> {
+    if shared.path().is_file() { Warehouse::open(shared.path()).map(Arc::new) } else { Ok(shared) }
 }
 
 /// What an op says about where its values are.

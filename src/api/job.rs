@@ -16,6 +16,7 @@ use super::io::{Io, OpIo, StepIo};
 use super::project::origin;
 use super::resource::{Providers, Replaced, Resource, Used};
 use super::result::JobResult;
+use super::system;
 use super::value::BoxError;
 use crate::base::{InvalidName, JobName, RunId};
 use crate::defs::config::{Config, Env, Layers, Schema, SchemaErrors, Setting};
@@ -23,7 +24,7 @@ use crate::defs::{
     self, Body, Flow, FlowStep, FunctionBody, FunctionSlot, GraphMistakeKind, HookDef, Hooks,
     JobConfigMistake, Origin, PartitionsDef, Selection, SelectionError, Work,
 };
-use crate::exec::Pool;
+use crate::exec::{Pool, Provide};
 
 /// Begins to declare a job.
 ///
@@ -241,6 +242,15 @@ impl Table {
         named.chain(ios.filter_map(Io::used).map(|used| &*used.name))
     }
 
+    /// The resources of all its steps.
+    pub(super) fn used(&self) -> impl Iterator<Item = Used> {
+        let used = |(name, provider): (&Arc<str>, &Arc<dyn Provide>)| Used {
+            name: name.clone(),
+            provider: provider.clone(),
+        };
+        self.resources.iter().map(used)
+    }
+
     fn use_all<'u>(
         &mut self,
         job: (&str, &Origin),
@@ -410,14 +420,17 @@ impl Launch {
         self
     }
 
-    /// The value of an environment variable, instead of what the process has.
+    /// The value of an environment variable, instead of what the process has. In a run on the store it
+    /// reaches the configuration and nothing else: resources and commands have the environment of the
+    /// project ([`Project::env`](super::Project::env)).
     #[must_use]
     pub fn env(mut self, variable: &str, value: &str) -> Launch {
         self.env.insert(variable.to_owned(), value.to_owned());
         self
     }
 
-    /// Where paths of resources begin; without this, in the working directory.
+    /// Where paths of resources begin; without this, in the working directory. A run on the store has the
+    /// root of the project, and refuses another one.
     #[must_use]
     pub fn root(mut self, root: impl Into<PathBuf>) -> Launch {
         self.root = Some(root.into());
@@ -444,6 +457,31 @@ impl Launch {
         self.retry_of
     }
 
+    /// The values of a job; `around` has the variables that the launch does not say itself.
+    pub(super) fn configure(
+        &self,
+        def: &defs::Job,
+        around: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Config, Error> {
+        let job = || def.name.to_string();
+        let mut layers: Layers = def.layers(self.preset.as_deref()).map_err(|known| {
+            let preset = self.preset.clone().unwrap_or_default();
+            let known = known.into_iter().map(str::to_owned).collect();
+            Error::Preset { job: job(), preset, known }
+        })?;
+        for values in &self.config {
+            layers.push("the launch", values.clone());
+        }
+        for text in &self.set {
+            let setting = Setting::parse(text);
+            let setting = setting.map_err(|error| Error::Setting { job: job(), error })?;
+            layers.push(setting.to_string(), def.config.setting(&setting));
+        }
+        let variable = |name: &str| self.variable(name, around);
+        def.configure(&layers, Env::Resolve(&variable))
+            .map_err(|errors| Error::Config { job: job(), errors })
+    }
+
     pub(super) fn selection(&self) -> Option<&str> {
         self.ops.as_deref()
     }
@@ -453,16 +491,19 @@ impl Launch {
         Error::Ops { job: job.to_owned(), text, error: Box::new(error) }
     }
 
-    /// The resources of the store's engine are not a launch's.
-    pub(super) fn refuse_replaced(&self, job: &str) -> Result<(), Error> {
-        match self.replaced.is_empty() {
-            true => Ok(()),
-            false => Err(Error::Replaced { job: job.to_owned() }),
+    /// The resources of the store's engine, and its root, are not a launch's.
+    pub(super) fn refuse_on_store(&self, job: &str) -> Result<(), Error> {
+        let job = || job.to_owned();
+        match &self.root {
+            Some(_) => Err(Error::RootOnStore { job: job() }),
+            None if !self.replaced.is_empty() => Err(Error::Replaced { job: job() }),
+            None => Ok(()),
         }
     }
 
-    fn variable(&self, name: &str) -> Option<String> {
-        self.env.get(name).cloned().or_else(|| super::system::variable(name))
+    /// A variable of its own, or else one of what is around.
+    fn variable(&self, name: &str, around: impl FnOnce(&str) -> Option<String>) -> Option<String> {
+        self.env.get(name).cloned().or_else(|| around(name))
     }
 
     /// Only these ops: `fit`, `+fit`, `load or fit+`. What they read must be among them.
@@ -534,7 +575,7 @@ impl Job {
         let Work::Flow(flow) = &def.work else {
             unreachable!("a program declares jobs of ops only")
         };
-        let config = self.configure(def, launch)?;
+        let config = launch.configure(def, &system::variable)?;
         let chosen = self.chosen(flow, launch)?;
         let settings: Vec<_> =
             flow.steps.iter().map(|step| defs::step_config(step, &config.value)).collect();
@@ -561,8 +602,7 @@ impl Job {
     ) -> Result<Vec<StepIo>, Error> {
         let steps = chosen.iter().map(|step| &flow.steps[*step as usize]);
         let names: BTreeSet<&str> = steps.flat_map(|step| self.table.used_by(step)).collect();
-        let has_io =
-            self.table.io.is_some() || self.table.ios.values().any(|io| io.each().count() > 0);
+        let has_io = self.has_io();
         if names.is_empty() && !has_io {
             return Ok(Vec::new());
         }
@@ -575,7 +615,7 @@ impl Job {
             match launch.replaced.get(name).or(own) {
                 None => problems.push(format!("there is no resource `{name}`")),
                 Some(provider) => {
-                    let env = |variable: &str| launch.variable(variable);
+                    let env = |variable: &str| launch.variable(variable, system::variable);
                     problems.extend(pool.set_up(name, provider, &root, &env).err());
                 }
             }
@@ -587,36 +627,13 @@ impl Job {
             let of_job = self.table.io.as_ref().filter(|_| chosen.contains(&at));
             match StepIo::open(self.name(), step, own, of_job, &root, pool) {
                 Ok(io) => ios.push(io),
-                Err(name) => {
-                    problems
-                        .push(format!("resource `{name}` is no database, so no table can be put"));
-                }
+                Err(problem) => problems.push(problem),
             }
         }
         match problems.is_empty() {
             true => Ok(ios),
             false => Err(crate::engine::Error::Resources { problems }.into()),
         }
-    }
-
-    pub(super) fn configure(&self, def: &defs::Job, launch: &Launch) -> Result<Config, Error> {
-        let job = || self.name().to_owned();
-        let mut layers: Layers = def.layers(launch.preset.as_deref()).map_err(|known| {
-            let preset = launch.preset.clone().unwrap_or_default();
-            let known = known.into_iter().map(str::to_owned).collect();
-            Error::Preset { job: job(), preset, known }
-        })?;
-        for values in &launch.config {
-            layers.push("the launch", values.clone());
-        }
-        for text in &launch.set {
-            let setting = Setting::parse(text);
-            let setting = setting.map_err(|error| Error::Setting { job: job(), error })?;
-            layers.push(setting.to_string(), def.config.setting(&setting));
-        }
-        let variable = |name: &str| launch.variable(name);
-        def.configure(&layers, Env::Resolve(&variable))
-            .map_err(|errors| Error::Config { job: job(), errors })
     }
 
     fn chosen(&self, flow: &Flow, launch: &Launch) -> Result<BTreeSet<u32>, Error> {

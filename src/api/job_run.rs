@@ -6,9 +6,9 @@ use std::panic::Location;
 use super::error::Error;
 use super::job::{Job, Launch};
 use super::project::{Project, origin};
-use crate::base::RunId;
+use crate::base::{JobName, RunId};
 use crate::defs::Selection;
-use crate::engine::{self, JobEvent, JobSummary, RunOptions};
+use crate::engine::{self, Engine, JobEvent, JobSummary, RunOptions};
 use crate::exec::Control;
 
 /// Jobs.
@@ -55,38 +55,38 @@ impl Project {
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
     pub fn run(&mut self, job: &str, launch: &Launch) -> Result<JobReport, Error> {
-        let launched = self.launch(job, launch)?;
+        if self.declared_jobs().any(|declared| declared.name() == job && declared.has_io()) {
+            return Err(Error::IoOnStore { job: job.to_owned() });
+        }
         let engine = self.engine()?;
+        let launched = launched(engine, job, launch)?;
         let mut report = JobReport::new();
         let options = RunOptions { command: format!("run {job}"), ..RunOptions::default() };
-        let hear = &mut |_: &engine::Engine, event| report.hear(event);
+        let hear = &mut |_: &Engine, event| report.hear(event);
         let summary = engine.run_job(&launched, &options, &Control::new(), hear)?;
         report.summary = summary;
         Ok(report)
     }
+}
 
-    fn launch(&self, job: &str, launch: &Launch) -> Result<engine::Launch, Error> {
-        let Some(job) = self.declared_jobs().find(|declared| declared.name() == job) else {
-            let names = self.declared_jobs().map(Job::name);
-            let similar = crate::base::similar::similar(job, names).map(str::to_owned);
-            return Err(engine::Error::UnknownJob { job: job.to_owned(), similar }.into());
-        };
-        let def = job.definition()?;
-        launch.refuse_replaced(job.name())?;
-        if job.has_io() {
-            return Err(Error::IoOnStore { job: job.name().to_owned() });
-        }
-        let ops = launch.selection().map(Selection::parse).transpose();
-        Ok(engine::Launch {
-            job: def.name.clone(),
-            partition: None,
-            config: job.configure(def, launch)?,
-            ops: ops.map_err(|error| launch.no_ops(job.name(), error))?,
-            retry_of: launch.retry_of(),
-            tags: BTreeMap::new(),
-            backfill: None,
-        })
-    }
+fn launched(engine: &Engine, job: &str, launch: &Launch) -> Result<engine::Launch, Error> {
+    let jobs = &engine.project().jobs;
+    let Some(def) = jobs.values().find(|known| known.name.as_str() == job) else {
+        let names = jobs.keys().map(JobName::as_str);
+        let similar = crate::base::similar::similar(job, names).map(str::to_owned);
+        return Err(engine::Error::UnknownJob { job: job.to_owned(), similar }.into());
+    };
+    launch.refuse_on_store(job)?;
+    let ops = launch.selection().map(Selection::parse).transpose();
+    Ok(engine::Launch {
+        job: def.name.clone(),
+        partition: None,
+        config: launch.configure(def, &|name| engine.variable(name))?,
+        ops: ops.map_err(|error| launch.no_ops(job, error))?,
+        retry_of: launch.retry_of(),
+        tags: BTreeMap::new(),
+        backfill: None,
+    })
 }
 
 /// How a run of a job on the store went. Steps are named as in [`JobResult`](super::JobResult).

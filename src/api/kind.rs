@@ -8,7 +8,9 @@ use super::datum::{Data, HeldOf, load};
 use crate::defs::TypeRef;
 use crate::exec::Datum;
 
-/// A type with a predicate, to be checked where an op takes or gives a value.
+/// A type of the program's: a name and a predicate, checked where an op takes or gives a value. Dagster's
+/// `DagsterType`. A value that it does not admit fails the step with [`FailureKind::Type`](super::FailureKind),
+/// of the op that gives it where the output says the type, of the reader where its input does.
 ///
 /// ```
 /// use giornata::api::{FailureKind, Kind, job, op};
@@ -25,6 +27,7 @@ use crate::exec::Datum;
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
 pub struct Kind<T> {
+    /// The name that it was given; see the example of [`Kind::admits`].
     name: Arc<str>,
     is: Arc<dyn Fn(&T) -> bool + Send + Sync>,
 }
@@ -42,7 +45,8 @@ impl<T> fmt::Debug for Kind<T> {
 }
 
 impl<T: Data> Kind<T> {
-    /// A type of this name, whose values are those of which the predicate is true.
+    /// A type of this name, whose values are those of which the predicate is true. The name is what messages
+    /// say. See the example of [`Kind`].
     pub fn new(name: &str, is: impl Fn(&T) -> bool + Send + Sync + 'static) -> Kind<T> {
         Kind { name: name.into(), is: Arc::new(is) }
     }
@@ -52,11 +56,12 @@ impl<T: Data> Kind<T> {
         &self.name
     }
 
-    /// Whether a value is one.
+    /// Whether a value is one of this type.
     ///
     /// ```
     /// use giornata::api::Kind;
-    /// assert!(Kind::<i64>::new("Even", |n| n % 2 == 0).admits(&4));
+    /// let even = Kind::<i64>::new("Even", |n| n % 2 == 0);
+    /// assert_eq!((even.name(), even.admits(&4), even.admits(&5)), ("Even", true, false));
     /// ```
     pub fn admits(&self, value: &T) -> bool {
         (self.is)(value)

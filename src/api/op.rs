@@ -29,8 +29,9 @@ use crate::defs::{
 
 /// Begins to declare an op: a function of a program as a step that graphs and jobs are made of.
 ///
-/// Inputs are declared in the order of the function's parameters. Without declared outputs the function
-/// gives one value, the output `result`.
+/// Inputs are declared in the order of the function's parameters, at most six. Without declared outputs the
+/// function gives one value, the output `result`. Mistakes (a name twice, a schema that is none) are told when
+/// a job with the op is first used; see [`JobMistakeKind`](super::JobMistakeKind).
 ///
 /// ```
 /// use giornata::api::{job, op};
@@ -48,7 +49,8 @@ pub fn op(name: &str) -> OpBuilder<(), Undeclared> {
     OpBuilder { draft: Draft::new(name), types: PhantomData }
 }
 
-/// An op in the making: `I` are its inputs, `O` its outputs.
+/// An op in the making: `I` are its inputs, `O` its outputs. It is ended by [`run`](OpBuilder::run). See the
+/// example of [`op`](super::op()).
 #[must_use = "an op is finished by `run`"]
 pub struct OpBuilder<I, O> {
     draft: Draft,
@@ -137,7 +139,7 @@ impl Draft {
 
 /// Inputs.
 impl<I, O> OpBuilder<I, O> {
-    /// Takes one `T`: a parameter of the function.
+    /// Takes one `T` under this name: a parameter of the function. See the example of [`op`](super::op()).
     pub fn input<T: Data>(self, name: &str) -> OpBuilder<I::With, O>
     where
         I: Longer<One<T>>,
@@ -145,7 +147,8 @@ impl<I, O> OpBuilder<I, O> {
         self.takes(name, Takes::One, type_of::<T>(), InputCheck::default())
     }
 
-    /// Takes one `T` of a type of the program's; see [`Kind`].
+    /// Takes one `T` of a type of the program's; what is not of it fails the step before the function is
+    /// called. See the example of [`Kind`].
     pub fn input_that<T: Data>(self, name: &str, kind: &Kind<T>) -> OpBuilder<I::With, O>
     where
         I: Longer<One<T>>,
@@ -154,7 +157,8 @@ impl<I, O> OpBuilder<I, O> {
         self.takes(name, Takes::One, kind.type_ref(), check)
     }
 
-    /// Takes several `T`, from several ops or from all pieces: a `Vec<T>` of the function.
+    /// Takes several `T`, from several ops or from all pieces: a `Vec<T>` of the function, in the order in which
+    /// they are wired. Those that were skipped are left out; the op is skipped only if all are.
     ///
     /// ```
     /// use giornata::api::{job, op};
@@ -174,7 +178,18 @@ impl<I, O> OpBuilder<I, O> {
         self.takes(name, Takes::Many, type_of::<T>(), InputCheck::default())
     }
 
-    /// Takes several `T` of a type of the program's; see [`Kind`].
+    /// Takes several `T` of a type of the program's, each of which is checked; see [`Kind`].
+    ///
+    /// ```
+    /// use giornata::api::{Kind, job, op};
+    /// let even = Kind::<i64>::new("Even", |n| n % 2 == 0);
+    /// let number = op("number").run(|_| Ok(3_i64));
+    /// let sum = op("sum").list_that("numbers", &even).run(|_, all| Ok(all.iter().sum::<i64>()));
+    /// let result = job("j").define(|g| { sum.call(g, [number.call(g)]); }).execute_in_process()?;
+    /// let failure = result.failure("sum").ok_or("3 is not even")?;
+    /// assert_eq!(failure.text, "input `numbers` of `sum`: expected Even, got 3");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn list_that<T: Data>(self, name: &str, kind: &Kind<T>) -> OpBuilder<I::With, O>
     where
         I: Longer<Many<T>>,
@@ -183,7 +198,8 @@ impl<I, O> OpBuilder<I, O> {
         self.takes(name, Takes::Many, kind.type_ref(), check)
     }
 
-    /// Runs after whatever is wired here, without its value: a parameter `()` of the function.
+    /// Runs after whatever is wired here, without its value: a parameter `()` of the function. Dagster's input
+    /// of the type `Nothing`. Where what is wired failed or was skipped, it does not run.
     ///
     /// ```
     /// use giornata::api::{job, op};
@@ -225,7 +241,8 @@ impl<I, O> OpBuilder<I, O> {
 
 /// Outputs.
 impl<I, O> OpBuilder<I, O> {
-    /// Gives a `T` under this name. With several, the function gives a tuple of them.
+    /// Gives a `T` under this name, always. With several, at most four, the function gives a tuple of them in
+    /// the order of their declaration; one alone is a tuple of one, `(value,)`.
     ///
     /// ```
     /// use giornata::api::{job, op};
@@ -242,7 +259,18 @@ impl<I, O> OpBuilder<I, O> {
         self.gives(name, None)
     }
 
-    /// Gives a `T` of a type of the program's under this name; see [`Kind`].
+    /// Gives a `T` of a type of the program's under this name; a value that is not of it fails the step. See
+    /// [`Kind`].
+    ///
+    /// ```
+    /// use giornata::api::{Kind, job, op};
+    /// let even = Kind::<i64>::new("Even", |n| n % 2 == 0);
+    /// let three = op("three").output_that("number", &even).run(|_| Ok((3,)));
+    /// let result = job("j").define(|g| { three.call(g); }).execute_in_process()?;
+    /// let failure = result.failure("three").ok_or("3 is not even")?;
+    /// assert_eq!(failure.text, "output `number` of `three`: expected Even, got 3");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn output_that<T: Data>(self, name: &str, kind: &Kind<T>) -> OpBuilder<I, O::With>
     where
         O: Further<Plain<T>>,
@@ -250,8 +278,9 @@ impl<I, O> OpBuilder<I, O> {
         self.gives(name, Some((kind.type_ref(), kind.check())))
     }
 
-    /// May give a `T` under this name: an `Option<T>` of the function. What reads it is skipped where
-    /// there is none.
+    /// May give a `T` under this name: an `Option<T>` of the function. What reads it is skipped where there is
+    /// none, and so is what reads that; the run succeeds. Dagster's `is_required=False`, but for `None`, which
+    /// Dagster hands on as a value.
     ///
     /// ```
     /// use giornata::api::{StepState, job, op};
@@ -289,7 +318,8 @@ impl<I, O> OpBuilder<I, O> {
 
 impl<I> OpBuilder<I, Undeclared> {
     /// Gives pieces: the function gives keys and values, and what is mapped over them runs once for each.
-    /// Keys are letters, digits and `_`, each once.
+    /// Dagster's `DynamicOut`. Keys are letters, digits and `_`, each once; another key fails the step with
+    /// [`FailureKind::PieceKey`](super::FailureKind), one that comes again with `Emission`.
     ///
     /// ```
     /// use giornata::api::{job, op};
@@ -308,7 +338,17 @@ impl<I> OpBuilder<I, Undeclared> {
         self.typed()
     }
 
-    /// The one value that the function gives is of a type of the program's; see [`Kind`].
+    /// The one value that the function gives, `result`, is of a type of the program's; see [`Kind`].
+    ///
+    /// ```
+    /// use giornata::api::{Kind, job, op};
+    /// let even = Kind::<i64>::new("Even", |n| n % 2 == 0);
+    /// let three = op("three").gives_that(&even).run(|_| Ok(3));
+    /// let result = job("j").define(|g| { three.call(g); }).execute_in_process()?;
+    /// let failure = result.failure("three").ok_or("3 is not even")?;
+    /// assert_eq!(failure.text, "output `result` of `three`: expected Even, got 3");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn gives_that<T: Data>(mut self, kind: &Kind<T>) -> OpBuilder<I, Alone<Plain<T>>> {
         self.draft.kinds.push(Some((kind.type_ref(), kind.check())));
         self.typed()
@@ -317,7 +357,10 @@ impl<I> OpBuilder<I, Undeclared> {
 
 /// How it is run.
 impl<I, O> OpBuilder<I, O> {
-    /// What can be configured of it, in the spelling of [`defs::config`]; see [`OpContext::setting`].
+    /// What can be configured of the op, in the spelling of [`defs::config`]: Dagster's `config_schema`. The
+    /// values are checked before anything runs, all errors at once, and are part of what decides a result. See
+    /// the example of [`OpContext`]. A schema that is none is a mistake
+    /// ([`JobMistakeKind::Config`](super::JobMistakeKind::Config)).
     pub fn config(mut self, schema: Json) -> Self {
         match Schema::parse_root(&schema) {
             Ok(schema) => self.draft.op.config = schema,
@@ -326,13 +369,14 @@ impl<I, O> OpBuilder<I, O> {
         self
     }
 
-    /// Which fields of the job's configuration it reads, with [`OpContext::setting`].
+    /// Which fields of the job's configuration the op reads, with [`OpContext::setting`]. Only these decide its
+    /// result. A field that the job does not have is a mistake. See the example of [`OpContext::setting`].
     pub fn reads<'a>(mut self, fields: impl IntoIterator<Item = &'a str>) -> Self {
         self.draft.op.reads.extend(fields.into_iter().map(str::to_owned));
         self
     }
 
-    /// How often a failed attempt is repeated, and how long is waited before.
+    /// How often a failed attempt is repeated, and how long is waited before; without it, never.
     ///
     /// ```
     /// use giornata::api::{Retries, job, op};
@@ -349,34 +393,61 @@ impl<I, O> OpBuilder<I, O> {
         self
     }
 
-    /// How long an attempt may take. A function cannot be stopped: it fails when it returns.
+    /// How long an attempt may take. A function cannot be stopped: it fails with
+    /// [`FailureKind::TimedOut`](super::FailureKind) when it returns, and
+    /// [`is_cancelled`](OpContext::is_cancelled) tells it that it is late. See the example of
+    /// [`OpContext::is_cancelled`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.draft.op.timeout = Some(timeout);
         self
     }
 
-    /// At most so many steps of a pool run at once as the project says.
+    /// A pool to whose steps the op's belong: of these, at most so many run at once as the project's settings
+    /// say. Dagster's concurrency pools. Of no effect in
+    /// [`execute_in_process`](super::Job::execute_in_process), which runs one step at a time.
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// let ask = op("ask").pool("database").run(|_| Ok(1_i64));
+    /// let j = job("j").define(|g| { ask.call(g); });
+    /// assert_eq!(j.execute_in_process()?.value::<i64>("ask")?, 1);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn pool(mut self, name: &str) -> Self {
         self.draft.op.pool = Some(name.into());
         self
     }
 
-    /// Its function finds the resource with [`OpContext::resource`]; see [`resource`](super::resource()).
+    /// Its function finds the resource with [`OpContext::resource`]: Dagster's `required_resource_keys`. See the
+    /// example of [`resource`](super::resource()).
     pub fn uses<R>(mut self, resource: &Resource<R>) -> Self {
         self.draft.op.resources.insert(resource.name().to_owned());
         self.draft.resources.push(resource.used());
         self
     }
 
-    /// Its values are handed on through the IO manager, instead of in memory or as the job says; see
-    /// [`Io`].
+    /// Its values are handed on through the IO manager, instead of in memory or as the job says. A run on the
+    /// store refuses it; see [`Error::IoOnStore`](super::Error::IoOnStore). See the example of
+    /// [`OpBuilder::input_io`].
     pub fn io(mut self, io: &Io) -> Self {
         self.draft.io.all = Some(io.clone());
         self
     }
 
     /// The values of one output are handed on through the IO manager. The one output of an op that names
-    /// none is `result`.
+    /// none is `result`; an output that there is not is a mistake
+    /// ([`JobMistakeKind::NoOutput`](super::JobMistakeKind::NoOutput)).
+    ///
+    /// ```
+    /// use giornata::api::{Io, Launch, job, op};
+    /// # let dir = tempfile::tempdir()?;
+    /// let both = op("both").output::<i64>("n").output::<String>("text").output_io("text", &Io::files("out"))
+    ///     .run(|_| Ok((1, "hello".to_owned())));
+    /// let j = job("j").define(|g| { both.call(g); });
+    /// j.execute(&Launch::new().root(dir.path()))?;
+    /// assert_eq!(std::fs::read_to_string(dir.path().join("out/j/both+text.txt"))?, "hello");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn output_io(mut self, output: &str, io: &Io) -> Self {
         self.draft.io.outputs.insert(output.to_owned(), io.clone());
         self
@@ -401,25 +472,49 @@ impl<I, O> OpBuilder<I, O> {
         self
     }
 
-    /// On a store, a result that was made of the same is taken instead of running it again.
+    /// On a store, a result that was made of the same is taken instead of running the op again: of the same
+    /// version, configuration and inputs, in any earlier run. Dagster has no such thing.
+    ///
+    /// ```
+    /// use giornata::api::{Launch, Project, job, op};
+    /// # let dir = tempfile::tempdir()?;
+    /// let one = op("one").memo().version("1").run(|_| Ok(1_i64));
+    /// let mut project = Project::new("numbers", dir.path());
+    /// project.job(job("j").define(|g| { one.call(g); }));
+    /// assert_eq!(project.run("j", &Launch::new())?.ran, ["one"]);
+    /// assert_eq!(project.run("j", &Launch::new())?.reused, ["one"]);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn memo(mut self) -> Self {
         self.draft.op.memo = Memo::ByContent;
         self
     }
 
-    /// Says which version the function has, instead of the digest of the executable.
+    /// Says which version the function has, instead of the digest of the executable: Dagster's `code_version`.
+    /// While it stays the same, a change of the program is no reason to run the op again. See the example of
+    /// [`OpBuilder::memo`].
     pub fn version(mut self, version: &str) -> Self {
         self.draft.op.version = Some(version.to_owned());
         self
     }
 
     /// What it does, in a sentence.
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// use giornata::defs::Work;
+    /// let one = op("one").describe("Gives 1").run(|_| Ok(1_i64));
+    /// let j = job("j").define(|g| { one.call(g); });
+    /// let Work::Flow(flow) = &j.definition()?.work else { panic!() };
+    /// assert_eq!(flow.steps[0].op.description.as_deref(), Some("Gives 1"));
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn describe(mut self, text: &str) -> Self {
         self.draft.op.description = Some(text.to_owned());
         self
     }
 
-    /// Called when a step of it has succeeded; see [`Hook`].
+    /// Called when a step of it has succeeded; see the example of [`Hook::piece`].
     pub fn on_success<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Hook<'_>) -> Result<(), BoxError> + Send + Sync + 'static,
@@ -431,6 +526,19 @@ impl<I, O> OpBuilder<I, O> {
     }
 
     /// Called when a step of it has failed, after its last attempt; see [`Hook`].
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    /// let calls = Arc::new(AtomicU32::new(0));
+    /// let count = calls.clone();
+    /// let fails = op("fails")
+    ///     .on_failure(move |hook| { count.fetch_add(hook.attempts(), Ordering::Relaxed); Ok(()) })
+    ///     .run(|_| -> Result<i64, _> { Err("no ink left".into()) });
+    /// job("j").define(|g| { fails.call(g); }).execute_in_process()?;
+    /// assert_eq!(calls.load(Ordering::Relaxed), 1);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn on_failure<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Hook<'_>) -> Result<(), BoxError> + Send + Sync + 'static,
@@ -442,14 +550,15 @@ impl<I, O> OpBuilder<I, O> {
     }
 }
 
-/// A declared op, to be called in graphs any number of times.
+/// A declared op, to be called in graphs any number of times: `I` are its inputs, `O` its outputs. See the
+/// example of [`Param`].
 pub struct Op<I, O> {
     callable: Callable,
     types: PhantomData<fn(I) -> O>,
 }
 
 impl<I, O> Op<I, O> {
-    /// Its name.
+    /// Its name, after which its steps are named; see the example of [`Param`].
     pub fn name(&self) -> &str {
         &self.callable.name
     }
@@ -475,7 +584,8 @@ impl<I, O> Op<I, O> {
 macro_rules! arity {
     ($($A:ident $a:ident),*) => {
         impl<$($A: Param),*> OpBuilder<($($A,)*), Undeclared> {
-            /// Says what it does: a function of its inputs that gives one value, the output `result`.
+            /// Says what it does: a function of its inputs that gives one value, the output `result`. It gets an
+            /// [`OpContext`] and a value for each input. See the example of [`op`](super::op()).
             pub fn run<V, Fun>(self, function: Fun) -> Op<($($A,)*), Alone<Plain<V>>>
             where
                 V: Data,
@@ -486,7 +596,8 @@ macro_rules! arity {
         }
 
         impl<$($A: Param,)* O: Outputs> OpBuilder<($($A,)*), O> {
-            /// Says what it does: a function of its inputs that gives all its outputs.
+            /// Says what it does: a function of its inputs that gives all its outputs. An error of it, or a panic,
+            /// fails the step and what reads it, and nothing else. See the example of [`OpBuilder::output`].
             #[allow(unused_mut, unused_variables, reason = "there may be no inputs")]
             pub fn run<Fun>(self, function: Fun) -> Op<($($A,)*), O>
             where
@@ -504,8 +615,9 @@ macro_rules! arity {
         }
 
         impl<$($A: Param,)* O: Outputs> Op<($($A,)*), O> {
-            /// Adds a step to a graph, and says what it reads. Steps are named like their op, the second
-            /// `NAME_2`.
+            /// Adds a step to a graph, and says what it reads, input after input; what does not fit does not
+            /// compile (see [`Feeds`]). Gives an edge or pieces for each output. Steps are named like their op,
+            /// the second `NAME_2`. See the example of [`op`](super::op()).
             #[track_caller]
             #[allow(clippy::too_many_arguments, reason = "one for each input")]
             pub fn call(&self, graph: &Graph, $($a: impl Feeds<$A>),*) -> O::Edges {

@@ -12,7 +12,7 @@ use super::resource::Resource;
 use super::value::BoxError;
 use crate::exec::{Control, Resources, Secrets};
 
-/// What the function of an op is told about the step that it carries out.
+/// What the function of an op is told about the step that it carries out: Dagster's `context` of an op.
 ///
 /// ```
 /// use giornata::api::{Retries, job, op};
@@ -52,32 +52,46 @@ pub struct OpContext<'a> {
 }
 
 impl OpContext<'_> {
-    /// The name of the job.
+    /// The name of the job; see the example of [`OpContext::piece`].
     pub fn job(&self) -> &str {
         self.job
     }
 
-    /// The name of the step: the names of the calls on the way to it, joined by `.`.
+    /// The name of the step: the names of the calls on the way to it, joined by `.`. See the example of
+    /// [`OpContext`].
     pub fn step(&self) -> &str {
         self.step
     }
 
-    /// The name of the op.
+    /// The name of the op, which a call under another name does not change; see the example of
+    /// [`OpContext::piece`].
     pub fn op(&self) -> &str {
         self.op
     }
 
     /// The key of the piece for which the step runs, if it is mapped over pieces.
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// let load = op("load").pieces::<i64>().run(|_| Ok(vec![("a".to_owned(), 1)]));
+    /// let tell = op("tell").input::<i64>("n").run(|ctx, _| {
+    ///     Ok(format!("{}: {}[{}]", ctx.job(), ctx.op(), ctx.piece().unwrap_or_default()))
+    /// });
+    /// let j = job("j").define(|g| { load.call(g).map(|n| tell.call(g, n)); });
+    /// assert_eq!(j.execute_in_process()?.value::<String>("tell[a]")?, "j: tell[a]");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn piece(&self) -> Option<&str> {
         self.piece
     }
 
-    /// 1 at the first attempt.
+    /// Which attempt this is, counted from 1; see the example of [`OpContext`].
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// The whole configuration of the op, as a type of yours.
+    /// The whole configuration of the op, as a type of yours; defaults are filled in. Fails if the values do not
+    /// fit the type, which the schema should see to.
     ///
     /// ```
     /// use giornata::api::{job, op};
@@ -100,8 +114,21 @@ impl OpContext<'_> {
         T::deserialize(config).map_err(|error| format!("read the configuration: {error}").into())
     }
 
-    /// One value of the configuration: of the op's own, else of those of the job's that the op says that
-    /// it reads. `.` goes into a value. What is not declared cannot be read.
+    /// One value of the configuration: of the op's own, else of those of the job's that the op says that it
+    /// reads. `.` goes into a value. Fails for what is not declared, so that nothing decides a result that its
+    /// key does not have, and for what does not fit the type.
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// use serde_json::json;
+    /// let fit = op("fit").reads(["model"]).run(|ctx| ctx.setting::<f64>("model.lr"));
+    /// let train = job("train")
+    ///     .config(json!({"model": {"lr": "float"}}))
+    ///     .values(json!({"model": {"lr": 0.5}}))
+    ///     .define(|g| { fit.call(g); });
+    /// assert_eq!(train.execute_in_process()?.value::<f64>("fit")?, 0.5);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn setting<T: DeserializeOwned>(&self, path: &str) -> Result<T, BoxError> {
         let find = |value: &Value| -> Option<Value> {
             path.split('.').try_fold(value.clone(), |value, name| value.get(name).cloned())
@@ -116,8 +143,8 @@ impl OpContext<'_> {
         serde_json::from_value(found).map_err(|error| format!("read `{path}`: {error}").into())
     }
 
-    /// A resource that the op [`uses`](super::OpBuilder::uses); fails if it does not say so. See
-    /// [`resource`](super::resource()).
+    /// The value of a resource that the op [`uses`](super::OpBuilder::uses); fails if it does not say so. See
+    /// the example of [`resource`](super::resource()).
     pub fn resource<R: Send + Sync + 'static>(
         &self,
         resource: &Resource<R>,
@@ -125,13 +152,31 @@ impl OpContext<'_> {
         resource.find(self.resources)
     }
 
-    /// Writes to the log of the step.
+    /// The log of the step; see the example of [`Logger`].
     pub fn log(&self) -> &Logger<'_> {
         &self.logger
     }
 
     /// Whether what it does is no longer wanted: it has taken longer than its time-out, or the run was
     /// cancelled. A function cannot be stopped; a long one asks from time to time, and returns.
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// use std::time::Duration;
+    /// let sums = op("sums").timeout(Duration::from_secs(60)).run(|ctx| {
+    ///     let mut sum = 0_u64;
+    ///     for n in 0..1_000 {
+    ///         if ctx.is_cancelled() {
+    ///             return Err("nobody waits for it any more".into());
+    ///         }
+    ///         sum += n;
+    ///     }
+    ///     Ok(sum)
+    /// });
+    /// let j = job("j").define(|g| { sums.call(g); });
+    /// assert_eq!(j.execute_in_process()?.value::<u64>("sums")?, 499_500);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         let is_late = self.timeout.is_some_and(|timeout| self.started.elapsed() > timeout);
         is_late || self.control.is_cancelled()
@@ -146,7 +191,8 @@ impl OpContext<'_> {
     }
 }
 
-/// How much a line of a log matters; see the example of [`Logger`].
+/// How much a line of a log matters, from little to much: `Level::Debug < Level::Error`. See the example of
+/// [`Logger`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     Debug,
@@ -157,6 +203,12 @@ pub enum Level {
 
 impl Level {
     /// `INFO` and so on, as in a log file.
+    ///
+    /// ```
+    /// use giornata::api::Level;
+    /// assert_eq!(Level::Warn.as_str(), "WARN");
+    /// assert!(Level::Debug < Level::Warn);
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Level::Debug => "DEBUG",
@@ -178,17 +230,20 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// The log of one attempt of a step.
+/// The log of one attempt of a step. Lines are kept with the run in the order in which they were written,
+/// those of failed attempts too; a secret in them is shown as `***`.
 ///
 /// ```
 /// use giornata::api::{Level, job, op};
 /// let speaks = op("speaks").run(|ctx| {
+///     ctx.log().debug("the tank is checked");
 ///     ctx.log().info("in");
 ///     ctx.log().warn(format!("out of {}", "ink"));
+///     ctx.log().error("a page is missing");
 ///     Ok(())
 /// });
 /// let result = job("j").define(|g| { speaks.call(g); }).execute_in_process()?;
-/// let line = &result.log()[1];
+/// let line = &result.log()[2];
 /// assert_eq!((line.step.as_str(), line.level, line.text.as_str()), ("speaks", Level::Warn, "out of ink"));
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
@@ -203,22 +258,22 @@ pub struct Logger<'a> {
 }
 
 impl Logger<'_> {
-    /// What only matters when something is wrong.
+    /// Writes what only matters when something is wrong; see the example of [`Logger`].
     pub fn debug(&self, text: impl Into<String>) {
         self.write(Level::Debug, text.into());
     }
 
-    /// What happens.
+    /// Writes what happens; see the example of [`Logger`].
     pub fn info(&self, text: impl Into<String>) {
         self.write(Level::Info, text.into());
     }
 
-    /// What somebody should look at.
+    /// Writes what somebody should look at; see the example of [`Logger`].
     pub fn warn(&self, text: impl Into<String>) {
         self.write(Level::Warn, text.into());
     }
 
-    /// What went wrong; the step does not fail by it.
+    /// Writes what went wrong; the step does not fail by it. See the example of [`Logger`].
     pub fn error(&self, text: impl Into<String>) {
         self.write(Level::Error, text.into());
     }

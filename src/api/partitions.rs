@@ -12,7 +12,12 @@ use crate::base::time::parse_date;
 use crate::defs::PartitionsDef;
 use crate::defs::partition::{Cadence, TimeWindowDef};
 
-/// A set of partitions: windows of time, keys, or those of a source.
+/// A set of partitions: windows of time, keys, or those of a source. It is declared with texts, and what is
+/// wrong with them is told when the project is first used; see [`Mistake`](super::Mistake).
+///
+/// A window is a partition once it has ended (Dagster's rule): today is none yet. Starts and ends are local
+/// times, written `2014-07-04`, `2014-07`, `2014` or `2014-07-04T13:00`; the day, month and year that are left
+/// out are the first.
 ///
 /// ```
 /// use giornata::api::{Partitions, Project};
@@ -29,9 +34,42 @@ use crate::defs::partition::{Cadence, TimeWindowDef};
 #[derive(Debug, Clone)]
 pub struct Partitions {
     kind: Kind,
+    /// No window begins at or after `end`. Without it, windows appear as time passes. Of windows only; else it
+    /// is a mistake ([`Mistake::NoWindows`](super::Mistake::NoWindows)). See the example of [`Partitions`].
     until: Option<String>,
+    /// Windows begin at midnight of this zone (`Europe/Berlin`) instead of the project's; a day on which the
+    /// clocks change has 23 or 25 hours.
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("days", dir.path());
+    /// let days = Partitions::daily("2014-03-29").timezone("Europe/Berlin");
+    /// let hours = project.asset("hours").partitions(days).compute(|ctx| {
+    ///     let window = ctx.window().ok_or("a day is a span of time")?;
+    ///     Ok((window.end - window.start).num_hours())
+    /// });
+    /// assert_eq!(project.get(&hours, "2014-03-30")?, 23);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     timezone: Option<String>,
+    /// How the local start of a window makes a key, in `strftime` form. See the example of
+    /// [`Partitions::monthly`].
     format: Option<String>,
+    /// How many windows beyond the last complete one exist: with 1, today is a partition; with -1, yesterday is
+    /// none yet.
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// use giornata::base::FixedClock;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("days", dir.path());
+    /// project.clock(std::sync::Arc::new(FixedClock("2014-07-03T12:00:00Z".parse()?)));
+    /// let days = Partitions::daily("2014-07-01").end_offset(1);
+    /// let day = project.asset("day").partitions(days).compute(|ctx| Ok(ctx.partition().to_string()));
+    /// assert_eq!(project.get(&day, "2014-07-03")?, "2014-07-03");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     end_offset: i32,
 }
 
@@ -44,43 +82,125 @@ enum Kind {
 }
 
 impl Partitions {
-    /// One partition.
+    /// One partition without a name: what an asset has that says nothing.
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// let letter = project.asset("letter").partitions(Partitions::none()).compute(|_| Ok(1_i64));
+    /// assert_eq!(project.get(&letter, ())?, 1);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn none() -> Partitions {
         Partitions::of(Kind::Def(PartitionsDef::Unpartitioned))
     }
 
-    /// Hours from `start` on; keys are `2014-07-04-13:00`.
+    /// Hours from `start` on; keys are `2014-07-04-13:00`, the hour's local start. An hour that a change of
+    /// clocks repeats has two keys, the second with its offset at the end.
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("hours", dir.path());
+    /// let hours = Partitions::hourly("2014-07-04T13:00").until("2014-07-04T16:00");
+    /// let hour = project.asset("hour").partitions(hours).compute(|_| Ok(()));
+    /// let keys: Vec<String> =
+    ///     project.get_range(&hour, "all")?.keys().map(ToString::to_string).collect();
+    /// assert_eq!(keys, ["2014-07-04-13:00", "2014-07-04-14:00", "2014-07-04-15:00"]);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn hourly(start: &str) -> Partitions {
         Partitions::windows(Cadence::Hourly { minute: 0 }, start)
     }
 
     /// Days from `start` on; keys are `2014-07-04`.
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("days", dir.path());
+    /// let days = Partitions::daily("2014-07-04").until("2014-07-07");
+    /// let day = project.asset("day").partitions(days).compute(|ctx| Ok(ctx.partition().to_string()));
+    /// assert_eq!(project.get_range(&day, "latest")?.get("2014-07-06").unwrap(), "2014-07-06");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn daily(start: &str) -> Partitions {
         Partitions::windows(Cadence::Daily { hour: 0, minute: 0 }, start)
     }
 
-    /// Weeks from `start` on, which begin on Sunday; keys are the day on which they begin.
+    /// Weeks from the first Sunday at or after `start` on; keys are the Sunday on which they begin,
+    /// `2014-07-06`. For weeks that begin on another day use [`cron`](Partitions::cron).
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("weeks", dir.path());
+    /// let weeks = Partitions::weekly("2014-07-06").until("2014-07-20");
+    /// let week = project.asset("week").partitions(weeks).compute(|_| Ok(()));
+    /// assert_eq!(project.get_range(&week, "2014-07-06..2014-07-13")?.len(), 2);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn weekly(start: &str) -> Partitions {
         Partitions::windows(Cadence::Weekly { day: 0, hour: 0, minute: 0 }, start)
     }
 
-    /// Months from `start` on; keys are `2014-07`.
+    /// Months from `start` on; keys are `2014-07` (Dagster's are `2014-07-01`; `format("%Y-%m-%d")` makes them
+    /// so).
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("months", dir.path());
+    /// let months = Partitions::monthly("2014-01").until("2015-01").format("%b %Y");
+    /// let month = project.asset("month").partitions(months).compute(|ctx| Ok(ctx.partition().to_string()));
+    /// assert_eq!(project.get(&month, "Feb 2014")?, "Feb 2014");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn monthly(start: &str) -> Partitions {
         Partitions::windows(Cadence::Monthly { day: 1, hour: 0, minute: 0 }, start)
     }
 
-    /// Windows that begin when a cron expression says; `format` is how their start makes a key.
+    /// Windows that begin when a cron expression of five fields says and end at its next tick; `format` is how
+    /// their start makes a key. The format must tell the windows apart. See the example of [`Partitions`].
     pub fn cron(expression: &str, start: &str, format: &str) -> Partitions {
         Partitions::windows(Cadence::Cron(expression.to_owned()), start).format(format)
     }
 
-    /// Exactly these keys, in this order.
+    /// Exactly these keys, in this order; any characters are allowed, and no key twice. Dagster's static
+    /// partitions.
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("shop", dir.path());
+    /// let regions = Partitions::keys(["eu", "us"]);
+    /// let region = project.asset("region").partitions(regions).compute(|ctx| Ok(ctx.partition().to_string()));
+    /// assert_eq!(project.get(&region, "us")?, "us");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn keys<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Partitions {
         let keys = keys.into_iter().map(|key| PartitionKey::new(key.into()));
         Partitions::of(Kind::Keys(keys.collect()))
     }
 
-    /// The partitions of a source: one for each of its files, or of the keys of its rows.
+    /// The partitions of a source: one for each of its files, or of the keys of its rows. A source without
+    /// partitions is a mistake ([`Mistake::FollowsOne`](super::Mistake::FollowsOne)).
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// # std::fs::write(dir.path().join("a.txt"), "four")?;
+    /// let mut project = Project::new("texts", dir.path());
+    /// let text = project.source("text").files_as::<String>("{name}.txt");
+    /// let length = project
+    ///     .asset("length")
+    ///     .partitions(Partitions::each(&text))
+    ///     .input(&text)
+    ///     .compute(|_, text| Ok(text.len() as u64));
+    /// assert_eq!(project.get(&length, "a")?, 4);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn each<V>(source: &Handle<V>) -> Partitions {
         Partitions::of(Kind::Source(source.place.clone()))
     }

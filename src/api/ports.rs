@@ -8,16 +8,30 @@ use super::graph::{Edge, Pieces};
 use crate::defs::{Emits, Least, OutputDecl, OutputDef};
 use crate::exec::Datum;
 
-/// An input of one `T`.
+/// An input of one `T`, declared by [`input`](super::OpBuilder::input): a `T` of the function. These types
+/// are named where a type of an op is written; see the example of [`Param`].
 pub struct One<T>(PhantomData<fn() -> T>);
 
-/// An input of several `T`, as a `Vec<T>`.
+/// An input of several `T`, declared by [`list`](super::OpBuilder::list): a `Vec<T>` of the function, in the
+/// order in which they are wired or emitted. See the example of [`Param`].
 pub struct Many<T>(PhantomData<fn() -> T>);
 
-/// An input without a value: only the order counts. The function gets `()`.
+/// An input without a value, declared by [`after`](super::OpBuilder::after): only the order counts, and the
+/// function gets `()`. Dagster's `Nothing`. See the example of [`Param`].
 pub struct After(());
 
 /// What a function takes at one input: [`One`], [`Many`] or [`After`]. Implemented here only.
+///
+/// ```
+/// use giornata::api::{After, Alone, Many, One, Op, Plain, op};
+/// type Inputs = (One<f64>, Many<f64>, After);
+/// let scale: Op<Inputs, Alone<Plain<f64>>> = op("scale")
+///     .input::<f64>("factor")
+///     .list::<f64>("numbers")
+///     .after("checked")
+///     .run(|_, factor, numbers, ()| Ok(factor * numbers.iter().sum::<f64>()));
+/// assert_eq!(scale.name(), "scale");
+/// ```
 pub trait Param: 'static {
     /// The parameter of the function.
     type Arg;
@@ -74,16 +88,29 @@ impl Param for After {
     }
 }
 
-/// An output that is always given.
+/// An output that is always given, declared by [`output`](super::OpBuilder::output): a `T` of the function.
+/// See the example of [`Output`].
 pub struct Plain<T>(PhantomData<fn() -> T>);
 
-/// An output that may be left out: an `Option<T>`.
+/// An output that may be left out, declared by [`optional`](super::OpBuilder::optional): an `Option<T>` of
+/// the function. Where it is `None`, what reads it is skipped: Dagster's `is_required=False`. See the example of
+/// [`Output`].
 pub struct Maybe<T>(PhantomData<fn() -> T>);
 
-/// An output of pieces: a `Vec` of keys and values.
+/// An output of pieces, declared by [`pieces`](super::OpBuilder::pieces): a `Vec` of keys and values, one for
+/// each piece. Dagster's `DynamicOut`. See the example of [`Output`].
 pub struct Pieced<T>(PhantomData<fn() -> T>);
 
 /// One output of a function: [`Plain`], [`Maybe`] or [`Pieced`]. Implemented here only.
+///
+/// ```
+/// use giornata::api::{Alone, Maybe, Op, Pieced, Plain, op};
+/// let both: Op<(), (Plain<i64>, Maybe<String>)> =
+///     op("both").output::<i64>("n").optional::<String>("text").run(|_| Ok((1, None)));
+/// let parts: Op<(), Alone<Pieced<i64>>> =
+///     op("parts").pieces::<i64>().run(|_| Ok(vec![("a".to_owned(), 1)]));
+/// assert_eq!((both.name(), parts.name()), ("both", "parts"));
+/// ```
 pub trait Output: 'static {
     /// What the function gives.
     type Value;
@@ -164,7 +191,8 @@ impl<T: Data> Output for Pieced<T> {
     }
 }
 
-/// Everything that a function gives: one output alone, or a tuple of named ones. Implemented here only.
+/// Everything that a function gives: one output alone ([`Alone`]), or a tuple of named ones, up to four.
+/// Implemented here only; see the example of [`Output`].
 pub trait Outputs: 'static {
     /// What the function gives.
     type Values;
@@ -179,7 +207,7 @@ pub trait Outputs: 'static {
     fn edges(from: Called) -> Self::Edges;
 }
 
-/// The only output of an op, named `result`.
+/// The only output of an op, named `result`; see the example of [`Output`].
 pub struct Alone<O>(PhantomData<fn() -> O>);
 
 impl<O: Output> Outputs for Alone<O> {
@@ -226,10 +254,28 @@ outputs!(A 0, B 1);
 outputs!(A 0, B 1, C 2);
 outputs!(A 0, B 1, C 2, D 3);
 
-/// No output is declared yet: the function gives one value, or `.output` and `.optional` name several.
+/// The outputs of an op that has not declared any: its function gives one value, unless
+/// [`output`](super::OpBuilder::output) and [`optional`](super::OpBuilder::optional) name several.
+///
+/// ```
+/// use giornata::api::{OpBuilder, Undeclared, op};
+/// let begun: OpBuilder<(), Undeclared> = op("one");
+/// assert_eq!(begun.run(|_| Ok(1_i64)).name(), "one");
+/// ```
 pub struct Undeclared(());
 
-/// A list of inputs to which one more can be added.
+/// A list of inputs to which one more can be added; it has at most six. Implemented here only, for tuples of
+/// [`Param`]s.
+///
+/// ```
+/// use giornata::api::{Longer, One, OpBuilder, Undeclared, op};
+/// /// Adds an input to any op in the making.
+/// fn with_seed<I: Longer<One<u64>>>(op: OpBuilder<I, Undeclared>) -> OpBuilder<I::With, Undeclared> {
+///     op.input::<u64>("seed")
+/// }
+/// let draw = with_seed(op("draw").input::<u64>("max")).run(|_, max, seed| Ok(seed % max));
+/// assert_eq!(draw.name(), "draw");
+/// ```
 #[diagnostic::on_unimplemented(message = "an op has at most six inputs")]
 pub trait Longer<P> {
     /// The longer list.
@@ -251,7 +297,18 @@ longer!(A, B, C);
 longer!(A, B, C, D);
 longer!(A, B, C, D, E);
 
-/// A list of outputs to which one more can be added.
+/// A list of outputs to which one more can be added; it has at most four. Implemented here only, for
+/// [`Undeclared`] and tuples of [`Output`]s.
+///
+/// ```
+/// use giornata::api::{Further, OpBuilder, Plain, op};
+/// /// Adds an output to any op in the making.
+/// fn with_count<I, O: Further<Plain<u64>>>(op: OpBuilder<I, O>) -> OpBuilder<I, O::With> {
+///     op.output::<u64>("count")
+/// }
+/// let split = with_count(op("split").output::<String>("text")).run(|_| Ok((String::new(), 0)));
+/// assert_eq!(split.name(), "split");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "an op has at most four outputs with names, and pieces alone"
 )]

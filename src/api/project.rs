@@ -14,7 +14,7 @@ use super::job::Job;
 use super::report::{PartitionRef, Report, Status};
 use super::resolve::Whole;
 use super::resource::{Replaced, Resource};
-use super::system::{self, SystemClock};
+use super::system::SystemClock;
 use super::together::Several;
 use super::value::{self, Value};
 use crate::base::{AssetKey, Clock, PartitionIdx, PartitionKey, PartitionSet};
@@ -48,7 +48,8 @@ pub struct Project {
     /// `None`: UTC, or what the project's files say.
     timezone: Option<String>,
     beside: Beside,
-    clock: Arc<dyn Clock>,
+    /// `None`: that of the machine.
+    clock: Option<Arc<dyn Clock>>,
     settings: Settings,
     drafts: Vec<Draft>,
     jobs: Vec<(Job, Origin)>,
@@ -79,6 +80,10 @@ pub struct Program {
     pub root: PathBuf,
     /// What its files say beyond that, if it has such.
     pub files: Option<Files>,
+    /// Variables over those of the process and of `.env`; see [`Project::env`].
+    pub env: BTreeMap<String, String>,
+    /// What time it is, if the program says so; see [`Project::clock`].
+    pub clock: Option<Arc<dyn Clock>>,
 }
 
 /// What was read of the files of a program's project.
@@ -139,7 +144,7 @@ impl Project {
             root,
             timezone: None,
             beside,
-            clock: Arc::new(SystemClock),
+            clock: None,
             settings: Settings::default(),
             drafts: Vec::new(),
             jobs: Vec::new(),
@@ -171,7 +176,8 @@ impl Project {
         self
     }
 
-    /// Says what time it is, instead of the machine: which windows are complete depends on it.
+    /// Says what time it is, instead of the machine: which windows are complete depends on it. On the
+    /// command line, `--now` wins.
     ///
     /// ```
     /// use giornata::api::Project;
@@ -184,7 +190,7 @@ impl Project {
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
     pub fn clock(&mut self, clock: Arc<dyn Clock>) -> &mut Project {
-        self.clock = clock;
+        self.clock = Some(clock);
         self.engine = None;
         self
     }
@@ -196,14 +202,36 @@ impl Project {
         self
     }
 
-    /// The value of an environment variable for resources, instead of what the process has.
+    /// The value of an environment variable, over what the process has and what `.env` in the root adds:
+    /// for resources, for configurations of jobs, and for commands, which inherit it.
+    ///
+    /// ```
+    /// use giornata::api::{Launch, Project, job, op, resource};
+    /// use serde_json::json;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("shop", dir.path());
+    /// project.env("RATE", "1.5").env("CURRENCY", "EUR");
+    /// let rate = resource("rate", |setup| Ok(setup.env("RATE")?.parse::<f64>()?));
+    /// let uses = rate.clone();
+    /// let price = project.asset("price").uses(&rate).compute(move |ctx| Ok(10.0 * ctx.resource(&uses)?));
+    /// assert_eq!(project.get(&price, ())?, 15.0);
+    /// let tell = op("tell").config(json!({"currency": "string"})).run(|ctx| {
+    ///     assert_eq!(ctx.setting::<String>("currency")?, "EUR");
+    ///     Ok(())
+    /// });
+    /// project.job(job("tells").define(|g| { tell.call(g); }));
+    /// let report = project.run("tells", &Launch::new().set("tell.currency.env=CURRENCY"))?;
+    /// assert!(report.is_success(), "{report:?}");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn env(&mut self, variable: &str, value: &str) -> &mut Project {
         self.env.insert(variable.to_owned(), value.to_owned());
         self.engine = None;
         self
     }
 
-    /// A value in the place of a resource, which is then neither set up nor torn down: for tests.
+    /// A value in the place of a resource, which is then neither set up nor torn down: for tests. It also
+    /// takes the place of one of that name which the project's files declare.
     ///
     /// ```
     /// use giornata::api::{Project, resource};
@@ -333,6 +361,8 @@ impl Project {
             jobs: &self.jobs,
             settings: self.settings.clone(),
             replaced: &self.replaced,
+            env: &self.env,
+            clock: self.clock.as_ref(),
         };
         match self.beside {
             Beside::Nothing => whole.alone(root),
@@ -505,23 +535,15 @@ impl Project {
     }
 
     fn open(&mut self) -> Result<Engine, Error> {
-        let Program { project, functions, root, files } = self.resolve(Path::new(""))?;
+        let Program { project, functions, root, files, env, clock } =
+            self.resolve(Path::new(""))?;
         self.diagnostics = files.map(|files| files.diagnostics).unwrap_or_default();
-        // Steps of the files are commands, which inherit the environment.
-        let (env, warnings) = match self.beside {
-            Beside::Nothing => (system::environment(&self.env), Vec::new()),
-            Beside::Files => {
-                let (mut env, warnings) = environment(&root);
-                let own = self.env.iter().map(|(name, value)| (name.into(), value.into()));
-                env.extend(own);
-                (env, warnings)
-            }
-        };
+        let (env, warnings) = environment(&root, &env);
         self.notices = warnings;
         let options = Options {
             root,
             access: Access::Write,
-            clock: self.clock.clone(),
+            clock: clock.unwrap_or_else(|| Arc::new(SystemClock)),
             env,
             set: Vec::new(),
             functions,

@@ -17,9 +17,9 @@ use super::io::Io;
 use super::job::Job;
 use super::partitions::parse_zone;
 use super::project::{Files, Program};
-use super::resource::{Providers, Replaced};
+use super::resource::{Providers, Replaced, Used};
 use super::system;
-use crate::base::{AssetKey, similar};
+use crate::base::{AssetKey, Clock, similar};
 use crate::defs::source::is_date_format;
 use crate::defs::{
     Asset, Body, Check, ColumnType, Dep, Domain, DynamicDef, FunctionBody, FunctionSlot, Mapping,
@@ -38,6 +38,8 @@ pub(super) struct Whole<'a> {
     pub(super) jobs: &'a [(Job, Origin)],
     pub(super) settings: Settings,
     pub(super) replaced: &'a Replaced,
+    pub(super) env: &'a BTreeMap<String, String>,
+    pub(super) clock: Option<&'a Arc<dyn Clock>>,
 }
 
 impl Whole<'_> {
@@ -84,20 +86,20 @@ impl Whole<'_> {
     /// Adds the jobs and gathers the functions, unless there are mistakes.
     fn finish(
         &self,
-        judge: Judge<'_>,
+        mut judge: Judge<'_>,
         mut project: Project,
         root: PathBuf,
         files: Option<Files>,
     ) -> Result<Program, Error> {
+        for (job, place) in self.jobs {
+            judge.resources_of(job, place);
+        }
+        judge.refuse_resources_of_files(&project);
         let Judge { calls, checks, mut resources, ios, mistakes, .. } = judge;
         if !mistakes.is_empty() {
             return Err(Error::Declarations { project: self.name.to_owned(), mistakes });
         }
-        for (name, provider) in &mut resources {
-            if let Some(other) = self.replaced.get(name) {
-                *provider = other.clone();
-            }
-        }
+        resources.extend(self.replaced.each());
         let mut calls = Calls { calls, checks, resources, ios, ops: Default::default() };
         for (job, place) in self.jobs {
             let def = job.definition()?;
@@ -105,9 +107,10 @@ impl Whole<'_> {
                 let (job, file) = (job.name().to_owned(), place.file.display().to_string());
                 return Err(Error::JobTwice { job, file, line: place.line });
             }
-            calls.take_job(job.table(), self.replaced);
+            calls.take_job(job.table());
         }
-        Ok(Program { project, functions: Arc::new(calls), root, files })
+        let (env, clock) = (self.env.clone(), self.clock.cloned());
+        Ok(Program { project, functions: Arc::new(calls), root, files, env, clock })
     }
 }
 
@@ -184,12 +187,49 @@ impl<'a> Judge<'a> {
     }
 
     fn mistake(&mut self, draft: &Draft, mistake: Mistake) {
-        self.mistakes.push(DeclarationError {
-            asset: draft.name.to_string(),
-            file: draft.origin.file.display().to_string(),
-            line: draft.origin.line,
-            mistake,
-        });
+        self.mistake_at(&draft.name, &draft.origin, mistake);
+    }
+
+    fn mistake_at(&mut self, name: &str, origin: &Origin, mistake: Mistake) {
+        let (asset, file) = (name.to_owned(), origin.file.display().to_string());
+        self.mistakes.push(DeclarationError { asset, file, line: origin.line, mistake });
+    }
+
+    /// Notes what a job uses.
+    fn resources_of(&mut self, job: &Job, place: &Origin) {
+        for used in job.table().used() {
+            if let Err(mistake) = self.use_one(&used) {
+                self.mistake_at(job.name(), place, mistake);
+            }
+        }
+    }
+
+    /// What the program uses under a name that files give to something else.
+    fn refuse_resources_of_files(&mut self, project: &Project) {
+        let taken = |used: &Used| {
+            let def = project.resources.get(&*used.name)?;
+            let (resource, file) = (def.name.clone(), def.origin.file.display().to_string());
+            Some(Mistake::ResourceOfFiles { resource, file, line: def.origin.line })
+        };
+        for draft in self.whole.drafts {
+            for mistake in draft.resources.iter().filter_map(taken) {
+                self.mistake(draft, mistake);
+            }
+        }
+        for (job, place) in self.whole.jobs {
+            for mistake in job.table().used().filter_map(|used| taken(&used)) {
+                self.mistake_at(job.name(), place, mistake);
+            }
+        }
+    }
+
+    /// One name stands for one resource within a run, whatever uses it.
+    fn use_one(&mut self, used: &Used) -> Result<(), Mistake> {
+        let known = self.resources.entry(used.name.clone()).or_insert(used.provider.clone());
+        match used.is(known) {
+            true => Ok(()),
+            false => Err(Mistake::ResourceTwice { resource: used.name.to_string() }),
+        }
     }
 
     fn draft(&mut self, draft: &'a Draft) {
@@ -213,11 +253,8 @@ impl<'a> Judge<'a> {
             checks.extend(self.check(draft, key.as_ref(), declared));
         }
         for used in &draft.resources {
-            let known = self.resources.entry(used.name.clone()).or_insert(used.provider.clone());
-            if !used.is(known) {
-                let resource = used.name.to_string();
-                self.mistake(draft, Mistake::ResourceTwice { resource });
-            }
+            let used = self.use_one(used);
+            self.sound(draft, used);
         }
         let exported = export(draft, partitions.as_ref());
         self.sound(draft, exported);

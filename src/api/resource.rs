@@ -291,6 +291,10 @@ impl Replaced {
     pub(super) fn get(&self, name: &str) -> Option<&Arc<dyn Provide>> {
         self.0.get(name)
     }
+
+    pub(super) fn each(&self) -> impl Iterator<Item = (Arc<str>, Arc<dyn Provide>)> {
+        self.0.iter().map(|(name, provider)| (name.clone(), provider.clone()))
+    }
 }
 
 struct Opener<R, F>(F, PhantomData<fn() -> R>);

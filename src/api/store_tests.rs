@@ -60,7 +60,10 @@ fn what_fails_is_told_as_in_memory() {
     let tell = told.clone();
     let three = op("three").run(|_| Ok(3_i64));
     let takes = op("takes").input_that("n", &even).run(|_, n| Ok(n));
-    let panics = op("panics").run(|_| -> Result<i64, BoxError> { panic!("no ink") });
+    let panics = op("panics").run(|ctx| -> Result<i64, BoxError> {
+        ctx.log().info("looking for ink");
+        panic!("no ink")
+    });
     let fatal = op("fatal")
         .retries(Retries::times(3))
         .run(|_| -> Result<i64, BoxError> { Err(Fatal::new("not ours").into()) });
@@ -95,7 +98,7 @@ fn what_fails_is_told_as_in_memory() {
     expect![[r#"
         fatal (1): not ours
         keys (1): emitted a piece of `result` under the key `a-b`; a key is letters, digits and `_`
-        panics (1): panicked at src/api/store_tests.rs:00:00: no ink
+        panics (1): panicked at src/api/store_tests.rs:00:0: no ink
         takes (1): input `n` of `takes`: expected Even, got 0
     "#]]
     .assert_eq(&text);
@@ -106,9 +109,13 @@ fn what_fails_is_told_as_in_memory() {
     assert_eq!(kinds, [F, PieceKey, Panic, Type]);
     assert_eq!(report.warnings.len(), 4);
     assert_eq!(report.warnings[0].split(": ").nth(1), Some("hooks fail too"));
-    let log = std::fs::read_to_string(dir.path().join(".giornata/logs/1/again.log")).unwrap();
+    let log = |step: &str| {
+        std::fs::read_to_string(dir.path().join(format!(".giornata/logs/1/{step}.log"))).unwrap()
+    };
+    // What was said before a panic.
+    assert!(log("panics").starts_with("INFO looking for ink\n"), "{}", log("panics"));
     assert_eq!(
-        log,
+        log("again"),
         "WARN attempt 1\n[giornata: attempt 2]\nWARN attempt 2\n[giornata: attempt 3]\nWARN attempt 3\n"
     );
 }

@@ -10,7 +10,7 @@ use super::op_context::{Logger, OpContext};
 use super::value;
 use crate::defs::{Body, FunctionSlot, TableFormat, Takes};
 use crate::engine::error_text;
-use crate::exec::{Datum, Emitted, Ended, Failure, InJob, Produced, Refused, Step, Told};
+use crate::exec::{Datum, Emitted, Ended, Failure, InJob, Produced, Refused, Step, Told, caught};
 use crate::io::Kept;
 
 /// Carries out a step of a job by the function of its op.
@@ -47,12 +47,13 @@ pub(super) fn call(
         timeout: step.def.timeout,
         asked: RefCell::new(None),
     };
-    let ran = body.emitted(&context, args(step), &step.def.inputs, &step.def.outputs);
+    // What was logged before a panic is what tells why.
+    let ran = caught(|| body.emitted(&context, args(step), &step.def.inputs, &step.def.outputs));
     drop(context);
     for line in lines.into_inner() {
         told.log(line.level.as_str(), &line.text);
     }
-    let made = ran.map_err(|(failure, again)| failed(failure, again))?;
+    let made = ran.map_err(Failure::Panic)?.map_err(|(failure, again)| failed(failure, again))?;
     made.into_iter().map(|(output, piece, datum)| emitted(output, piece, &datum)).collect()
 }
 

@@ -1,7 +1,5 @@
 //! What the outside tells a program about itself: the time, and which program it is.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -24,12 +22,6 @@ impl Clock for SystemClock {
 #[expect(clippy::disallowed_methods, reason = "a program that declares a project is outermost")]
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-/// The variables of the process, and `own` over them.
-pub(super) fn environment(own: &BTreeMap<String, String>) -> Vec<(OsString, OsString)> {
-    let own = own.iter().map(|(name, value)| (name.into(), value.into()));
-    std::env::vars_os().chain(own).collect()
 }
 
 /// The digest of the executable, once per process; an error says why there is none.

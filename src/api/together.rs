@@ -10,8 +10,20 @@ use crate::defs::Severity;
 use crate::exec::{Emitted, Failure, Produced};
 use crate::io::Table;
 
-/// Says of an [`Asset`] that its step makes this many assets; see
-/// [`Project::assets`](super::Project::assets).
+/// Says of an [`Asset`] that its step makes `N` assets: the `K` of what
+/// [`Project::assets`](super::Project::assets) begins, Dagster's multi-asset.
+///
+/// ```
+/// use giornata::api::{Asset, Handle, Project, Several};
+/// fn two(pair: Asset<'_, (), Several<2>>) -> (Handle<i64>, Handle<String>) {
+///     pair.compute(|_| Ok((1, "one".to_owned())))
+/// }
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("numbers", dir.path());
+/// let (number, word) = two(project.assets(["number", "word"]));
+/// assert_eq!((project.get(&number, ())?, project.get(&word, ())?), (1, "one".to_owned()));
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 pub struct Several<const N: usize> {
     members: [(Arc<str>, Member); N],
     /// Names that were said and are none of these.
@@ -28,7 +40,7 @@ impl<const N: usize> Several<N> {
 /// What holds for one of several assets and not for the others.
 ///
 /// ```
-/// use giornata::api::{Project, Severity};
+/// use giornata::api::Project;
 /// # let dir = tempfile::tempdir()?;
 /// let mut project = Project::new("words", dir.path());
 /// let (short, long) = project
@@ -43,7 +55,9 @@ impl<const N: usize> Several<N> {
 /// ```
 #[derive(Default)]
 pub struct Member {
+    /// A file where its results are also put, in the form of [`Asset::export`]; see the example of [`Member`].
     export: Option<String>,
+    /// One sentence for listings; see the example of [`Member`].
     description: Option<String>,
     checks: Vec<DraftCheck>,
 }
@@ -61,18 +75,61 @@ impl Member {
         self
     }
 
-    /// See [`Asset::check`].
+    /// What its table must fulfil to count as a result, in the form of [`Asset::check`].
+    ///
+    /// ```
+    /// use giornata::api::{Project, Table};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("stock", dir.path());
+    /// let (stock, count) = project
+    ///     .assets(["stock", "count"])
+    ///     .member("stock", |stock| stock.check("rows >= 1"))
+    ///     .compute(|_| Ok((Table::with_columns(["pieces"]), 0_i64)));
+    /// let error = project.get(&stock, ()).unwrap_err().to_string();
+    /// assert!(error.contains("check failed: `rows >= 1`"), "{error}");
+    /// # let _ = count;
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn check(self, check: &str) -> Member {
         self.check_as(Severity::Blocking, check)
     }
 
-    /// See [`Asset::check_as`].
+    /// A check in the form of [`Asset::check`], and what happens where it fails, as in [`Asset::check_as`].
+    ///
+    /// ```
+    /// use giornata::api::{Project, Severity, Table};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("stock", dir.path());
+    /// let (stock, _) = project
+    ///     .assets(["stock", "count"])
+    ///     .member("stock", |stock| stock.check_as(Severity::Warn, "rows >= 1"))
+    ///     .compute(|_| Ok((Table::with_columns(["pieces"]), 0_i64)));
+    /// assert_eq!(project.get(&stock, ())?.rows.len(), 0);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn check_as(mut self, severity: Severity, check: &str) -> Member {
         self.checks.push(DraftCheck { name: check.to_owned(), severity, verdict: None });
         self
     }
 
-    /// See [`Asset::check_with`].
+    /// A check by a function, as in [`Asset::check_with`].
+    ///
+    /// ```
+    /// use giornata::api::{Project, Severity, Table};
+    /// # let dir = tempfile::tempdir()?;
+    /// let has_rows = |table: &Table| match table.rows.len() {
+    ///     0 => Err("there is none".to_owned()),
+    ///     _ => Ok(()),
+    /// };
+    /// let mut project = Project::new("stock", dir.path());
+    /// let (stock, _) = project
+    ///     .assets(["stock", "count"])
+    ///     .member("stock", |stock| stock.check_with("has rows", Severity::Blocking, has_rows))
+    ///     .compute(|_| Ok((Table::with_columns(["pieces"]), 0_i64)));
+    /// let error = project.get(&stock, ()).unwrap_err().to_string();
+    /// assert!(error.contains("`has rows` (there is none)"), "{error}");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn check_with(
         mut self,
         name: &str,
@@ -86,7 +143,8 @@ impl Member {
 }
 
 impl<W, const N: usize> Asset<'_, W, Several<N>> {
-    /// Says what holds for one of the assets alone; what is said of all holds for it too. See [`Member`].
+    /// Says what holds for one of the assets alone; what is said of all holds for it too. A name that is none of
+    /// them is a mistake ([`Mistake::Stranger`](super::Mistake::Stranger)). See the example of [`Member`].
     pub fn member(mut self, name: &str, say: impl FnOnce(Member) -> Member) -> Self {
         match self.kind.members.iter_mut().find(|(own, _)| **own == *name) {
             Some((_, member)) => *member = say(std::mem::take(member)),
@@ -97,13 +155,19 @@ impl<W, const N: usize> Asset<'_, W, Several<N>> {
 }
 
 /// The value of one of several assets: a [`Value`], or an `Option` of one, which may be `None` where the
-/// asset is not wanted.
+/// asset is not wanted. Implemented here only; see the example of [`Members`].
 #[diagnostic::on_unimplemented(message = "`{Self}` is no value of an asset")]
 pub trait Wanted {
     /// Its type.
     type Value: Value;
 
     /// The value, if there is one.
+    ///
+    /// ```
+    /// use giornata::api::Wanted;
+    /// assert_eq!(1_i64.made(), Some(1));
+    /// assert_eq!(None::<i64>.made(), None);
+    /// ```
     fn made(self) -> Option<Self::Value>;
 }
 
@@ -123,7 +187,8 @@ impl<V: Value> Wanted for Option<V> {
     }
 }
 
-/// A tuple with a value for each of `N` assets.
+/// A tuple with a value for each of `N` assets, up to eight, in the order of their names: what the function
+/// of several assets gives. Implemented here only.
 ///
 /// ```
 /// use giornata::api::Project;
@@ -197,9 +262,10 @@ members!(8: A a, B b, C c, D d, E e, F f, G g, H h);
 macro_rules! compute {
     ($($A:ident $wire:ident),*) => {
         impl<$($A: 'static,)* const N: usize> Asset<'_, ($(Wire<$A>,)*), Several<N>> {
-            /// Says how a partition of all the assets is computed from the inputs, and ends the declaration.
-            /// The function gives a tuple with a value for each name, or with `Option`s of values; see
-            /// [`Members`]. What is given and not wanted is left out; what is wanted and not given fails.
+            /// Says how a partition of all the assets is computed from the inputs, and ends the declaration; gives a
+            /// handle of each. The function gives a tuple with a value for each name, or with `Option`s of values.
+            /// What is given and not wanted is left out; what is wanted and not given fails. See the example of
+            /// [`Members`].
             pub fn compute<V, Fun>(self, function: Fun) -> V::Handles
             where
                 V: Members<N>,

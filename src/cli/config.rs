@@ -12,10 +12,9 @@ use super::job::find;
 use super::run_ops::at_any_partition;
 use super::session::{Session, Workspace};
 use super::values;
-use crate::api::environment;
 use crate::defs::Job;
 use crate::defs::config::{Config, ConfigErrors, Env, Layers, Path as Place, Setting};
-use crate::engine::Access;
+use crate::engine::{Access, variable};
 
 /// Check, complete or clean the configuration of a job
 #[derive(Debug, Args)]
@@ -172,11 +171,8 @@ pub(super) fn configured(
     given: &Given,
 ) -> Result<Config, CliError> {
     let layers = layers(job, given)?;
-    let (env, _) = environment::environment(&workspace.root);
-    let variable = |name: &str| {
-        let found = env.iter().rev().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.to_string_lossy().into_owned())
-    };
+    let (env, _) = workspace.environment();
+    let variable = |name: &str| variable(&env, name);
     let config = job.configure(&layers, Env::Resolve(&variable));
     config.map_err(|errors| refused(job, &layers, &errors))
 }

@@ -4,6 +4,7 @@
 //! it is mentioned in one line and the command goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +42,8 @@ pub(super) struct Workspace<'t> {
     pub command_line: String,
     clock: Arc<dyn Clock>,
     functions: Arc<dyn Functions>,
+    /// Of the program, over everything else.
+    env: BTreeMap<String, String>,
 }
 
 impl<'t> Session<'t> {
@@ -85,6 +88,7 @@ impl<'t> Session<'t> {
             command_line: self.command_line,
             clock,
             functions: Arc::new(NoFunctions),
+            env: BTreeMap::new(),
         };
         match self.source {
             Source::Program(project) => {
@@ -93,6 +97,12 @@ impl<'t> Session<'t> {
                     root: program.root,
                     project: program.project,
                     functions: program.functions,
+                    env: program.env,
+                    // What is said on the command line wins.
+                    clock: match (self.global.now, program.clock) {
+                        (None, Some(clock)) => clock,
+                        (Some(_), _) | (None, None) => workspace.clock,
+                    },
                     ..workspace
                 };
                 Ok(match program.files {
@@ -184,9 +194,14 @@ impl Workspace<'_> {
         Ok(())
     }
 
+    /// The environment of the project, and warnings about it.
+    pub fn environment(&self) -> (Vec<(OsString, OsString)>, Vec<String>) {
+        environment::environment(&self.root, &self.env)
+    }
+
     /// The engine as it is, without a look at anything.
     pub fn engine(&mut self, access: Access, set: &[SetValue]) -> Result<Engine, CliError> {
-        let (env, warnings) = environment::environment(&self.root);
+        let (env, warnings) = self.environment();
         for warning in warnings {
             self.term.warning(&warning);
         }

@@ -176,7 +176,7 @@ impl Engine {
     /// Puts back what is gone or was changed.
     pub(super) fn export_again(
         &mut self,
-        stale: &StaleExports,
+        stale: StaleExports,
         summary: &mut Summary,
         events: OnEvent<'_>,
     ) -> Result<(), Error> {

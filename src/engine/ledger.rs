@@ -14,7 +14,6 @@ use crate::base::{
 };
 use crate::cas::Cas;
 use crate::defs::KeyTable;
-
 use crate::plan::{Records, Trace};
 use crate::store::{self, Error, Store, Tx};
 

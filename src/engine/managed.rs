@@ -14,8 +14,10 @@ use super::run::{OnEvent, partition_of};
 use super::work::error_text;
 use crate::base::{AssetKey, Digest, PartitionIdx, PartitionSet};
 use crate::defs::{Asset, IoDef};
-use crate::exec::{Content, Part};
-use crate::io::{FolderIo, IoError, IoManager, Kept, Place, TablesIo, Warehouse, manager};
+use crate::exec::{Content, Part, caught};
+use crate::io::{
+    FolderIo, IoError, IoManager, Kept, Place, TablesIo, Versions, Warehouse, manager,
+};
 use crate::plan::{Plan, Records};
 use crate::store::Store;
 
@@ -61,7 +63,10 @@ impl Engine {
                 let (dir, format) = (self.root.join(dir), *format);
                 return Ok(Some(Arc::new(FolderIo::new(dir, format, &self.io_owner()?))));
             }
-            Some(IoDef::Program) => self.functions.io(asset).ok_or_else(|| asset.to_string()),
+            Some(IoDef::Program) => match self.functions.io(asset) {
+                Some(own) => Ok(Arc::new(Caught(own)) as _),
+                None => Err(asset.to_string()),
+            },
             Some(IoDef::Table(def)) => {
                 let def = def.clone();
                 self.open_resources([def.on.as_str()])?;
@@ -243,6 +248,41 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// A manager of the program's: what panics in it fails what it was asked for, and nothing else.
+struct Caught(Arc<dyn IoManager>);
+
+impl Caught {
+    fn ask<T>(&self, ask: impl FnOnce(&dyn IoManager) -> Result<T, IoError>) -> Result<T, IoError> {
+        caught(|| ask(&*self.0))?
+    }
+}
+
+impl IoManager for Caught {
+    fn store(&self, at: &Place, value: &Kept, version: &Digest) -> Result<(), IoError> {
+        self.ask(|own| own.store(at, value, version))
+    }
+
+    fn load(&self, at: &Place) -> Result<Option<Kept>, IoError> {
+        self.ask(|own| own.load(at))
+    }
+
+    fn remove(&self, at: &Place) -> Result<(), IoError> {
+        self.ask(|own| own.remove(at))
+    }
+
+    fn versions(&self, name: &str, output: &str) -> Result<Versions, IoError> {
+        self.ask(|own| own.versions(name, output))
+    }
+
+    fn names(&self) -> Result<Vec<String>, IoError> {
+        self.ask(|own| own.names())
+    }
+
+    fn remove_all(&self, name: &str) -> Result<(), IoError> {
+        self.ask(|own| own.remove_all(name))
     }
 }
 

@@ -47,6 +47,7 @@ pub use job::{JobEvent, JobSummary, Launch};
 pub use keys::KeyChange;
 pub use open::{Access, Engine, Options, SetValue, Work};
 pub use report::{AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, State, Value};
+pub use resource::variable;
 pub use upkeep::{Made, Observed, Refusal, Refused, Targets, Upkeep};
 pub use work::error_text;
 pub use workers::Hands;

@@ -1,6 +1,7 @@
 //! Sets up the resources that a run needs before its first step starts, and tears them down at its end.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use super::Error;
@@ -11,9 +12,16 @@ use crate::defs::Asset;
 use crate::exec::{Provide, Resources, provider_of};
 use crate::plan::Plan;
 
+/// The value of a variable of an environment; of several the last one.
+pub fn variable(env: &[(OsString, OsString)], name: &str) -> Option<String> {
+    let (_, value) = env.iter().rev().find(|(key, _)| key == name)?;
+    value.clone().into_string().ok()
+}
+
 impl Engine {
-    /// Sets up the resources of all steps that may run, and those in which results are put. Fails with everything that is wrong with any of
-    /// them; what was set up is torn down by [`Engine::close_resources`].
+    /// Sets up the resources of all steps that may run, and those in which results are put. Fails with
+    /// everything that is wrong with any of them; what was set up is torn down by
+    /// [`Engine::close_resources`].
     pub(super) fn open_planned_resources(&mut self, plan: &Plan) -> Result<(), Error> {
         let mut names = BTreeSet::new();
         for part in &plan.assets {
@@ -32,10 +40,7 @@ impl Engine {
         names: impl IntoIterator<Item = &'n str>,
     ) -> Result<(), Error> {
         let env = Arc::clone(&self.env);
-        let variable = |name: &str| {
-            let (_, value) = env.iter().rev().find(|(key, _)| key == name)?;
-            value.clone().into_string().ok()
-        };
+        let variable = |name: &str| variable(&env, name);
         let mut problems = Vec::new();
         for name in names {
             match self.provider(name) {
@@ -49,9 +54,15 @@ impl Engine {
         if problems.is_empty() { Ok(()) } else { Err(Error::Resources { problems }) }
     }
 
+    /// A program may put another value in the place of what files declare.
     fn provider(&self, name: &str) -> Option<Arc<dyn Provide>> {
-        let declared = self.project.resources.get(name);
-        declared.map(|def| provider_of(def)).or_else(|| self.functions.resource(name))
+        let declared = || self.project.resources.get(name).map(|def| provider_of(def));
+        self.functions.resource(name).or_else(declared)
+    }
+
+    /// The value of a variable of the environment that commands inherit.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        variable(&self.env, name)
     }
 
     /// Those that a step of `asset` uses; they are set up if they were not.

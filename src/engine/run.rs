@@ -2,8 +2,9 @@
 //!
 //! One thread decides and records; workers only run steps. Every result is recorded as it arrives,
 //! together with whatever queued meanwhile, and nothing is ever waited for in order to record more at
-//! once. What takes the place of the steps that have ended is claimed in the same transaction. A step is started only while memory holds the newest revision; if another process has
-//! written, what runs is finished, everything is read anew, and the rest is planned again.
+//! once. What takes the place of the steps that have ended is claimed in the same transaction. A step is
+//! started only while memory holds the newest revision; if another process has written, what runs is
+//! finished, everything is read anew, and the rest is planned again.
 
 mod blocked;
 mod depart;
@@ -93,14 +94,14 @@ impl Engine {
         if plan.is_empty() {
             events(self, RunEvent::started(None, &plan, summary.fresh));
             self.settle_closing(&plan)?;
-            self.export_again(&exports, &mut summary, events)?;
+            self.export_again(exports, &mut summary, events)?;
             self.keep_exports()?;
             events(self, RunEvent::Finished { summary });
             return Ok(summary);
         }
         let mut run = Run::begin(self, &plan, options, control)?;
         events(self, RunEvent::started(Some(run.id), &plan, summary.fresh));
-        self.export_again(&exports, &mut summary, events)?;
+        self.export_again(exports, &mut summary, events)?;
         let mut plan = plan;
         let targets = self.looked_at(request);
         for _ in 0..REPLANS_MAX {

@@ -503,23 +503,9 @@ impl View<'_> {
     /// Decides by content keys about suspects whose upstream is settled, earlier partitions first.
     fn decide(&self, fresh: &mut Freshness, suspects: &PartitionSet, step: &StepVersion) {
         let records = self.db.records();
-        // What earlier ones decide may reach any of these: all of them are looked up with what they read.
-        let mut reached = suspects.clone();
-        self.spread(&mut reached, |_| true);
-        let mut known = reached.clone();
-        for (_, edge) in self.own {
-            known |= edge.mapping.upstream_of(&reached);
-        }
-        let own = records.marks(&self.def.key, &known);
+        let (own, columns) = self.columns(suspects);
         let restored: RefCell<BTreeMap<PartitionIdx, Digest>> = RefCell::default();
         let blocked = fresh.blocked.clone();
-        let column = |edge: &Edge| {
-            if edge.upstream == self.def.key {
-                return own.clone();
-            }
-            records.marks(&edge.upstream, &edge.mapping.upstream_of(&reached))
-        };
-        let columns: Vec<Arc<Column>> = self.edges.iter().map(column).collect();
         let version = |place: usize, part: PartitionIdx| match self
             .upstream
             .iter()
@@ -552,26 +538,12 @@ impl View<'_> {
                 fresh.wait(part, mark.as_ref());
                 continue;
             }
-            let judged = key.map(|key| (key, judge(records, &fresh.terms, mark.as_ref(), key)));
-            match judged {
-                Some((key, Judgement::Verify)) => {
-                    fresh.verify_set.insert(part);
-                    fresh.verify.push(Verify { part, key });
-                    continue;
-                }
-                Some((key, Judgement::Restore(trace))) => {
+            match self.judge(fresh, part, mark.as_ref(), key) {
+                Judgement::Verify => continue,
+                Judgement::Restore(trace) => {
                     restored.borrow_mut().insert(part, trace.version);
-                    fresh.add_restore(Restore { part, key, trace }, mark.as_ref());
                 }
-                Some((key, Judgement::Run)) => {
-                    fresh.run.insert(part);
-                    if self.has_failed(part, key) {
-                        fresh.failed.insert(part);
-                    }
-                }
-                None => {
-                    fresh.run.insert(part);
-                }
+                Judgement::Run => {}
             }
             self.requeue(fresh, &mut queue, part);
             let Some(mark) = mark else {
@@ -588,6 +560,58 @@ impl View<'_> {
             reasons.compare(&mark, due, inputs);
         }
         fresh.reasons = reasons.finish();
+    }
+
+    /// The records that decide about suspects: the asset's own, and those of each edge.
+    fn columns(&self, suspects: &PartitionSet) -> (Arc<Column>, Vec<Arc<Column>>) {
+        let records = self.db.records();
+        // What earlier ones decide may reach any of these: all of them are looked up with what they read.
+        let mut reached = suspects.clone();
+        self.spread(&mut reached, |_| true);
+        let mut known = reached.clone();
+        for (_, edge) in self.own {
+            known |= edge.mapping.upstream_of(&reached);
+        }
+        let own = records.marks(&self.def.key, &known);
+        let column = |edge: &Edge| {
+            if edge.upstream == self.def.key {
+                return own.clone();
+            }
+            records.marks(&edge.upstream, &edge.mapping.upstream_of(&reached))
+        };
+        let columns = self.edges.iter().map(column).collect();
+        (own, columns)
+    }
+
+    /// Decides about one partition whose upstream is settled. `key` is `None` where it has to ask anew.
+    fn judge(
+        &self,
+        fresh: &mut Freshness,
+        part: PartitionIdx,
+        mark: Option<&Mark>,
+        key: Option<Digest>,
+    ) -> Judgement {
+        let Some(key) = key else {
+            fresh.run.insert(part);
+            return Judgement::Run;
+        };
+        let judgement = judge(self.db.records(), &fresh.terms, mark, key);
+        match &judgement {
+            Judgement::Verify => {
+                fresh.verify_set.insert(part);
+                fresh.verify.push(Verify { part, key });
+            }
+            Judgement::Restore(trace) => {
+                fresh.add_restore(Restore { part, key, trace: trace.clone() }, mark);
+            }
+            Judgement::Run => {
+                fresh.run.insert(part);
+                if self.has_failed(part, key) {
+                    fresh.failed.insert(part);
+                }
+            }
+        }
+        judgement
     }
 
     /// True if an earlier partition of the asset itself, which `part` reads, is not settled.

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use expect_test::{Expect, expect};
-
 use rusqlite::params;
 
 use super::snapshot::Snapshot;

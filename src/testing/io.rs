@@ -229,10 +229,15 @@ impl Suite<'_> {
         let keys: Vec<String> = (0..8).map(|n| n.to_string()).collect();
         let manager = self.0;
         std::thread::scope(|scope| {
+            let mut threads = Vec::with_capacity(keys.len());
             for key in &keys {
-                scope.spawn(move || {
+                threads.push(scope.spawn(move || {
                     manager.store(&at(key), value, &version(key)).map_err(|e| e.to_string())
-                });
+                }));
+            }
+            for (key, thread) in keys.iter().zip(threads) {
+                let stored = thread.join().unwrap_or_else(|_| panic!("store `{key}`: it panicked"));
+                stored.unwrap_or_else(|error| panic!("store `{key}`: {error}"));
             }
         });
         let expected: Vec<_> = keys.iter().map(|key| (key.clone(), version(key))).collect();

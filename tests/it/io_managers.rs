@@ -5,7 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use giornata::api::{Io, Launch, Parts, Project, Resource, Table, TableMode, job, op};
+use giornata::api::{
+    BoxError, Error, FailureKind, Form, Io, Launch, Parts, Project, Provider, Raw, Resource, Setup,
+    State, StepState, Stored, Table, TableMode, job, op,
+};
 use giornata::base::{Digest, PartitionKey};
 use giornata::defs::io::TableDef;
 use giornata::io::{
@@ -384,6 +387,97 @@ fn a_program_puts_assets_where_its_own_manager_says() {
     assert_eq!(*counting.1.lock().unwrap(), 3);
 }
 
+/// Whose disk catches fire as soon as something is put on it, or where everything is looked at.
+struct Burning {
+    at_look: bool,
+}
+
+impl IoManager for Burning {
+    fn store(&self, at: &Place, _: &Kept, _: &Digest) -> Result<(), IoError> {
+        panic!("no disk for `{at}`")
+    }
+    fn load(&self, _: &Place) -> Result<Option<Kept>, IoError> {
+        Ok(None)
+    }
+    fn remove(&self, _: &Place) -> Result<(), IoError> {
+        Ok(())
+    }
+    fn versions(&self, name: &str, _: &str) -> Result<Versions, IoError> {
+        if self.at_look { panic!("no versions of `{name}`") } else { Ok(Versions::new()) }
+    }
+}
+
+#[test]
+fn a_panic_of_a_manager_fails_what_is_put_and_nothing_else() {
+    let burning = Io::of(Burning { at_look: false });
+    let made = op("made").io(&burning).run(|_| Ok(1_i64));
+    let apart = op("apart").run(|_| Ok(2_i64));
+    let reads = op("reads").input::<i64>("n").run(|_, n| Ok(n));
+    let whole = job("whole").define(|g| {
+        reads.call(g, made.call(g));
+        apart.call(g);
+    });
+    let result = whole.execute_in_process().unwrap();
+    let failure = result.failure("made").unwrap();
+    assert_eq!(failure.kind, FailureKind::Panic);
+    assert!(failure.text.contains("tests/it/io_managers.rs"), "{}", failure.text);
+    assert!(failure.text.ends_with("no disk for `whole/made.result`"), "{}", failure.text);
+    assert_eq!(result.state("reads"), Some(StepState::Blocked));
+    assert_eq!(result.value::<i64>("apart").unwrap(), 2);
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut project = Project::new("p", dir.path());
+    let burnt = project.asset("burnt").io(&burning).compute(|_| Ok(3_i64));
+    let Err(Error::Failed { report, .. }) = project.materialize(&burnt, "all") else {
+        panic!("it is not put")
+    };
+    let told = &report.warnings[0];
+    assert!(told.starts_with("failed to put `burnt` where `io` says: panicked at"), "{told}");
+    assert!(told.ends_with("no disk for `burnt`"), "{told}");
+    // It is recorded all the same.
+    assert_eq!(project.status(&burnt).unwrap().partitions(State::Fresh).len(), 1);
+
+    let mut project = Project::new("p", dir.path());
+    let lost = project.asset("lost").io(&Io::of(Burning { at_look: true })).compute(|_| Ok(3_i64));
+    let error = project.get(&lost, ()).unwrap_err();
+    assert!(error_chain(&error).ends_with("no versions of `lost`"), "{}", error_chain(&error));
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", error_chain(source)),
+        None => error.to_string(),
+    }
+}
+
+/// A value that cannot be written down.
+#[derive(Clone)]
+struct Unspeakable;
+
+impl giornata::api::Value for Unspeakable {
+    const FORM: Form = Form::File { extension: "txt" };
+
+    fn store(&self) -> Result<Stored, BoxError> {
+        panic!("words fail")
+    }
+
+    fn load(_: &Raw<'_>) -> Result<Unspeakable, BoxError> {
+        Ok(Unspeakable)
+    }
+}
+
+#[test]
+fn a_panic_of_a_value_that_is_put_fails_its_step() {
+    let made = op("made").run(|_| Ok(Unspeakable));
+    let j = job("j").io(&Io::memory()).define(|g| {
+        made.call(g);
+    });
+    let result = j.execute_in_process().unwrap();
+    let failure = result.failure("made").unwrap();
+    assert_eq!(failure.kind, FailureKind::Panic);
+    assert!(failure.text.ends_with("words fail"), "{}", failure.text);
+}
+
 #[test]
 fn a_job_hands_values_on_through_managers() {
     let dir = tempfile::tempdir().unwrap();
@@ -446,6 +540,54 @@ fn a_job_hands_values_on_through_managers() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("there is no output `reslt`"), "{error}");
+}
+
+/// A database that its provider wants back at the end of the run.
+struct Lent(Arc<Mutex<u32>>);
+
+impl Provider for Lent {
+    type Value = Warehouse;
+
+    fn setup(&self, setup: &Setup<'_>) -> Result<Warehouse, BoxError> {
+        Ok(Warehouse::open(&setup.path("data/warehouse.db"))?)
+    }
+
+    fn teardown(&self, _: Warehouse) -> Result<(), BoxError> {
+        *self.0.lock().unwrap() += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_database_in_which_tables_are_put_is_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let given_back = Arc::new(Mutex::new(0));
+    let lent = Resource::of("lent", Lent(given_back.clone()));
+    let tables = Io::tables(&lent, TableMode::ReplacePartition);
+    let made = op("made").io(&tables).run(|_| Ok(rain(&[(1, "a")])));
+    let whole = job("whole").define(|g| {
+        made.call(g);
+    });
+    let result = whole.execute(&Launch::new().root(dir.path())).unwrap();
+    assert_eq!(result.warnings(), [""; 0]);
+    assert_eq!(*given_back.lock().unwrap(), 1);
+    // Values can be read afterwards.
+    assert_eq!(result.value::<Table>("made").unwrap().rows.len(), 1);
+
+    // On the store, where something is to be removed from it, and something runs.
+    let declare = |keys: &[&str], version: &str| {
+        let mut project = Project::new("p", dir.path());
+        let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        let rows = project.asset("rows").keys(keys).version(version).io(&tables);
+        (rows.compute(|_| Ok(rain(&[(1, "a")]))), project)
+    };
+    let (rows_of, mut project) = declare(&["x", "y"], "1");
+    let report = project.materialize(&rows_of, "all").unwrap();
+    assert_eq!((report.warnings, *given_back.lock().unwrap()), (Vec::new(), 2));
+    let (rows_of, mut project) = declare(&["x"], "2");
+    let report = project.materialize(&rows_of, "all").unwrap();
+    assert_eq!((report.warnings, *given_back.lock().unwrap()), (Vec::new(), 3));
+    assert_eq!(rows(dir.path(), "SELECT _partition FROM rows"), ["x"]);
 }
 
 #[test]

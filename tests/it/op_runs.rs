@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use giornata::base::{Durability, FixedClock, RunId};
 use giornata::defs::config::{Config, Env, Schema};
@@ -237,10 +239,23 @@ fn steps_that_are_not_selected_are_taken_from_the_run_that_is_retried() {
 #[test]
 fn a_pool_has_no_more_steps_at_once_than_it_may() {
     let shop = Shop::new();
-    // Each says how many are there with it; a directory is made by one process only.
-    let line = "mkdir -p in; touch in/$GIORNATA_STEP; ls in | wc -l >> most; sleep 0.02; \
+    // Each says how many are there with it; a directory is made by one process only. The first two wait
+    // for each other (a pipe opens when both of its ends do), and the first is there until it has counted.
+    let line = "mkdir -p in; touch in/$GIORNATA_STEP; \
+                if mkdir first; then cat come; ls in | wc -l >> most; echo > counted; \
+                elif mkdir second; then echo > come; cat counted; ls in | wc -l >> most; \
+                else ls in | wc -l >> most; fi 2> errors; \
                 rm in/$GIORNATA_STEP; echo > $output";
-    let step = |n: usize| shell(&format!("s{n}"), line).op(|op| op.pool = Some("two".into()));
+    for pipe in ["come", "counted"] {
+        assert!(Command::new("mkfifo").arg(shop.path(pipe)).status().unwrap().success());
+    }
+    let timeout = Some(Duration::from_secs(60));
+    let step = |n: usize| {
+        shell(&format!("s{n}"), line).op(|op| {
+            op.pool = Some("two".into());
+            op.timeout = timeout;
+        })
+    };
     let ran = shop.run((0..12).map(step).collect(), &launch());
     assert_eq!(ran.summary.succeeded, 12);
     let most = shop.read("most").lines().map(|line| line.trim().parse().unwrap()).max();
@@ -402,11 +417,11 @@ fn a_killed_run_is_interrupted_and_leaks_nothing() {
     let bench = super::bench::Bench::new(KILLED);
     let read = |path: &str| fs::read_to_string(bench.path(path)).unwrap_or_default();
     let store = || Store::open(&bench.path(".giornata"), Durability::Batch).unwrap();
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_giornata"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_giornata"))
         .args(["run", "slow", "--no-progress"])
         .current_dir(bench.dir.path())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let wait = Control::new();
@@ -414,7 +429,7 @@ fn a_killed_run_is_interrupted_and_leaks_nothing() {
         if !read("pid").is_empty() {
             break;
         }
-        wait.wait(std::time::Duration::from_millis(10));
+        wait.wait(Duration::from_millis(10));
     }
     child.kill().unwrap();
     child.wait().unwrap();
@@ -431,7 +446,7 @@ fn a_killed_run_is_interrupted_and_leaks_nothing() {
         if is_gone() {
             break;
         }
-        wait.wait(std::time::Duration::from_millis(10));
+        wait.wait(Duration::from_millis(10));
     }
     assert!(is_gone(), "the process of a step outlived its run");
 

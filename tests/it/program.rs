@@ -2,11 +2,16 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
-use giornata::api::{Cell, Mapping, Parts, Project, Table};
+use giornata::api::{Cell, Launch, Mapping, Parts, Project, Table, job, op, resource};
+use giornata::base::FixedClock;
 use giornata::cli::{self, Source};
+use serde_json::json;
 
 const ARGUMENTS: &str = "GIORNATA_TEST_PROGRAM";
+/// Says that the program declares less, and what is around it.
+const SURROUNDED: &str = "GIORNATA_TEST_SURROUNDED";
 const MARK: &str = "--- the program\n";
 
 /// Not a test of its own: the program that the tests below start, with its arguments in a variable.
@@ -16,7 +21,10 @@ fn is_a_program() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
     print!("\n{MARK}");
     let mut project = Project::with_files(".");
-    declare(&mut project);
+    match std::env::var(SURROUNDED) {
+        Ok(_) => declare_surroundings(&mut project),
+        Err(_) => declare(&mut project),
+    }
     let words = std::iter::once("program").chain(arguments.split_whitespace());
     let code = cli::run(words.map(Into::into), Source::Program(Box::new(project)));
     // `ExitCode` cannot be asked; success is told apart here and the rest by what is printed.
@@ -44,6 +52,26 @@ fn declare(project: &mut Project) {
     );
 }
 
+/// What there is around the program: variables and the time.
+fn declare_surroundings(project: &mut Project) {
+    project.env("GREETING", "program");
+    project.clock(Arc::new(FixedClock("2014-07-03T12:00:00Z".parse().unwrap())));
+    project.asset("day").version("1").daily("2014-07-01").compute(|_| Ok(String::new()));
+    let tell = op("tell").config(json!({"word": "string"})).run(|ctx| {
+        std::fs::write("told.txt", ctx.setting::<String>("word")?)?;
+        Ok(())
+    });
+    project.job(job("tells").define(|g| {
+        tell.call(g);
+    }));
+}
+
+const SURROUNDED_FILES: &[(&str, &str)] = &[
+    ("giornata.toml", "name = \"greetings\"\n"),
+    (".env", "GREETING=file\nNAME=file\n"),
+    ("assets/all.yaml", "assets: {greeting: {run: 'echo \"$GREETING $NAME\" > \"$output\"'}}\n"),
+];
+
 const FILES: &[(&str, &str)] = &[
     ("giornata.toml", "name = \"weather\"\n"),
     ("rain.csv", "day,mm\nmon,1\nmon,7\ntue,2\n"),
@@ -55,8 +83,12 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 fn project() -> tempfile::TempDir {
+    with(FILES)
+}
+
+fn with(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    for (path, text) in FILES {
+    for (path, text) in files {
         let path = dir.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
@@ -66,12 +98,18 @@ fn project() -> tempfile::TempDir {
 
 /// Starts the program; its whole output.
 fn start(root: &Path, arguments: &str) -> (bool, String, String) {
-    let Output { status, stdout, stderr } = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "program::is_a_program", "--nocapture"])
-        .env(ARGUMENTS, arguments)
-        .current_dir(root)
-        .output()
-        .unwrap();
+    run(program(root, arguments))
+}
+
+fn program(root: &Path, arguments: &str) -> Command {
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.args(["--exact", "program::is_a_program", "--nocapture"]);
+    program.env(ARGUMENTS, arguments).current_dir(root);
+    program
+}
+
+fn run(mut program: Command) -> (bool, String, String) {
+    let Output { status, stdout, stderr } = program.output().unwrap();
     let stdout = String::from_utf8(stdout).unwrap();
     let (_, told) = stdout.split_once(MARK).unwrap();
     (status.success(), told.to_owned(), String::from_utf8(stderr).unwrap())
@@ -95,6 +133,69 @@ fn files_and_functions_read_each_other() {
     let (success, told, _) = start(dir.path(), "m --all");
     assert!(success && told.contains("ran 3"), "{told}");
     assert_eq!(start(dir.path(), "cat report").1, "0 heavy days");
+}
+
+#[test]
+fn what_a_program_says_of_its_surroundings_holds_for_the_commands() {
+    let dir = with(SURROUNDED_FILES);
+    let start = |arguments: &str| {
+        let mut program = program(dir.path(), arguments);
+        program.env(SURROUNDED, "").env_remove("GREETING").env_remove("NAME");
+        let (success, told, talk) = run(program);
+        assert!(success, "{arguments}: {told}\n{talk}");
+        told
+    };
+    // Its variables go before those of `.env`.
+    start("m greeting");
+    assert_eq!(start("cat greeting"), "program file\n");
+    for (variable, told) in [("GREETING", "program"), ("NAME", "file")] {
+        start(&format!("run tells --set tell.word.env={variable}"));
+        assert_eq!(std::fs::read_to_string(dir.path().join("told.txt")).unwrap(), told);
+    }
+    // Two days are over by its clock, and `--now` wins over that.
+    let days = |arguments: &str| start(arguments).matches("  missing\n").count();
+    assert_eq!(days("partitions day"), 2);
+    assert_eq!(days("partitions day --now 2014-07-05"), 4);
+}
+
+#[test]
+fn a_program_alone_has_the_same_surroundings() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(".env"), "WORD_OF_THE_DAY=file\nOTHER_WORD=file\nno line\n")
+        .unwrap();
+    let word = |variable: &'static str| resource(variable, move |setup| setup.env(variable));
+    let (one, other) = (word("WORD_OF_THE_DAY"), word("OTHER_WORD"));
+    let mut project = Project::new("greetings", dir.path());
+    project.env("WORD_OF_THE_DAY", "program");
+    let both = project.asset("both").uses(&one).uses(&other);
+    let both =
+        both.compute(move |ctx| Ok(format!("{} {}", ctx.resource(&one)?, ctx.resource(&other)?)));
+    assert_eq!(project.get(&both, ()).unwrap(), "program file");
+    assert_eq!(project.warnings(), ["`.env:3` is left out: it is not `NAME=value`"]);
+
+    // A job on the store is configured with the same, and by its launch before that.
+    let told = Arc::new(Mutex::new(String::new()));
+    let tells = told.clone();
+    let tell = op("tell").config(json!({"word": "string"})).run(move |ctx| {
+        *tells.lock().unwrap() = ctx.setting("word")?;
+        Ok(())
+    });
+    project.job(job("tells").define(|g| {
+        tell.call(g);
+    }));
+    let launch = |variable: &str| Launch::new().set(&format!("tell.word.env={variable}"));
+    let mut tell = |launch: &Launch| {
+        assert!(project.run("tells", launch).unwrap().is_success());
+        std::mem::take(&mut *told.lock().unwrap())
+    };
+    assert_eq!(tell(&launch("OTHER_WORD")), "file");
+    assert_eq!(tell(&launch("WORD_OF_THE_DAY")), "program");
+    assert_eq!(tell(&launch("WORD_OF_THE_DAY").env("WORD_OF_THE_DAY", "launch")), "launch");
+    let error = project.run("tells", &launch("OTHER_WORD").root(dir.path())).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a launch of the job `tells` on the store has the root of the project; leave `root` out"
+    );
 }
 
 #[test]
@@ -168,9 +269,11 @@ fn what_does_not_fit_is_said_of_the_line_that_declares_it() {
         |project| _ = project.timezone("Europe/Berlin"),
         "the time zone of a project of files is `timezone` in its `giornata.toml`",
     );
-    let mut elsewhere = Project::with_files(tempfile::tempdir().unwrap().path());
+    let dir = tempfile::tempdir().unwrap();
+    let mut elsewhere = Project::with_files(dir.path());
     let rain = elsewhere.existing::<Table>("rain");
-    assert!(elsewhere.get(&rain, "mon").is_err());
+    let error = elsewhere.get(&rain, "mon").unwrap_err().to_string();
+    assert!(error.starts_with("there is no `giornata.toml` in"), "{error}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! What steps share during a run: found before any step, handed to commands and SQL, torn down, and secret.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use giornata::api::{
-    BoxError, FailureKind, Launch, Parts, Project, Provider, Resource, Setup, job, op, resource,
+    BoxError, Error, FailureKind, Launch, Mistake, Parts, Project, Provider, Resource, Setup,
+    Table, job, op, resource,
 };
 use giornata::io::Warehouse;
 use giornata::testing::Harness;
@@ -364,6 +365,65 @@ fn two_resources_of_one_name_are_a_mistake() {
     project.asset("b").uses(&two).compute(|_| Ok(()));
     let error = project.resolve(Path::new("")).err().unwrap().to_string();
     assert!(error.contains("`b`: it uses a resource named `d`"), "{error}");
+
+    // Between an asset and a job, or two jobs, even if another value takes the place of both.
+    let alone = |name: &str, with: &Resource<PathBuf>| {
+        let only = op("only").uses(with).run(|_| Ok(()));
+        job(name).define(|g| {
+            only.call(g);
+        })
+    };
+    let mut project = Project::new("p", ".");
+    project.replace(&one, "mock".into());
+    project.asset("a").uses(&one).compute(|_| Ok(()));
+    project.job(alone("same", &one)).job(alone("first", &two)).job(alone("second", &two));
+    let Err(Error::Declarations { mistakes, .. }) = project.resolve(Path::new("")) else {
+        panic!("two of three jobs are wrong")
+    };
+    let names: Vec<&str> = mistakes.iter().map(|mistake| mistake.asset.as_str()).collect();
+    assert_eq!(names, ["first", "second"]);
+    assert!(mistakes[0].file.ends_with("resources.rs") && mistakes[0].line > 0, "{mistakes:?}");
+    assert_eq!(mistakes[0].mistake, Mistake::ResourceTwice { resource: "d".to_owned() });
+    let mut project = Project::new("p", ".");
+    project.job(alone("first", &one)).job(alone("second", &two));
+    let error = project.resolve(Path::new("")).err().unwrap().to_string();
+    assert!(error.contains("`second`: it uses a resource named `d`"), "{error}");
+}
+
+#[test]
+fn a_program_replaces_what_files_declare_and_shadows_nothing() {
+    let dir = project(
+        "resources: {shop: {type: sqlite, path: {env: NOT_SET_ANYWHERE}}}\n\
+         assets: {total: {resources: [shop], sql: SELECT sum(n) AS n FROM shop.t}}\n",
+    );
+    let shop = Resource::sqlite("shop", "other.db");
+    let total = |program: &mut Project| {
+        let total = program.existing::<Table>("total");
+        program.get(&total, ()).map(|table| table.rows)
+    };
+    let mut program = Project::with_files(dir.path());
+    let error = total(&mut program).unwrap_err().to_string();
+    assert!(error.contains("`NOT_SET_ANYWHERE`, which is not set"), "{error}");
+    // In a test it is another database.
+    let mock = Warehouse::open(&dir.path().join("mock.db")).unwrap();
+    mock.execute("CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1), (2)").unwrap();
+    program.replace(&shop, mock);
+    assert_eq!(total(&mut program).unwrap(), [[3.into()]]);
+
+    let mut program = Project::with_files(dir.path());
+    program.asset("own").uses(&shop).compute(|_| Ok(()));
+    let uses = op("uses").uses(&shop).run(|_| Ok(()));
+    program.job(job("nightly").define(|g| {
+        uses.call(g);
+    }));
+    let Err(Error::Declarations { mistakes, .. }) = program.resolve(Path::new("")) else {
+        panic!("the name is taken")
+    };
+    let told: Vec<String> =
+        mistakes.iter().map(|it| format!("{}: {}", it.asset, it.mistake)).collect();
+    let declared =
+        "it uses a resource named `shop`, and assets/all.yaml:1 declares another one; rename one";
+    assert_eq!(told, [format!("own: {declared}"), format!("nightly: {declared}")]);
 }
 
 #[test]

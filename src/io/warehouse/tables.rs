@@ -67,7 +67,7 @@ impl TablesIo {
         TablesIo { warehouse, def, owner: owner.to_owned() }
     }
 
-    /// The names and partitions of one transaction, with the path in front of what goes wrong.
+    /// Does all of `work` or nothing of it, with the path in front of what goes wrong.
     fn within<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, IoError>,
