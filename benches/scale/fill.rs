@@ -13,7 +13,7 @@ use giornata::base::{
 use giornata::engine::Summary;
 use giornata::plan::{Planner, Records, Trace};
 use giornata::store::{
-    AttemptEnd, LaunchInfo, NewAttempt, NewRun, NewTrace, Outcome, Owner, RunState, Store,
+    AttemptEnd, Fate, LaunchInfo, NewAttempt, NewRun, NewTrace, Outcome, Owner, RunState, Store,
     staging_dir,
 };
 
@@ -88,7 +88,9 @@ impl<'a> Filler<'a> {
             seen: self.planner.readable(&asset),
         };
         let mut tx = store.begin().expect("the store can be written");
-        tx.set_asset(&asset, &row).expect("the row can be written");
+        tx.set_asset(&asset, &row)
+            .and_then(|()| tx.put_fate(self.run, &asset, Fate::Success, &row.fresh))
+            .expect("the row can be written");
         tx.commit().expect("the store can be written");
         self.records.put(asset.clone(), row, column);
         self.planner.touch(&asset);

@@ -149,7 +149,7 @@ fn rows(grid: &Grid) -> BTreeMap<String, u32> {
     let store = Store::open(&grid.root.join(".giornata"), Durability::Batch).unwrap();
     let text = Snapshot::render(&store).unwrap();
     let varies = regex::Regex::new(
-        r" (changed_at|verified_at|verified_rev|max_changed|rev|created_rev|added_rev|duration_ms|owner|id|step)=\S+",
+        r" (changed_at|verified_at|verified_rev|max_changed|rev|created_rev|added_rev|duration_ms|cpu_ms|peak_kib|owner|id|step)=\S+",
     )
     .unwrap();
     let mut rows = BTreeMap::new();
