@@ -43,7 +43,24 @@ use crate::{defs, load};
 /// What time it is in a new harness.
 const NOW: &str = "2026-01-01T00:00:00Z";
 
-/// A project in a directory of its own, which goes when the harness goes.
+/// A project in a directory of its own, which goes when the harness goes. What its methods cannot do is a
+/// panic, which names the line of the test.
+///
+/// ```
+/// use giornata::testing::Harness;
+/// let mut harness = Harness::files(&[
+///     ("giornata.toml", "name = \"letters\"\n"),
+///     ("assets/sources.yaml", "sources:\n  letter: {files: letter.csv}\n"),
+///     ("assets/count.sql", "-- /// asset\n-- ///\nSELECT count(*) AS n FROM letter\n"),
+/// ]);
+/// harness.write("letter.csv", "to\nAnn\n");
+/// harness.materialize("count").ran("count");
+/// harness.reopen();
+/// assert_eq!(harness.text("count"), "n\n1\n");
+/// harness.remove("letter.csv");
+/// assert!(!harness.root().join("letter.csv").exists());
+/// harness.materialize("count").ran_despite_failures("").blocked("count");
+/// ```
 pub struct Harness {
     dir: TempDir,
     clock: Arc<TestClock>,
@@ -65,8 +82,8 @@ impl Clock for TestClock {
 }
 
 impl Harness {
-    /// A project of files: `giornata.toml`, what is under `assets/`, data. They may be written anew
-    /// between two calls.
+    /// A project of files, given as paths below the root and what they hold: `giornata.toml`, what is under
+    /// `assets/`, data. They may be written anew between two calls. See the example of [`Harness`].
     pub fn files(files: &[(&str, &str)]) -> Harness {
         let harness = Harness::new(Declared::Files);
         for (path, content) in files {
@@ -75,7 +92,8 @@ impl Harness {
         harness
     }
 
-    /// A project in code. `declare` is called whenever the engine is opened.
+    /// A project in code. `declare` is called whenever the engine is opened; a mistake in a declaration is a
+    /// panic of the first call.
     ///
     /// ```
     /// use giornata::testing::Harness;
@@ -97,12 +115,12 @@ impl Harness {
         Harness { dir, clock: Arc::new(TestClock(Mutex::new(now))), declared, engine: None }
     }
 
-    /// The root of the project.
+    /// The root of the project; see the example of [`Harness`].
     pub fn root(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Writes a file below the root, and the directories that it needs.
+    /// Writes a file below the root, and the directories that it needs; see the example of [`Harness`].
     #[track_caller]
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.root().join(path);
@@ -111,7 +129,7 @@ impl Harness {
         written.unwrap_or_else(|error| panic!("write `{}`: {error}", path.display()));
     }
 
-    /// Removes a file below the root.
+    /// Removes a file below the root; panics if there is none. See the example of [`Harness`].
     #[track_caller]
     pub fn remove(&self, path: &str) {
         let path = self.root().join(path);
@@ -119,20 +137,30 @@ impl Harness {
             .unwrap_or_else(|error| panic!("remove `{}`: {error}", path.display()));
     }
 
-    /// Sets the clock, which otherwise stands still.
+    /// Sets the clock, in the form `2026-01-01T00:00:00Z`; until then it is that time, and it stands still.
+    ///
+    /// ```
+    /// use giornata::testing::Harness;
+    /// let mut harness = Harness::code(|project| {
+    ///     project.asset("day").daily("2026-01-01").compute(|ctx| Ok(ctx.partition().to_string()));
+    /// });
+    /// harness.materialize("day").ran("");
+    /// harness.set_now("2026-01-03T00:00:00Z");
+    /// harness.materialize("day").ran("day@2026-01-01, day@2026-01-02");
+    /// ```
     #[track_caller]
     pub fn set_now(&self, now: &str) {
         let now = now.parse().unwrap_or_else(|error| panic!("`{now}` is no time: {error}"));
         *self.clock.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
-    /// Forgets everything that is not on disk, as a new process would.
+    /// Forgets everything that is not on disk, as a new process would; see the example of [`Harness`].
     pub fn reopen(&mut self) {
         self.engine = None;
     }
 
-    /// Brings a target up to date: `mart`, or `mart@2014-07` for some partitions of it. Failures
-    /// are part of the result.
+    /// Brings a target up to date: `mart`, or `mart@2014-07` for some partitions of it. Failures are part of
+    /// the result; a target that there is not is a panic. See the example of [`Harness`].
     #[track_caller]
     pub fn materialize(&mut self, target: &str) -> Ran {
         let (asset, set) = self.look(target);
@@ -154,7 +182,8 @@ impl Harness {
         Ran { report }
     }
 
-    /// The bytes of one partition as they are kept, as text; nothing is run.
+    /// The bytes of one partition as they are kept, as text; nothing is run. Panics if there is no value, or if
+    /// it is no text. See the example of [`Harness`].
     #[track_caller]
     pub fn text(&mut self, target: &str) -> String {
         let (asset, set) = self.look(target);
@@ -245,6 +274,28 @@ impl Harness {
 
 /// What one `materialize` did. Lists are in alphabetical order, `asset@partition` or `asset`, joined by
 /// commas: the order in which independent steps end is nobody's promise.
+///
+/// ```
+/// use giornata::testing::Harness;
+/// let mut harness = Harness::code(|project| {
+///     let letter = project.source("letter").files_as::<String>("{name}.txt");
+///     let length = project.asset("length").each(&letter).input(&letter).compute(|_, letter| {
+///         if letter.is_empty() { Err("it is empty".into()) } else { Ok(letter.len() as u64) }
+///     });
+///     let sum = project.asset("sum").inputs(&length);
+///     sum.compute(|_, all: giornata::Parts<u64>| Ok(all.values().sum::<u64>()));
+/// });
+/// harness.write("a.txt", "four");
+/// harness.materialize("sum").ran("length@a, sum");
+/// harness.write("a.txt", "seven");
+/// harness.materialize("sum").ran("length@a, sum");
+/// harness.write("a.txt", "eight");
+/// harness.materialize("sum").ran("length@a").cut_off("sum");
+/// harness.write("a.txt", "four");
+/// harness.materialize("sum").ran("").restored("length@a, sum");
+/// harness.write("b.txt", "");
+/// harness.materialize("sum").ran_despite_failures("").failed("length@b").blocked("sum");
+/// ```
 #[must_use = "say what should have run"]
 pub struct Ran {
     /// In full.
@@ -252,7 +303,8 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// Exactly these ran and succeeded, and nothing failed.
+    /// Exactly these ran and succeeded, and nothing failed; panics with what happened instead, as all of these
+    /// do. See the example of [`Ran`].
     #[track_caller]
     pub fn ran(&self, expect: &str) -> &Ran {
         let reason = self.report.reason();
@@ -260,28 +312,28 @@ impl Ran {
         self.ran_despite_failures(expect)
     }
 
-    /// Exactly these ran and succeeded, whatever failed.
+    /// Exactly these ran and succeeded, whatever failed; see the example of [`Ran`].
     #[track_caller]
     pub fn ran_despite_failures(&self, expect: &str) -> &Ran {
         check("ran", &self.report.ran, expect);
         self
     }
 
-    /// Exactly these turned out to be right as they were.
+    /// Exactly these turned out to be right as they were; see the example of [`Ran`].
     #[track_caller]
     pub fn cut_off(&self, expect: &str) -> &Ran {
         check("were cut off", &self.report.cut_off, expect);
         self
     }
 
-    /// Exactly these were brought back from earlier results.
+    /// Exactly these were brought back from earlier results; see the example of [`Ran`].
     #[track_caller]
     pub fn restored(&self, expect: &str) -> &Ran {
         check("were restored", &self.report.restored, expect);
         self
     }
 
-    /// Exactly these failed.
+    /// Exactly these failed; see the example of [`Ran`].
     #[track_caller]
     pub fn failed(&self, expect: &str) -> &Ran {
         let failed: Vec<_> = self.report.failed.iter().map(|step| step.what.clone()).collect();
@@ -289,7 +341,7 @@ impl Ran {
         self
     }
 
-    /// Exactly these could not be tried.
+    /// Exactly these could not be tried; see the example of [`Ran`].
     #[track_caller]
     pub fn blocked(&self, expect: &str) -> &Ran {
         let refs = self.report.blocked.iter().flat_map(|blocked| {

@@ -53,7 +53,7 @@ pub(super) struct Check {
     pub(super) is: Arc<dyn Fn(&Datum) -> bool + Send + Sync>,
 }
 
-/// Why a step failed.
+/// Why a step failed: what kind of thing it was, and the sentence that a user reads.
 ///
 /// ```
 /// use giornata::api::{FailureKind, job, op};
@@ -61,11 +61,13 @@ pub(super) struct Check {
 /// let result = job("j").define(|g| { fails.call(g); }).execute_in_process()?;
 /// let failure = result.failure("fails").ok_or("it fails")?;
 /// assert_eq!((failure.kind, failure.text.as_str()), (FailureKind::Function, "no ink left"));
+/// assert_eq!(failure.to_string(), "no ink left");
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct StepFailure {
+    /// What kind of thing it was.
     pub kind: FailureKind,
     /// The sentence that a user reads.
     pub text: String,
@@ -127,7 +129,8 @@ pub(super) enum Attempt {
     Again(StepFailure, Again),
 }
 
-/// Collects what one attempt emits, and judges it at once.
+/// Collects what one attempt of an op without types emits, and judges it at once: the last parameter of its
+/// function. See the example of [`raw::op`](super::raw::op()).
 pub struct Emit<'a> {
     op: &'a str,
     outputs: &'a [OutputDecl],

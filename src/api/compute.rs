@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 
 use super::declare::{Asset, Sole};
 use super::handle::{Handle, IntoPartition, Parts};
-use super::job::Table as OpTable;
+use super::job::{Job, Table as OpTable};
+use super::managed::Managed;
 use super::resource::{Providers, Resource};
 use super::value::{self, BoxError, Form, Stored, Unread, Value};
 use super::{stored, system};
 use crate::base::{AssetKey, PartitionKey, TimeWindow};
-use crate::defs::{FunctionSlot, TableFormat};
+use crate::defs::{self, FunctionSlot, TableFormat};
 use crate::engine::error_text;
 use crate::exec::{
     Asks, Emitted, Ended, Failure, Functions, Input, Of, Part, Produced, Provide, Step, Told,
@@ -39,15 +40,14 @@ pub(super) type Call = Arc<dyn Fn(&Context<'_>) -> Result<Vec<Emitted>, Failure>
 #[derive(Debug)]
 pub struct Context<'a> {
     step: &'a Step,
-    /// The name of the asset that is made; of several that are made together, the first of those that are
-    /// asked for. See the example of [`Context`].
     asset: &'a AssetKey,
     /// Behind a lock because a function may ask from several threads.
     asks: Mutex<&'a mut Asks>,
 }
 
 impl Context<'_> {
-    /// The asset that is made; of several, the first of those that are asked for.
+    /// The name of the asset that is made; of several that are made together, the first of those that are
+    /// asked for. See the example of [`Context`].
     pub fn asset(&self) -> &AssetKey {
         self.asset
     }
@@ -85,11 +85,7 @@ impl Context<'_> {
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
     pub fn window(&self) -> Option<TimeWindow> {
-        let (start, end) = self.step.window_rfc3339.as_ref()?;
-        let time = |text: &str| -> Option<DateTime<Utc>> {
-            Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
-        };
-        Some(TimeWindow { start: time(start)?, end: time(end)? })
+        window_of(self.step.window_rfc3339.as_ref()?)
     }
 
     /// Start and end of the partition as local dates (`2014-07-01`), the end excluded, with the time of day
@@ -194,6 +190,14 @@ impl Context<'_> {
     pub fn root(&self) -> &Path {
         &self.step.paths.root
     }
+}
+
+/// The window between two times in RFC 3339.
+pub(super) fn window_of((start, end): &(String, String)) -> Option<TimeWindow> {
+    let time = |text: &str| -> Option<DateTime<Utc>> {
+        Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
+    };
+    Some(TimeWindow { start: time(start)?, end: time(end)? })
 }
 
 /// How one input of a function is read: an entry in the list of inputs of an [`Asset`] that is being
@@ -411,15 +415,19 @@ pub(super) struct Calls {
     pub(super) ios: BTreeMap<AssetKey, Arc<dyn IoManager>>,
     /// Of the jobs of the program.
     pub(super) ops: OpTable,
+    /// Where their values are put.
+    pub(super) managed: Managed,
 }
 
 impl Calls {
-    /// Takes over the functions of a job.
-    pub(super) fn take_job(&mut self, table: &OpTable) {
+    /// Takes over the functions of a job; gives its definition as it runs on the store.
+    pub(super) fn take_job(&mut self, job: &Job, def: Arc<defs::Job>) -> Arc<defs::Job> {
+        let table = job.table();
         let bodies = table.bodies.iter().map(|(slot, body)| (*slot, body.clone()));
         self.ops.bodies.extend(bodies);
         let hooks = table.hooks.iter().map(|(slot, hook)| (*slot, hook.clone()));
         self.ops.hooks.extend(hooks);
+        self.managed.take(job, def)
     }
 }
 
@@ -430,7 +438,7 @@ impl Functions for Calls {
             Of::Assets(members) => {
                 members.iter().find(|member| member.is_wanted).map(|member| &member.key)
             }
-            Of::Job(at) => return stored::call(&self.ops, step, at, told),
+            Of::Job(at) => return stored::call(self, step, at, told),
         };
         let found = asset.and_then(|asset| Some((self.calls.get(asset)?, asset)));
         let Some((call, asset)) = found else {

@@ -146,6 +146,24 @@ impl<'p> Open<'p> {
 #[must_use = "a source is declared by `files`"]
 pub struct Source<'p> {
     open: Open<'p>,
+    partitions: Option<Partitions>,
+    split_by: Option<String>,
+    columns: BTreeMap<String, ColumnType>,
+}
+
+impl<'p> Source<'p> {
+    pub(super) fn new(open: Open<'p>) -> Source<'p> {
+        Source { open, partitions: None, split_by: None, columns: BTreeMap::new() }
+    }
+
+    /// The rows of the one file fall into partitions by this column: each value is a key, and a partition has
+    /// the rows with it. `date:%Y/%m/%d` says how the column writes a date, where that is not how keys are
+    /// written. See the example of [`Source`].
+    pub fn split_by(mut self, column: &str) -> Source<'p> {
+        self.split_by = Some(column.to_owned());
+        self
+    }
+
     /// The partitions that there should be. Without this, they are what the files or rows say; with it, one
     /// without a file has no data yet, and a file for none of them is a warning.
     ///
@@ -163,27 +181,6 @@ pub struct Source<'p> {
     /// assert_eq!(error.to_string(), "`letter` has no data for `b`");
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
-    partitions: Option<Partitions>,
-    /// The rows of the one file fall into partitions by this column: each value is a key, and a partition has
-    /// the rows with it. `date:%Y/%m/%d` says how the column writes a date, where that is not how keys are
-    /// written. See the example of [`Source`].
-    split_by: Option<String>,
-    columns: BTreeMap<String, ColumnType>,
-}
-
-impl<'p> Source<'p> {
-    pub(super) fn new(open: Open<'p>) -> Source<'p> {
-        Source { open, partitions: None, split_by: None, columns: BTreeMap::new() }
-    }
-
-    /// The rows of the one file fall into partitions by this column. `date:%Y/%m/%d` says how the
-    /// column writes a date, where that is not how keys are written.
-    pub fn split_by(mut self, column: &str) -> Source<'p> {
-        self.split_by = Some(column.to_owned());
-        self
-    }
-
-    /// The partitions that there should be. Without this, they are what the files or rows say.
     pub fn partitions(mut self, partitions: impl Into<Partitions>) -> Source<'p> {
         self.partitions = Some(partitions.into());
         self

@@ -5,18 +5,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::datum::described;
+use super::job::Table;
 use super::resource::{Resource, Used};
 use super::value;
 use crate::base::{Digest, PartitionKey, error_text};
 use crate::defs::{FlowStep, IoDef, TableDef, TableFormat, TableMode};
-use crate::exec::{Datum, Held, Pool};
+use crate::exec::{Datum, Held};
 use crate::io::{FolderIo, IoManager, Kept, MemoryIo, Place, TablesIo, Warehouse, WarehouseError};
 
 /// An IO manager as declarations name it: a place for values beside the store.
 ///
 /// An asset with one has its results there too, each partition by itself; the store stays the truth, and
-/// each run puts right what is missing. An op of a job with one hands its values on through it instead of
-/// in memory.
+/// each run puts right what is missing.
+///
+/// An op of a job with one hands its values on through it instead of in memory. In a run on the store
+/// ([`Project::run`](super::Project::run), or the command line) its values are put there too, before the step
+/// is recorded, and the store stays the truth: steps read what it has, unless they say
+/// [`input_io`](super::OpBuilder::input_io). What a retry takes over has been put by the run that is retried;
+/// [`memo`](super::OpBuilder::memo) does not hold for what is put.
 ///
 /// ```
 /// use giornata::api::{Io, Project, Resource, Table, TableMode};
@@ -46,12 +52,22 @@ enum Kind {
 }
 
 impl Io {
-    /// In memory, as long as the program runs.
+    /// In memory, as long as the program runs: for tests, and for what is not worth a file.
+    ///
+    /// ```
+    /// use giornata::api::{Io, job, op};
+    /// let one = op("one").io(&Io::memory()).run(|_| Ok(1_i64));
+    /// let j = job("j").define(|g| { one.call(g); });
+    /// assert_eq!(j.execute_in_process()?.value::<i64>("one")?, 1);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn memory() -> Io {
         Io::of(MemoryIo::default())
     }
 
-    /// In files below a directory, which is relative to the project's root, or absolute; tables as CSV.
+    /// In files below a directory, which is relative to the project's root, or absolute; tables as CSV. The
+    /// value of an asset is `ASSET.ENDING`, with partitions `ASSET@PARTITION.ENDING`; that of a step is
+    /// `JOB/STEP+OUTPUT.ENDING`, its pieces `JOB/STEP+OUTPUT@PIECE.ENDING`.
     ///
     /// ```
     /// use giornata::api::{Io, Launch, job, op};
@@ -68,11 +84,27 @@ impl Io {
     }
 
     /// As [`files`](Io::files), with tables in another format.
+    ///
+    /// ```
+    /// use giornata::api::{Io, Project, Table, TableFormat};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("stock", dir.path());
+    /// let lines = Io::files_as("out", TableFormat::JsonLines);
+    /// let stock = project.asset("stock").io(&lines).compute(|_| {
+    ///     let mut table = Table::with_columns(["pieces"]);
+    ///     table.rows.push(vec![4.into()]);
+    ///     Ok(table)
+    /// });
+    /// project.get(&stock, ())?;
+    /// assert_eq!(std::fs::read_to_string(dir.path().join("out/stock.jsonl"))?, "{\"pieces\":4}\n");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn files_as(dir: impl Into<PathBuf>, format: TableFormat) -> Io {
         Io(Kind::Folder { dir: dir.into(), format })
     }
 
-    /// In tables of a database, named after the asset: `mart/sold` is `mart_sold`.
+    /// In tables of a database, named after the asset: `mart/sold` is `mart_sold`. Each row has its partition in
+    /// the column `_partition`. What is no table cannot be put there, and fails. See the example of [`Io`].
     pub fn tables(on: &Resource<Warehouse>, mode: TableMode) -> Io {
         let (table, name) = ("{asset}".to_owned(), on.name().to_owned());
         Io(Kind::Tables { on: on.used(), def: TableDef { on: name, table, mode } })
@@ -81,11 +113,16 @@ impl Io {
     /// Tables have this name instead, with `{asset}` in it for that of the asset. Nothing else has tables.
     ///
     /// ```
-    /// use giornata::api::{Io, Resource, TableMode};
+    /// use giornata::api::{Io, Project, Resource, Table, TableMode};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("shop", dir.path());
     /// let warehouse = Resource::sqlite("warehouse", "warehouse.db");
-    /// let merge = TableMode::Merge { key: vec!["id".to_owned()] };
-    /// let customers = Io::tables(&warehouse, merge).table("customers");
-    /// # let _ = customers;
+    /// let stock = Io::tables(&warehouse, TableMode::ReplacePartition).table("raw_{asset}");
+    /// let pieces = project.asset("pieces").io(&stock).compute(|_| Ok(Table::with_columns(["n"])));
+    /// project.get(&pieces, ())?;
+    /// let database = giornata::api::Warehouse::open(&dir.path().join("warehouse.db"))?;
+    /// assert!(database.query("SELECT n FROM raw_pieces", &[])?.rows.is_empty());
+    /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
     #[must_use]
     pub fn table(mut self, name: &str) -> Io {
@@ -95,7 +132,17 @@ impl Io {
         self
     }
 
-    /// A manager of your own; see [`IoManager`].
+    /// A manager of your own; see [`IoManager`], and
+    /// [`check_io_manager`](../testing/fn.check_io_manager.html) for a test of what it promises.
+    ///
+    /// ```
+    /// use giornata::api::{Io, job, op};
+    /// use giornata::io::MemoryIo;
+    /// let one = op("one").io(&Io::of(MemoryIo::default())).run(|_| Ok(1_i64));
+    /// let j = job("j").define(|g| { one.call(g); });
+    /// assert_eq!(j.execute_in_process()?.value::<i64>("one")?, 1);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn of(manager: impl IoManager + 'static) -> Io {
         Io(Kind::Ready(Arc::new(manager)))
     }
@@ -125,14 +172,15 @@ impl Io {
         }
     }
 
-    /// The manager for a run; fails with what is wrong with the resource that it needs.
-    fn open(&self, root: &Path, pool: &Pool) -> Result<Arc<dyn IoManager>, String> {
+    /// The manager for a run, with databases as `find` has them; fails with what is wrong with the resource
+    /// that it needs.
+    fn open(&self, root: &Path, find: &Find<'_>) -> Result<Arc<dyn IoManager>, String> {
         Ok(match &self.0 {
             Kind::Ready(manager) => manager.clone(),
             Kind::Folder { dir, format } => Arc::new(FolderIo::new(root.join(dir), *format, "")),
             Kind::Tables { on, def } => {
                 let name = &on.name;
-                let warehouse = pool.value::<Warehouse>(name).ok_or_else(|| {
+                let warehouse = find(name).ok_or_else(|| {
                     format!("resource `{name}` is no database, so no table can be put")
                 })?;
                 let own = connection(warehouse);
@@ -143,6 +191,9 @@ impl Io {
         })
     }
 }
+
+/// The databases of a run by the names of their resources.
+type Find<'f> = dyn Fn(&str) -> Option<Arc<Warehouse>> + 'f;
 
 /// A connection of the manager's own: values are read after the run has ended, and by then whoever has
 /// provided the resource wants it back. What is in memory has no other connection.
@@ -175,32 +226,25 @@ pub(super) struct StepIo {
 
 impl StepIo {
     pub(super) fn open(
-        job: &str,
         step: &FlowStep,
-        own: Option<&OpIo>,
-        of_job: Option<&Io>,
+        table: &Table,
         root: &Path,
-        pool: &Pool,
+        find: &Find<'_>,
     ) -> Result<StepIo, String> {
-        let open = |io: Option<&Io>| io.map(|io| io.open(root, pool)).transpose();
-        let all = own.and_then(|own| own.all.as_ref()).or(of_job);
-        let output = |name: &str| own.and_then(|own| own.outputs.get(name)).or(all);
-        let input = |name: &str| own.and_then(|own| own.inputs.get(name));
+        let open = |io: Option<&Io>| io.map(|io| io.open(root, find)).transpose();
+        let outputs = step.def.outputs.iter().map(|it| open(table.output_io(step, &it.name)));
+        let inputs = step.def.inputs.iter().map(|it| open(table.input_io(step, &it.name)));
         Ok(StepIo {
-            name: format!("{job}/{}", step.path),
-            outputs: step
-                .def
-                .outputs
-                .iter()
-                .map(|it| open(output(&it.name)))
-                .collect::<Result<_, _>>()?,
-            inputs: step
-                .def
-                .inputs
-                .iter()
-                .map(|it| open(input(&it.name)))
-                .collect::<Result<_, _>>()?,
+            name: step.def.name.to_string(),
+            outputs: outputs.collect::<Result<_, _>>()?,
+            inputs: inputs.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Where the value of an output is put; `step` is the step with its job.
+    pub(super) fn place(step: &str, output: &str, piece: Option<&str>) -> Place {
+        let partition = piece.map_or_else(PartitionKey::unpartitioned, PartitionKey::new);
+        Place { name: step.to_owned(), output: output.to_owned(), partition }
     }
 
     /// Puts a value where its output says; what is handed on is then read from there.
@@ -212,11 +256,23 @@ impl StepIo {
         datum: Datum,
     ) -> Result<Datum, String> {
         let Some(io) = &self.outputs[output as usize] else { return Ok(datum) };
-        let partition = piece.map_or_else(PartitionKey::unpartitioned, PartitionKey::new);
-        let at = Place { name: self.name.clone(), output: name.to_owned(), partition };
         let kept = datum.held().keep()?;
-        io.store(&at, &kept, &version_of(&kept)).map_err(|error| format!("put `{at}`: {error}"))?;
+        self.put_kept(output, name, piece, &kept)?;
+        let at = StepIo::place(&self.name, name, piece);
         Ok(Datum::new(Placed { io: io.clone(), at }))
+    }
+
+    /// The same for a value in the form in which it is kept.
+    pub(super) fn put_kept(
+        &self,
+        output: u32,
+        name: &str,
+        piece: Option<&str>,
+        kept: &Kept,
+    ) -> Result<(), String> {
+        let Some(io) = &self.outputs[output as usize] else { return Ok(()) };
+        let at = StepIo::place(&self.name, name, piece);
+        io.store(&at, kept, &version_of(kept)).map_err(|error| format!("put `{at}`: {error}"))
     }
 
     /// The value for an input that is read by a manager of its own.
@@ -224,11 +280,25 @@ impl StepIo {
         let Some(io) = self.inputs.get(input).and_then(Option::as_ref) else { return Ok(datum) };
         match datum.get::<Placed>() {
             Some(Placed { at, .. }) => Ok(Datum::new(Placed { io: io.clone(), at: at.clone() })),
-            None => Err(format!(
-                "the input `{name}` is read by an IO manager, and nothing has put it anywhere; say `io` of \
-                 the job, or of the op that makes it"
-            )),
+            None => Err(StepIo::not_put(name)),
         }
+    }
+
+    /// The value at a place, for an input that is read by a manager of its own.
+    pub(super) fn read(&self, input: usize, at: Place) -> Option<Datum> {
+        let io = self.inputs.get(input).and_then(Option::as_ref)?;
+        Some(Datum::new(Placed { io: io.clone(), at }))
+    }
+
+    pub(super) fn reads(&self, input: usize) -> bool {
+        self.inputs.get(input).is_some_and(Option::is_some)
+    }
+
+    pub(super) fn not_put(input: &str) -> String {
+        format!(
+            "the input `{input}` is read by an IO manager, and nothing has put it anywhere; say `io` of the \
+             job, or of the op that makes it"
+        )
     }
 }
 

@@ -2,36 +2,42 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 
 use super::body::{HookCall, OpBody, next_slot};
-use super::error::Error;
+use super::error::{Error, Mistake};
 use super::graph::{Graph, Parts};
 use super::hook::Hook;
 use super::inline::{self, Launched};
 use super::io::{Io, OpIo, StepIo};
+use super::job_partition::OfPart;
+use super::launch::Launch;
+use super::partitions::Partitions;
 use super::project::origin;
-use super::resource::{Providers, Replaced, Resource, Used};
+use super::resource::{Providers, Used};
 use super::result::JobResult;
 use super::system;
 use super::value::BoxError;
-use crate::base::{InvalidName, JobName, RunId};
-use crate::defs::config::{Config, Env, Layers, Schema, SchemaErrors, Setting};
+use crate::base::{InvalidName, JobName};
+use crate::defs::config::{Schema, SchemaErrors};
+use crate::defs::template::{self, TemplateError};
 use crate::defs::{
     self, Body, Flow, FlowStep, FunctionBody, FunctionSlot, GraphMistakeKind, HookDef, Hooks,
-    JobConfigMistake, Origin, PartitionsDef, Selection, SelectionError, Work,
+    JobConfigMistake, Origin, PartitionsDef, Selection, Work,
 };
 use crate::exec::{Pool, Provide};
 
-/// Begins to declare a job.
+/// Begins to declare a job: ops wired together under a name, with a configuration of their own. Mistakes are
+/// told when it is first used; see [`JobMistakeKind`].
 ///
 /// ```
 /// use giornata::api::{job, op};
 /// let hello = op("hello").run(|_| Ok("hello".to_owned()));
 /// let greeting = job("greeting").tag("team", "a").define(|g| { hello.call(g); });
+/// assert_eq!(greeting.name(), "greeting");
 /// assert!(greeting.execute_in_process()?.is_success());
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
@@ -46,13 +52,31 @@ pub fn job(name: &str) -> JobBuilder {
         tags: BTreeMap::new(),
         hooks: Hooks::default(),
         io: None,
+        partitions: None,
         calls: Vec::new(),
         description: None,
         mistakes: Vec::new(),
     }
 }
 
-/// A job in the making.
+/// A job in the making, ended by [`define`](JobBuilder::define).
+///
+/// ```
+/// use giornata::api::{Io, job, op};
+/// use serde_json::json;
+/// let fit = op("fit").config(json!({"lr": "float"})).run(|ctx| ctx.setting::<f64>("lr"));
+/// let model = job("model")
+///     .describe("Fits the model of the day")
+///     .tag("team", "forecast")
+///     .values(json!({"fit": {"lr": 0.5}}))
+///     .io(&Io::memory())
+///     .on_success(|hook| if hook.step() == "fit" { Ok(()) } else { Err("another step".into()) })
+///     .define(|g| { fit.call(g); });
+/// let result = model.execute_in_process()?;
+/// assert_eq!((result.value::<f64>("fit")?, result.warnings().len()), (0.5, 0));
+/// assert_eq!(model.definition()?.tags["team"], "forecast");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 #[must_use = "a job is finished by `define`"]
 pub struct JobBuilder {
     name: String,
@@ -63,6 +87,7 @@ pub struct JobBuilder {
     tags: BTreeMap<String, String>,
     hooks: Hooks,
     io: Option<Io>,
+    partitions: Option<Partitions>,
     calls: Vec<(u32, HookCall)>,
     description: Option<String>,
     mistakes: Vec<JobMistakeKind>,
@@ -95,38 +120,71 @@ impl JobBuilder {
         self
     }
 
-    /// Values that hold unless a launch gives others: those of the job by their names, those of an op
-    /// under the name of its step, as in `{"fit": {"lr": 0.5}}`.
+    /// Values that hold unless a launch gives others: those of the job by their names, those of an op under the
+    /// name of its step, as in `{"fit": {"lr": 0.5}}`. They are checked when the job is launched. See the example of
+    /// [`JobBuilder`].
     pub fn values(mut self, values: Json) -> Self {
         self.values = values;
         self
     }
 
-    /// A named set of values, for [`Launch::preset`].
+    /// A named set of values over those of [`values`](JobBuilder::values), for [`Launch::preset`]; see the
+    /// example of [`JobBuilder::config`].
     pub fn preset(mut self, name: &str, values: Json) -> Self {
         self.presets.insert(name.to_owned(), values);
         self
     }
 
-    /// A label of its runs.
+    /// It runs for one of these at a time: [`Launch::partition`] says for which. Its values may speak of
+    /// the partition: `{partition}` is the key, `{start:%Y-%m-%d}` and `{end}` are the bounds of its window,
+    /// the end being the start of the next one. Windows begin where those of the project do; in UTC, for a
+    /// run in process.
+    ///
+    /// ```
+    /// use giornata::api::{Launch, Partitions, Project, job, op};
+    /// use serde_json::json;
+    /// # let dir = tempfile::tempdir()?;
+    /// let fetch = op("fetch").config(json!({"from": "string", "year": "int"})).run(|ctx| {
+    ///     Ok(format!("{} of {}", ctx.setting::<String>("from")?, ctx.setting::<i64>("year")?))
+    /// });
+    /// let declare = || job("monthly")
+    ///     .partitions(Partitions::monthly("2020-01"))
+    ///     .values(json!({"fetch": {"from": "{start:%d.%m.}", "year": "{start:%Y}"}}))
+    ///     .define(|g| { fetch.call(g); });
+    /// let february = Launch::new().partition("2020-02");
+    /// assert_eq!(declare().execute(&february)?.value::<String>("fetch")?, "01.02. of 2020");
+    /// let mut project = Project::new("p", dir.path());
+    /// project.job(declare());
+    /// assert!(project.run("monthly", &february)?.is_success());
+    /// let error = declare().execute_in_process().unwrap_err().to_string();
+    /// assert!(error.ends_with("`monthly` runs for one partition at a time; say which"), "{error}");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn partitions(mut self, partitions: impl Into<Partitions>) -> Self {
+        self.partitions = Some(partitions.into());
+        self
+    }
+
+    /// A label of its runs; the same name again takes the place of the first. See the example of [`JobBuilder`].
     pub fn tag(mut self, name: &str, value: &str) -> Self {
         self.tags.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Values are handed from step to step through the IO manager, instead of in memory; see [`Io`].
+    /// Values are handed from step to step through the IO manager, instead of in memory; see [`Io`] and the
+    /// example of [`JobBuilder`].
     pub fn io(mut self, io: &Io) -> Self {
         self.io = Some(io.clone());
         self
     }
 
-    /// What it does, in a sentence.
+    /// What it does, in a sentence for listings; see the example of [`JobBuilder`].
     pub fn describe(mut self, text: &str) -> Self {
         self.description = Some(text.to_owned());
         self
     }
 
-    /// Called when any of its steps has succeeded; see [`Hook`].
+    /// Called when any of its steps has succeeded; see [`Hook`] and the example of [`JobBuilder`].
     pub fn on_success<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Hook<'_>) -> Result<(), BoxError> + Send + Sync + 'static,
@@ -137,7 +195,7 @@ impl JobBuilder {
         self
     }
 
-    /// Called when any of its steps has failed; see [`Hook`].
+    /// Called when any of its steps has failed, after its last attempt; see the example of [`Hook`].
     pub fn on_failure<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Hook<'_>) -> Result<(), BoxError> + Send + Sync + 'static,
@@ -148,7 +206,8 @@ impl JobBuilder {
         self
     }
 
-    /// Says which ops it calls. All mistakes come back when it is first used.
+    /// Says which ops it calls, and ends the declaration; the function is called at once. All mistakes come back
+    /// when the job is first used. See the example of [`job`](super::job()).
     pub fn define(self, define: impl FnOnce(&Graph)) -> Job {
         let graph = Graph::new(&self.name);
         define(&graph);
@@ -187,6 +246,22 @@ impl JobBuilder {
             );
             Schema::shape([])
         });
+        let partitions = self.partitions.as_ref().map(Partitions::def_of_job).transpose();
+        let partitions = match partitions {
+            Ok(partitions) => partitions.unwrap_or(PartitionsDef::Unpartitioned),
+            Err(mistake) => {
+                mistakes.push(JobMistake::new(&self.name, &self.origin, mistake.into()));
+                PartitionsDef::Unpartitioned
+            }
+        };
+        if !partitions.is_unpartitioned() {
+            for values in std::iter::once(&self.values).chain(self.presets.values()) {
+                for (path, error) in template::mistakes(values, &partitions) {
+                    let kind = JobMistakeKind::Template { path: path.to_string(), error };
+                    mistakes.push(JobMistake::new(&self.name, &self.origin, kind));
+                }
+            }
+        }
         // An op that is used in several graphs brings its mistakes along with each.
         let mut told: Vec<JobMistake> = Vec::new();
         for mistake in mistakes {
@@ -202,12 +277,13 @@ impl JobBuilder {
             config,
             values: self.values,
             presets: self.presets,
-            partitions: PartitionsDef::Unpartitioned,
+            partitions,
             tags: self.tags,
             hooks: self.hooks,
             description: self.description,
         };
-        Job { def: Arc::new(def), table: Arc::new(table), mistakes }
+        let partitions = self.partitions;
+        Job { def: Arc::new(def), table: Arc::new(table), partitions, mistakes }
     }
 }
 
@@ -223,7 +299,29 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The managers of a step.
+    /// Whether any of its ops hands values on through a manager.
+    pub(super) fn has_io(&self) -> bool {
+        self.io.is_some() || self.ios.values().any(|io| io.each().next().is_some())
+    }
+
+    /// Where the values of an output are put.
+    pub(super) fn output_io(&self, step: &FlowStep, output: &str) -> Option<&Io> {
+        let own = self.io_of(step);
+        let of_output = own.and_then(|own| own.outputs.get(output));
+        of_output.or_else(|| own.and_then(|own| own.all.as_ref())).or(self.io.as_ref())
+    }
+
+    /// By what the values of an input are read.
+    pub(super) fn input_io(&self, step: &FlowStep, input: &str) -> Option<&Io> {
+        self.io_of(step)?.inputs.get(input)
+    }
+
+    /// Whether any value of a step is put.
+    pub(super) fn puts(&self, step: &FlowStep) -> bool {
+        step.def.outputs.iter().any(|output| self.output_io(step, &output.name).is_some())
+    }
+
+    /// What a step says itself about managers.
     fn io_of(&self, step: &FlowStep) -> Option<&OpIo> {
         match &step.op.body {
             Body::Function(FunctionBody { slot: FunctionSlot::Op(slot), .. }) => self.ios.get(slot),
@@ -236,7 +334,7 @@ impl Table {
     }
 
     /// The resources that a step uses, its IO managers included.
-    fn used_by<'t>(&'t self, step: &'t FlowStep) -> impl Iterator<Item = &'t str> {
+    pub(super) fn used_by<'t>(&'t self, step: &'t FlowStep) -> impl Iterator<Item = &'t str> {
         let ios = self.io_of(step).into_iter().flat_map(OpIo::each).chain(&self.io);
         let named = step.def.resources.iter().map(String::as_str);
         named.chain(ios.filter_map(Io::used).map(|used| &*used.name))
@@ -310,6 +408,8 @@ impl Table {
 pub struct Job {
     def: Arc<defs::Job>,
     table: Arc<Table>,
+    /// As they were declared: where days begin, the project says.
+    partitions: Option<Partitions>,
     mistakes: Vec<JobMistake>,
 }
 
@@ -319,9 +419,11 @@ pub struct Job {
 pub struct JobMistake {
     /// The call or the op that it is about, or the job.
     pub path: String,
+    /// The source file of the program, as the compiler was given it.
     pub file: String,
     /// Counted from 1.
     pub line: u32,
+    /// What is wrong.
     pub kind: JobMistakeKind,
 }
 
@@ -339,26 +441,43 @@ pub struct JobMistake {
 /// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum JobMistakeKind {
+    /// A name has characters that names do not have.
     #[error(transparent)]
     Name(#[from] InvalidName),
+    /// The wires make no sense, such as a step over the pieces of two ops.
     #[error(transparent)]
     Graph(#[from] GraphMistakeKind),
+    /// An edge was used in another graph than the one in which it was made.
     #[error("an edge of another graph is wired into it")]
     Foreign,
+    /// Two inputs of an op have one name.
     #[error("the input `{input}` is declared twice")]
     InputTwice { input: String },
+    /// Two outputs of an op have one name.
     #[error("the output `{output}` is declared twice")]
     OutputTwice { output: String },
+    /// The text of a type of [`raw`](super::raw) cannot be read.
     #[error("its type is not right: {reason}")]
     Type { reason: String },
+    /// A schema is none; all that is wrong with it.
     #[error("its configuration is not right: {0}")]
     Config(SchemaErrors),
+    /// The configurations of the job and of its ops do not go together.
     #[error(transparent)]
     JobConfig(#[from] JobConfigMistake),
+    /// `input_io` names an input that the op does not have.
     #[error("there is no input `{input}` for which it could say an IO manager")]
     NoInput { input: String },
+    /// `output_io` names an output that the op does not have.
     #[error("there is no output `{output}` for which it could say an IO manager")]
     NoOutput { output: String },
+    /// Its partitions are none that a project could have.
+    #[error("its partitions are not right: {0}")]
+    Partitions(#[from] Mistake),
+    /// What a value takes from the partition cannot be read.
+    #[error("its value `{path}` is not right: {error}")]
+    Template { path: String, error: TemplateError },
+    /// Two resources have one name.
     #[error("two resources that its steps use are named `{resource}`; rename one")]
     ResourceTwice { resource: String },
 }
@@ -370,175 +489,16 @@ impl JobMistake {
     }
 }
 
-/// How a job is launched: values, and which of its ops.
-///
-/// ```
-/// use giornata::api::{Launch, job, op};
-/// use serde_json::json;
-/// let fit = op("fit").config(json!({"lr": "float"})).run(|ctx| ctx.setting::<f64>("lr"));
-/// let model = job("model").define(|g| { fit.call(g); });
-/// let launch = Launch::new().config(json!({"fit": {"lr": 1}})).set("fit.lr=0.5");
-/// assert_eq!(model.execute(&launch)?.value::<f64>("fit")?, 0.5);
-/// # Ok::<(), giornata::api::BoxError>(())
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct Launch {
-    preset: Option<String>,
-    config: Vec<Json>,
-    set: Vec<String>,
-    ops: Option<String>,
-    env: BTreeMap<String, String>,
-    root: Option<PathBuf>,
-    replaced: Replaced,
-    retry_of: Option<RunId>,
-}
-
-impl Launch {
-    /// With the job's own values, and all ops.
-    pub fn new() -> Launch {
-        Launch::default()
-    }
-
-    /// Values, over those of the job and of the preset.
-    #[must_use]
-    pub fn config(mut self, values: Json) -> Launch {
-        self.config.push(values);
-        self
-    }
-
-    /// One value, over all others: `fit.lr=0.5`.
-    #[must_use]
-    pub fn set(mut self, setting: &str) -> Launch {
-        self.set.push(setting.to_owned());
-        self
-    }
-
-    /// The values of a named set of the job's.
-    #[must_use]
-    pub fn preset(mut self, name: &str) -> Launch {
-        self.preset = Some(name.to_owned());
-        self
-    }
-
-    /// The value of an environment variable, instead of what the process has. In a run on the store it
-    /// reaches the configuration and nothing else: resources and commands have the environment of the
-    /// project ([`Project::env`](super::Project::env)).
-    #[must_use]
-    pub fn env(mut self, variable: &str, value: &str) -> Launch {
-        self.env.insert(variable.to_owned(), value.to_owned());
-        self
-    }
-
-    /// Where paths of resources begin; without this, in the working directory. A run on the store has the
-    /// root of the project, and refuses another one.
-    #[must_use]
-    pub fn root(mut self, root: impl Into<PathBuf>) -> Launch {
-        self.root = Some(root.into());
-        self
-    }
-
-    /// A value in the place of a resource, which is then neither set up nor torn down: for tests. See
-    /// [`resource`](super::resource()).
-    #[must_use]
-    pub fn with<R: Send + Sync + 'static>(mut self, resource: &Resource<R>, value: R) -> Launch {
-        self.replaced.put(resource, value);
-        self
-    }
-
-    /// On the store: what the steps of a run that did not succeed have made of the same is taken over. See
-    /// [`Project::run`](super::Project::run).
-    #[must_use]
-    pub fn retry(mut self, run: RunId) -> Launch {
-        self.retry_of = Some(run);
-        self
-    }
-
-    pub(super) fn retry_of(&self) -> Option<RunId> {
-        self.retry_of
-    }
-
-    /// The values of a job; `around` has the variables that the launch does not say itself.
-    pub(super) fn configure(
-        &self,
-        def: &defs::Job,
-        around: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Config, Error> {
-        let job = || def.name.to_string();
-        let mut layers: Layers = def.layers(self.preset.as_deref()).map_err(|known| {
-            let preset = self.preset.clone().unwrap_or_default();
-            let known = known.into_iter().map(str::to_owned).collect();
-            Error::Preset { job: job(), preset, known }
-        })?;
-        for values in &self.config {
-            layers.push("the launch", values.clone());
-        }
-        for text in &self.set {
-            let setting = Setting::parse(text);
-            let setting = setting.map_err(|error| Error::Setting { job: job(), error })?;
-            layers.push(setting.to_string(), def.config.setting(&setting));
-        }
-        let variable = |name: &str| self.variable(name, around);
-        def.configure(&layers, Env::Resolve(&variable))
-            .map_err(|errors| Error::Config { job: job(), errors })
-    }
-
-    pub(super) fn selection(&self) -> Option<&str> {
-        self.ops.as_deref()
-    }
-
-    pub(super) fn no_ops(&self, job: &str, error: SelectionError) -> Error {
-        let text = self.ops.clone().unwrap_or_default();
-        Error::Ops { job: job.to_owned(), text, error: Box::new(error) }
-    }
-
-    /// The resources of the store's engine, and its root, are not a launch's.
-    pub(super) fn refuse_on_store(&self, job: &str) -> Result<(), Error> {
-        let job = || job.to_owned();
-        match &self.root {
-            Some(_) => Err(Error::RootOnStore { job: job() }),
-            None if !self.replaced.is_empty() => Err(Error::Replaced { job: job() }),
-            None => Ok(()),
-        }
-    }
-
-    /// A variable of its own, or else one of what is around.
-    fn variable(&self, name: &str, around: impl FnOnce(&str) -> Option<String>) -> Option<String> {
-        self.env.get(name).cloned().or_else(|| around(name))
-    }
-
-    /// Only these ops: `fit`, `+fit`, `load or fit+`. What they read must be among them.
-    ///
-    /// ```
-    /// use giornata::api::{Launch, StepState, job, op};
-    /// let one = op("one").run(|_| Ok(1_i64));
-    /// let add = op("add").input::<i64>("n").run(|_, n| Ok(n + 1));
-    /// let other = op("other").run(|_| Ok(()));
-    /// let j = job("j").define(|g| { add.call(g, one.call(g)); other.call(g); });
-    /// let result = j.execute(&Launch::new().ops("+add"))?;
-    /// assert_eq!(result.state("add"), Some(StepState::Success));
-    /// assert_eq!(result.state("other"), None);
-    /// let error = j.execute(&Launch::new().ops("add")).unwrap_err();
-    /// assert_eq!(error.to_string(), "`add` of the job `j` reads `one`, which is not selected; select `+add`");
-    /// # Ok::<(), giornata::api::BoxError>(())
-    /// ```
-    #[must_use]
-    pub fn ops(mut self, selection: &str) -> Launch {
-        self.ops = Some(selection.to_owned());
-        self
-    }
-}
-
 impl Job {
-    /// Whether it says where values are beside the store, which a run on the store does not look at.
-    pub(super) fn has_io(&self) -> bool {
-        self.table.io.is_some() || self.table.ios.values().any(|io| io.each().next().is_some())
+    pub(super) fn partitions(&self) -> Option<&Partitions> {
+        self.partitions.as_ref()
     }
 
-    pub(super) fn table(&self) -> &Table {
+    pub(super) fn table(&self) -> &Arc<Table> {
         &self.table
     }
 
-    /// Its name.
+    /// Its name; see the example of [`job`](super::job()).
     pub fn name(&self) -> &str {
         self.def.name.as_str()
     }
@@ -564,14 +524,18 @@ impl Job {
     }
 
     /// Runs all its ops in this process, one after the other, with results in memory: no store, no
-    /// directory, no thread. A step that fails stops what reads it and nothing else; the result tells.
+    /// directory, no thread. A step that fails stops what reads it and nothing else; the result tells. An error is
+    /// what is found before any step starts: mistakes ([`Error::Job`]), values that do not fit ([`Error::Config`]),
+    /// resources. See the example of [`job`](super::job()).
     pub fn execute_in_process(&self) -> Result<JobResult, Error> {
         self.execute(&Launch::new())
     }
 
-    /// As [`execute_in_process`](Job::execute_in_process), with values and a choice of ops.
+    /// As [`execute_in_process`](Job::execute_in_process), with values and a choice of ops; see the example of
+    /// [`Launch`].
     pub fn execute(&self, launch: &Launch) -> Result<JobResult, Error> {
-        let def = self.definition()?;
+        let OfPart { job, part } = OfPart::in_process(self.definition()?, launch.part())?;
+        let def = &*job;
         let Work::Flow(flow) = &def.work else {
             unreachable!("a program declares jobs of ops only")
         };
@@ -584,8 +548,15 @@ impl Job {
             pool.hide(text);
         }
         let ios = self.set_up(flow, &chosen, launch, &mut pool)?;
-        let (table, settings, pool_of_run) = (&self.table, &settings, &pool);
-        let launched = Launched { job: def, flow, table, settings, pool: pool_of_run, ios: &ios };
+        let launched = Launched {
+            job: def,
+            flow,
+            table: &self.table,
+            settings: &settings,
+            pool: &pool,
+            ios: &ios,
+            part: &part,
+        };
         let mut result = inline::run(&launched, &chosen);
         result.warn(pool.tear_down());
         Ok(result)
@@ -602,17 +573,17 @@ impl Job {
     ) -> Result<Vec<StepIo>, Error> {
         let steps = chosen.iter().map(|step| &flow.steps[*step as usize]);
         let names: BTreeSet<&str> = steps.flat_map(|step| self.table.used_by(step)).collect();
-        let has_io = self.has_io();
+        let has_io = self.table.has_io();
         if names.is_empty() && !has_io {
             return Ok(Vec::new());
         }
-        let root = launch.root.as_deref().unwrap_or(Path::new("."));
+        let root = launch.place().unwrap_or(Path::new("."));
         let root = std::path::absolute(root)
             .map_err(|source| crate::engine::Error::Io { path: root.to_owned(), source })?;
         let mut problems = Vec::new();
         for name in names {
             let own = self.table.resources.get(name);
-            match launch.replaced.get(name).or(own) {
+            match launch.replaced(name).or(own) {
                 None => problems.push(format!("there is no resource `{name}`")),
                 Some(provider) => {
                     let env = |variable: &str| launch.variable(variable, system::variable);
@@ -623,9 +594,11 @@ impl Job {
         let mut ios = Vec::with_capacity(flow.steps.len());
         let opens = has_io && problems.is_empty();
         for (step, at) in flow.steps.iter().zip(0..).filter(|_| opens) {
-            let own = self.table.io_of(step).filter(|_| chosen.contains(&at));
-            let of_job = self.table.io.as_ref().filter(|_| chosen.contains(&at));
-            match StepIo::open(self.name(), step, own, of_job, &root, pool) {
+            if !chosen.contains(&at) {
+                ios.push(StepIo::default());
+                continue;
+            }
+            match StepIo::open(step, &self.table, &root, &|name| pool.value(name)) {
                 Ok(io) => ios.push(io),
                 Err(problem) => problems.push(problem),
             }
@@ -637,7 +610,7 @@ impl Job {
     }
 
     fn chosen(&self, flow: &Flow, launch: &Launch) -> Result<BTreeSet<u32>, Error> {
-        let Some(text) = &launch.ops else {
+        let Some(text) = launch.selection() else {
             return Ok((0..).zip(&flow.steps).map(|(at, _)| at).collect());
         };
         let wrong = |error| launch.no_ops(self.name(), error);

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::panic::Location;
 
 use super::error::Error;
-use super::job::{Job, Launch};
+use super::job::Job;
+use super::job_partition::OfPart;
+use super::launch::Launch;
 use super::project::{Project, origin};
 use crate::base::{JobName, RunId};
 use crate::defs::Selection;
@@ -55,12 +57,9 @@ impl Project {
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
     pub fn run(&mut self, job: &str, launch: &Launch) -> Result<JobReport, Error> {
-        if self.declared_jobs().any(|declared| declared.name() == job && declared.has_io()) {
-            return Err(Error::IoOnStore { job: job.to_owned() });
-        }
         let engine = self.engine()?;
-        let launched = launched(engine, job, launch)?;
         let mut report = JobReport::new();
+        let launched = launched(engine, job, launch, &mut report)?;
         let options = RunOptions { command: format!("run {job}"), ..RunOptions::default() };
         let hear = &mut |_: &Engine, event| report.hear(event);
         let summary = engine.run_job(&launched, &options, &Control::new(), hear)?;
@@ -69,19 +68,26 @@ impl Project {
     }
 }
 
-fn launched(engine: &Engine, job: &str, launch: &Launch) -> Result<engine::Launch, Error> {
+fn launched(
+    engine: &mut Engine,
+    job: &str,
+    launch: &Launch,
+    report: &mut JobReport,
+) -> Result<engine::Launch, Error> {
     let jobs = &engine.project().jobs;
-    let Some(def) = jobs.values().find(|known| known.name.as_str() == job) else {
+    let Some(def) = jobs.values().find(|known| known.name.as_str() == job).cloned() else {
         let names = jobs.keys().map(JobName::as_str);
         let similar = crate::base::similar::similar(job, names).map(str::to_owned);
         return Err(engine::Error::UnknownJob { job: job.to_owned(), similar }.into());
     };
     launch.refuse_on_store(job)?;
     let ops = launch.selection().map(Selection::parse).transpose();
+    let (OfPart { job: def, .. }, warnings) = OfPart::on_store(engine, &def, launch.part())?;
+    report.warnings.extend(warnings);
     Ok(engine::Launch {
         job: def.name.clone(),
-        partition: None,
-        config: launch.configure(def, &|name| engine.variable(name))?,
+        partition: launch.part().cloned(),
+        config: launch.configure(&def, &|name| engine.variable(name))?,
         ops: ops.map_err(|error| launch.no_ops(job, error))?,
         retry_of: launch.retry_of(),
         tags: BTreeMap::new(),
@@ -109,21 +115,28 @@ fn launched(engine: &Engine, job: &str, launch: &Launch) -> Result<engine::Launc
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobReport {
+    /// The id of the run, and how many steps ended how.
     pub summary: JobSummary,
     /// Ran and succeeded, in the order in which they were recorded.
     pub ran: Vec<String>,
     /// Taken from the run that was retried, or from any run where the op says `memo`.
     pub reused: Vec<String>,
+    /// Had nothing to read, because an optional output was not given.
     pub skipped: Vec<String>,
+    /// Failed after their last attempt.
     pub failed: Vec<FailedOp>,
+    /// What should be looked at, though nothing failed by it.
     pub warnings: Vec<String>,
 }
 
 /// A step that failed; see the example of [`Project::run`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedOp {
+    /// The name of the step, with its piece.
     pub step: String,
+    /// How many attempts there were, at least 1.
     pub attempts: u32,
+    /// What the function said, or why its value could not be kept.
     pub reason: String,
 }
 
@@ -139,7 +152,7 @@ impl JobReport {
         }
     }
 
-    /// Whether no step failed.
+    /// Whether no step failed; that some were skipped is no failure. See the example of [`Project::run`].
     pub fn is_success(&self) -> bool {
         self.summary.is_success()
     }

@@ -27,7 +27,6 @@ use crate::exec::Datum;
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
 pub struct Kind<T> {
-    /// The name that it was given; see the example of [`Kind::admits`].
     name: Arc<str>,
     is: Arc<dyn Fn(&T) -> bool + Send + Sync>,
 }
@@ -51,7 +50,7 @@ impl<T: Data> Kind<T> {
         Kind { name: name.into(), is: Arc::new(is) }
     }
 
-    /// The name.
+    /// The name that it was given; see the example of [`Kind::admits`].
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -46,6 +46,44 @@
 //! let daily = project.asset("daily").inputs(&rain).compute(|_, rain: Table| Ok(rain));
 //! ```
 
+//!
+//! # Jobs
+//!
+//! An [`op()`] is a step that keeps nothing; a [`job()`] wires ops together and runs them when it is told to,
+//! in this process or, as part of a project, on its store. Edges are typed in the same way.
+//!
+//! ```
+//! use giornata::api::{job, op};
+//!
+//! let read = op("read").run(|_| Ok("2 3 5".to_owned()));
+//! let sum = op("sum").input::<String>("text").run(|_, text| {
+//!     let numbers: Result<Vec<i64>, _> = text.split(' ').map(str::parse).collect();
+//!     Ok(numbers?.iter().sum::<i64>())
+//! });
+//! let add = job("add").define(|g| { sum.call(g, read.call(g)); });
+//! assert_eq!(add.execute_in_process()?.value::<i64>("sum")?, 10);
+//! # Ok::<(), giornata::api::BoxError>(())
+//! ```
+//!
+//! # Where to find what
+//!
+//! | to do what | by Dagster's name | here |
+//! |---|---|---|
+//! | name data and compute it | asset, multi-asset, source asset | [`Project::asset`], [`Project::assets`], [`Project::source`] |
+//! | divide it by time or by key | partitions definition, partition mapping | [`Partitions`], [`Mapping`] |
+//! | judge it | asset check | [`Asset::check`], [`Severity`] |
+//! | ask for it, bring it up to date | materialize | [`Project::get`], [`Project::materialize`], [`Report`] |
+//! | see what is stale, and why | stale status | [`Project::status`], [`Project::why`] |
+//! | make steps and wire them | op, graph, job | [`op()`], [`graph()`], [`job()`] |
+//! | leave a branch out, run a step for each piece | optional output, `DynamicOut` | [`OpBuilder::optional`], [`OpBuilder::pieces`] |
+//! | check values | `DagsterType` | [`Kind`] |
+//! | configure a run | `config_schema`, run config | [`OpBuilder::config`], [`JobBuilder::config`], [`Launch`] |
+//! | share a connection | resource | [`resource()`], [`Resource`], [`Provider`] |
+//! | put results elsewhere | IO manager | [`Io`] |
+//! | try again, give up, be told | `RetryPolicy`, `Failure`, hook | [`Retries`], [`Again`], [`Fatal`], [`Hook`] |
+//! | run it in a test | `execute_in_process` | [`Job::execute_in_process`], [`testing`](crate::testing) |
+//! | build graphs from data | | [`raw`] |
+
 mod body;
 mod compute;
 mod datum;
@@ -58,8 +96,11 @@ mod hook;
 mod inline;
 mod io;
 mod job;
+mod job_partition;
 mod job_run;
 mod kind;
+mod launch;
+mod managed;
 mod op;
 mod op_context;
 mod partitions;
@@ -91,9 +132,10 @@ pub use graph::{Collected, Edge, Feeds, Graph, GraphBuilder, Pieces, Results, Su
 pub use handle::{Handle, IntoPartition, Parts};
 pub use hook::{Again, Fatal, Hook};
 pub use io::Io;
-pub use job::{Job, JobBuilder, JobMistake, JobMistakeKind, Launch, job};
+pub use job::{Job, JobBuilder, JobMistake, JobMistakeKind, job};
 pub use job_run::{FailedOp, JobReport};
 pub use kind::Kind;
+pub use launch::Launch;
 pub use op::{Op, OpBuilder, op};
 pub use op_context::{Level, LogLine, Logger, OpContext};
 pub use partitions::Partitions;

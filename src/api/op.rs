@@ -426,9 +426,8 @@ impl<I, O> OpBuilder<I, O> {
         self
     }
 
-    /// Its values are handed on through the IO manager, instead of in memory or as the job says. A run on the
-    /// store refuses it; see [`Error::IoOnStore`](super::Error::IoOnStore). See the example of
-    /// [`OpBuilder::input_io`].
+    /// Its values are handed on through the IO manager, instead of in memory or as the job says; in a run on the
+    /// store they are put there too. See the example of [`OpBuilder::input_io`].
     pub fn io(mut self, io: &Io) -> Self {
         self.draft.io.all = Some(io.clone());
         self

@@ -7,10 +7,10 @@ use chrono_tz::Tz;
 
 use super::error::Mistake;
 use super::handle::{Handle, Reference};
-use crate::base::PartitionKey;
 use crate::base::time::parse_date;
-use crate::defs::PartitionsDef;
+use crate::base::{AssetKey, PartitionKey};
 use crate::defs::partition::{Cadence, TimeWindowDef};
+use crate::defs::{DynamicDef, PartitionsDef};
 
 /// A set of partitions: windows of time, keys, or those of a source. It is declared with texts, and what is
 /// wrong with them is told when the project is first used; see [`Mistake`](super::Mistake).
@@ -34,42 +34,9 @@ use crate::defs::partition::{Cadence, TimeWindowDef};
 #[derive(Debug, Clone)]
 pub struct Partitions {
     kind: Kind,
-    /// No window begins at or after `end`. Without it, windows appear as time passes. Of windows only; else it
-    /// is a mistake ([`Mistake::NoWindows`](super::Mistake::NoWindows)). See the example of [`Partitions`].
     until: Option<String>,
-    /// Windows begin at midnight of this zone (`Europe/Berlin`) instead of the project's; a day on which the
-    /// clocks change has 23 or 25 hours.
-    ///
-    /// ```
-    /// use giornata::api::{Partitions, Project};
-    /// # let dir = tempfile::tempdir()?;
-    /// let mut project = Project::new("days", dir.path());
-    /// let days = Partitions::daily("2014-03-29").timezone("Europe/Berlin");
-    /// let hours = project.asset("hours").partitions(days).compute(|ctx| {
-    ///     let window = ctx.window().ok_or("a day is a span of time")?;
-    ///     Ok((window.end - window.start).num_hours())
-    /// });
-    /// assert_eq!(project.get(&hours, "2014-03-30")?, 23);
-    /// # Ok::<(), giornata::api::BoxError>(())
-    /// ```
     timezone: Option<String>,
-    /// How the local start of a window makes a key, in `strftime` form. See the example of
-    /// [`Partitions::monthly`].
     format: Option<String>,
-    /// How many windows beyond the last complete one exist: with 1, today is a partition; with -1, yesterday is
-    /// none yet.
-    ///
-    /// ```
-    /// use giornata::api::{Partitions, Project};
-    /// use giornata::base::FixedClock;
-    /// # let dir = tempfile::tempdir()?;
-    /// let mut project = Project::new("days", dir.path());
-    /// project.clock(std::sync::Arc::new(FixedClock("2014-07-03T12:00:00Z".parse()?)));
-    /// let days = Partitions::daily("2014-07-01").end_offset(1);
-    /// let day = project.asset("day").partitions(days).compute(|ctx| Ok(ctx.partition().to_string()));
-    /// assert_eq!(project.get(&day, "2014-07-03")?, "2014-07-03");
-    /// # Ok::<(), giornata::api::BoxError>(())
-    /// ```
     end_offset: i32,
 }
 
@@ -167,8 +134,8 @@ impl Partitions {
         Partitions::windows(Cadence::Cron(expression.to_owned()), start).format(format)
     }
 
-    /// Exactly these keys, in this order; any characters are allowed, and no key twice. Dagster's static
-    /// partitions.
+    /// Exactly these keys, in this order. Any characters are allowed, but no key is empty and none comes
+    /// twice. Dagster's static partitions.
     ///
     /// ```
     /// use giornata::api::{Partitions, Project};
@@ -205,25 +172,54 @@ impl Partitions {
         Partitions::of(Kind::Source(source.place.clone()))
     }
 
-    /// No window begins at or after `end`. Without it, windows appear as time passes.
+    /// No window begins at or after `end`. Without it, windows appear as time passes. Of windows only; else it
+    /// is a mistake ([`Mistake::NoWindows`](super::Mistake::NoWindows)). See the example of [`Partitions`].
     pub fn until(mut self, end: &str) -> Partitions {
         self.until = Some(end.to_owned());
         self
     }
 
-    /// Windows begin at midnight of this zone instead of the project's.
+    /// Windows begin at midnight of this zone (`Europe/Berlin`) instead of the project's; a day on which the
+    /// clocks change has 23 or 25 hours.
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("days", dir.path());
+    /// let days = Partitions::daily("2014-03-29").timezone("Europe/Berlin");
+    /// let hours = project.asset("hours").partitions(days).compute(|ctx| {
+    ///     let window = ctx.window().ok_or("a day is a span of time")?;
+    ///     Ok((window.end - window.start).num_hours())
+    /// });
+    /// assert_eq!(project.get(&hours, "2014-03-30")?, 23);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn timezone(mut self, zone: &str) -> Partitions {
         self.timezone = Some(zone.to_owned());
         self
     }
 
-    /// How the start of a window makes a key, in `strftime` form.
+    /// How the local start of a window makes a key, in `strftime` form. See the example of
+    /// [`Partitions::monthly`].
     pub fn format(mut self, format: &str) -> Partitions {
         self.format = Some(format.to_owned());
         self
     }
 
-    /// How many windows beyond the last complete one exist: with 1, today is a partition.
+    /// How many windows beyond the last complete one exist: with 1, today is a partition; with -1, yesterday is
+    /// none yet.
+    ///
+    /// ```
+    /// use giornata::api::{Partitions, Project};
+    /// use giornata::base::FixedClock;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("days", dir.path());
+    /// project.clock(std::sync::Arc::new(FixedClock("2014-07-03T12:00:00Z".parse()?)));
+    /// let days = Partitions::daily("2014-07-01").end_offset(1);
+    /// let day = project.asset("day").partitions(days).compute(|ctx| Ok(ctx.partition().to_string()));
+    /// assert_eq!(project.get(&day, "2014-07-03")?, "2014-07-03");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn end_offset(mut self, windows: i32) -> Partitions {
         self.end_offset = windows;
         self
@@ -243,6 +239,13 @@ impl Partitions {
             Kind::Source(source) => Some(source),
             Kind::Windows { .. } | Kind::Keys(_) | Kind::Def(_) => None,
         }
+    }
+
+    /// As they are for a job on its own: what follows a source has the partitions that the source says.
+    pub(super) fn def_of_job(&self) -> Result<PartitionsDef, Mistake> {
+        let source = self.followed().map(|source| AssetKey::parse(&source.name)).transpose()?;
+        let followed = source.map(|key| PartitionsDef::Dynamic(DynamicDef::Source(key)));
+        self.def(Tz::UTC, followed.as_ref())
     }
 
     /// The definition; `followed` is that of the source that is followed.

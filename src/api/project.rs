@@ -70,7 +70,8 @@ enum Beside {
     Files,
 }
 
-/// A project as a program declares it, ready to be opened.
+/// A project as a program declares it, ready to be opened: for those who drive the engine themselves. See
+/// the example of [`Project::resolve`].
 pub struct Program {
     /// Everything that is sound.
     pub project: defs::Project,
@@ -87,6 +88,17 @@ pub struct Program {
 }
 
 /// What was read of the files of a program's project.
+///
+/// ```
+/// use giornata::api::Project;
+/// # let dir = tempfile::tempdir()?;
+/// std::fs::write(dir.path().join("giornata.toml"), "name = \"shop\"\n")?;
+/// let program = Project::with_files(dir.path()).resolve(dir.path())?;
+/// let files = program.files.ok_or("it has files")?;
+/// assert!(files.diagnostics.is_empty());
+/// assert_eq!(files.assets_dir, std::path::Path::new("assets"));
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 pub struct Files {
     /// What is wrong with them, by file and place.
     pub diagnostics: Vec<Diagnostic>,
@@ -100,7 +112,8 @@ pub struct Files {
 
 /// Declarations.
 impl Project {
-    /// A project without declarations; its state will be in `.giornata` below `root`.
+    /// A project without declarations; its state will be in `.giornata` below `root`, which is made where it is
+    /// first needed. `name` is for people. See the example of [`Project`].
     pub fn new(name: &str, root: impl Into<PathBuf>) -> Project {
         Project::of(name, root.into(), Beside::Nothing)
     }
@@ -198,6 +211,16 @@ impl Project {
     }
 
     /// How many steps run at once; as many as there are cores unless said otherwise.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// project.jobs(1);
+    /// let letter = project.asset("letter").keys(["a", "b"]).compute(|ctx| Ok(ctx.partition().to_string()));
+    /// assert_eq!(project.get_range(&letter, "all")?.len(), 2);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn jobs(&mut self, jobs: usize) -> &mut Project {
         self.settings.jobs = Some(jobs);
         self.engine = None;
@@ -258,22 +281,23 @@ impl Project {
         self
     }
 
-    /// Begins to declare data from outside.
+    /// Begins to declare data from outside; see the example of [`Source`].
     #[track_caller]
     pub fn source(&mut self, name: &str) -> Source<'_> {
         let origin = origin(Location::caller());
         Source::new(Open::new(self, name, origin))
     }
 
-    /// Begins to declare data that a function computes.
+    /// Begins to declare data that a function computes; see the example of [`Asset`].
     #[track_caller]
     pub fn asset(&mut self, name: &str) -> Asset<'_, ()> {
         let origin = origin(Location::caller());
         Asset::new(Open::new(self, name, origin), Sole)
     }
 
-    /// Names an asset or a source that the project's files declare, as one whose partitions have values of
-    /// the type `V`; see [`Project::with_files`].
+    /// Names an asset or a source that the project's files declare, as one whose partitions have values of the
+    /// type `V`. A name that no file declares is a mistake ([`Mistake::NotExisting`](super::Mistake::NotExisting)).
+    /// See the example of [`Project::with_files`].
     #[track_caller]
     pub fn existing<V: Value>(&mut self, name: &str) -> Handle<V> {
         let origin = origin(Location::caller());
@@ -327,11 +351,13 @@ impl Project {
         self.jobs.push((job, origin));
     }
 
-    pub(super) fn declared_jobs(&self) -> impl Iterator<Item = &Job> {
-        self.jobs.iter().map(|(job, _)| job)
-    }
-
-    /// The directory that paths are relative to.
+    /// The directory that paths are relative to, as it was given.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// let project = Project::new("letters", "data/letters");
+    /// assert_eq!(project.root(), std::path::Path::new("data/letters"));
+    /// ```
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -444,9 +470,9 @@ impl Project {
         crate::plan::key_order(domain, &set).into_iter().map(value).collect()
     }
 
-    /// Brings the partitions that an expression names up to date, with all that they read. If a step
-    /// fails, everything that does not depend on it is made nevertheless, and the error has the
-    /// report.
+    /// Brings the partitions that an expression names up to date, with all that they read, and gives a report of
+    /// what was done. If a step fails, everything that does not depend on it is made nevertheless, and the error
+    /// ([`Error::Failed`]) has the report. See the example of [`Report`].
     pub fn materialize<V>(&mut self, asset: &Handle<V>, partitions: &str) -> Result<Report, Error> {
         let key = self.look(asset)?;
         let engine = self.engine()?;
@@ -473,7 +499,8 @@ impl Project {
         &self.warnings
     }
 
-    /// How many partitions of an asset are fresh, stale, missing and so on; nothing is run.
+    /// How many partitions of an asset are fresh, stale, missing and so on, after a look at its sources; nothing
+    /// is run. See the example of [`Status`].
     pub fn status<V>(&mut self, asset: &Handle<V>) -> Result<Status, Error> {
         let key = self.look(asset)?;
         Ok(Status::of(self.engine()?, &key)?)

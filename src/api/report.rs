@@ -20,7 +20,9 @@ use crate::plan::ReasonCode;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartitionRef {
+    /// The name of the asset.
     pub asset: AssetKey,
+    /// The key; that of the one partition there is for an asset without partitions.
     pub partition: PartitionKey,
 }
 
@@ -55,6 +57,7 @@ impl fmt::Display for PartitionRef {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedStep {
+    /// What it was to make.
     pub what: PartitionRef,
     /// What the function said, or why its result could not be kept.
     pub reason: String,
@@ -75,14 +78,17 @@ pub struct FailedStep {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
+    /// The name of the asset.
     pub asset: AssetKey,
+    /// The keys of its partitions that could not be tried.
     pub partitions: Vec<PartitionKey>,
+    /// The kind of reason that they have in common.
     pub code: ReasonCode,
     /// Of the first of them, in a sentence.
     pub reason: String,
 }
 
-/// What was done to bring something up to date.
+/// What was done to bring something up to date: which partitions ran, and why others did not have to.
 ///
 /// ```
 /// use giornata::api::Project;
@@ -92,12 +98,15 @@ pub struct Blocked {
 ///     .asset("letter")
 ///     .keys(["a", "b"])
 ///     .compute(|ctx| Ok(ctx.partition().to_string()));
-/// assert_eq!(project.materialize(&letter, "all")?.summary.ran, 2);
+/// let report = project.materialize(&letter, "all")?;
+/// assert_eq!((report.summary.ran, report.is_idle()), (2, false));
+/// assert!(report.is_success() && report.reason().is_empty());
 /// assert!(project.materialize(&letter, "all")?.is_idle());
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
+    /// How many partitions there were of each kind.
     pub summary: Summary,
     /// Ran and succeeded, in the order in which they were recorded.
     pub ran: Vec<PartitionRef>,
@@ -105,23 +114,27 @@ pub struct Report {
     pub cut_off: Vec<PartitionRef>,
     /// Brought back from earlier results.
     pub restored: Vec<PartitionRef>,
+    /// Failed after their last attempt; their last good results stay.
     pub failed: Vec<FailedStep>,
+    /// Not tried, because something that they read failed or is missing.
     pub blocked: Vec<Blocked>,
+    /// What should be looked at, though nothing failed by it, such as files that belong to no partition.
     pub warnings: Vec<String>,
 }
 
 impl Report {
-    /// Whether nothing had to be done.
+    /// Whether nothing had to be done; see the example of [`Report`].
     pub fn is_idle(&self) -> bool {
         self.summary.is_idle()
     }
 
-    /// Whether everything that was wanted is fresh now.
+    /// Whether everything that was wanted is fresh now; see the example of [`Report`].
     pub fn is_success(&self) -> bool {
         self.summary.is_success()
     }
 
-    /// Why it did not succeed, in one line; empty if it did.
+    /// Why it did not succeed, in one line, the first failure and how many more; empty if it did. See the
+    /// example of [`Report`].
     pub fn reason(&self) -> String {
         let failed =
             self.failed.iter().map(|step| format!("`{}` failed: {}", step.what, step.reason));
@@ -141,7 +154,32 @@ impl Report {
         }
     }
 
-    /// Takes in one event of a run.
+    /// Takes in one event of a run, for a program that drives the engine itself.
+    ///
+    /// ```
+    /// use giornata::api::{Project, Report};
+    /// use giornata::engine::{Engine, RunOptions};
+    /// use giornata::exec::Control;
+    /// # use giornata::engine::{Access, Options};
+    /// # use giornata::plan::{Reach, Request};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let mut project = Project::new("letters", dir.path());
+    /// # project.asset("letter").compute(|_| Ok("Dear all".to_owned()));
+    /// # let giornata::api::Program { project, functions, root, .. } = project.resolve(dir.path())?;
+    /// # let clock = std::sync::Arc::new(giornata::base::FixedClock("2026-01-01T00:00:00Z".parse()?));
+    /// # let (env, set, access) = (vec![], vec![], Access::Write);
+    /// # let options = Options { root, access, functions, clock, env, set };
+    /// # let mut engine = Engine::open(project, options)?;
+    /// # let letter = giornata::api::AssetKey::parse("letter")?;
+    /// # let parts = engine.planner().domain(&letter).all().clone();
+    /// # let (targets, chosen) = ([(letter, parts)].into(), Default::default());
+    /// # let request = Request { targets, chosen, reach: Reach::Upstream, force: false };
+    /// let mut report = Report::default();
+    /// let hear = &mut |engine: &Engine, event| report.hear(engine, event);
+    /// engine.materialize(&request, &RunOptions::default(), &Control::new(), hear)?;
+    /// assert_eq!(report.ran[0].to_string(), "letter");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn hear(&mut self, engine: &Engine, event: RunEvent) {
         match event {
             RunEvent::StepSucceeded { asset, partition, .. } => {
@@ -218,6 +256,7 @@ fn blocked_text(
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
+    /// The name of the asset.
     pub asset: AssetKey,
     states: BTreeMap<State, (u64, Vec<String>)>,
 }
@@ -232,12 +271,13 @@ impl Status {
         Ok(Status { asset: status.asset, states })
     }
 
-    /// How many partitions are in a state.
+    /// How many partitions are in a state; see the example of [`Status`].
     pub fn count(&self, state: State) -> u64 {
         self.states.get(&state).map_or(0, |(count, _)| *count)
     }
 
-    /// Which they are, as keys and ranges: `2014-07-01..2014-07-03`.
+    /// Which partitions are in a state, as keys and ranges, `2014-07-01..2014-07-03`; none if nothing is. See
+    /// the example of [`Status`].
     pub fn partitions(&self, state: State) -> &[String] {
         self.states.get(&state).map_or(&[], |(_, partitions)| partitions)
     }

@@ -94,17 +94,19 @@ pub trait Provider: Send + Sync + 'static {
     /// What steps get a reference to.
     type Value: Send + Sync + 'static;
 
-    /// Called once in a run, before the first step that uses it.
+    /// Called once in a run, before the first step that uses it. An error is told before any step runs, with
+    /// those of all other resources.
     fn setup(&self, setup: &Setup<'_>) -> Result<Self::Value, BoxError>;
 
-    /// Called when the run has ended; an error is a warning of the run.
+    /// Called when the run has ended, however that was; an error is a warning of the run.
     fn teardown(&self, value: Self::Value) -> Result<(), BoxError> {
         drop(value);
         Ok(())
     }
 }
 
-/// A declared resource whose value is an `R`; see [`resource()`].
+/// A declared resource whose value is an `R`. It is what declarations name and functions look up; cloning
+/// it is cheap. Two resources of one name are a mistake. See the example of [`resource`](super::resource()).
 pub struct Resource<R> {
     name: Arc<str>,
     provider: Arc<dyn Provide>,
@@ -124,7 +126,7 @@ impl<R> fmt::Debug for Resource<R> {
 }
 
 impl<R> Resource<R> {
-    /// Its name.
+    /// Its name, which messages say; see the example of [`Resource::directory`].
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -142,7 +144,7 @@ impl<R> Resource<R> {
 }
 
 impl<R: Send + Sync + 'static> Resource<R> {
-    /// A resource of a provider; see [`Provider`].
+    /// A resource that a provider sets up and tears down; see the example of [`Provider`].
     pub fn of<P: Provider<Value = R>>(name: &str, provider: P) -> Resource<R> {
         Resource { name: name.into(), provider: Arc::new(Provided(provider)), of: PhantomData }
     }
@@ -180,7 +182,20 @@ impl Resource<Warehouse> {
 }
 
 impl Resource<PathBuf> {
-    /// A directory, which is made if it is not there; its value is the absolute path.
+    /// A directory, which is made if it is not there; its value is the absolute path. The path is relative to
+    /// the project's root, or absolute.
+    ///
+    /// ```
+    /// use giornata::api::{Launch, Resource, job, op};
+    /// # let dir = tempfile::tempdir()?;
+    /// let scratch = Resource::directory("scratch", "data/scratch");
+    /// assert_eq!(scratch.name(), "scratch");
+    /// let uses = scratch.clone();
+    /// let ends = op("ends").uses(&scratch).run(move |ctx| Ok(ctx.resource(&uses)?.ends_with("data/scratch")));
+    /// let j = job("j").define(|g| { ends.call(g); });
+    /// assert!(j.execute(&Launch::new().root(dir.path()))?.value::<bool>("ends")?);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn directory(name: &str, path: impl Into<Given>) -> Resource<PathBuf> {
         Resource::built_in(name, ResourceKind::Directory, json!({"path": path.into().json()}))
     }
@@ -218,17 +233,19 @@ impl Resource<Http> {
     }
 }
 
-/// A text of a declaration: as it is, or the value of an environment variable at launch; see
-/// [`Resource::http`].
+/// A text of a declaration: as it is, or the value of an environment variable at launch. A text becomes one
+/// by `.into()`. See the example of [`Resource::http`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Given {
+    /// As it is.
     Text(String),
     /// The name of the variable.
     Env(String),
 }
 
 impl Given {
-    /// The value of an environment variable, which is looked up when a run begins and shown nowhere.
+    /// The value of an environment variable, which is looked up when a run begins and shown nowhere; that it is
+    /// not set is told before any step runs. See the example of [`Resource::http`].
     pub fn env(variable: &str) -> Given {
         Given::Env(variable.to_owned())
     }

@@ -14,8 +14,8 @@ use crate::defs::{self, OutputDecl};
 use crate::engine::flow::{InstanceId, Progress, StepState};
 use crate::exec::Datum;
 
-/// What a run of a job did. Steps are named by the calls on the way to them, joined by `.`, with the
-/// piece in brackets: `inner.add_one_2`, `compute[p1]`.
+/// What a run of a job in this process did: Dagster's `ExecuteInProcessResult`. Steps are named by the calls
+/// on the way to them, joined by `.`, with the piece in brackets: `inner.add_one_2`, `compute[p1]`.
 ///
 /// ```
 /// use giornata::api::{StepState, job, op};
@@ -28,6 +28,9 @@ use crate::exec::Datum;
 /// }).execute_in_process()?;
 /// assert!(!result.is_success());
 /// assert_eq!(result.value::<i64>("one")?, 1);
+/// assert_eq!(result.failure("fails").map(|failure| failure.text.as_str()), Some("no ink left"));
+/// assert_eq!((result.attempts("fails"), result.attempts("add")), (Some(1), None));
+/// assert_eq!(result.state("add"), Some(StepState::Blocked));
 /// let states: Vec<(String, StepState)> = result.steps().collect();
 /// assert_eq!(states, [
 ///     ("one".to_owned(), StepState::Success),
@@ -83,12 +86,13 @@ impl JobResult {
         }
     }
 
-    /// Whether no step failed.
+    /// Whether no step failed; that some were skipped is no failure. See the example of [`JobResult`].
     pub fn is_success(&self) -> bool {
         self.reports.values().all(|report| report.failure.is_none())
     }
 
-    /// The steps that were chosen, with their states; those of one op for its pieces follow each other.
+    /// The steps that were chosen, with their states; those of one op for its pieces follow each other. See the
+    /// example of [`JobResult`].
     pub fn steps(&self) -> impl Iterator<Item = (String, StepState)> {
         let ids = self.progress.instances();
         let chosen = ids.filter(|id| self.chosen.contains(&self.progress.step(*id)));
@@ -109,17 +113,18 @@ impl JobResult {
         self.ran.iter().map(|id| self.progress.name(*id)).collect()
     }
 
-    /// The state of a step, if there is one of this name.
+    /// The state of a step; `None` if there is none of this name or it was not chosen. See the example of
+    /// [`JobResult`].
     pub fn state(&self, step: &str) -> Option<StepState> {
         self.names.get(step).map(|id| self.progress.state(*id))
     }
 
-    /// How many attempts a step took, if it ran.
+    /// How many attempts a step took; `None` if it did not run. See the example of [`JobResult`].
     pub fn attempts(&self, step: &str) -> Option<u32> {
         self.report(step).map(|report| report.attempts)
     }
 
-    /// Why a step failed, if it did.
+    /// Why a step failed; `None` if it did not. See the example of [`JobResult`].
     pub fn failure(&self, step: &str) -> Option<&StepFailure> {
         self.report(step)?.failure.as_ref()
     }
@@ -149,12 +154,24 @@ impl JobResult {
         report.emitted.iter().map(name).collect()
     }
 
-    /// The value of a step at its output `result`.
+    /// The value of a step at its output `result`, as a `T`: of the type that the op gives, or of another one that
+    /// reads the bytes as which it would be kept. Fails ([`Error::NoValue`]) if there is no such step, if it did
+    /// not succeed, if it has pieces there, or if the value is no `T`. See the example of [`JobResult`].
     pub fn value<T: Data>(&self, step: &str) -> Result<T, Error> {
         self.output(step, OutputDecl::RESULT)
     }
 
-    /// The value of a step at an output.
+    /// The value of a step at an output that it names; fails as [`value`](JobResult::value) does.
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// let pick = op("pick").optional::<i64>("left").optional::<i64>("right").run(|_| Ok((Some(1), None)));
+    /// let result = job("j").define(|g| { pick.call(g); }).execute_in_process()?;
+    /// assert_eq!(result.output::<i64>("pick", "left")?, 1);
+    /// let error = result.output::<i64>("pick", "right").unwrap_err().to_string();
+    /// assert_eq!(error, "`pick` of the job `j` has no value at `right`: it was not emitted");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn output<T: Data>(&self, step: &str, output: &str) -> Result<T, Error> {
         let found = self.made(step, output);
         let wrong = |reason: String| self.no_value(step, output, reason);
@@ -209,12 +226,22 @@ impl JobResult {
         Ok(pieces.into_iter().collect())
     }
 
-    /// What the steps wrote, line after line.
+    /// What the steps wrote, line after line; see the example of [`Logger`](super::Logger).
     pub fn log(&self) -> &[LogLine] {
         &self.log
     }
 
-    /// What should be looked at, though nothing failed by it: hooks that did.
+    /// What should be looked at, though nothing failed by it: hooks that did, and resources that could not be
+    /// torn down.
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// let one = op("one").on_success(|_| Err("the pager is off".into())).run(|_| Ok(1_i64));
+    /// let result = job("j").define(|g| { one.call(g); }).execute_in_process()?;
+    /// assert!(result.is_success());
+    /// assert!(result.warnings()[0].contains("the pager is off"), "{:?}", result.warnings());
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -1,29 +1,34 @@
 //! Calls the functions of ops and hooks for steps whose values are kept by the store.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use super::body::{Arg, FailureKind, OpBody, StepFailure};
+use super::compute::Calls;
 use super::datum::KeptValue;
 use super::hook::{Again, Hook};
 use super::job::Table;
+use super::managed::Open;
 use super::op_context::{Logger, OpContext};
 use super::value;
-use crate::defs::{Body, FunctionSlot, TableFormat, Takes};
+use crate::defs::{Body, FunctionSlot, InputDecl, TableFormat, Takes};
 use crate::engine::error_text;
 use crate::exec::{Datum, Emitted, Ended, Failure, InJob, Produced, Refused, Step, Told, caught};
 use crate::io::Kept;
 
 /// Carries out a step of a job by the function of its op.
 pub(super) fn call(
-    table: &Table,
+    calls: &Calls,
     step: &Step,
     at: &InJob,
     told: &mut Told<'_>,
 ) -> Result<Vec<Emitted>, Failure> {
-    let Some(body) = body(table, step) else {
+    let Some(body) = body(&calls.ops, step) else {
         let name = step.shown();
         return Err(Failure::Unsupported(format!("this program has no function for `{name}`")));
     };
+    let managed = calls.managed.open(step, at)?;
+    let args = args(step, at, managed.as_ref()).map_err(Failure::Function)?;
     let lines = RefCell::default();
     let logger = Logger {
         step: &at.path,
@@ -38,6 +43,9 @@ pub(super) fn call(
         op: &at.op.name,
         piece: at.piece.as_deref(),
         attempt: step.attempt,
+        partition: &step.partition,
+        dates: step.window.as_ref(),
+        window: step.window_rfc3339.as_ref(),
         config: &at.own,
         read: &at.read,
         logger,
@@ -48,13 +56,22 @@ pub(super) fn call(
         asked: RefCell::new(None),
     };
     // What was logged before a panic is what tells why.
-    let ran = caught(|| body.emitted(&context, args(step), &step.def.inputs, &step.def.outputs));
+    let ran = caught(|| body.emitted(&context, args, &step.def.inputs, &step.def.outputs));
     drop(context);
     for line in lines.into_inner() {
         told.log(line.level.as_str(), &line.text);
     }
     let made = ran.map_err(Failure::Panic)?.map_err(|(failure, again)| failed(failure, again))?;
-    made.into_iter().map(|(output, piece, datum)| emitted(output, piece, &datum)).collect()
+    let emit = |(output, piece, datum): (u32, Option<Arc<str>>, Datum)| {
+        let kept = datum.held().keep().map_err(|reason| Failure::Store { reason })?;
+        if let Some(managed) = &managed {
+            let name = &step.def.outputs[output as usize].name;
+            let piece = piece.as_deref().or(at.piece.as_deref());
+            managed.io.put_kept(output, name, piece, &kept).map_err(Failure::Function)?;
+        }
+        Ok(Emitted { output, piece, what: produced(kept)? })
+    };
+    made.into_iter().map(emit).collect()
 }
 
 fn body<'a>(table: &'a Table, step: &Step) -> Option<&'a OpBody> {
@@ -68,27 +85,30 @@ fn body<'a>(table: &'a Table, step: &Step) -> Option<&'a OpBody> {
 }
 
 /// What the step was given, in the order of its inputs.
-fn args(step: &Step) -> Vec<Arg> {
-    let kept = |part: &crate::exec::Part| Datum::new(KeptValue(part.clone()));
-    let arg = |decl: &crate::defs::InputDecl| {
+fn args(step: &Step, at: &InJob, managed: Option<&Open<'_>>) -> Result<Vec<Arg>, String> {
+    let arg = |(place, decl): (usize, &InputDecl)| {
         let parts = step.inputs.iter().find(|input| input.name == decl.name);
         let parts = parts.map(|input| input.parts.as_slice()).unwrap_or_default();
-        match (decl.takes, parts) {
-            (Takes::Nothing, _) | (Takes::One, []) => Arg::Nothing,
-            (Takes::One, [first, ..]) => Arg::One(kept(first)),
-            (Takes::Many, parts) => Arg::Many(parts.iter().map(kept).collect()),
-        }
+        let mut data: Vec<Datum> = match managed.filter(|managed| managed.io.reads(place)) {
+            Some(managed) => {
+                let keys = parts.iter().map(|part| &part.key);
+                let places = managed.places(place, at.piece.as_deref(), keys)?;
+                places.into_iter().filter_map(|at| managed.io.read(place, at)).collect()
+            }
+            None => parts.iter().map(|part| Datum::new(KeptValue(part.clone()))).collect(),
+        };
+        Ok(match decl.takes {
+            Takes::Nothing => Arg::Nothing,
+            Takes::One if data.is_empty() => Arg::Nothing,
+            Takes::One => Arg::One(data.swap_remove(0)),
+            Takes::Many => Arg::Many(data),
+        })
     };
-    step.def.inputs.iter().map(arg).collect()
+    step.def.inputs.iter().enumerate().map(arg).collect()
 }
 
-fn emitted(
-    output: u32,
-    piece: Option<std::sync::Arc<str>>,
-    datum: &Datum,
-) -> Result<Emitted, Failure> {
-    let kept = datum.held().keep().map_err(|reason| Failure::Store { reason })?;
-    let what = match kept {
+fn produced(kept: Kept) -> Result<Produced, Failure> {
+    Ok(match kept {
         Kept::Bytes { bytes, extension } => {
             Produced::Bytes { bytes, extension: extension.into_owned() }
         }
@@ -97,8 +117,7 @@ fn emitted(
             let rows = table.rows.len() as u64;
             Produced::Table { encoded, format: TableFormat::Csv, rows }
         }
-    };
-    Ok(Emitted { output, piece, what })
+    })
 }
 
 fn failed(failure: StepFailure, again: Option<Again>) -> Failure {

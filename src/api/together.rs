@@ -55,21 +55,19 @@ impl<const N: usize> Several<N> {
 /// ```
 #[derive(Default)]
 pub struct Member {
-    /// A file where its results are also put, in the form of [`Asset::export`]; see the example of [`Member`].
     export: Option<String>,
-    /// One sentence for listings; see the example of [`Member`].
     description: Option<String>,
     checks: Vec<DraftCheck>,
 }
 
 impl Member {
-    /// See [`Asset::export`].
+    /// A file where its results are also put, in the form of [`Asset::export`]; see the example of [`Member`].
     pub fn export(mut self, path: &str) -> Member {
         self.export = Some(path.to_owned());
         self
     }
 
-    /// See [`Asset::description`].
+    /// One sentence for listings; see the example of [`Member`].
     pub fn description(mut self, text: &str) -> Member {
         self.description = Some(text.to_owned());
         self

@@ -25,7 +25,9 @@ use crate::io::{self, Table, manager};
 /// ```
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A type that the partitions of an asset can have.
+/// A type that the partitions of an asset can have. Tables, texts (`String`), bytes (`Vec<u8>`), `i64`, `i32`,
+/// `u64`, `u32`, `f64`, `bool`, `()` and JSON are; [`Json`] makes any serde type one; and a type of yours is
+/// one with an implementation.
 ///
 /// ```
 /// use giornata::api::{BoxError, Form, Raw, Stored, Value};
@@ -46,23 +48,39 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// # assert!(matches!(Celsius(1.5).store(), Ok(Stored::Bytes(bytes)) if bytes == b"1.5"));
 /// ```
 pub trait Value: Sized + Send + 'static {
-    /// As what it is kept.
+    /// As what it is kept; [`store`](Value::store) must give this form.
     const FORM: Form;
 
-    /// The value as it is kept; equal values must give equal bytes.
+    /// The value as it is kept; equal values must give equal bytes, or what reads them seems to have changed. An
+    /// error fails the step. See the example of [`Value`].
     fn store(&self) -> Result<Stored, BoxError>;
 
-    /// The value that was kept, or that a file of a source holds.
+    /// The value that was kept, or that a file of a source holds; must be the inverse of
+    /// [`store`](Value::store). An error fails the step that reads it, or the query. See the example of [`Value`].
     fn load(raw: &Raw<'_>) -> Result<Self, BoxError>;
 
-    /// One value of several files, for a source whose one partition is several.
+    /// One value of several files, for a source whose one partition is several; they come in the order of their
+    /// paths. Without an implementation it is an error that says to declare the input with `inputs`.
+    ///
+    /// ```
+    /// use giornata::api::{PartitionKey, Table, Value};
+    /// let mm = |mm: i64| {
+    ///     let mut table = Table::with_columns(["mm"]);
+    ///     table.rows.push(vec![mm.into()]);
+    ///     table
+    /// };
+    /// let (a, b) = (PartitionKey::new("a.csv"), PartitionKey::new("b.csv"));
+    /// assert_eq!(Table::join(vec![(a.clone(), mm(1)), (b.clone(), mm(2))])?.rows.len(), 2);
+    /// assert!(String::join(vec![(a, "x".to_owned()), (b, "y".to_owned())]).is_err());
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
     fn join(parts: Vec<(PartitionKey, Self)>) -> Result<Self, BoxError> {
         let count = parts.len();
         Err(format!("it is {count} files, not one; declare the input with `inputs`").into())
     }
 }
 
-/// As what a value is kept; see the examples of [`Value`] and [`Raw`].
+/// As what a value is kept; see the examples of [`Value`], a file, and [`Raw`], a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Rows under columns.
@@ -71,7 +89,7 @@ pub enum Form {
     File { extension: &'static str },
 }
 
-/// A value that is ready to be kept; see the examples of [`Value`] and [`Raw`].
+/// A value that is ready to be kept; see the examples of [`Value`], bytes, and [`Raw`], a table.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stored {
     /// For [`Form::Table`].
@@ -135,12 +153,13 @@ impl<'a> Raw<'a> {
         Raw { bytes, format, schema, columns: &NO_COLUMNS }
     }
 
-    /// The bytes as they are.
+    /// The bytes as they are; see the example of [`Value`].
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The rows, if the file is in a tabular format.
+    /// The rows, if the file is in a tabular format (CSV, JSON Lines); else an error, and one for what is no such
+    /// file. See the example of [`Raw`].
     pub fn table(&self) -> Result<Table, BoxError> {
         let format = self.format.ok_or("it is no table; tables are `.csv` and `.jsonl` files")?;
         Ok(manager(format).read(self.bytes, self.schema, self.columns)?)

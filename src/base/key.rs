@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of an asset or a source: segments of `[A-Za-z0-9_-]+` joined by `/`.
+/// The name of an asset or a source: segments of `[A-Za-z0-9_-]+` joined by `/`. Assets and sources share
+/// their names.
 ///
 /// ```
 /// use giornata::base::AssetKey;
-/// assert!(AssetKey::parse("mart/revenue").is_ok());
+/// let key = AssetKey::parse("mart/daily-revenue")?;
+/// assert_eq!(key.as_str(), "mart/daily-revenue");
+/// assert_eq!(key.variable(), "mart_daily_revenue");
 /// assert!(AssetKey::parse("mart//revenue").is_err());
+/// # Ok::<(), giornata::base::InvalidName>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -23,11 +27,12 @@ pub struct AssetKey(Arc<str>);
     "`{name}` cannot be a name: a name is segments of letters, digits, `_` and `-`, joined by `/`"
 )]
 pub struct InvalidName {
+    /// The text, as it was given.
     pub name: String,
 }
 
 impl AssetKey {
-    /// Checks the form of a name.
+    /// Reads a name, and fails if it is not of that form; see the example of [`AssetKey`].
     pub fn parse(name: &str) -> Result<AssetKey, InvalidName> {
         let segment_ok = |segment: &str| {
             !segment.is_empty()
@@ -40,6 +45,7 @@ impl AssetKey {
         }
     }
 
+    /// The name as it was written; see the example of [`AssetKey`].
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -55,7 +61,8 @@ impl AssetKey {
         AssetKey(format!("{}/each", self.0).into())
     }
 
-    /// The name as a variable: `/` and `-` become `_`, and a leading digit gets a `_` in front.
+    /// The name as a variable: `/` and `-` become `_`, and a leading digit gets a `_` in front. See the example
+    /// of [`AssetKey`].
     pub fn variable(&self) -> String {
         let mut name: String =
             self.0.chars().map(|c| if c == '/' || c == '-' { '_' } else { c }).collect();
@@ -208,24 +215,35 @@ impl fmt::Debug for StepName {
 /// The text that names one partition within its domain; empty for an asset without partitions.
 ///
 /// Any characters are allowed: a key comes from file names and data.
+///
+/// ```
+/// use giornata::base::PartitionKey;
+/// let key = PartitionKey::new("2014-07-04");
+/// assert_eq!((key.as_str(), key.is_unpartitioned()), ("2014-07-04", false));
+/// assert!(PartitionKey::unpartitioned().is_unpartitioned());
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PartitionKey(Arc<str>);
 
 impl PartitionKey {
+    /// The key of this text, whether or not there is such a partition; see the example of [`PartitionKey`].
     pub fn new(text: impl Into<Arc<str>>) -> PartitionKey {
         PartitionKey(text.into())
     }
 
-    /// The key of the only partition of an asset that has none.
+    /// The key of the only partition of an asset that has none; see the example of [`PartitionKey`].
     pub fn unpartitioned() -> PartitionKey {
         PartitionKey("".into())
     }
 
+    /// The text of the key; see the example of [`PartitionKey`].
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
+    /// Whether it is the key of the only partition of an asset that has none; see the example of
+    /// [`PartitionKey`].
     pub fn is_unpartitioned(&self) -> bool {
         self.0.is_empty()
     }

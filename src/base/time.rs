@@ -4,13 +4,27 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A span of time, start included and end excluded.
+///
+/// ```
+/// use giornata::base::TimeWindow;
+/// let window = |start: &str, end: &str| -> Result<TimeWindow, Box<dyn std::error::Error>> {
+///     Ok(TimeWindow { start: start.parse()?, end: end.parse()? })
+/// };
+/// let day = window("2014-07-04T00:00:00Z", "2014-07-05T00:00:00Z")?;
+/// assert!(day.overlaps(&window("2014-07-04T23:00:00Z", "2014-07-05T01:00:00Z")?));
+/// assert!(!day.overlaps(&window("2014-07-05T00:00:00Z", "2014-07-06T00:00:00Z")?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TimeWindow {
+    /// The first moment that is in it.
     pub start: DateTime<Utc>,
+    /// The first moment after it.
     pub end: DateTime<Utc>,
 }
 
 impl TimeWindow {
+    /// Whether there is a moment in both; see the example of [`TimeWindow`].
     pub fn overlaps(&self, other: &TimeWindow) -> bool {
         self.start < other.end && other.start < self.end
     }

@@ -231,8 +231,9 @@ impl Cas {
         let lock = lock::LockFile::create(&root).map_err(Error::io("write in", &root))?;
         let dir = root.join(lock.id());
         fs::create_dir(&dir).map_err(Error::io("create", &dir))?;
+        let made = Scratch { dir, _lock: lock };
         // If another thread was faster, ours is removed again as it is dropped.
-        Ok(self.scratch.get_or_init(|| Scratch { dir, _lock: lock }))
+        Ok(self.scratch.get_or_init(|| made))
     }
 
     /// Removes the temporary files of processes that no longer live.
@@ -259,6 +260,23 @@ impl Cas {
                             | io::ErrorKind::ReadOnlyFilesystem
                     ) => {}
                 Err(error) => return Err(Error::io("open", &path)(error)),
+            }
+        }
+        self.remove_unlocked(&root)
+    }
+
+    /// Removes temporary directories that have no lock file: theirs is there before them and goes after
+    /// them, so nobody will ever remove these.
+    fn remove_unlocked(&self, root: &Path) -> Result<(), Error> {
+        let entries = match fs::read_dir(root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(Error::io("list", root))?,
+        };
+        for entry in entries {
+            let path = entry.map_err(Error::io("list", root))?.path();
+            if path.is_dir() && !path.with_extension("lock").exists() {
+                // What cannot be removed now is tried again at the next open.
+                let _ = fs::remove_dir_all(&path);
             }
         }
         Ok(())

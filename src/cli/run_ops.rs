@@ -1,6 +1,5 @@
 //! A run of a job of ops: which partition, with what configuration, and how it went.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,9 +13,9 @@ use super::run::RunArgs;
 use super::session::Workspace;
 use super::targets::Expression;
 use super::text;
-use crate::base::{AssetKey, PartitionIdx, PartitionKey, RunId};
+use crate::base::{PartitionIdx, PartitionKey, RunId};
 use crate::defs::template::At;
-use crate::defs::{Domain, DynamicDef, Flow, Job, PartitionsDef, Selection};
+use crate::defs::{Domain, Flow, Job, Selection};
 use crate::engine::{self, Access, Engine, JobSummary, Launch, RunOptions};
 use crate::exec::Control;
 
@@ -170,9 +169,7 @@ fn domain(
     engine: &mut Engine,
     job: &Job,
 ) -> Result<Domain, CliError> {
-    let mut sources = BTreeSet::new();
-    followed(&job.partitions, &mut sources);
-    workspace.refresh(engine, sources)?;
+    workspace.refresh(engine, job.partitions.sources())?;
     Ok(engine.job_domain(job)?)
 }
 
@@ -188,20 +185,4 @@ fn filled(
         CliError::user(format!("the values of job `{}` cannot be filled in:\n{lines}", job.name))
     })?;
     Ok((Arc::new(job), domain.key(index)))
-}
-
-/// The sources whose keys are those of the partitions.
-fn followed(def: &PartitionsDef, found: &mut BTreeSet<AssetKey>) {
-    match def {
-        PartitionsDef::Dynamic(DynamicDef::Source(key)) => {
-            found.insert(key.clone());
-        }
-        PartitionsDef::Multi(dimensions) => {
-            dimensions.values().for_each(|def| followed(def, found));
-        }
-        PartitionsDef::Unpartitioned
-        | PartitionsDef::TimeWindow(_)
-        | PartitionsDef::Static(_)
-        | PartitionsDef::Dynamic(DynamicDef::Pieces(_) | DynamicDef::Named(_)) => {}
-    }
 }

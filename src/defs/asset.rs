@@ -215,16 +215,24 @@ pub enum OutputDef {
 }
 
 /// Formats of tables.
+///
+/// ```
+/// use giornata::defs::TableFormat;
+/// assert_eq!(TableFormat::Csv.extension(), "csv");
+/// assert_eq!(TableFormat::JsonLines.extension(), "jsonl");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TableFormat {
+    /// Comma-separated values with a header line.
     Csv,
+    /// A JSON object on each line.
     JsonLines,
     #[cfg(feature = "parquet")]
     Parquet,
 }
 
 impl TableFormat {
-    /// The ending of a file in this format, without the dot.
+    /// The ending of a file in this format, without the dot; see the example of [`TableFormat`].
     pub fn extension(self) -> &'static str {
         match self {
             TableFormat::Csv => "csv",
@@ -240,6 +248,8 @@ impl TableFormat {
 pub struct Policy {
     pub retries: Retries,
     pub timeout: Option<Duration>,
+    /// At most so many steps of one pool run at once as the project says.
+    pub pool: Option<Arc<str>>,
     /// A result older than this is looked at again.
     pub ttl: Option<Duration>,
     /// Run at every invocation, cut off by content.

@@ -18,7 +18,15 @@ pub struct Check {
     pub severity: Severity,
 }
 
-/// What happens where a test fails.
+/// What happens where a test fails. Dagster's severities are `Warn` and `Error`; `Blocking` is its
+/// `blocking=True`.
+///
+/// ```
+/// use giornata::defs::Severity;
+/// let names: Vec<&str> = Severity::ALL.into_iter().map(Severity::as_str).collect();
+/// assert_eq!(names, ["warn", "error", "blocking"]);
+/// assert!(Severity::Warn < Severity::Blocking);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// It is told; the result counts.
@@ -81,8 +89,10 @@ pub enum Comparison {
 }
 
 impl Severity {
+    /// From the mildest to the hardest; see the example of [`Severity`].
     pub const ALL: [Severity; 3] = [Severity::Warn, Severity::Error, Severity::Blocking];
 
+    /// The word for it in files and listings; see the example of [`Severity`].
     pub fn as_str(self) -> &'static str {
         match self {
             Severity::Warn => "warn",

@@ -28,6 +28,24 @@ pub struct TableDef {
 }
 
 /// What becomes of rows that are there when others are put.
+///
+/// ```
+/// use giornata::api::{Io, Project, Resource, Table, TableMode};
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("shop", dir.path());
+/// let warehouse = Resource::sqlite("warehouse", "shop.db");
+/// let customers = Io::tables(&warehouse, TableMode::Merge { key: vec!["id".to_owned()] });
+/// let import = project.asset("customer").keys(["mon", "tue"]).io(&customers).compute(|ctx| {
+///     let mut table = Table::with_columns(["id", "seen"]);
+///     table.rows.push(vec![7.into(), ctx.partition().as_str().into()]);
+///     Ok(table)
+/// });
+/// project.get(&import, "mon")?;
+/// project.get(&import, "tue")?;
+/// let database = giornata::api::Warehouse::open(&dir.path().join("shop.db"))?;
+/// assert_eq!(database.query("SELECT id, seen FROM customer", &[])?.rows, [[7.into(), "tue".into()]]);
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TableMode {
     /// The rows of the same partition go.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::base::Digest;
 
-/// How often a failed attempt is repeated.
+/// How often a failed attempt is repeated, and how long is waited before. Dagster's `RetryPolicy`, with the
+/// same delays.
 ///
 /// ```
 /// use std::time::Duration;
@@ -20,18 +21,23 @@ use crate::base::Digest;
 /// let seed = Digest::of_blob(b"a run, a step");
 /// let seconds = [1, 2, 3].map(|n| retries.wait(n, &seed).as_secs());
 /// assert_eq!(seconds, [10, 30, 70]);
+/// assert_eq!(Retries::times(3).wait(1, &seed), Duration::ZERO);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Retries {
+    /// How many repetitions there may be beyond the first attempt.
     pub max: u32,
+    /// What the waits before repetitions are multiples of.
     pub delay: Duration,
+    /// How the wait grows from repetition to repetition.
     pub backoff: Backoff,
+    /// How far the wait is drawn from that by lot.
     pub jitter: Jitter,
     /// Exit statuses of a command that end it at once.
     pub fatal: BTreeSet<i32>,
 }
 
-/// How the delay grows from attempt to attempt.
+/// How the delay grows from attempt to attempt; see the example of [`Retries`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Backoff {
     /// Always the same.
@@ -43,9 +49,19 @@ pub enum Backoff {
     Exponential,
 }
 
-/// How far delays of steps that failed together are drawn apart.
+/// How far delays of steps that failed together are drawn apart, so that they do not all come back at once.
+///
+/// ```
+/// use std::time::Duration;
+/// use giornata::base::Digest;
+/// use giornata::defs::{Jitter, Retries};
+/// let delay = Duration::from_secs(10);
+/// let retries = Retries { max: 1, delay, jitter: Jitter::Full, ..Retries::default() };
+/// assert!(retries.wait(1, &Digest::of_blob(b"a run, a step")) < delay);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Jitter {
+    /// Exactly what the policy says.
     #[default]
     None,
     /// Between nothing and the whole delay.
@@ -55,13 +71,13 @@ pub enum Jitter {
 }
 
 impl Retries {
-    /// `max` repetitions, one right after the other.
+    /// `max` repetitions, one right after the other; see the example of [`Retries`].
     pub fn times(max: u32) -> Retries {
         Retries { max, ..Retries::default() }
     }
 
     /// How long to wait before the `n`-th retry, counted from 1. The seed names what is repeated, such
-    /// as the run and the step: equal seeds wait equally long.
+    /// as the run and the step: equal seeds wait equally long. See the example of [`Retries`].
     pub fn wait(&self, n: u32, seed: &Digest) -> Duration {
         let times = match self.backoff {
             Backoff::Constant => 1,

@@ -50,11 +50,26 @@ pub struct SplitBy {
     pub format: Option<String>,
 }
 
-/// The declared type of a column.
+/// The declared type of a column. A cell that is not of it is an error, not an empty cell.
+///
+/// ```
+/// use giornata::api::{ColumnType, Project};
+/// # let dir = tempfile::tempdir()?;
+/// # std::fs::write(dir.path().join("stock.csv"), "code,pieces\n007,4\n")?;
+/// let mut project = Project::new("shop", dir.path());
+/// let stock = project.source("stock").column("code", ColumnType::Text).files("stock.csv");
+/// let table = project.get(&stock, ())?;
+/// assert_eq!(table.cell(0, "code").and_then(|code| code.as_text()), Some("007"));
+/// assert_eq!(table.cell(0, "pieces").and_then(|pieces| pieces.as_integer()), Some(4));
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnType {
+    /// Texts, as they are written: `007` stays `007`.
     Text,
+    /// Integers of 64 bits.
     Integer,
+    /// Numbers of double precision.
     Real,
 }
 

@@ -91,15 +91,28 @@ impl RunEvent {
 }
 
 /// How a run went, in numbers of (asset, partition).
+///
+/// ```
+/// use giornata::engine::Summary;
+/// let summary = Summary { ran: 2, unchanged: 1, fresh: 3, ..Summary::default() };
+/// assert!(summary.is_success() && !summary.is_idle());
+/// assert_eq!(summary.counts()["unchanged"], 1);
+/// assert!(!Summary { blocked: 1, ..summary }.is_success());
+/// assert!(Summary { fresh: 3, ..Summary::default() }.is_idle());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
     /// Steps that ran and succeeded.
     pub ran: u64,
     /// Of those: the result was what it was before.
     pub unchanged: u64,
+    /// Steps that failed after their last attempt.
     pub failed: u64,
+    /// Brought back from earlier results, because what decides them is as it was then.
     pub restored: u64,
+    /// Right as they were, because what they read turned out not to have changed.
     pub cut_off: u64,
+    /// Not tried, because something that they read failed or is missing.
     pub blocked: u64,
     /// Checks of results that were taken, where a failure is an error.
     pub checks_failed: u64,
@@ -110,12 +123,13 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Whether everything that was wanted is fresh now.
+    /// Whether everything that was wanted is fresh now, and no check failed as an error; see the example of
+    /// [`Summary`].
     pub fn is_success(&self) -> bool {
         self.failed == 0 && self.blocked == 0 && self.cancelled == 0 && self.checks_failed == 0
     }
 
-    /// The numbers by name, as they are recorded with the run.
+    /// The numbers by name, as they are recorded with the run; see the example of [`Summary`].
     pub fn counts(&self) -> BTreeMap<String, u64> {
         let Summary { ran, unchanged, failed, restored, .. } = *self;
         let Summary { cut_off, blocked, checks_failed, fresh, cancelled, .. } = *self;
@@ -133,7 +147,7 @@ impl Summary {
         counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
     }
 
-    /// Whether nothing had to be done.
+    /// Whether nothing had to be done; see the example of [`Summary`].
     pub fn is_idle(&self) -> bool {
         *self == Summary { fresh: self.fresh, ..Summary::default() }
     }

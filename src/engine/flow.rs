@@ -84,13 +84,25 @@ pub struct Progress<D> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(u32);
 
-/// How far an instance is.
+/// How far a step is. In a run that has ended it is one of `Success`, `Failed`, `Skipped` and `Blocked`; see
+/// also `giornata::api::JobResult::steps`.
+///
+/// ```
+/// use giornata::engine::flow::StepState;
+/// assert_eq!(StepState::Skipped.as_str(), "skipped");
+/// assert_eq!(StepState::Blocked.to_string(), "blocked");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StepState {
+    /// Something that it reads is not there yet.
     Waiting,
+    /// Everything that it reads is there.
     Ready,
+    /// It is being carried out.
     Running,
+    /// It has given what it must.
     Success,
+    /// It failed in its last attempt.
     Failed,
     /// Something that it needs was not emitted.
     Skipped,
@@ -485,6 +497,7 @@ impl InstanceId {
 }
 
 impl StepState {
+    /// The word for it in listings and records; see the example of [`StepState`].
     pub fn as_str(self) -> &'static str {
         match self {
             StepState::Waiting => "waiting",

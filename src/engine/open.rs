@@ -16,7 +16,7 @@ use crate::base::{AssetKey, Clock, Digest, Mark, OutputKind, PartitionKey};
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
 use crate::defs::{Asset, Body, PartitionsDef, Project, Settings, SourceDef, StepDef, TypeDef};
-use crate::exec::{Functions, Pool};
+use crate::exec::{Functions, Pool, Slots};
 use crate::io::SplitFile;
 use crate::plan::{Planner, Records};
 use crate::store::{self, OpenOptions, Store};
@@ -191,6 +191,11 @@ impl Engine {
             files_hashed: self.files_hashed,
             queries: self.planner.executed(),
         }
+    }
+
+    /// Limits that hold for all processes of the project.
+    pub(super) fn slots(&self) -> Slots {
+        Slots::new(&self.dir, self.project.settings.max_steps, &self.project.pools)
     }
 
     pub fn project(&self) -> &Project {

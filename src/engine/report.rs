@@ -24,21 +24,36 @@ use crate::plan::{Plan, ReasonCode, Records, Request, Why};
 use crate::store::LaunchInfo;
 
 /// The states in which a partition can be, in the order in which they win: each partition is in one.
+///
+/// ```
+/// use giornata::engine::State;
+/// assert!(State::Failed < State::Stale);
+/// let names: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
+/// assert_eq!(names[4..7], ["stale", "maybe_stale", "fresh"]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// A run is making it.
     Running,
+    /// The last attempt to make it failed.
     Failed,
+    /// It cannot be made, because something that it reads failed or is missing.
     Blocked,
+    /// There is no result of it.
     Missing,
+    /// What decides it has changed since it was made.
     Stale,
+    /// Something that it reads is stale; whether it will change is known when that has been made.
     MaybeStale,
+    /// What decides it is what it was when it was made.
     Fresh,
     /// A record of a partition that no longer exists.
     Orphaned,
 }
 
 impl State {
+    /// All of them, in that order; see the example of [`State`].
     pub const ALL: [State; 8] = [
         State::Running,
         State::Failed,
@@ -50,7 +65,7 @@ impl State {
         State::Orphaned,
     ];
 
-    /// `maybe_stale` and so on, as in JSON.
+    /// `maybe_stale` and so on, as in JSON; see the example of [`State`].
     pub fn as_str(self) -> &'static str {
         match self {
             State::Running => "running",

@@ -14,18 +14,14 @@ use super::work::{Stored, store};
 use crate::cas::Cas;
 use crate::defs::HookDef;
 use crate::exec::{
-    self, Control, Emitted, Executor, Failure, Functions, Lifeline, Outcome, Produced, Retrying,
-    Step, Worker, caught,
+    self, Control, Emitted, Executor, Failure, Functions, Lifeline, Limited, Outcome, Produced,
+    Retrying, Slots, Step, Worker, caught,
 };
 
 /// Where the steps of a run are carried out.
-///
-/// Threads hand back what they have when they have it, so that the order in which results are recorded is
-/// nobody's promise. On the thread of the run a number decides about the order, so that a test can repeat
-/// what it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Hands {
-    /// On as many threads as steps may run at once.
+    /// On as many threads as steps may run at once. What comes back when is nobody's promise.
     #[default]
     Threads,
     /// On the thread of the run, which the number makes repeat itself: what has been started ends in an
@@ -106,13 +102,13 @@ pub struct Workers {
     functions: Arc<dyn Functions>,
     cas: Arc<Cas>,
     inline_max_bytes: u64,
+    slots: Slots,
     lifeline: Lifeline,
-    hands: Hands,
     threads: Option<Threads>,
+    /// What the thread of the run is yet to do, if nobody else does it.
+    waiting: Option<Waiting>,
     /// Runs what runs on the thread of the run.
     own: Option<Bench>,
-    /// What is yet to be run there.
-    waiting: Vec<Order>,
 }
 
 struct Threads {
@@ -121,9 +117,15 @@ struct Threads {
     handles: Vec<JoinHandle<()>>,
 }
 
+/// Orders, of which a number says which is next.
+struct Waiting {
+    orders: Vec<Order>,
+    number: u64,
+}
+
 /// One worker with what it needs to keep results.
 struct Bench {
-    steps: Retrying<Worker>,
+    steps: Limited<Retrying<Worker>>,
     /// For what is done beside the steps: hooks, and checks of what a graph gives.
     own: Worker,
     control: Control,
@@ -133,24 +135,28 @@ struct Bench {
 
 impl Workers {
     pub fn new(engine: &Engine, hands: Hands, jobs: usize, control: &Control) -> Workers {
+        let waiting = match hands {
+            Hands::Threads => None,
+            Hands::Own(number) => Some(Waiting { orders: Vec::new(), number }),
+        };
         Workers {
-            hands,
             jobs,
             control: control.clone(),
             functions: engine.functions.clone(),
             cas: engine.cas.clone(),
             inline_max_bytes: engine.project.settings.inline_max_bytes,
+            slots: engine.slots(),
             lifeline: Lifeline::new(),
             threads: None,
+            waiting,
             own: None,
-            waiting: Vec::new(),
         }
     }
 
     fn bench(&self) -> Bench {
         let worker = || Worker::new(self.lifeline.clone(), self.functions.clone());
         Bench {
-            steps: Retrying::new(worker()),
+            steps: Limited::new(Retrying::new(worker()), self.slots.clone()),
             own: worker(),
             control: self.control.clone(),
             cas: self.cas.clone(),
@@ -160,12 +166,9 @@ impl Workers {
 
     /// Hands an order to whoever carries it out.
     pub fn send(&mut self, order: Order) -> Result<(), Error> {
-        match self.hands {
-            Hands::Threads => {}
-            Hands::Own(_) => {
-                self.waiting.push(order);
-                return Ok(());
-            }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.orders.push(order);
+            return Ok(());
         }
         if self.threads.is_none() {
             self.threads = Some(self.start());
@@ -199,33 +202,12 @@ impl Workers {
 
     /// What has come back; waits for the first, but not for long. Something must have been sent.
     pub fn receive(&mut self) -> Result<Vec<Done>, Error> {
-        match self.hands {
-            Hands::Threads => {
-                let threads = self.threads.as_ref().ok_or(Error::WorkerDied)?;
-                wish::receive(&threads.done).ok_or(Error::WorkerDied)
-            }
-            Hands::Own(_) if self.waiting.is_empty() => Err(Error::WorkerDied),
-            Hands::Own(_) => {
-                let ends = 1 + self.draw();
-                let mut done = Vec::with_capacity(ends);
-                for _ in 0..ends {
-                    let next = self.draw();
-                    let order = self.waiting.swap_remove(next);
-                    done.push(self.own().carry_out(order));
-                }
-                Ok(done)
-            }
+        if let Some(waiting) = &mut self.waiting {
+            let orders = waiting.take();
+            return Ok(orders.into_iter().map(|order| self.own().carry_out(order)).collect());
         }
-    }
-
-    /// One of those that wait, of which there must be one.
-    fn draw(&mut self) -> usize {
-        let Hands::Own(number) = &mut self.hands else { return 0 };
-        // The step of splitmix64.
-        *number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (*number ^ (*number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let bound = self.waiting.len() as u64;
-        usize::try_from((mixed >> 33) % bound).expect("it is below a usize")
+        let threads = self.threads.as_ref().ok_or(Error::WorkerDied)?;
+        wish::receive(&threads.done).ok_or(Error::WorkerDied)
     }
 
     /// Waits for the end of the threads.
@@ -236,6 +218,30 @@ impl Workers {
             handle.join().map_err(|_| Error::WorkerDied)?;
         }
         Ok(())
+    }
+}
+
+impl Waiting {
+    /// Some of the orders, at least one if there is one.
+    fn take(&mut self) -> Vec<Order> {
+        let count = match self.orders.len() {
+            0 => 0,
+            all => 1 + self.draw(all),
+        };
+        let mut taken = Vec::with_capacity(count);
+        for _ in 0..count {
+            let next = self.draw(self.orders.len());
+            taken.push(self.orders.swap_remove(next));
+        }
+        taken
+    }
+
+    /// A number below `bound`, which is not 0.
+    fn draw(&mut self, bound: usize) -> usize {
+        // The step of splitmix64.
+        self.number = self.number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.number ^ (self.number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        usize::try_from((mixed >> 33) % bound as u64).expect("it is below a usize")
     }
 }
 

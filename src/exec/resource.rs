@@ -40,9 +40,26 @@ pub struct Opened {
     pub variable: Option<OsString>,
 }
 
-/// What a provider is told, and where it says what must not be shown.
+/// What a provider is told when its resource is set up, and where it says what must not be shown.
 ///
-/// See `giornata::api::resource` for an example.
+/// ```
+/// use giornata::api::{Launch, job, op, resource};
+/// let place = resource("place", |setup| {
+///     let key = setup.path("key.txt");
+///     setup.hide("hunter22");
+///     Ok(format!("{} at {} of {}", setup.name(), key.display(), setup.env("HOST_NAME")?))
+/// });
+/// let uses = place.clone();
+/// let tell = op("tell").uses(&place).run(move |ctx| {
+///     ctx.log().info("with hunter22");
+///     Ok(ctx.resource(&uses)?.clone())
+/// });
+/// let j = job("j").define(|g| { tell.call(g); });
+/// let result = j.execute(&Launch::new().root("/srv").env("HOST_NAME", "example.org"))?;
+/// assert_eq!(result.value::<String>("tell")?, "place at /srv/key.txt of example.org");
+/// assert_eq!(result.log()[0].text, "with ***");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 pub struct Setup<'a> {
     name: &'a str,
     root: &'a Path,
@@ -51,18 +68,18 @@ pub struct Setup<'a> {
 }
 
 impl Setup<'_> {
-    /// The name of the resource.
+    /// The name of the resource; see the example of [`Setup`].
     pub fn name(&self) -> &str {
         self.name
     }
 
-    /// A path of the user's: relative to the project's root, or absolute.
+    /// A path of the user's: relative to the project's root, or absolute. See the example of [`Setup`].
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.root.join(path)
     }
 
     /// The value of an environment variable. It is a secret from then on: no record, log or message of the
-    /// run shows it. Fails if the variable is not set.
+    /// run shows it. Fails if the variable is not set, before any step runs. See the example of [`Setup`].
     pub fn env(&self, variable: &str) -> Result<String, ResourceError> {
         let value = (self.env)(variable).ok_or_else(|| {
             format!("the environment variable `{variable}` is not set; set it, or add it to `.env`")
@@ -71,16 +88,33 @@ impl Setup<'_> {
         Ok(value)
     }
 
-    /// Says that a value is a secret.
+    /// Says that a value is a secret, which no record, log or message of the run shows; see the example of
+    /// [`Setup`].
     pub fn hide(&self, value: &str) {
         self.secrets.borrow_mut().add(value);
     }
 }
 
-/// Where a service is, and what to send to it with each request.
+/// Where a service is, and what to send to it with each request: the value of a resource that
+/// `giornata::api::Resource::http` declares. Its `Debug` form leaves the values of the headers out.
+///
+/// ```
+/// use giornata::api::{Given, Launch, Resource, job, op};
+/// let api = Resource::http("api", "https://example.org", [("Accept", Given::from("text/csv"))]);
+/// let uses = api.clone();
+/// let ask = op("ask").uses(&api).run(move |ctx| {
+///     let api = ctx.resource(&uses)?;
+///     Ok(format!("{} as {}", api.url, api.headers["Accept"]))
+/// });
+/// let j = job("j").define(|g| { ask.call(g); });
+/// assert_eq!(j.execute_in_process()?.value::<String>("ask")?, "https://example.org as text/csv");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Http {
+    /// The base of all addresses.
     pub url: String,
+    /// By name; those from the environment are secrets.
     pub headers: BTreeMap<String, String>,
 }
 
@@ -175,6 +209,11 @@ impl Resources {
     pub fn get<T: Any>(&self, name: &str) -> Option<&T> {
         let value: &(dyn Any + Send + Sync) = &*self.0.get(name)?.value;
         value.downcast_ref()
+    }
+
+    /// The same for whoever keeps it, but no longer than the step goes on.
+    pub fn shared<T: Any + Send + Sync>(&self, name: &str) -> Option<Arc<T>> {
+        self.0.get(name)?.value.clone().downcast().ok()
     }
 
     /// What a command finds in its environment, by the name of the resource.

@@ -11,17 +11,32 @@ use serde_json::{Map, Value as Json};
 use super::Error;
 use crate::defs::ColumnType;
 
-/// Rows under named columns; each row has one value a column.
+/// Rows under named columns; each row has one value a column. It is small and whole in memory: for large
+/// data let SQL or a command read the files.
+///
+/// ```
+/// use giornata::io::{Table, Value};
+/// let mut table = Table::with_columns(["day", "mm"]);
+/// table.rows.push(vec!["2014-07-01".into(), 0.5.into()]);
+/// table.rows.push(vec!["2014-07-02".into(), Value::Null]);
+/// assert_eq!(table.column("mm"), Some(1));
+/// assert_eq!(table.cell(0, "mm").and_then(Value::as_real), Some(0.5));
+/// assert_eq!(table.cell(1, "mm"), Some(&Value::Null));
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Table {
+    /// In the order in which they are written.
     pub columns: Vec<Column>,
+    /// Of each row, a value for each column.
     pub rows: Vec<Vec<Value>>,
 }
 
 /// A column of a [`Table`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Column {
+    /// Of the header.
     pub name: String,
+    /// What is promised of its cells.
     pub kind: ColumnKind,
 }
 
@@ -31,23 +46,39 @@ pub enum ColumnKind {
     /// Nothing is promised; each cell decides for itself.
     #[default]
     Any,
+    /// Integers or nothing.
     Integer,
+    /// Numbers with a fraction or nothing.
     Real,
+    /// Texts or nothing.
     Text,
 }
 
-/// The value of one cell, as SQLite knows values.
+/// The value of one cell, as SQLite knows values. In `giornata::api` it is `Cell`.
+///
+/// ```
+/// use giornata::io::Value;
+/// assert_eq!((Value::from(2).as_real(), Value::from(2).as_integer()), (Some(2.0), Some(2)));
+/// assert_eq!(Value::from(0.5).as_integer(), None);
+/// assert_eq!(Value::from("eu").as_text(), Some("eu"));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
+    /// Nothing.
     Null,
+    /// An integer of 64 bits.
     Integer(i64),
+    /// A number of double precision.
     Real(f64),
+    /// A text.
     Text(String),
+    /// Bytes.
     Blob(Vec<u8>),
 }
 
 impl Value {
-    /// The number, of an integer too.
+    /// The number, of an integer too; `None` if it is none. An integer beyond 2^53 is rounded. See the example
+    /// of [`Value`].
     pub fn as_real(&self) -> Option<f64> {
         match self {
             Value::Integer(integer) => Some(*integer as f64),
@@ -56,7 +87,7 @@ impl Value {
         }
     }
 
-    /// The number, if it is an integer.
+    /// The number, if it is an integer; see the example of [`Value`].
     pub fn as_integer(&self) -> Option<i64> {
         match self {
             Value::Integer(integer) => Some(*integer),
@@ -64,7 +95,7 @@ impl Value {
         }
     }
 
-    /// The text, if it is one.
+    /// The text, if it is one; see the example of [`Value`].
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Value::Text(text) => Some(text),
@@ -98,13 +129,13 @@ impl From<String> for Value {
 }
 
 impl Table {
-    /// A table without rows.
+    /// A table without rows; columns promise no type. See the example of [`Table`].
     pub fn with_columns<'a>(names: impl IntoIterator<Item = &'a str>) -> Table {
         let column = |name: &str| Column { name: name.to_owned(), kind: ColumnKind::Any };
         Table { columns: names.into_iter().map(column).collect(), rows: Vec::new() }
     }
 
-    /// The place of a column.
+    /// The place of a column, counted from 0; see the example of [`Table`].
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
@@ -126,6 +157,15 @@ impl Table {
     ///
     /// What the columns' own kinds say is not asked, so that equal values give equal schemas. A
     /// column without values is of kind `Any`: a table without rows cannot know better.
+    ///
+    /// ```
+    /// use giornata::io::{ColumnKind, Table};
+    /// let mut table = Table::with_columns(["day", "mm"]);
+    /// table.rows.push(vec!["2014-07-01".into(), 2.into()]);
+    /// assert_eq!(table.schema().0[1].kind, ColumnKind::Integer);
+    /// table.rows.push(vec!["2014-07-02".into(), 0.5.into()]);
+    /// assert_eq!(table.schema().0[1].kind, ColumnKind::Any);
+    /// ```
     pub fn schema(&self) -> Schema {
         let column = |(place, column): (usize, &Column)| Column {
             name: column.name.clone(),

@@ -15,7 +15,8 @@ use super::{Table, Value};
 /// How long to wait for another process that writes to the database.
 const BUSY: Duration = Duration::from_secs(30);
 
-/// An open SQLite database in a file.
+/// An open SQLite database in a file. Threads take turns; another process that writes is waited for, half a
+/// minute at most.
 ///
 /// ```
 /// use giornata::io::Warehouse;
@@ -25,6 +26,7 @@ const BUSY: Duration = Duration::from_secs(30);
 /// warehouse.execute("INSERT INTO orders VALUES (1, 2.5), (2, 4.0)")?;
 /// let large = warehouse.query("SELECT id FROM orders WHERE amount > ?1", &[3.0.into()])?;
 /// assert_eq!(large.rows, [[2.into()]]);
+/// assert!(warehouse.path().ends_with("shop.db"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -36,18 +38,21 @@ pub struct Warehouse {
 /// Why a database could not be opened, asked or written to.
 #[derive(Debug, thiserror::Error)]
 pub enum WarehouseError {
+    /// The directory of the file could not be made.
     #[error("create the directory of the database `{}`", path.display())]
     Directory {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
+    /// The file could not be opened, or is no database.
     #[error("open the database `{}`", path.display())]
     Open {
         path: PathBuf,
         #[source]
         source: rusqlite::Error,
     },
+    /// A statement failed, or is none.
     #[error("SQL on `{}`", path.display())]
     Statement {
         path: PathBuf,
@@ -58,7 +63,7 @@ pub enum WarehouseError {
 
 impl Warehouse {
     /// Opens the database, and makes it and its directory if they are not there. Fails if the file is
-    /// something else.
+    /// something else. See the example of [`Warehouse`].
     pub fn open(path: &Path) -> Result<Warehouse, WarehouseError> {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir)
@@ -75,17 +80,19 @@ impl Warehouse {
         Ok(Warehouse { path: path.to_owned(), connection: Mutex::new(connection) })
     }
 
-    /// The file.
+    /// The file; see the example of [`Warehouse`].
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Runs statements that give no rows.
+    /// Runs statements that give no rows, one after the other; what stands before one that fails has been
+    /// done. See the example of [`Warehouse`].
     pub fn execute(&self, sql: &str) -> Result<(), WarehouseError> {
         self.with(|connection| connection.execute_batch(sql))
     }
 
-    /// The rows of one statement; `?1` is the first of `parameters`.
+    /// The rows of one statement, all in memory; `?1` is the first of `parameters`. See the example of
+    /// [`Warehouse`].
     pub fn query(&self, sql: &str, parameters: &[Value]) -> Result<Table, WarehouseError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(sql)?;

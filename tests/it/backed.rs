@@ -411,6 +411,7 @@ fn what_makes_no_sense_is_refused() {
     refused("graph: inner, deps: {x: {map: all}}", "does not say which asset it is");
     refused("graph: inner, run: y, deps: {x: number}", "`graph` and `run` exclude each other");
     refused("graph: inner, retries: 2, deps: {x: number}", "`retries` cannot be that of an asset");
+    refused("graph: inner, pool: net, deps: {x: number}", "`pool` cannot be that of an asset");
     refused("graph: inner, deps: {x: number}, config: {next: {step: a}}", "must be `int`");
     refused("graph: pieces", "its result has pieces");
     refused("graph: nothing", "it has no `results`");

@@ -169,10 +169,20 @@ impl Bench {
         let mut engine = self.open(Access::Write);
         assert_eq!(engine.doctor(Depth::Records).unwrap(), []);
         drop(engine);
-        for name in ["tmp", "staging", "owners"] {
-            let left = names(&self.root().join(".giornata").join(name));
-            assert_eq!(left, [""; 0], "left in {name}");
-        }
+        let left = || {
+            let of = |name: &str| names(&self.root().join(".giornata").join(name));
+            ["tmp", "staging", "owners"].map(of).concat()
+        };
+        // A child that had not begun its program when its parent was killed holds the locks of that until
+        // it does, so that the dead one looks alive for a moment.
+        let swept = comes_true(|| {
+            let is_swept = left().is_empty();
+            if !is_swept {
+                self.open(Access::Write);
+            }
+            is_swept
+        });
+        assert!(swept, "left after all: {:?}", left());
         let odd = |name: &&String| !name.starts_with('p') && *name != "tree";
         let out = names(&self.root().join("out"));
         assert_eq!(out.iter().filter(odd).collect::<Vec<_>>(), Vec::<&String>::new(), "in out/");

@@ -25,6 +25,8 @@ mod freshness_wide;
 mod imports;
 mod io_managers;
 mod job_files;
+mod job_io;
+mod job_partitions;
 mod jobs;
 mod kill;
 mod lecture;

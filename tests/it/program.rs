@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-use giornata::api::{Cell, Launch, Mapping, Parts, Project, Table, job, op, resource};
+use giornata::api::{Cell, Io, Launch, Mapping, Parts, Project, Table, job, op, resource};
 use giornata::base::FixedClock;
 use giornata::cli::{self, Source};
 use serde_json::json;
@@ -59,9 +59,9 @@ fn declare_surroundings(project: &mut Project) {
     project.asset("day").version("1").daily("2014-07-01").compute(|_| Ok(String::new()));
     let tell = op("tell").config(json!({"word": "string"})).run(|ctx| {
         std::fs::write("told.txt", ctx.setting::<String>("word")?)?;
-        Ok(())
+        Ok("done".to_owned())
     });
-    project.job(job("tells").define(|g| {
+    project.job(job("tells").io(&Io::files("out")).define(|g| {
         tell.call(g);
     }));
 }
@@ -152,6 +152,9 @@ fn what_a_program_says_of_its_surroundings_holds_for_the_commands() {
         start(&format!("run tells --set tell.word.env={variable}"));
         assert_eq!(std::fs::read_to_string(dir.path().join("told.txt")).unwrap(), told);
     }
+    // Where its jobs put values holds there, too.
+    let put = dir.path().join("out/tells/tell+result.txt");
+    assert_eq!(std::fs::read_to_string(put).unwrap(), "done");
     // Two days are over by its clock, and `--now` wins over that.
     let days = |arguments: &str| start(arguments).matches("  missing\n").count();
     assert_eq!(days("partitions day"), 2);

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod examples;
 mod names;
 
 use names::{Name, names, tokens};
@@ -282,6 +283,23 @@ fn architecture_names_every_module() {
         files.iter().filter_map(|(file, _)| module_path(file).first().copied()).collect();
     modules.dedup();
     assert_none(&check_architecture(&read("ARCHITECTURE.md"), &modules));
+}
+
+#[test]
+fn every_public_item_of_the_api_is_shown_in_an_example() {
+    let shown = |file: &(String, String)| examples::items(&format!("src/{}", file.0), &file.1);
+    let source = rust_files_below("src");
+    let is_api = |file: &str| file.starts_with("api/") || file.starts_with("testing");
+    let (api, others): (Vec<_>, Vec<_>) = source.into_iter().partition(|(file, _)| is_api(file));
+    let mut items: Vec<_> = api.iter().flat_map(shown).collect();
+    assert!(items.len() > 200, "only {} items were found", items.len());
+    for (module, name) in examples::taken_over(&read("src/api/mod.rs")) {
+        let of_module = others.iter().filter(|(file, _)| file.starts_with(&module));
+        let taken = examples::of_type(of_module.flat_map(shown).collect(), &name);
+        assert!(!taken.is_empty(), "`{name}` of `{module}` was not found");
+        items.extend(taken);
+    }
+    assert_none(&examples::check(&items));
 }
 
 #[test]

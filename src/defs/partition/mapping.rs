@@ -10,7 +10,17 @@ use super::overlap::Overlap;
 use super::{Cadence, Domain, PartitionsDef};
 use crate::base::{PartitionIdx, PartitionKey, PartitionSet};
 
-/// A mapping as declared.
+/// A mapping as declared: which partitions of an upstream asset a partition reads. In `giornata::api` it is
+/// `Mapping`.
+///
+/// ```
+/// use giornata::api::Mapping;
+/// assert_eq!(Mapping::parse("all")?, Mapping::All);
+/// assert_eq!(Mapping::parse("last(7)")?, Mapping::Last(7));
+/// assert!(matches!(Mapping::parse("window(-6d, 0d)")?, Mapping::Window { .. }));
+/// assert!(Mapping::parse("last(0)").is_err());
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MappingDef {
     /// Time overlap between time windows, dimension where names agree, else identity; `All` where
@@ -99,7 +109,17 @@ enum Relation {
 }
 
 impl MappingDef {
-    /// Checks, for definitions alone, that the mapping makes sense between these two; called by `load`.
+    /// Checks, for definitions alone, that the mapping makes sense between these two; `load` and `api` call it.
+    ///
+    /// ```
+    /// use giornata::base::PartitionKey;
+    /// use giornata::defs::{MappingDef, PartitionsDef};
+    /// let keys = |keys: &[&str]| PartitionsDef::Static(keys.iter().map(|key| PartitionKey::new(*key)).collect());
+    /// let (here, there) = (keys(&["eu", "us"]), keys(&["asia"]));
+    /// assert!(MappingDef::All.validate(&here, &there).is_ok());
+    /// let error = MappingDef::Identity.validate(&here, &there).unwrap_err().to_string();
+    /// assert!(error.starts_with("the same keys are never on both sides"), "{error}");
+    /// ```
     pub fn validate(
         &self,
         upstream: &PartitionsDef,

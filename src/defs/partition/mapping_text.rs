@@ -6,7 +6,8 @@ use super::{MappingDef, WindowOffset, WindowUnit};
 use crate::base::PartitionKey;
 
 impl MappingDef {
-    /// Reads `all`, `identity`, `last(3)`, `window(-6d, 0d)`, `time`, `dimension(date)`.
+    /// Reads `all`, `identity`, `last(3)`, `window(-6d, 0d)`, `time`, `dimension(date)`; fails with a sentence
+    /// that says what is wrong. See the example of [`MappingDef`].
     pub fn parse(text: &str) -> Result<MappingDef, String> {
         let text = text.trim();
         let (name, argument) = match text.split_once('(') {
