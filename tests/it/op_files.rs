@@ -16,7 +16,7 @@ jobs:
   trees:
     ops:
       make: {run: 'echo a > "$output_dir/a.txt"; mkdir "$output_dir/sub"; echo b > "$output_dir/sub/b.txt"', output: {dir: true}}
-      both: {run: 'cp -r "$tree" "$GIORNATA_OUTPUT_COPY/tree"; echo 1 > "$GIORNATA_OUTPUT_NUMBER"', in: {tree: make}, outputs: {copy: {dir: true}, number: int}}
+      both: {run: 'cp -rL "$tree" "$GIORNATA_OUTPUT_COPY/tree"; echo 1 > "$GIORNATA_OUTPUT_NUMBER"', in: {tree: make}, outputs: {copy: {dir: true}, number: int}}
       look: {run: '[ -e fine ] || exit 1; find "$tree/" -type f | sed "s|^$tree||" | sort > seen.txt; cat "$tree/tree/sub/b.txt"', in: {tree: both.copy}, outputs: []}
 "#,
     );
