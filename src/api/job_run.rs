@@ -16,7 +16,8 @@ use crate::exec::Control;
 /// Jobs.
 impl Project {
     /// Takes a job into the project: [`run`](Project::run) runs it on the store, and so does the command
-    /// line.
+    /// line. A second job of the same name is told when the project is first used
+    /// ([`Error::JobTwice`]).
     ///
     /// ```
     /// use giornata::api::{Launch, Project, job, op};
@@ -35,7 +36,9 @@ impl Project {
 
     /// Runs a job on the store: every step is recorded, and what steps hand to each other is kept until the
     /// run has succeeded. That steps fail is no error: the report tells, and a
-    /// [`retry`](Launch::retry) runs the rest.
+    /// [`retry`](Launch::retry) runs the rest. Errors are what is found before any step starts: no job of this
+    /// name, mistakes of declarations, values that do not fit ([`Error::Config`]), resources that cannot be
+    /// set up; and what keeps the store from recording.
     ///
     /// ```
     /// use giornata::api::{Launch, Project, job, op};

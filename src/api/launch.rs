@@ -14,7 +14,7 @@ use crate::defs::config::{Config, Env, Layers, Setting};
 use crate::defs::{self, SelectionError};
 use crate::exec::Provide;
 
-/// How a job is launched: values, and which of its ops.
+/// How a job is launched: values, for which partition, and which of its ops. Dagster's run configuration.
 ///
 /// ```
 /// use giornata::api::{Launch, job, op};

@@ -77,6 +77,7 @@
 //! | make steps and wire them | op, graph, job | [`op()`], [`graph()`], [`job()`] |
 //! | leave a branch out, run a step for each piece | optional output, `DynamicOut` | [`OpBuilder::optional`], [`OpBuilder::pieces`] |
 //! | check values | `DagsterType` | [`Kind`] |
+//! | run a job for a day, or a region | partitioned job and config | [`JobBuilder::partitions`], [`Launch::partition`] |
 //! | configure a run | `config_schema`, run config | [`OpBuilder::config`], [`JobBuilder::config`], [`Launch`] |
 //! | share a connection | resource | [`resource()`], [`Resource`], [`Provider`] |
 //! | put results elsewhere | IO manager | [`Io`] |

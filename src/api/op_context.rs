@@ -119,7 +119,8 @@ impl OpContext<'_> {
     ///     Ok((window.end - window.start).num_hours())
     /// });
     /// let days = job("days").partitions(Partitions::daily("2020-01-01")).define(|g| { hours.call(g); });
-    /// assert_eq!(days.execute(&Launch::new().partition("2020-02-29"))?.value::<i64>("hours")?, 24);
+    /// let result = days.execute(&Launch::new().partition("2020-02-29"))?;
+    /// assert_eq!(result.value::<i64>("hours")?, 24);
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
     pub fn window(&self) -> Option<TimeWindow> {

@@ -172,7 +172,8 @@ impl Project {
         }
     }
 
-    /// Where days, months and years begin at midnight; UTC unless said otherwise.
+    /// Where days, months and years begin at midnight, such as `Europe/Berlin`; UTC unless said otherwise.
+    /// A name that is none is a mistake ([`Mistake::Zone`](super::Mistake::Zone)).
     ///
     /// ```
     /// use giornata::api::Project;
@@ -363,7 +364,8 @@ impl Project {
     }
 
     /// The definitions and the functions, for a program that drives the engine itself. `from` is where a
-    /// relative root begins, such as the working directory.
+    /// relative root begins, such as the working directory. Fails with all mistakes of the declarations at
+    /// once ([`Error::Declarations`]).
     ///
     /// ```
     /// use giornata::api::Project;
@@ -404,6 +406,10 @@ impl Project {
     /// The value of one partition. What is fresh is loaded, without running anything; what is not is
     /// computed first, with all that it reads, and stored.
     ///
+    /// Fails for mistakes of the declarations ([`Error::Declarations`]), for a partition that does not exist
+    /// ([`Error::UnknownPartition`]), if something on the way failed or is missing ([`Error::Failed`], with a
+    /// report), and if what is kept cannot be read as a `V` ([`Error::Value`]).
+    ///
     /// ```
     /// use giornata::api::Project;
     /// # let dir = tempfile::tempdir()?;
@@ -434,8 +440,9 @@ impl Project {
         read(self.engine()?, &target, part)
     }
 
-    /// The values of the partitions that an expression names: `2014-07`, `2014-01..2014-03`, `a,b`,
-    /// `latest`, `all`.
+    /// The values of the partitions that an expression names, in their order: `2014-07`,
+    /// `2014-01..2014-03` with both ends, `a,b`, `latest`, `all`. Fails as [`get`](Project::get) does, and
+    /// for an expression that cannot be read or names what does not exist ([`Error::Partitions`]).
     ///
     /// ```
     /// use giornata::api::Project;
@@ -506,7 +513,8 @@ impl Project {
         Ok(Status::of(self.engine()?, &key)?)
     }
 
-    /// Why a partition is in the state in which it is, to the root causes; nothing is run.
+    /// Why a partition is in the state in which it is, to the root causes; nothing is run. Fails for a
+    /// partition that does not exist.
     ///
     /// ```
     /// use giornata::api::Project;

@@ -130,7 +130,7 @@ impl JobResult {
     }
 
     /// What a step emitted, in its order, even if it failed then: names of outputs, those of pieces as
-    /// `result[p1]`.
+    /// `result[p1]`. Nothing if it did not run, or if there is none of this name.
     ///
     /// ```
     /// use giornata::api::{job, op};
@@ -183,7 +183,8 @@ impl JobResult {
     }
 
     /// The pieces of a step at its output `result`; of a step that is mapped over pieces, what each of
-    /// its instances gave; those that did not succeed are left out.
+    /// its instances gave; those that did not succeed are left out. Fails as [`value`](JobResult::value)
+    /// does.
     ///
     /// ```
     /// use giornata::api::{job, op};

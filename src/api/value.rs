@@ -85,7 +85,7 @@ pub trait Value: Sized + Send + 'static {
 pub enum Form {
     /// Rows under columns.
     Table,
-    /// One file with this ending.
+    /// One file; the ending is without the dot.
     File { extension: &'static str },
 }
 

@@ -31,11 +31,19 @@ impl TimeWindow {
 }
 
 /// Says what time it is. Only the outermost layer owns a clock that moves; everything else is told.
+///
+/// ```
+/// use giornata::base::{Clock, FixedClock};
+/// let noon = FixedClock("2014-07-04T12:00:00Z".parse()?);
+/// assert_eq!(noon.now().to_rfc3339(), "2014-07-04T12:00:00+00:00");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Clock: Send + Sync {
+    /// The time in UTC; see the example of [`Clock`].
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// A clock that stands still: for tests, and for `--now`.
+/// A clock that stands still: for tests, and for `--now`. See the example of [`Clock`].
 #[derive(Debug, Clone, Copy)]
 pub struct FixedClock(pub DateTime<Utc>);
 
