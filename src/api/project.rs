@@ -104,6 +104,8 @@ pub struct Files {
     pub diagnostics: Vec<Diagnostic>,
     /// Every definition file, relative to the root.
     pub read: Vec<PathBuf>,
+    /// What is yet to be judged by a database.
+    pub conditions: Vec<load::Condition>,
     /// Where definitions are looked for, relative to the root.
     pub assets_dir: PathBuf,
 }

@@ -74,13 +74,18 @@ impl Whole<'_> {
             self.drafts.iter().for_each(|draft| judge.draft(draft));
             std::mem::take(&mut judge.assets)
         })?;
-        let load::Loaded { mut project, diagnostics, files, assets_dir } = loaded;
+        let load::Loaded { mut project, diagnostics, files, conditions, assets_dir } = loaded;
         let known: BTreeSet<&str> =
             project.assets.keys().chain(&project.broken).map(AssetKey::as_str).collect();
         judge.refuse_existing(&known);
         judge.count_existing(&project);
         project.settings.jobs = self.settings.jobs.or(project.settings.jobs);
-        self.finish(judge, project, root, Some(Files { diagnostics, read: files, assets_dir }))
+        self.finish(
+            judge,
+            project,
+            root,
+            Some(Files { diagnostics, read: files, conditions, assets_dir }),
+        )
     }
 
     /// Adds the jobs and gathers the functions, unless there are mistakes.

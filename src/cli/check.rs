@@ -6,6 +6,7 @@ use super::error::CliError;
 use super::json::{CheckDocument, DiagnosticEntry, Document};
 use super::session::{Session, Workspace};
 use super::{Done, diagnostics, text};
+use crate::exec;
 use crate::load::Diagnostic;
 
 /// Check all definitions; runs nothing
@@ -23,7 +24,13 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn run(args: &CheckArgs, session: Session<'_>) -> Result<Done, CliError> {
-    let workspace = session.workspace()?;
+    let mut workspace = session.workspace()?;
+    for condition in &workspace.conditions {
+        if let Some((offset, message)) = exec::judge_condition(&condition.sql) {
+            workspace.diagnostics.push(condition.error(offset, &message));
+        }
+    }
+    let workspace = workspace;
     let found = &workspace.diagnostics;
     let errors = found.iter().filter(|d| d.is_error()).count();
     if args.json {

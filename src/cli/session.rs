@@ -37,6 +37,8 @@ pub(super) struct Workspace<'t> {
     pub diagnostics: Vec<Diagnostic>,
     /// Definition files, relative to the root.
     pub files: Vec<PathBuf>,
+    /// What is yet to be judged by a database.
+    pub conditions: Vec<load::Condition>,
     /// Where definitions are, relative to the root; a program that declares its project has none.
     pub assets_dir: Option<PathBuf>,
     pub command_line: String,
@@ -84,6 +86,7 @@ impl<'t> Session<'t> {
             project: Project::empty(),
             diagnostics: Vec::new(),
             files: Vec::new(),
+            conditions: Vec::new(),
             assets_dir: None,
             command_line: self.command_line,
             clock,
@@ -110,6 +113,7 @@ impl<'t> Session<'t> {
                     Some(files) => Workspace {
                         diagnostics: files.diagnostics,
                         files: files.read,
+                        conditions: files.conditions,
                         assets_dir: Some(files.assets_dir),
                         ..workspace
                     },
@@ -123,6 +127,7 @@ impl<'t> Session<'t> {
                     project: loaded.project,
                     diagnostics: loaded.diagnostics,
                     files: loaded.files,
+                    conditions: loaded.conditions,
                     assets_dir: Some(loaded.assets_dir),
                     ..workspace
                 })

@@ -4,7 +4,7 @@
 //! store from its beginning, and a sweep waits for none. A content that is named by a trace is kept,
 //! since the result can come back; how many of these, the caller decides.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -170,6 +170,8 @@ impl Engine {
     ) -> Result<Vec<PathBuf>, Error> {
         let mut found = Vec::new();
         let running = self.ledger.ask(Store::running)?;
+        let gone: HashSet<RunId> = gone.iter().copied().collect();
+        let running: HashSet<RunId> = running.into_iter().map(|run| run.id).collect();
         for path in entries(&self.dir.join("logs"))? {
             let Some(run) = run_of(&path) else { continue };
             if gone.contains(&run) || self.ledger.ask(|store| store.run(run))?.is_none() {
@@ -179,7 +181,7 @@ impl Engine {
         }
         for path in entries(&self.dir.join("staging"))? {
             let Some(run) = run_of(&path) else { continue };
-            if running.iter().all(|other| other.id != run) {
+            if !running.contains(&run) {
                 collected.staging.add(size(&path));
                 found.push(path);
             }
@@ -205,6 +207,7 @@ impl Engine {
         collected: &mut Collected,
     ) -> Result<Vec<PathBuf>, Error> {
         let mut gone: BTreeMap<RunId, PathBuf> = BTreeMap::new();
+        let forgotten: HashSet<RunId> = unneeded.runs.iter().copied().collect();
         for path in entries(&self.dir.join("runs"))? {
             let Some(run) = run_of(&path) else { continue };
             let state = self.ledger.ask(|store| store.run(run))?.map(|run| run.state);
@@ -216,21 +219,28 @@ impl Engine {
                     | RunState::Cancelled
                     | RunState::Paused
                     | RunState::Interrupted,
-                ) => unneeded.runs.contains(&run) || youngest(&path) < Some(older_than),
+                ) => forgotten.contains(&run) || youngest(&path) < Some(older_than),
             };
             if is_over {
                 gone.insert(run, path);
             }
         }
-        let files = self.ledger.ask(Store::op_files)?;
-        let named = |run: &RunId, gone: &BTreeMap<RunId, PathBuf>| {
-            let prefix = format!("runs/{run}/");
-            files.iter().any(|(by, _, file)| !gone.contains_key(by) && file.starts_with(&prefix))
-        };
-        while let Some(run) = gone.keys().find(|run| named(run, &gone)).copied() {
-            gone.remove(&run);
+        // Of each run, those in whose places something lies that it names.
+        let mut names: BTreeMap<RunId, BTreeSet<RunId>> = BTreeMap::new();
+        for (by, _, file) in self.ledger.ask(Store::op_files)? {
+            let run = file.strip_prefix("runs/").and_then(|rest| rest.split_once('/'));
+            if let Some(run) = run.and_then(|(run, _)| run.parse().ok()) {
+                names.entry(by).or_default().insert(RunId(run));
+            }
         }
-        let kept = gone.keys().filter(|run| !unneeded.runs.contains(run)).copied();
+        // What a run names that stays, stays, and what that names does too.
+        let mut stays: Vec<RunId> =
+            names.keys().filter(|run| !gone.contains_key(run)).copied().collect();
+        while let Some(run) = stays.pop() {
+            let named = names.remove(&run).unwrap_or_default();
+            stays.extend(named.into_iter().filter(|run| gone.remove(run).is_some()));
+        }
+        let kept = gone.keys().filter(|run| !forgotten.contains(run)).copied();
         unneeded.op_outputs = kept.collect();
         gone.values().for_each(|path| collected.staging.add(size(path)));
         Ok(gone.into_values().collect())

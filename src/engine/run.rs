@@ -6,9 +6,8 @@
 //! started only while memory holds the newest revision; if another process has written, what runs is
 //! finished, everything is read anew, and the rest is planned again.
 
-mod depart;
-
 mod blocked;
+mod depart;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -47,6 +46,9 @@ const SECOND_LOOKS_MAX: u32 = 2;
 
 /// How long to wait before looking again at what another process is making.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// After how many turns a run that is never idle looks at what others want of it.
+const LOOK_EVERY: u32 = 16;
 
 /// Verified and restored results that are recorded in one transaction at the most.
 const BATCH_MAX: usize = 1_000;
@@ -196,6 +198,8 @@ pub(super) struct Run {
     blocked: BTreeMap<AssetKey, PartitionSet>,
     stopped: bool,
     wishes: Wishes,
+    /// How often it was looked whether there is something to start.
+    turns: u32,
     /// Stopped because that was wished for; what ran was finished.
     paused: bool,
     second_looks: u32,
@@ -265,6 +269,7 @@ impl Run {
             blocked: BTreeMap::new(),
             stopped: false,
             wishes: Wishes::default(),
+            turns: 0,
             paused: false,
             second_looks: 0,
             outdated: false,
@@ -340,6 +345,11 @@ impl Run {
 
     /// Stops if it is cancelled, or if another process wants that.
     fn heed(&mut self, engine: &Engine) -> Result<(), Error> {
+        self.turns = self.turns.wrapping_add(1);
+        if self.turns.is_multiple_of(LOOK_EVERY) {
+            // Only that others have written is of concern here.
+            engine.ledger.is_behind()?;
+        }
         match self.wishes.look(engine, self.id)? {
             Some(Wish::Cancel) => self.control.cancel(),
             Some(Wish::Pause) => (self.paused, self.stopped) = (true, true),
@@ -531,24 +541,19 @@ impl Run {
         Ok(Drive::Finished)
     }
 
-    /// Waits until flights have ended; meanwhile graphs go on.
+    /// Which flights have ended, if any has by now; graphs go on.
     fn results(&mut self, engine: &Engine) -> Result<Vec<(u64, Vec<Ended>)>, Error> {
         let mut ended = Vec::new();
-        let mut has_come = true;
-        while has_come && ended.is_empty() {
-            let all = self.workers.receive()?;
-            has_come = !all.is_empty();
-            for done in all {
-                match done {
-                    Done::Results { number, results } => ended.push((number, results)),
-                    Done::Values(done) => self.graphs.land(engine, &mut self.workers, *done)?,
-                    Done::Hooks { number, step, problems } => {
-                        self.graphs.hooked(number, &step, problems);
-                    }
+        for done in self.workers.receive()? {
+            match done {
+                Done::Results { number, results } => ended.push((number, results)),
+                Done::Values(done) => self.graphs.land(engine, &mut self.workers, *done)?,
+                Done::Hooks { number, step, problems } => {
+                    self.graphs.hooked(number, &step, problems);
                 }
             }
-            self.graphs.advance(engine, &mut self.workers, &mut self.flights_started)?;
         }
+        self.graphs.advance(engine, &mut self.workers, &mut self.flights_started)?;
         Ok(ended)
     }
 

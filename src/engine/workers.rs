@@ -186,7 +186,7 @@ impl Workers {
         }
     }
 
-    /// Hands an order to a thread.
+    /// Hands an order to whoever carries it out.
     pub fn send(&mut self, order: Order) -> Result<(), Error> {
         if let Some(waiting) = &mut self.waiting {
             waiting.orders.push(order);
@@ -201,10 +201,14 @@ impl Workers {
 
     /// Runs a step of a flow on this thread: what has nothing beside it need not wake another one.
     pub fn run_here(&mut self, number: u64, step: Arc<Step>, place: &Place) -> StepDone {
-        let mut own = self.own.take().unwrap_or_else(|| self.bench());
-        let done = own.values(number, step, place);
-        self.own = Some(own);
-        done
+        self.own().values(number, step, place)
+    }
+
+    fn own(&mut self) -> &mut Bench {
+        if self.own.is_none() {
+            self.own = Some(self.bench());
+        }
+        self.own.as_mut().expect("it was just made")
     }
 
     fn start(&self) -> Threads {
@@ -222,10 +226,7 @@ impl Workers {
     pub fn receive(&mut self) -> Result<Vec<Done>, Error> {
         if let Some(waiting) = &mut self.waiting {
             let orders = waiting.take();
-            let mut own = self.own.take().unwrap_or_else(|| self.bench());
-            let done = orders.into_iter().map(|order| own.carry_out(order)).collect();
-            self.own = Some(own);
-            return Ok(done);
+            return Ok(orders.into_iter().map(|order| self.own().carry_out(order)).collect());
         }
         let threads = self.threads.as_ref().ok_or(Error::WorkerDied)?;
         wish::receive(&threads.done).ok_or(Error::WorkerDied)

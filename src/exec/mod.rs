@@ -50,7 +50,7 @@ pub use resource::{
 pub use retry::Retrying;
 pub use secrets::Secrets;
 pub use slots::{Limited, Slots};
-pub use sql::SqlExecutor;
+pub use sql::{SqlExecutor, judge_condition};
 pub use step::{
     Asks, CheckResult, Content, Earlier, Emitted, InJob, Input, LogInfo, Member, Of, Outcome, Part,
     Produced, Step, StepPaths,

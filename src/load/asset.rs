@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::backed::{self, GraphUse};
 use super::command::{self, RunError};
 use super::deps::{self, DepDraft};
-use super::diagnostic::{Place, did_you_mean};
+use super::diagnostic::{Place, SourceText, did_you_mean};
 use super::form::{Form, Key, TEXTS, key};
 use super::makes::MAKES_KEYS;
 use super::node::{Kind, Sink, Table, Value};
@@ -281,16 +282,7 @@ fn body(
 ) -> (Body, Option<Vec<Read>>) {
     match code {
         Code::SqlFile { text, first_line, offset } => {
-            let reads = sql::tables(&text)
-                .into_iter()
-                .map(|table| Read {
-                    name: table.name,
-                    place: Place {
-                        file: place.file.clone(),
-                        span: offset + table.span.start..offset + table.span.end,
-                    },
-                })
-                .collect();
+            let reads = reads_of(&text, &place.file, offset);
             if text.trim().is_empty() {
                 sink.push(place.error("there is no SQL after the header").label("this header"));
             }
@@ -315,6 +307,22 @@ fn body(
             (None, None) => (no_body(), None),
         },
     }
+}
+
+/// The tables that a SQL text reads, which stands in a file from `offset` on.
+fn reads_of(text: &str, file: &Arc<SourceText>, offset: usize) -> Vec<Read> {
+    let read = |table: sql::TableName| {
+        let span = offset + table.span.start..offset + table.span.end;
+        Read { name: table.name, place: Place { file: file.clone(), span } }
+    };
+    sql::tables(text).into_iter().map(read).collect()
+}
+
+/// A whole file of SQL.
+pub(super) fn sql_of(file: &Arc<SourceText>) -> (Body, Option<Vec<Read>>) {
+    let text = file.text.to_string();
+    let reads = reads_of(&text, file, 0);
+    (Body::Sql(SqlBody { text, first_line: 1 }), Some(reads))
 }
 
 /// What stands in the place of code with an error; the asset is not used.

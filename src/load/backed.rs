@@ -51,6 +51,7 @@ pub(super) fn read(fields: &Fields<'_>, sink: &mut Sink) -> Option<GraphUse> {
     let of_ops = [
         ("retries", "each op has its own"),
         ("timeout", "each op has its own"),
+        ("pool", "each op has its own"),
         ("outputs", "an op with pieces is collected within the graph"),
         ("version", "each op has its own"),
     ];

@@ -1,12 +1,11 @@
 //! Reads one check: a text such as `rows = 1`, or a table with SQL, a command, a severity.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::asset::{Context, run_line};
-use super::command::inside;
 use super::form::{Form, Key, key};
 use super::node::{Kind, Sink, Table, Value};
+use super::sql_file::{Named, named};
 use crate::defs::{Check, Severity, SqlBody, Test};
 
 const SEVERITIES: &[&str] = &["warn", "error", "blocking"];
@@ -93,31 +92,19 @@ fn severity(word: &str) -> Severity {
     found.unwrap_or(Severity::Blocking)
 }
 
-/// One word that ends like a file is a file.
 fn sql(value: Value<'_>, context: &Context<'_>, sink: &mut Sink) -> Option<Check> {
     let text = value.text("sql", sink)?;
-    let place = value.place();
     let severity = Severity::Blocking;
-    if !text.ends_with(".sql") || text.contains(char::is_whitespace) {
-        let body = SqlBody { text: text.to_owned(), first_line: place.line() };
-        return Some(Check {
-            name: text.trim().to_owned(),
-            test: Test::Sql { body, file: None },
-            severity,
-        });
-    }
-    let Some(path) = inside(text) else {
-        sink.push(place.error("`sql` must be a file inside the project").label("leads outside"));
-        return None;
+    let (name, body, file) = match named(value, context, sink) {
+        Named::Inline => {
+            let first_line = value.place().line();
+            (text.trim().to_owned(), SqlBody { text: text.to_owned(), first_line }, None)
+        }
+        Named::Read(file) => {
+            let body = SqlBody { text: file.text.to_string(), first_line: 1 };
+            (text.to_owned(), body, Some(file.path.clone()))
+        }
+        Named::Faulty => return None,
     };
-    let Some(content) = (context.read)(&path) else {
-        let message = format!("there is no file `{text}` that can be read");
-        sink.push(
-            place.error(message).label("a file of SQL").help("paths begin at the project's root"),
-        );
-        return None;
-    };
-    let body = SqlBody { text: content, first_line: 1 };
-    let name = Path::new(text).to_string_lossy().into_owned();
-    Some(Check { name, test: Test::Sql { body, file: Some(path) }, severity })
+    Some(Check { name, test: Test::Sql { body, file }, severity })
 }

@@ -271,8 +271,10 @@ impl Graph {
     }
 
     fn unknown_table(&mut self, key: &AssetKey, read: &Read, names: &Names, sink: &mut Sink) {
-        let lost =
-            self.lost.iter().find(|it| it.variable() == read.name || it.as_str() == read.name);
+        let lost = self
+            .lost
+            .iter()
+            .find(|it| it.variable().eq_ignore_ascii_case(&read.name) || it.as_str() == read.name);
         if let Some(lost) = lost.cloned() {
             return self.need(key, &lost);
         }
@@ -290,11 +292,14 @@ impl Graph {
         if matches!(self.drafts[key].asset.body, Body::Function(_)) {
             return;
         }
+        // SQL does not tell upper from lower case.
+        let is_sql = matches!(self.drafts[key].asset.body, Body::Sql(_));
         let mut seen: BTreeMap<String, &DepDraft> = BTreeMap::new();
         for dep in deps {
             let variable = dep.upstream.variable();
-            let Some(first) = seen.get(&variable) else {
-                seen.insert(variable, dep);
+            let name = if is_sql { variable.to_ascii_lowercase() } else { variable.clone() };
+            let Some(first) = seen.get(&name) else {
+                seen.insert(name, dep);
                 continue;
             };
             let message =

@@ -125,6 +125,12 @@ impl Declared {
             return None;
         }
         let Some((def, _)) = self.defs.get(&name) else {
+            let hiding = sink.hiding(&name);
+            if !hiding.is_empty() {
+                sink.disable(&hiding, &draft.asset.key);
+                draft.sound = false;
+                return None;
+            }
             let help = did_you_mean(&name, self.defs.keys().map(String::as_str)).unwrap_or_else(|| {
                 format!("declare it in a file of definitions: `io: {{{name}: {{type: file, path: ..}}}}`")
             });

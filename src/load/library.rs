@@ -237,6 +237,11 @@ impl Library<'_> {
             faults.extend(&known.faults);
             return known.def.clone();
         }
+        let hiding = sink.hiding(name);
+        if !hiding.is_empty() {
+            faults.extend(hiding);
+            return None;
+        }
         let error = unknown("graph", name, self.graphs.keys(), self.ops.keys(), place);
         sink.noting(faults, |sink| sink.push(error));
         None
@@ -252,6 +257,10 @@ impl Library<'_> {
                 Some(known) => {
                     faults.extend(&known.faults);
                     known.def.clone().map(Callee::Op)
+                }
+                None if !sink.hiding(name).is_empty() => {
+                    faults.extend(sink.hiding(name));
+                    None
                 }
                 None => {
                     let error = unknown("op", name, self.ops.keys(), self.graphs.keys(), place);

@@ -98,7 +98,7 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
         distrust(&mut drafts, &mut jobs, &mut sink);
     }
     resources.link(&mut drafts, &mut sink);
-    let library = library.resolve(&resources, &mut sink);
+    let mut library = library.resolve(&resources, &mut sink);
     library.words.link(&mut drafts, &mut sink);
     backed::link(&mut drafts, &library, &resources, &mut sink);
     io.link(&mut drafts, &resources, &mut sink);
@@ -114,10 +114,11 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
         ..Project::empty()
     };
     project.jobs = job::resolve(jobs, &project, &library, &mut sink);
+    let conditions = std::mem::take(&mut library.words.conditions);
     (project.types, project.pools) = library.words.finish();
     project.resources = resources.defs;
     let assets_dir = manifest.assets_dir.clone();
-    Ok(Loaded { project, diagnostics: sorted(sink.diagnostics), files, assets_dir })
+    Ok(Loaded { project, diagnostics: sorted(sink.diagnostics), files, conditions, assets_dir })
 }
 
 /// With defaults, exclusions or the time zone unknown, what an asset or a job is to be is unknown as well.
@@ -209,7 +210,11 @@ impl Loader<'_> {
         let message = format!("`{}` cannot be read: {reason}", path.display());
         let place = Place { file, span: 0..0 };
         // Whether anything else was meant as a definition nobody can say.
-        self.sink.push(if is_yaml(path) { place.error(message) } else { place.warning(message) });
+        if is_yaml(path) {
+            self.sink.unread(place.error(message), None);
+        } else {
+            self.sink.push(place.warning(message));
+        }
     }
 
     fn yaml_file(&mut self, path: &Path) {
@@ -218,14 +223,15 @@ impl Loader<'_> {
             Ok(bytes) => bytes,
             Err(error) => return self.unreadable(path, &error.to_string()),
         };
-        let probable = probable_names(&String::from_utf8_lossy(&bytes));
+        let lossy = String::from_utf8_lossy(&bytes).into_owned();
+        let probable = probable_names(&lossy);
         let read = text(path, bytes).and_then(|file| Ok((yaml::parse(&file)?, file)));
         match read {
             Ok((root, file)) => self.yaml(Value { file: &file, node: &root }),
             Err(mut diagnostic) => {
                 diagnostic.disables = probable.clone();
                 self.lost.extend(probable);
-                self.sink.push(*diagnostic);
+                self.sink.unread(*diagnostic, Some(lossy));
             }
         }
     }

@@ -37,6 +37,7 @@ mod schema;
 mod script;
 mod source;
 mod sql;
+mod sql_file;
 #[cfg(test)]
 mod tests;
 mod toml;
@@ -51,6 +52,7 @@ use chrono_tz::Tz;
 pub use declared::Declared;
 pub use diagnostic::{Diagnostic, Severity};
 pub use schema::{Schema, schema};
+pub use types::Condition;
 
 use crate::base::Digest;
 use crate::defs::Project;
@@ -59,7 +61,7 @@ use crate::defs::Project;
 pub const PROJECT_FILE: &str = "giornata.toml";
 
 /// What a project's files say.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     /// Everything that is sound.
     pub project: Project,
@@ -67,6 +69,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// Every definition file that was read, relative to the root.
     pub files: Vec<PathBuf>,
+    /// Of types: what is yet to be judged by a database.
+    pub conditions: Vec<Condition>,
     /// Where definitions are looked for, relative to the root.
     pub assets_dir: PathBuf,
 }

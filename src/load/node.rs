@@ -61,6 +61,9 @@ pub(super) struct Sink {
     pub diagnostics: Vec<Diagnostic>,
     about: Option<AssetKey>,
     errors: usize,
+    /// Files that may declare something and could not be read: their errors, and what is known of their
+    /// texts.
+    unread: Vec<(usize, Option<String>)>,
 }
 
 impl Sink {
@@ -74,6 +77,22 @@ impl Sink {
             }
         }
         self.diagnostics.push(diagnostic);
+    }
+
+    /// Reports why a file of definitions could not be read; `text` is what stands in it, if that is known.
+    pub fn unread(&mut self, diagnostic: Diagnostic, text: Option<String>) {
+        self.unread.push((self.diagnostics.len(), text));
+        self.push(diagnostic);
+    }
+
+    /// The errors of files that could not be read and may declare `name`: where there are any, that it is
+    /// declared nowhere need not be said.
+    pub fn hiding(&self, name: &str) -> Faults {
+        let may_declare = |text: &Option<String>| match text {
+            Some(text) => names(text, name),
+            None => true,
+        };
+        self.unread.iter().filter(|(_, text)| may_declare(text)).map(|(at, _)| *at).collect()
     }
 
     /// How many errors there were so far.
@@ -105,6 +124,15 @@ impl Sink {
         faults.extend(errors);
         value
     }
+}
+
+/// Whether `name` stands in a text as a word of its own.
+fn names(text: &str, name: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    !name.is_empty()
+        && text.match_indices(name).any(|(at, _)| {
+            !text[..at].ends_with(part) && !text[at + name.len()..].starts_with(part)
+        })
 }
 
 /// Errors of one definition, by their places among all diagnostics: whatever uses the definition has

@@ -10,17 +10,18 @@ use super::diagnostic::{Place, did_you_mean};
 use super::form::{Form, Key, TEXTS, key};
 use super::node::{Kind, Sink, Table, Value};
 use super::port::{self, TypeUse};
-use super::{asset, policy, resource};
+use super::sql_file::Named;
+use super::{asset, policy, resource, sql_file};
 use crate::defs::config::Schema;
 use crate::defs::{
-    Body, CommandLine, HookDef, Hooks, InputDecl, Memo, Op, Origin, OutputDecl, Retries, Takes,
-    WordPiece,
+    Body, CommandLine, HookDef, Hooks, InputDecl, Memo, Op, Origin, OutputDecl, OutputDef, Retries,
+    Takes, WordPiece,
 };
 
 /// Keys of an op wherever it is declared.
 pub(super) static STEP_KEYS: &[Key] = &[
     key("run", "The command line that it is.", &Form::Text),
-    key("sql", "The SQL that it is; its inputs are tables.", &Form::Text),
+    key("sql", "The SQL that it is, or a file of it; its inputs are tables.", &Form::Text),
     key("takes", "Its inputs: names, or names with types.", &port::TAKES),
     key("output", "Its only output: a type, or the name of a file.", &port::OUTPUT),
     key(
@@ -30,7 +31,7 @@ pub(super) static STEP_KEYS: &[Key] = &[
     ),
     key(
         "config",
-        "Fields of the job's configuration that it reads, or fields of its own.",
+        "Fields of the job's configuration that it reads, fields of its own, or a list of both.",
         &CONFIG,
     ),
     key("env", "Names of environment variables that its result depends on.", &TEXTS),
@@ -54,7 +55,9 @@ pub(super) static HOOK_KEYS: &[Key] = &[
 ];
 static LINES: Form = Form::Either(&[&Form::Text, &TEXTS]);
 static OUTPUTS: Form = Form::Either(&[&Form::Text, &TEXTS, &Form::Map(&port::OUTPUT)]);
-static CONFIG: Form = Form::Either(&[&TEXTS, &Form::Map(&Form::Any)]);
+static OWN_FIELDS: Form = Form::Map(&Form::Any);
+static CONFIG: Form =
+    Form::Either(&[&Form::List(&Form::Either(&[&Form::Text, &OWN_FIELDS])), &OWN_FIELDS]);
 /// The value of `ops` at the top of a file.
 pub(super) static OPS: Form =
     Form::Optional(&Form::Map(&Form::Named("op", &Form::Table(&[STEP_KEYS, HOOK_KEYS]))));
@@ -97,7 +100,10 @@ pub(super) fn read(
     if let (Body::Command(command), Some(run)) = (&body, table.get("run")) {
         warn_of_output(run, &command.line, &outputs, sink);
     }
-    let origin = Origin { file: place.path().to_path_buf(), line: place.line() };
+    // What SQL complains of is to be found where it stands.
+    let code = table.get("sql").and_then(sql_file::path_of);
+    let file = code.unwrap_or_else(|| place.path().to_path_buf());
+    let origin = Origin { file, line: place.line() };
     let (config, reads) = config(table, sink);
     let text = |key: &str, sink: &mut Sink| {
         table.get(key).and_then(|value| value.text(key, sink)).map(str::to_owned)
@@ -147,7 +153,11 @@ fn body(
             (Body::Command(run_line(run, &variables, context, sink)), Vec::new())
         }
         (None, Some(sql)) => {
-            let (body, reads) = inline_sql(sql, sink);
+            let (body, reads) = match sql_file::named(sql, context, sink) {
+                Named::Inline => inline_sql(sql, sink),
+                Named::Read(file) => asset::sql_of(&file),
+                Named::Faulty => return (no_body(), Vec::new()),
+            };
             (body, reads.unwrap_or_default())
         }
         (Some(_), Some(sql)) => {
@@ -166,6 +176,9 @@ fn warn_of_output(run: Value<'_>, line: &CommandLine, outputs: &[OutputDecl], si
     };
     let (set, help) = match outputs {
         [] => (None, "it has no output".to_owned()),
+        [one] if one.form == OutputDef::Directory => {
+            (Some("output_dir"), "its output is the directory `$output_dir`".to_owned())
+        }
         [one] if one.emits.is_pieces() => {
             (Some("output_dir"), "its pieces are the files in `$output_dir`".to_owned())
         }
@@ -213,11 +226,12 @@ pub(super) fn check_tables(draft: &OpDraft, resources: &resource::Declared, sink
     }
 }
 
-/// A list names fields of the job's configuration, a table declares fields of the op's own.
+/// A list names fields of the job's configuration, a table declares fields of the op's own; a list may have
+/// such a table among the names.
 fn config(table: Table<'_>, sink: &mut Sink) -> (Schema, Vec<(String, Place)>) {
     let Some(value) = table.get("config") else { return (Schema::shape([]), Vec::new()) };
     if value.as_list().is_some() {
-        return (Schema::shape([]), value.texts("config", sink));
+        return listed(value.list("config", sink).unwrap_or_default(), sink);
     }
     if value.as_table().is_none() {
         let help =
@@ -227,6 +241,22 @@ fn config(table: Table<'_>, sink: &mut Sink) -> (Schema, Vec<(String, Place)>) {
         return (Schema::shape([]), Vec::new());
     }
     (schema(value, sink).unwrap_or_else(|| Schema::shape([])), Vec::new())
+}
+
+fn listed(items: Vec<Value<'_>>, sink: &mut Sink) -> (Schema, Vec<(String, Place)>) {
+    let (mut own, mut reads) = (None, Vec::new());
+    for item in items {
+        if item.as_table().is_none() {
+            reads.extend(item.text("config", sink).map(|name| (name.to_owned(), item.place())));
+        } else if own.is_some() {
+            let help = "one table has all fields of its own";
+            let error = item.place().error("`config` has two tables").label("second");
+            sink.push(error.help(help));
+        } else {
+            own = Some(schema(item, sink).unwrap_or_else(|| Schema::shape([])));
+        }
+    }
+    (own.unwrap_or_else(|| Schema::shape([])), reads)
 }
 
 /// Reads what is done when a step has ended.

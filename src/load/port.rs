@@ -17,6 +17,7 @@ static OUTPUT_KEYS: &[Key] = &[
     key("file", "The name of the file.", &Form::Text),
     key("files", "The pattern of files of which each is a piece: `{piece}.json`.", &Form::Text),
     key("format", "It is a table, kept in this form.", &Form::Word(FORMATS)),
+    key("dir", "Whether it is a directory.", &Form::Bool),
     key("optional", "Whether it may be left out; what reads it is then skipped.", &Form::Bool),
 ];
 static INPUT: Form = Form::Either(&[&Form::Text, &Form::Table(&[INPUT_KEYS])]);
@@ -262,6 +263,7 @@ impl Outputs<'_> {
                 self.sink.push(files.place().error(message).label("one file, or pieces"));
             }
         }
+        self.directory(output, table);
         let Some(value) = table.get("format") else { return };
         if let Some(named) = table.get("file").or_else(|| table.get("files")) {
             let message = "`format` is for a table without a name of its own";
@@ -271,6 +273,23 @@ impl Outputs<'_> {
             self.sink.push(error.related(at.span, "the name").help(help));
         } else if let Some(format) = table_format(value, self.sink) {
             output.form = OutputDef::Table(format);
+        }
+    }
+
+    fn directory(&mut self, output: &mut OutputDecl, table: Table<'_>) {
+        let Some(value) = table.get("dir") else { return };
+        if value.boolean("dir", self.sink) != Some(true) {
+            return;
+        }
+        let others = ["file", "files", "format", "type"];
+        if let Some(other) = others.into_iter().find(|key| table.get(key).is_some()) {
+            let message = format!("`dir` and `{other}` exclude each other");
+            self.sink.push(value.place().error(message).label("a directory is no file"));
+        } else if matches!(self.body, Body::Sql(_)) {
+            let message = "SQL gives a table, no directory";
+            self.sink.push(value.place().error(message).label("a directory"));
+        } else {
+            output.form = OutputDef::Directory;
         }
     }
 

@@ -82,8 +82,10 @@ impl Declared {
                     None => {
                         draft.sound = false;
                         let key = draft.asset.key.clone();
+                        let hiding = sink.hiding(&name);
                         match self.broken.get(&name) {
                             Some(faults) => sink.disable(faults, &key),
+                            None if !hiding.is_empty() => sink.disable(&hiding, &key),
                             None => {
                                 sink.about(&key, |sink| self.unknown(&name, &place, sink));
                             }
@@ -125,6 +127,11 @@ impl Declared {
         if let Some(broken) = self.broken.get(name) {
             faults.extend(broken);
         } else if !self.defs.contains_key(name) {
+            let hiding = sink.hiding(name);
+            if !hiding.is_empty() {
+                faults.extend(hiding);
+                return;
+            }
             sink.noting(faults, |sink| self.unknown(name, place, sink));
         }
     }

@@ -33,7 +33,8 @@ pub(super) fn tables(script: &str) -> Vec<TableName> {
         .into_iter()
         .filter(|table| !is_of_sqlite(&table.name))
         .filter(|table| !created.contains(&table.name.to_ascii_lowercase()))
-        .filter(|table| seen.insert(table.name.to_ascii_lowercase()))
+        // Another spelling may be another asset.
+        .filter(|table| seen.insert(table.name.clone()))
         .collect()
 }
 
@@ -397,7 +398,7 @@ mod tests {
             &["mart/revenue", "a b", "c`d", "e"],
         );
         check("select t.from, 'from x' from a /* from y */ t, other.b", &["a", "other.b"]);
-        check("select * from a, A, \"a\"", &["a"]);
+        check("select * from a, A, \"a\"", &["a", "A"]);
     }
 
     #[test]

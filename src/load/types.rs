@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::asset::Draft;
-use super::diagnostic::{Place, did_you_mean};
+use super::diagnostic::{Diagnostic, Place, did_you_mean};
 use super::form::{Form, Key, key};
 use super::node::{Faults, Sink, Table, Value, repeated_below};
 use super::port::{TypeUse, type_of};
@@ -38,6 +38,46 @@ pub(super) struct Words {
     /// Of each type, what it is built on.
     uses: Vec<(String, TypeUse)>,
     pub pools: BTreeMap<String, Declared<u32>>,
+    pub conditions: Vec<Condition>,
+}
+
+/// What a type says that its values must be, in SQL, which only a database can judge.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// The name of the type.
+    pub of: String,
+    /// An expression over `$value`.
+    pub sql: String,
+    place: Place,
+}
+
+impl Condition {
+    /// That it is not right, as of the byte `offset` of its text.
+    ///
+    /// ```
+    /// let text = "types: {even: {is: int, that: \"$value %\"}}";
+    /// let files = [("giornata.toml", ""), ("assets/a.yaml", text)];
+    /// let loaded = giornata::load::project_from(&files)?;
+    /// let error = loaded.conditions[0].error(8, "incomplete input");
+    /// assert_eq!(error.message, "type `even`: incomplete input");
+    /// assert_eq!(error.position(), (1, 31));
+    /// # Ok::<(), giornata::load::Error>(())
+    /// ```
+    pub fn error(&self, offset: usize, message: &str) -> Diagnostic {
+        // Where a text is quoted or folded, its bytes are not those of the file.
+        let written = self.place.file.text.get(self.place.span.clone()).unwrap_or_default();
+        let mut place = self.place.clone();
+        if let Some(at) = written.find(&self.sql) {
+            let from = place.span.start + at + offset.min(self.sql.len());
+            place.span = from..place.span.start + at + self.sql.len();
+        }
+        if place.span.is_empty() {
+            place.span.clone_from(&self.place.span);
+        }
+        let error =
+            place.error(format!("type `{}`: {message}", self.of)).label("in this condition");
+        error.help("a condition is one expression of SQL over `$value`: `$value % 2 = 0`")
+    }
 }
 
 /// Reports a name that stands in two places; neither counts.
@@ -72,6 +112,14 @@ impl Words {
                 repeated_below(value, sink);
                 type_def(&entry.key, &place, value, &mut uses, sink)
             });
+            if let (Predicate::Sql(sql), true) = (&def.that, faults.is_empty()) {
+                let place = value.as_table().and_then(|table| table.get("that"));
+                self.conditions.extend(place.map(|that| Condition {
+                    of: entry.key.clone(),
+                    sql: sql.clone(),
+                    place: that.place(),
+                }));
+            }
             self.uses.extend(uses.into_iter().map(|it| (entry.key.clone(), it)));
             self.types.insert(entry.key.clone(), Declared { def, place, faults });
         }
@@ -137,6 +185,11 @@ impl Words {
             faults.extend(&declared.faults);
             return;
         }
+        let hiding = sink.hiding(name);
+        if !hiding.is_empty() {
+            faults.extend(hiding);
+            return;
+        }
         let known = ["any", "int", "float", "bool", "string", "null", "table", "bytes"];
         let known = known.into_iter().chain(self.types.keys().map(String::as_str));
         let help = did_you_mean(name, known)
@@ -149,6 +202,11 @@ impl Words {
     pub fn check_pool(&self, name: &str, place: &Place, faults: &mut Faults, sink: &mut Sink) {
         if let Some(declared) = self.pools.get(name) {
             faults.extend(&declared.faults);
+            return;
+        }
+        let hiding = sink.hiding(name);
+        if !hiding.is_empty() {
+            faults.extend(hiding);
             return;
         }
         let help = did_you_mean(name, self.pools.keys().map(String::as_str))

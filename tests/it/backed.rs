@@ -366,7 +366,7 @@ fn a_failure_starts_nothing_more() {
 graphs:
   g:
     ops:
-      bad: {run: 'echo so bad; echo 1 > to; exit 4'}
+      bad: {run: 'echo so bad; exit 4', on_failure: sh told.sh}
       slow: {run: 'read it < to; echo slow >> calls.log; echo 1 > "$output"', timeout: 1m}
       next: {run: 'echo next >> calls.log; cat "$x" > "$output"', in: {x: slow}}
       last: {run: 'cat "$x" > "$output"', in: {x: {from: bad}, y: next}}
@@ -377,6 +377,8 @@ assets:
 "#,
     );
     fifos(&bench, &["to"]);
+    // The hook runs when it is known that the step has failed.
+    bench.write("told.sh", "echo 1 > to\n");
     let said = bench.run(&["m", "--all", "-j", "2"]).ends(1);
     said.says("`it` failed: `bad`: exit status 4").says("so bad").says("1 failed, 1 blocked");
     assert_eq!(fs::read_to_string(bench.path("calls.log")).unwrap(), "slow\n");
@@ -411,6 +413,7 @@ fn what_makes_no_sense_is_refused() {
     refused("graph: inner, deps: {x: {map: all}}", "does not say which asset it is");
     refused("graph: inner, run: y, deps: {x: number}", "`graph` and `run` exclude each other");
     refused("graph: inner, retries: 2, deps: {x: number}", "`retries` cannot be that of an asset");
+    refused("graph: inner, pool: net, deps: {x: number}", "`pool` cannot be that of an asset");
     refused("graph: inner, deps: {x: number}, config: {next: {step: a}}", "must be `int`");
     refused("graph: pieces", "its result has pieces");
     refused("graph: nothing", "it has no `results`");

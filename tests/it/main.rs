@@ -33,6 +33,7 @@ mod jobs;
 mod kill;
 mod lecture;
 mod makes;
+mod op_files;
 mod op_graphs;
 mod op_runs;
 mod op_shop;

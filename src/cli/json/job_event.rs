@@ -26,6 +26,7 @@ enum EventLine<'a> {
         step: &'a str,
         /// The run that is retried; null: the op says `memo`.
         from: Option<u64>,
+        emitted: &'a [String],
     },
     StepFailed {
         step: &'a str,
@@ -78,8 +79,8 @@ pub(in crate::cli) fn job_event_line(event: &JobEvent) -> String {
             let (duration_ms, attempts) = (ms(duration), *attempts);
             EventLine::StepSucceeded { step, duration_ms, attempts, emitted, metadata }
         }
-        JobEvent::StepReused { step, from } => {
-            EventLine::StepReused { step, from: from.map(|run| run.0) }
+        JobEvent::StepReused { step, from, emitted } => {
+            EventLine::StepReused { step, from: from.map(|run| run.0), emitted }
         }
         JobEvent::StepFailed { step, duration, attempts, reason, log, log_tail } => {
             EventLine::StepFailed {
@@ -154,8 +155,8 @@ mod tests {
                 emitted: vec!["result".into()],
                 metadata: vec![json!({"rows": 3})],
             },
-            JobEvent::StepReused { step: step(), from: Some(RunId(2)) },
-            JobEvent::StepReused { step: step(), from: None },
+            JobEvent::StepReused { step: step(), from: Some(RunId(2)), emitted: vec![] },
+            JobEvent::StepReused { step: step(), from: None, emitted: vec!["result".into()] },
             JobEvent::StepFailed {
                 step: step(),
                 duration,
@@ -175,8 +176,8 @@ mod tests {
             {"event":"started","run":3,"steps":2}
             {"event":"step-started","step":"load[p1]"}
             {"event":"step-succeeded","step":"load[p1]","duration_ms":5,"attempts":1,"emitted":["result"],"metadata":[{"rows":3}]}
-            {"event":"step-reused","step":"load[p1]","from":2}
-            {"event":"step-reused","step":"load[p1]","from":null}
+            {"event":"step-reused","step":"load[p1]","from":2,"emitted":[]}
+            {"event":"step-reused","step":"load[p1]","from":null,"emitted":["result"]}
             {"event":"step-failed","step":"load[p1]","duration_ms":5,"attempts":2,"reason":"exit status 3","log":"x.log","log_tail":"boo\n"}
             {"event":"step-skipped","step":"load[p1]"}
             {"event":"step-blocked","step":"load[p1]"}

@@ -35,6 +35,8 @@ pub(in crate::cli) struct JobReporter<'t> {
     emitted: BTreeMap<String, BTreeSet<String>>,
     failed: BTreeSet<String>,
     skipped: Vec<String>,
+    /// The same, to be looked up.
+    was_skipped: BTreeSet<String>,
     blocked: Vec<String>,
 }
 
@@ -56,6 +58,7 @@ impl<'t> JobReporter<'t> {
             emitted: BTreeMap::new(),
             failed: BTreeSet::new(),
             skipped: Vec::new(),
+            was_skipped: BTreeSet::new(),
             blocked: Vec::new(),
         }
     }
@@ -90,12 +93,12 @@ impl<'t> JobReporter<'t> {
                 self.verbose(&format!("ran {step} in {took}{again}"));
                 self.emitted.insert(step, emitted.into_iter().collect());
             }
-            JobEvent::StepReused { step, from } => {
+            JobEvent::StepReused { step, from, emitted } => {
                 self.verbose(&match from {
                     Some(run) => format!("took {step} from run {run}"),
                     None => format!("restored {step}"),
                 });
-                self.emitted.remove(&step);
+                self.emitted.insert(step, emitted.into_iter().collect());
             }
             JobEvent::StepFailed { step, reason, log, log_tail, attempts, .. } => {
                 if self.failed.len() < FAILURES_MAX || self.term.is_verbose {
@@ -109,7 +112,10 @@ impl<'t> JobReporter<'t> {
                 }
                 self.failed.insert(step);
             }
-            JobEvent::StepSkipped { step } => self.skipped.push(step),
+            JobEvent::StepSkipped { step } => {
+                self.was_skipped.insert(step.clone());
+                self.skipped.push(step);
+            }
             JobEvent::StepBlocked { step } => self.blocked.push(step),
             JobEvent::HookFailed { step, reason } => {
                 self.warning(&format!("what was to be done after `{step}` failed: {reason}"));
@@ -187,8 +193,13 @@ impl<'t> JobReporter<'t> {
 
     fn why_skipped(&self, name: &str) -> String {
         let Some((step, piece)) = self.step(name) else { return String::new() };
+        let mut skipped = None;
         for slot in step.reads() {
             let upstream = self.upstream(slot, piece);
+            if self.was_skipped.contains(&upstream) {
+                skipped.get_or_insert(upstream);
+                continue;
+            }
             let output = &self.flow.output(slot).name;
             if let Some(emitted) = self.emitted.get(&upstream) {
                 let is_given = emitted.iter().any(|it| {
@@ -200,7 +211,12 @@ impl<'t> JobReporter<'t> {
                 }
             }
         }
-        "what it reads was skipped".to_owned()
+        let after = step.after.iter().map(|at| self.flow.steps[*at as usize].path.to_string());
+        let mut after = after.filter(|step| self.was_skipped.contains(step));
+        match skipped.or_else(|| after.next()) {
+            Some(upstream) => format!("`{upstream}` was skipped"),
+            None => "what it reads was not given".to_owned(),
+        }
     }
 
     fn why_blocked(&self, name: &str) -> String {

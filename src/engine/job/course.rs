@@ -84,16 +84,14 @@ pub struct Start {
 pub struct Reused {
     pub name: String,
     pub from: Before,
+    pub outputs: Vec<OpOutput>,
 }
 
 /// Where what is taken comes from.
 pub enum Before {
     Run(RunId),
     /// Whatever run: the op says `memo`.
-    Memo {
-        key: Digest,
-        outputs: Vec<OpOutput>,
-    },
+    Memo(Digest),
 }
 
 /// Where something is from, and what it is.
@@ -144,8 +142,9 @@ impl Course {
         };
         let key = self.key(id, &inputs);
         if let Some((from, made)) = self.before(engine, id, &name, &key)? {
+            let outputs = records(self.progress.declared(id), &made);
             let changes = self.progress.ended(id, made, Ended::Success);
-            return Ok(Some(Turn::Reused(Reused { name, from }, changes)));
+            return Ok(Some(Turn::Reused(Reused { name, from, outputs }, changes)));
         }
         let step = Arc::new(self.step(engine, id, inputs));
         self.take_off(pools, id, key, number);
@@ -176,9 +175,8 @@ impl Course {
         if (declared.op.memo, self.frame.memos) != (Memo::ByContent, Memos::Take) {
             return Ok(None);
         }
-        let Some(made) = launch::remembered(engine, declared, key)? else { return Ok(None) };
-        let outputs = records(declared, &made);
-        Ok(Some((Before::Memo { key: *key, outputs }, made)))
+        let made = launch::remembered(engine, declared, key)?;
+        Ok(made.map(|made| (Before::Memo(*key), made)))
     }
 
     fn take_off(&mut self, pools: &mut Pools, id: InstanceId, key: Digest, number: u64) {

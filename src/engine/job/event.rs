@@ -32,6 +32,8 @@ pub enum JobEvent {
         step: String,
         /// The run that is retried; `None`: its op says `memo`, and whatever run made it of the same.
         from: Option<RunId>,
+        /// What it gave, as of a step that ran.
+        emitted: Vec<String>,
     },
     StepFailed {
         step: String,

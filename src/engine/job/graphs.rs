@@ -281,8 +281,8 @@ impl Graph {
 
     /// What a step gives was made before.
     fn take(&mut self, engine: &Engine, reused: &Reused) -> Result<(), Error> {
-        let Reused { name, from } = reused;
-        if let Before::Memo { key, .. } = from {
+        let Reused { name, from, .. } = reused;
+        if let Before::Memo(key) = from {
             let now_ms = engine.clock.now().timestamp_millis();
             engine.ledger.write(|batch| batch.tx().use_memo(key, now_ms))?;
         }

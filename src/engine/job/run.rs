@@ -224,7 +224,7 @@ impl Run {
                 Some(Turn::Reused(reused, changes)) => {
                     match reused.from {
                         Before::Run(_) => self.summary.reused += 1,
-                        Before::Memo { .. } => self.summary.restored += 1,
+                        Before::Memo(_) => self.summary.restored += 1,
                     }
                     news.reused.push(reused);
                     news.changes.extend(changes);
@@ -287,10 +287,10 @@ impl Run {
             for skip in skips {
                 tx.skip_op(self.id, &self.course.progress.name(skip.instance), now_ms)?;
             }
-            for Reused { name, from } in reused {
+            for Reused { name, from, outputs } in reused {
                 match from {
                     Before::Run(from) => tx.reuse_op(*from, self.id, name)?,
-                    Before::Memo { key, outputs } => {
+                    Before::Memo(key) => {
                         tx.restore_op(self.id, name, key, outputs, now_ms)?;
                         tx.use_memo(key, now_ms)?;
                     }
@@ -361,12 +361,13 @@ impl Run {
                 }
             }
         }
-        for Reused { name, from } in reused {
+        for Reused { name, from, outputs } in reused {
             let from = match from {
                 Before::Run(run) => Some(*run),
-                Before::Memo { .. } => None,
+                Before::Memo(_) => None,
             };
-            events(engine, JobEvent::StepReused { step: name.clone(), from });
+            let emitted = outputs.iter().map(emitted_name).collect();
+            events(engine, JobEvent::StepReused { step: name.clone(), from, emitted });
         }
         for Change { instance, state } in changes {
             let step = self.course.progress.name(*instance);

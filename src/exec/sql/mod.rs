@@ -5,6 +5,7 @@
 //! Tables that a body makes are gone with the step.
 
 mod absent;
+mod condition;
 mod guard;
 mod loads;
 mod text;
@@ -23,6 +24,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 
+pub use self::condition::judge_condition;
 use self::guard::Guard;
 use self::loads::Loads;
 use self::text::{Complaint, Script};
@@ -88,7 +90,7 @@ impl SqlExecutor {
         step: &Step,
         control: &Control,
     ) -> Result<bool, Failure> {
-        let body = SqlBody { text: format!("SELECT ({expression}) AS holds"), first_line: 1 };
+        let body = SqlBody { text: condition::select(expression), first_line: 1 };
         let config = [("value".to_owned(), value.clone())].into();
         let step = Step { inputs: Vec::new(), config, ..step.clone() };
         let rows = self.rows_of(&body, &step, control)?.rows;
