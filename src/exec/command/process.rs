@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use crate::exec::lifeline::VARIABLE;
 use crate::exec::log::{Begins, Log};
 use crate::exec::{Control, Failure, Lifeline, LogInfo, Step};
 
@@ -82,7 +83,9 @@ impl<'a> Running<'a> {
         if control.is_cancelled() {
             return Err(Failure::Cancelled);
         }
-        lifeline.start();
+        if let Some(marker) = lifeline.start() {
+            command.env(VARIABLE, marker);
+        }
         let program = command.get_program().display().to_string();
         let fail = |error: io::Error| Failure::Spawn {
             program: program.clone(),
