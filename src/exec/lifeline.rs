@@ -2,13 +2,14 @@
 //!
 //! One helper for the whole process, started with the first command, waits at a pipe. When that ends (with
 //! this process, however it ends) it reads from a file in memory which process groups run, and kills them:
-//! so a command costs a few bytes written, and nobody wakes up. What escapes even that, a killed helper, is
-//! found at recovery by its environment.
+//! so a command costs a few bytes written, and nobody wakes up. What had just been started and is not in the
+//! list yet, or has left its group, is known by a variable of its environment. What escapes even that, with
+//! the helper killed too, is found at recovery by its environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
@@ -21,26 +22,36 @@ use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process_group};
 
 use crate::base::RunId;
 
-// The first `read` ends at the end of the pipe. Signals that end a terminal's session go to the helper too and
-// are ignored: it ends with the pipe.
+// The first `read` ends at the end of the pipe, or with a farewell when nothing runs. Nobody must be seen
+// three times in a row, since a child shows its environment only when it has begun its program. Signals that
+// end a terminal's session go to the helper too and are ignored: it ends with the pipe.
 const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
-read -r _
+read -r word
+[ "$word" = bye ] && exit 0
 groups=
 while read -r id; do
   [ -n "$id" ] && groups="$groups $id"
 done <&1
 for id in $groups; do kill -TERM "-$id"; done
+seen() { grep -ls "GIORNATA_LIFELINE=$$[.]" /proc/[0-9]*/environ | tr -dc '0-9\n'; }
 left=20
+calm=0
 while [ $left -gt 0 ]; do
-  alive=
+  alive=$(seen)
+  for id in $alive; do kill -TERM "$id"; done
   for id in $groups; do kill -0 "-$id" && alive=1; done
-  [ -z "$alive" ] && exit 0
+  if [ -n "$alive" ]; then calm=0; else calm=$((calm + 1)); fi
+  [ $calm -gt 2 ] && exit 0
   sleep 0.1
   left=$((left - 1))
 done
 for id in $groups; do kill -KILL "-$id"; done
+for id in $(seen); do kill -KILL "$id"; done
 "#;
+
+/// By this variable the helper knows processes that it was not told of.
+pub(super) const VARIABLE: &str = "GIORNATA_LIFELINE";
 
 /// The bytes of a line of the list, with its end: any number fits.
 const LINE: usize = 12;
@@ -62,12 +73,15 @@ impl Lifeline {
         Lifeline::default()
     }
 
-    /// Makes sure that the helper runs, so that a group can be added the moment it exists.
-    pub(super) fn start(&self) {
+    /// Makes sure that the helper runs, so that a group can be added the moment it exists. Gives the
+    /// value of [`VARIABLE`] by which it knows processes; none if no helper can be started.
+    pub(super) fn start(&self) -> Option<String> {
         let mut state = self.lock();
         if state.helper.is_none() {
             state.restart();
         }
+        // The point is where the number ends.
+        state.helper.as_ref().map(|helper| format!("{}.", helper.child.id()))
     }
 
     /// A group that is to die with this process.
@@ -145,10 +159,21 @@ impl Helper {
     }
 }
 
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(stdin) = self.helper.as_mut().and_then(|helper| helper.child.stdin.as_mut())
+            && self.groups.is_empty()
+        {
+            // If it is dead, it has nothing to do either.
+            let _ = stdin.write_all(b"bye\n");
+        }
+    }
+}
+
 impl Drop for Helper {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // Ends at once: no group is left in its list.
+        // Ends at once after a farewell: no group is left in its list.
         let _ = self.child.wait();
     }
 }
@@ -226,6 +251,23 @@ mod tests {
             kill_process_group(Pid::from_child(&survivor), Signal::KILL).unwrap();
             survivor.wait().unwrap();
         }
+    }
+
+    #[test]
+    fn what_was_not_listed_yet_is_known_by_its_environment() {
+        let lifeline = Lifeline::new();
+        let marker = lifeline.start().unwrap();
+        let mut other = sleeper(&[(VARIABLE, &format!("1{marker}"))]);
+        let unlisted = sleeper(&[(VARIABLE, &marker)]);
+        // Something runs, so that it is no farewell.
+        let listed = sleeper(&[]);
+        lifeline.add(Pid::from_child(&listed));
+        drop(lifeline);
+        assert_eq!(signal_of(unlisted), Some(15));
+        assert_eq!(signal_of(listed), Some(15));
+        assert_eq!(other.try_wait().unwrap(), None);
+        kill_process_group(Pid::from_child(&other), Signal::KILL).unwrap();
+        other.wait().unwrap();
     }
 
     #[test]

@@ -123,8 +123,9 @@ pub fn given_now(
 fn given(engine: &Engine, asset: &AssetKey, part: PartitionIdx, of: Ask<'_>) -> String {
     let planner = engine.planner();
     let key = planner.domain(asset).key(part).unwrap();
-    let has_window = planner.domain(asset).window(part).is_some();
-    let mut given = head(planner.def(asset), key.as_str(), has_window);
+    let window = planner.domain(asset).window(part);
+    let window = window.map(|window| (window.start.to_rfc3339(), window.end.to_rfc3339()));
+    let mut given = head(planner.def(asset), key.as_str(), window.as_ref());
     let edges = planner.edges(asset).clone();
     let declared = |edge: &&Edge| edge.mapping.as_asked().is_none();
     let mut lacks = false;

@@ -316,7 +316,8 @@ impl Bodies {
             push_input(&mut inputs, &input.name, input.single, parts);
         }
         if step.inputs.iter().any(|input| !declared(&input)) {
-            let mut given = head(first, step.partition.as_str(), step.window.is_some()) + &inputs;
+            let mut given =
+                head(first, step.partition.as_str(), step.window_rfc3339.as_ref()) + &inputs;
             let known = given.len();
             ask_all(step, first, &mut given, told)?;
             inputs += &given[known..];
@@ -324,7 +325,7 @@ impl Bodies {
         wanted.iter().for_each(|(_, asset)| self.hook(&id(asset), false, step));
         let mut emitted = Vec::new();
         for (output, asset) in wanted {
-            let head = head(asset, step.partition.as_str(), step.window.is_some());
+            let head = head(asset, step.partition.as_str(), step.window_rfc3339.as_ref());
             let (given, aging) = (head + &inputs, Aging::of(&asset.policy));
             let asks = asset.deps.iter().any(|dep| dep.mapping == MappingDef::Asked);
             let ran = Ran { id: id(asset), given: given.clone(), aging, asks, call };
@@ -433,12 +434,13 @@ pub fn tree(dir: &Path) -> String {
     lines.join("; ")
 }
 
-pub fn head(asset: &Asset, partition: &str, has_window: bool) -> String {
+/// `window` is its start and its end in RFC 3339.
+pub fn head(asset: &Asset, partition: &str, window: Option<&(String, String)>) -> String {
     let Body::Function(function) = &asset.body else { unreachable!("only functions run") };
     let deps = asset.deps.iter().map(|dep| dep.upstream.to_string());
     let deps: Vec<String> = deps.collect();
-    let kind = if has_window { "window" } else { "" };
-    format!("{} v{} {partition} {deps:?} {kind}", asset.key, function.version)
+    let window = window.map(|(start, end)| format!("{start}..{end}")).unwrap_or_default();
+    format!("{} v{} {partition} {deps:?} {window}", asset.key, function.version)
 }
 
 pub fn takes_world(asset: &Asset) -> bool {

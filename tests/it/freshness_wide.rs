@@ -287,7 +287,7 @@ fn process(shelf: &Shelf, world: &World) -> Process {
 
 pub struct Rig {
     pub shelf: Shelf,
-    world: World,
+    pub world: World,
     pub processes: Vec<Process>,
     /// Something ran of which nobody knows whether it was recorded: then nothing may fail any more.
     is_vague: bool,

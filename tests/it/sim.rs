@@ -99,8 +99,9 @@ fn simulate(seed: u64) -> Vec<String> {
     let story = (acts(), any::<bool>()).new_tree(&mut runner).unwrap();
     let ((world, acts), coarse) = story.current();
     let mut rig = Rig::new(world, coarse);
-    rig.shelf.trace = Trace::of(seed);
+    rig.shelf.trace = Trace::of(seed, variable("SIM_SEED").is_some());
     let last = [Act::Quiet(0), Act::Quiet(1), Act::Edit(Edit::Reopen(0)), Act::Quiet(0)];
+    rig.shelf.trace.say(&format!("{:?}", rig.world));
     for act in acts.iter().chain(&last) {
         rig.shelf.trace.say(&format!("{act:?}"));
         rig.act(act);

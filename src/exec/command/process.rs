@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use wait4::Wait4;
 
 use crate::base::Usage;
+use crate::exec::lifeline::VARIABLE;
 use crate::exec::log::{Begins, Log};
 use crate::exec::{Control, Failure, Lifeline, LogInfo, Step, usage};
 
@@ -85,7 +86,9 @@ impl<'a> Running<'a> {
         if control.is_cancelled() {
             return Err(Failure::Cancelled);
         }
-        lifeline.start();
+        if let Some(marker) = lifeline.start() {
+            command.env(VARIABLE, marker);
+        }
         let program = command.get_program().display().to_string();
         let fail = |error: io::Error| Failure::Spawn {
             program: program.clone(),

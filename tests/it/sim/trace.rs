@@ -13,12 +13,14 @@ pub struct Trace(Option<Told>);
 struct Told {
     lines: Mutex<Vec<String>>,
     number: AtomicU64,
+    is_aloud: bool,
 }
 
 impl Trace {
-    pub fn of(seed: u64) -> Trace {
+    /// `is_aloud`: a failure shows all that came before it.
+    pub fn of(seed: u64, is_aloud: bool) -> Trace {
         let number = AtomicU64::new(seed);
-        Trace(Some(Told { lines: Mutex::default(), number }))
+        Trace(Some(Told { lines: Mutex::default(), number, is_aloud }))
     }
 
     /// How the next run is carried out.
@@ -28,8 +30,12 @@ impl Trace {
         RunOptions { jobs: Some(2), hands, ..RunOptions::default() }
     }
 
+    #[expect(clippy::print_stderr, reason = "whoever repeats a story wants to read it")]
     pub fn say(&self, line: &str) {
         if let Some(told) = &self.0 {
+            if told.is_aloud {
+                eprintln!("{line}");
+            }
             told.lines.lock().unwrap().push(line.to_owned());
         }
     }
