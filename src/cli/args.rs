@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     accept, backfill, cat, check, complete, completions, config, doctor, export, gc, graph, init,
-    invalidate, list, logs, man, materialize, new, observe, partitions, path, plan, report, run, runs, schema,
-    show, status, why, wipe,
+    invalidate, list, logs, man, materialize, new, observe, partitions, path, plan, report, run,
+    runs, schema, show, status, why, wipe,
 };
 
 /// Keeps data assets up to date: runs what a change concerns, and says why.

@@ -10,9 +10,9 @@ use super::super::json::{BackfillPlanDocument, Document, backfill_ended_line, ba
 use super::super::materialize::{HowArgs, cancel_on_signal};
 use super::super::plan::{self, WantedArgs};
 use super::super::progress::{Form, Reporter};
+use super::super::run::settings;
 use super::super::session::{Session, Workspace};
 use super::super::targets::{Expression, Spec};
-use super::super::run::settings;
 use super::super::{Done, job, text};
 use super::{StartArgs, TakeUpArgs, ops, wanted};
 use crate::base::{AssetKey, PartitionSet};
