@@ -456,7 +456,7 @@ fn jobs() -> Bench {
     );
     bench.write(
         "send.sh",
-        "echo \"send@$GIORNATA_PARTITION\" >> ran.txt\n! grep -qx \"$GIORNATA_PARTITION\" broken.txt\n",
+        "echo \"send@$GIORNATA_PARTITION\" >> ran.txt\necho sent > \"$output\"\n! grep -qx \"$GIORNATA_PARTITION\" broken.txt\n",
     );
     bench
 }

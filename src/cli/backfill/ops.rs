@@ -111,8 +111,12 @@ fn refuse(args: &StartArgs, job: &Job) -> Result<(), CliError> {
     Ok(())
 }
 
-/// A job of ops with its steps and its partitions.
-type OfOps = (Arc<Job>, Arc<Flow>, Domain);
+/// A job of ops as it is declared now, with its partitions.
+pub(super) struct OfOps {
+    job: Arc<Job>,
+    flow: Arc<Flow>,
+    pub domain: Domain,
+}
 
 /// The job of ops that a recorded backfill is of, if it is of one.
 pub(super) fn of_ops(
@@ -127,7 +131,7 @@ pub(super) fn of_ops(
     };
     let flow = Arc::clone(flow);
     let domain = domain(workspace, engine, &job)?;
-    Ok(Some((job, flow, domain)))
+    Ok(Some(OfOps { job, flow, domain }))
 }
 
 pub(super) fn take_up(
@@ -135,7 +139,7 @@ pub(super) fn take_up(
     rest: Rest,
     workspace: &mut Workspace<'_>,
     engine: &mut Engine,
-    (job, flow, domain): (Arc<Job>, Arc<Flow>, Domain),
+    OfOps { job, flow, domain }: OfOps,
 ) -> Result<Done, CliError> {
     let underway = engine.take_up_job_backfill(args.backfill, rest, &domain)?;
     carry_out(workspace, engine, underway, &job, &flow, &domain, &args.how)

@@ -66,13 +66,13 @@ pub(super) fn show(args: &ShowArgs, session: Session<'_>) -> Result<Done, CliErr
     let mut workspace = session.workspace()?;
     let mut engine = workspace.engine(Access::Read, &[])?;
     let spec = engine.backfill_spec(args.backfill)?;
-    if let Some((_, _, domain)) = ops::of_ops(&mut workspace, &mut engine, &spec)?
-        && let Some(report) = engine.job_backfill_report(args.backfill, &domain)?
+    if let Some(of) = ops::of_ops(&mut workspace, &mut engine, &spec)?
+        && let Some(report) = engine.job_backfill_report(args.backfill, &of.domain)?
     {
         let length = Length::of(workspace.term.is_verbose);
         let output = match args.json {
-            true => Document::text(JobBackfillDocument::new(&report, &domain)),
-            false => render_job(&report, &domain, length),
+            true => Document::text(JobBackfillDocument::new(&report, &of.domain)),
+            false => render_job(&report, &of.domain, length),
         };
         workspace.term.print(&output);
         return Ok(Done::Fine);
