@@ -60,6 +60,16 @@ pub(super) struct Given {
     /// One value: `lr=0.1`, `model.depth=3`, `token.env=TOKEN`.
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
+    /// As an earlier run was launched with.
+    #[arg(skip)]
+    recorded: Option<Value>,
+}
+
+impl Given {
+    /// What a run says that it was launched with.
+    pub fn recorded(config: Value) -> Given {
+        Given { preset: None, config: Vec::new(), set: Vec::new(), recorded: Some(config) }
+    }
 }
 
 pub(super) fn run(args: &ConfigArgs, session: Session<'_>) -> Result<Done, CliError> {
@@ -153,6 +163,9 @@ fn layers(job: &Job, given: &Given) -> Result<Layers, CliError> {
             false => error.hint(format!("there are `{}`", known.join("`, `"))),
         }
     })?;
+    if let Some(recorded) = &given.recorded {
+        layers.push("the run that is retried".to_owned(), recorded.clone());
+    }
     for path in &given.config {
         layers.push(format!("`{}`", path.display()), values::read_file(path)?);
     }

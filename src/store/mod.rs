@@ -35,7 +35,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
 use crate::base::{AssetKey, Digest, Durability, Output, PartitionIdx, PartitionKey};
 
-pub use collect::Unneeded;
+pub use collect::{Limit, Unneeded};
 pub use error::Error;
 pub use health::{BlobState, Problem};
 pub use history::{Fate, Fates, RunQuery};
