@@ -85,11 +85,7 @@ impl Context<'_> {
     /// # Ok::<(), giornata::api::BoxError>(())
     /// ```
     pub fn window(&self) -> Option<TimeWindow> {
-        let (start, end) = self.step.window_rfc3339.as_ref()?;
-        let time = |text: &str| -> Option<DateTime<Utc>> {
-            Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
-        };
-        Some(TimeWindow { start: time(start)?, end: time(end)? })
+        window_of(self.step.window_rfc3339.as_ref()?)
     }
 
     /// Start and end of the partition as local dates (`2014-07-01`), the end excluded, with the time of day
@@ -194,6 +190,14 @@ impl Context<'_> {
     pub fn root(&self) -> &Path {
         &self.step.paths.root
     }
+}
+
+/// The window between two times in RFC 3339.
+pub(super) fn window_of((start, end): &(String, String)) -> Option<TimeWindow> {
+    let time = |text: &str| -> Option<DateTime<Utc>> {
+        Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
+    };
+    Some(TimeWindow { start: time(start)?, end: time(end)? })
 }
 
 /// How one input of a function is read: an entry in the list of inputs of an [`Asset`] that is being
@@ -417,7 +421,7 @@ pub(super) struct Calls {
 
 impl Calls {
     /// Takes over the functions of a job; gives its definition as it runs on the store.
-    pub(super) fn take_job(&mut self, job: &Job, def: &Arc<defs::Job>) -> Arc<defs::Job> {
+    pub(super) fn take_job(&mut self, job: &Job, def: Arc<defs::Job>) -> Arc<defs::Job> {
         let table = job.table();
         let bodies = table.bodies.iter().map(|(slot, body)| (*slot, body.clone()));
         self.ops.bodies.extend(bodies);

@@ -12,6 +12,7 @@ use super::datum::hold;
 use super::hook::{Again, Hook};
 use super::io::StepIo;
 use super::job::Table;
+use super::job_partition::Part;
 use super::op_context::{LogLine, Logger, OpContext};
 use super::result::{JobResult, StepReport};
 use crate::base::Digest;
@@ -30,6 +31,7 @@ pub(super) struct Launched<'a> {
     pub(super) pool: &'a Pool,
     /// Of each step, if there are any.
     pub(super) ios: &'a [StepIo],
+    pub(super) part: &'a Part,
 }
 
 /// What was noted of a run so far.
@@ -174,6 +176,9 @@ impl Run<'_> {
             op: &of.step.op.name,
             piece: of.piece,
             attempt,
+            partition: &self.launched.part.key,
+            dates: self.launched.part.dates.as_ref(),
+            window: self.launched.part.window.as_ref(),
             config,
             read,
             logger: Logger {

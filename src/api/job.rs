@@ -2,27 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 
 use super::body::{HookCall, OpBody, next_slot};
-use super::error::Error;
+use super::error::{Error, Mistake};
 use super::graph::{Graph, Parts};
 use super::hook::Hook;
 use super::inline::{self, Launched};
 use super::io::{Io, OpIo, StepIo};
+use super::job_partition::OfPart;
+use super::launch::Launch;
+use super::partitions::Partitions;
 use super::project::origin;
-use super::resource::{Providers, Replaced, Resource, Used};
+use super::resource::{Providers, Used};
 use super::result::JobResult;
 use super::system;
 use super::value::BoxError;
-use crate::base::{InvalidName, JobName, RunId};
-use crate::defs::config::{Config, Env, Layers, Schema, SchemaErrors, Setting};
+use crate::base::{InvalidName, JobName};
+use crate::defs::config::{Schema, SchemaErrors};
+use crate::defs::template::{self, TemplateError};
 use crate::defs::{
     self, Body, Flow, FlowStep, FunctionBody, FunctionSlot, GraphMistakeKind, HookDef, Hooks,
-    JobConfigMistake, Origin, PartitionsDef, Selection, SelectionError, Work,
+    JobConfigMistake, Origin, PartitionsDef, Selection, Work,
 };
 use crate::exec::{Pool, Provide};
 
@@ -48,6 +52,7 @@ pub fn job(name: &str) -> JobBuilder {
         tags: BTreeMap::new(),
         hooks: Hooks::default(),
         io: None,
+        partitions: None,
         calls: Vec::new(),
         description: None,
         mistakes: Vec::new(),
@@ -82,6 +87,7 @@ pub struct JobBuilder {
     tags: BTreeMap<String, String>,
     hooks: Hooks,
     io: Option<Io>,
+    partitions: Option<Partitions>,
     calls: Vec<(u32, HookCall)>,
     description: Option<String>,
     mistakes: Vec<JobMistakeKind>,
@@ -126,6 +132,36 @@ impl JobBuilder {
     /// example of [`JobBuilder::config`].
     pub fn preset(mut self, name: &str, values: Json) -> Self {
         self.presets.insert(name.to_owned(), values);
+        self
+    }
+
+    /// It runs for one of these at a time: [`Launch::partition`] says for which. Its values may speak of
+    /// the partition: `{partition}` is the key, `{start:%Y-%m-%d}` and `{end}` are the bounds of its window,
+    /// the end being the start of the next one. Windows begin where those of the project do; in UTC, for a
+    /// run in process.
+    ///
+    /// ```
+    /// use giornata::api::{Launch, Partitions, Project, job, op};
+    /// use serde_json::json;
+    /// # let dir = tempfile::tempdir()?;
+    /// let fetch = op("fetch").config(json!({"from": "string", "year": "int"})).run(|ctx| {
+    ///     Ok(format!("{} of {}", ctx.setting::<String>("from")?, ctx.setting::<i64>("year")?))
+    /// });
+    /// let declare = || job("monthly")
+    ///     .partitions(Partitions::monthly("2020-01"))
+    ///     .values(json!({"fetch": {"from": "{start:%d.%m.}", "year": "{start:%Y}"}}))
+    ///     .define(|g| { fetch.call(g); });
+    /// let february = Launch::new().partition("2020-02");
+    /// assert_eq!(declare().execute(&february)?.value::<String>("fetch")?, "01.02. of 2020");
+    /// let mut project = Project::new("p", dir.path());
+    /// project.job(declare());
+    /// assert!(project.run("monthly", &february)?.is_success());
+    /// let error = declare().execute_in_process().unwrap_err().to_string();
+    /// assert!(error.ends_with("`monthly` runs for one partition at a time; say which"), "{error}");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn partitions(mut self, partitions: impl Into<Partitions>) -> Self {
+        self.partitions = Some(partitions.into());
         self
     }
 
@@ -210,6 +246,22 @@ impl JobBuilder {
             );
             Schema::shape([])
         });
+        let partitions = self.partitions.as_ref().map(Partitions::def_of_job).transpose();
+        let partitions = match partitions {
+            Ok(partitions) => partitions.unwrap_or(PartitionsDef::Unpartitioned),
+            Err(mistake) => {
+                mistakes.push(JobMistake::new(&self.name, &self.origin, mistake.into()));
+                PartitionsDef::Unpartitioned
+            }
+        };
+        if !partitions.is_unpartitioned() {
+            for values in std::iter::once(&self.values).chain(self.presets.values()) {
+                for (path, error) in template::mistakes(values, &partitions) {
+                    let kind = JobMistakeKind::Template { path: path.to_string(), error };
+                    mistakes.push(JobMistake::new(&self.name, &self.origin, kind));
+                }
+            }
+        }
         // An op that is used in several graphs brings its mistakes along with each.
         let mut told: Vec<JobMistake> = Vec::new();
         for mistake in mistakes {
@@ -225,12 +277,13 @@ impl JobBuilder {
             config,
             values: self.values,
             presets: self.presets,
-            partitions: PartitionsDef::Unpartitioned,
+            partitions,
             tags: self.tags,
             hooks: self.hooks,
             description: self.description,
         };
-        Job { def: Arc::new(def), table: Arc::new(table), mistakes }
+        let partitions = self.partitions;
+        Job { def: Arc::new(def), table: Arc::new(table), partitions, mistakes }
     }
 }
 
@@ -355,6 +408,8 @@ impl Table {
 pub struct Job {
     def: Arc<defs::Job>,
     table: Arc<Table>,
+    /// As they were declared: where days begin, the project says.
+    partitions: Option<Partitions>,
     mistakes: Vec<JobMistake>,
 }
 
@@ -416,6 +471,12 @@ pub enum JobMistakeKind {
     /// `output_io` names an output that the op does not have.
     #[error("there is no output `{output}` for which it could say an IO manager")]
     NoOutput { output: String },
+    /// Its partitions are none that a project could have.
+    #[error("its partitions are not right: {0}")]
+    Partitions(#[from] Mistake),
+    /// What a value takes from the partition cannot be read.
+    #[error("its value `{path}` is not right: {error}")]
+    Template { path: String, error: TemplateError },
     /// Two resources have one name.
     #[error("two resources that its steps use are named `{resource}`; rename one")]
     ResourceTwice { resource: String },
@@ -428,169 +489,11 @@ impl JobMistake {
     }
 }
 
-/// How a job is launched: values, and which of its ops.
-///
-/// ```
-/// use giornata::api::{Launch, job, op};
-/// use serde_json::json;
-/// let fit = op("fit").config(json!({"lr": "float"})).run(|ctx| ctx.setting::<f64>("lr"));
-/// let model = job("model").define(|g| { fit.call(g); });
-/// let launch = Launch::new().config(json!({"fit": {"lr": 1}})).set("fit.lr=0.5");
-/// assert_eq!(model.execute(&launch)?.value::<f64>("fit")?, 0.5);
-/// # Ok::<(), giornata::api::BoxError>(())
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct Launch {
-    preset: Option<String>,
-    config: Vec<Json>,
-    set: Vec<String>,
-    ops: Option<String>,
-    env: BTreeMap<String, String>,
-    root: Option<PathBuf>,
-    replaced: Replaced,
-    retry_of: Option<RunId>,
-}
-
-impl Launch {
-    /// With the job's own values, and all ops; see the example of [`Launch`].
-    pub fn new() -> Launch {
-        Launch::default()
-    }
-
-    /// Values, over those of the job and of the preset, and over those of earlier calls; what they do not name
-    /// stays. See the example of [`Launch`].
-    #[must_use]
-    pub fn config(mut self, values: Json) -> Launch {
-        self.config.push(values);
-        self
-    }
-
-    /// One value, over all others: `fit.lr=0.5`, a path and a value of the type that the schema says. See the
-    /// example of [`Launch`].
-    #[must_use]
-    pub fn set(mut self, setting: &str) -> Launch {
-        self.set.push(setting.to_owned());
-        self
-    }
-
-    /// The values of a named set of the job's; fails ([`Error::Preset`]) if it has none of this name. See the
-    /// example of [`JobBuilder::config`].
-    #[must_use]
-    pub fn preset(mut self, name: &str) -> Launch {
-        self.preset = Some(name.to_owned());
-        self
-    }
-
-    /// The value of an environment variable, instead of what the process has. In a run on the store it
-    /// reaches the configuration and nothing else: resources and commands have the environment of the
-    /// project ([`Project::env`](super::Project::env)). See the example of [`resource`](super::resource()).
-    #[must_use]
-    pub fn env(mut self, variable: &str, value: &str) -> Launch {
-        self.env.insert(variable.to_owned(), value.to_owned());
-        self
-    }
-
-    /// Where paths of resources begin; without this, in the working directory. A run on the store has the
-    /// root of the project, and refuses another one. See the example of [`Provider`](super::Provider).
-    #[must_use]
-    pub fn root(mut self, root: impl Into<PathBuf>) -> Launch {
-        self.root = Some(root.into());
-        self
-    }
-
-    /// A value in the place of a resource, which is then neither set up nor torn down: for tests. A run on the
-    /// store refuses it; there it is [`Project::replace`](super::Project::replace). See the example of
-    /// [`resource`](super::resource()).
-    #[must_use]
-    pub fn with<R: Send + Sync + 'static>(mut self, resource: &Resource<R>, value: R) -> Launch {
-        self.replaced.put(resource, value);
-        self
-    }
-
-    /// On the store: what the steps of a run that did not succeed have made of the same is taken over, Dagster's
-    /// re-execution from failure. See the example of [`Project::run`](super::Project::run).
-    #[must_use]
-    pub fn retry(mut self, run: RunId) -> Launch {
-        self.retry_of = Some(run);
-        self
-    }
-
-    pub(super) fn retry_of(&self) -> Option<RunId> {
-        self.retry_of
-    }
-
-    /// The values of a job; `around` has the variables that the launch does not say itself.
-    pub(super) fn configure(
-        &self,
-        def: &defs::Job,
-        around: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Config, Error> {
-        let job = || def.name.to_string();
-        let mut layers: Layers = def.layers(self.preset.as_deref()).map_err(|known| {
-            let preset = self.preset.clone().unwrap_or_default();
-            let known = known.into_iter().map(str::to_owned).collect();
-            Error::Preset { job: job(), preset, known }
-        })?;
-        for values in &self.config {
-            layers.push("the launch", values.clone());
-        }
-        for text in &self.set {
-            let setting = Setting::parse(text);
-            let setting = setting.map_err(|error| Error::Setting { job: job(), error })?;
-            layers.push(setting.to_string(), def.config.setting(&setting));
-        }
-        let variable = |name: &str| self.variable(name, around);
-        def.configure(&layers, Env::Resolve(&variable))
-            .map_err(|errors| Error::Config { job: job(), errors })
-    }
-
-    pub(super) fn selection(&self) -> Option<&str> {
-        self.ops.as_deref()
-    }
-
-    pub(super) fn no_ops(&self, job: &str, error: SelectionError) -> Error {
-        let text = self.ops.clone().unwrap_or_default();
-        Error::Ops { job: job.to_owned(), text, error: Box::new(error) }
-    }
-
-    /// The resources of the store's engine, and its root, are not a launch's.
-    pub(super) fn refuse_on_store(&self, job: &str) -> Result<(), Error> {
-        let job = || job.to_owned();
-        match &self.root {
-            Some(_) => Err(Error::RootOnStore { job: job() }),
-            None if !self.replaced.is_empty() => Err(Error::Replaced { job: job() }),
-            None => Ok(()),
-        }
-    }
-
-    /// A variable of its own, or else one of what is around.
-    fn variable(&self, name: &str, around: impl FnOnce(&str) -> Option<String>) -> Option<String> {
-        self.env.get(name).cloned().or_else(|| around(name))
-    }
-
-    /// Only these ops: `fit`, `+fit`, `load or fit+`. What they read must be among them.
-    ///
-    /// ```
-    /// use giornata::api::{Launch, StepState, job, op};
-    /// let one = op("one").run(|_| Ok(1_i64));
-    /// let add = op("add").input::<i64>("n").run(|_, n| Ok(n + 1));
-    /// let other = op("other").run(|_| Ok(()));
-    /// let j = job("j").define(|g| { add.call(g, one.call(g)); other.call(g); });
-    /// let result = j.execute(&Launch::new().ops("+add"))?;
-    /// assert_eq!(result.state("add"), Some(StepState::Success));
-    /// assert_eq!(result.state("other"), None);
-    /// let error = j.execute(&Launch::new().ops("add")).unwrap_err();
-    /// assert_eq!(error.to_string(), "`add` of the job `j` reads `one`, which is not selected; select `+add`");
-    /// # Ok::<(), giornata::api::BoxError>(())
-    /// ```
-    #[must_use]
-    pub fn ops(mut self, selection: &str) -> Launch {
-        self.ops = Some(selection.to_owned());
-        self
-    }
-}
-
 impl Job {
+    pub(super) fn partitions(&self) -> Option<&Partitions> {
+        self.partitions.as_ref()
+    }
+
     pub(super) fn table(&self) -> &Arc<Table> {
         &self.table
     }
@@ -631,7 +534,8 @@ impl Job {
     /// As [`execute_in_process`](Job::execute_in_process), with values and a choice of ops; see the example of
     /// [`Launch`].
     pub fn execute(&self, launch: &Launch) -> Result<JobResult, Error> {
-        let def = self.definition()?;
+        let OfPart { job, part } = OfPart::in_process(self.definition()?, launch.part())?;
+        let def = &*job;
         let Work::Flow(flow) = &def.work else {
             unreachable!("a program declares jobs of ops only")
         };
@@ -644,8 +548,15 @@ impl Job {
             pool.hide(text);
         }
         let ios = self.set_up(flow, &chosen, launch, &mut pool)?;
-        let (table, settings, pool_of_run) = (&self.table, &settings, &pool);
-        let launched = Launched { job: def, flow, table, settings, pool: pool_of_run, ios: &ios };
+        let launched = Launched {
+            job: def,
+            flow,
+            table: &self.table,
+            settings: &settings,
+            pool: &pool,
+            ios: &ios,
+            part: &part,
+        };
         let mut result = inline::run(&launched, &chosen);
         result.warn(pool.tear_down());
         Ok(result)
@@ -666,13 +577,13 @@ impl Job {
         if names.is_empty() && !has_io {
             return Ok(Vec::new());
         }
-        let root = launch.root.as_deref().unwrap_or(Path::new("."));
+        let root = launch.place().unwrap_or(Path::new("."));
         let root = std::path::absolute(root)
             .map_err(|source| crate::engine::Error::Io { path: root.to_owned(), source })?;
         let mut problems = Vec::new();
         for name in names {
             let own = self.table.resources.get(name);
-            match launch.replaced.get(name).or(own) {
+            match launch.replaced(name).or(own) {
                 None => problems.push(format!("there is no resource `{name}`")),
                 Some(provider) => {
                     let env = |variable: &str| launch.variable(variable, system::variable);
@@ -699,7 +610,7 @@ impl Job {
     }
 
     fn chosen(&self, flow: &Flow, launch: &Launch) -> Result<BTreeSet<u32>, Error> {
-        let Some(text) = &launch.ops else {
+        let Some(text) = launch.selection() else {
             return Ok((0..).zip(&flow.steps).map(|(at, _)| at).collect());
         };
         let wrong = |error| launch.no_ops(self.name(), error);

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::panic::Location;
 
 use super::error::Error;
-use super::job::{Job, Launch};
+use super::job::Job;
+use super::job_partition::OfPart;
+use super::launch::Launch;
 use super::project::{Project, origin};
 use crate::base::{JobName, RunId};
 use crate::defs::Selection;
@@ -56,8 +58,8 @@ impl Project {
     /// ```
     pub fn run(&mut self, job: &str, launch: &Launch) -> Result<JobReport, Error> {
         let engine = self.engine()?;
-        let launched = launched(engine, job, launch)?;
         let mut report = JobReport::new();
+        let launched = launched(engine, job, launch, &mut report)?;
         let options = RunOptions { command: format!("run {job}"), ..RunOptions::default() };
         let hear = &mut |_: &Engine, event| report.hear(event);
         let summary = engine.run_job(&launched, &options, &Control::new(), hear)?;
@@ -66,19 +68,26 @@ impl Project {
     }
 }
 
-fn launched(engine: &Engine, job: &str, launch: &Launch) -> Result<engine::Launch, Error> {
+fn launched(
+    engine: &mut Engine,
+    job: &str,
+    launch: &Launch,
+    report: &mut JobReport,
+) -> Result<engine::Launch, Error> {
     let jobs = &engine.project().jobs;
-    let Some(def) = jobs.values().find(|known| known.name.as_str() == job) else {
+    let Some(def) = jobs.values().find(|known| known.name.as_str() == job).cloned() else {
         let names = jobs.keys().map(JobName::as_str);
         let similar = crate::base::similar::similar(job, names).map(str::to_owned);
         return Err(engine::Error::UnknownJob { job: job.to_owned(), similar }.into());
     };
     launch.refuse_on_store(job)?;
     let ops = launch.selection().map(Selection::parse).transpose();
+    let (OfPart { job: def, .. }, warnings) = OfPart::on_store(engine, &def, launch.part())?;
+    report.warnings.extend(warnings);
     Ok(engine::Launch {
         job: def.name.clone(),
-        partition: None,
-        config: launch.configure(def, &|name| engine.variable(name))?,
+        partition: launch.part().cloned(),
+        config: launch.configure(&def, &|name| engine.variable(name))?,
         ops: ops.map_err(|error| launch.no_ops(job, error))?,
         retry_of: launch.retry_of(),
         tags: BTreeMap::new(),

@@ -33,11 +33,11 @@ pub(super) struct Open<'a> {
 
 impl Managed {
     /// Takes a job over; gives its definition as it runs on the store.
-    pub(super) fn take(&mut self, job: &Job, def: &Arc<defs::Job>) -> Arc<defs::Job> {
+    pub(super) fn take(&mut self, job: &Job, def: Arc<defs::Job>) -> Arc<defs::Job> {
         let table = job.table();
-        let Work::Flow(flow) = &def.work else { return def.clone() };
+        let Work::Flow(flow) = &def.work else { return def };
         if !table.has_io() {
-            return def.clone();
+            return def;
         }
         let mut flow = Flow::clone(flow);
         for step in &mut flow.steps {
@@ -52,7 +52,7 @@ impl Managed {
         let places = flow.steps.iter().zip(0..).map(|(step, at)| (step.path.clone(), at)).collect();
         let of = OfJob { table: table.clone(), flow: flow.clone(), places };
         self.0.insert(job.name().to_owned(), of);
-        Arc::new(defs::Job { work: Work::Flow(flow), ..defs::Job::clone(def) })
+        Arc::new(defs::Job { work: Work::Flow(flow), ..defs::Job::clone(&def) })
     }
 
     /// The managers of a step, if its job has any.

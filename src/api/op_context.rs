@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::compute::window_of;
 use super::hook::Again;
 use super::resource::Resource;
 use super::value::BoxError;
+use crate::base::{PartitionKey, TimeWindow};
 use crate::exec::{Control, Resources, Secrets};
 
 /// What the function of an op is told about the step that it carries out: Dagster's `context` of an op.
@@ -39,6 +41,11 @@ pub struct OpContext<'a> {
     pub(super) op: &'a str,
     pub(super) piece: Option<&'a str>,
     pub(super) attempt: u32,
+    pub(super) partition: &'a PartitionKey,
+    /// Start and end of the partition, as local dates.
+    pub(super) dates: Option<&'a (String, String)>,
+    /// The same in RFC 3339.
+    pub(super) window: Option<&'a (String, String)>,
     /// The op's own configuration; null if it has none.
     pub(super) config: &'a Value,
     /// What it reads of the job's configuration.
@@ -83,6 +90,47 @@ impl OpContext<'_> {
     /// ```
     pub fn piece(&self) -> Option<&str> {
         self.piece
+    }
+
+    /// The partition for which the job runs; the key of the one partition there is for a job without
+    /// [`partitions`](super::JobBuilder::partitions).
+    ///
+    /// ```
+    /// use giornata::api::{Launch, Partitions, job, op};
+    /// let day = op("day").run(|ctx| {
+    ///     let (start, end) = ctx.dates().ok_or("a day is a span of time")?;
+    ///     Ok(format!("{} is from {start} to before {end}", ctx.partition()))
+    /// });
+    /// let days = job("days").partitions(Partitions::daily("2020-01-01")).define(|g| { day.call(g); });
+    /// let result = days.execute(&Launch::new().partition("2020-02-29"))?;
+    /// assert_eq!(result.value::<String>("day")?, "2020-02-29 is from 2020-02-29 to before 2020-03-01");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn partition(&self) -> &PartitionKey {
+        self.partition
+    }
+
+    /// The span of time of the partition in UTC, its end excluded; `None` if its key is no span of time.
+    ///
+    /// ```
+    /// use giornata::api::{Launch, Partitions, job, op};
+    /// let hours = op("hours").run(|ctx| {
+    ///     let window = ctx.window().ok_or("a day is a span of time")?;
+    ///     Ok((window.end - window.start).num_hours())
+    /// });
+    /// let days = job("days").partitions(Partitions::daily("2020-01-01")).define(|g| { hours.call(g); });
+    /// assert_eq!(days.execute(&Launch::new().partition("2020-02-29"))?.value::<i64>("hours")?, 24);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn window(&self) -> Option<TimeWindow> {
+        window_of(self.window?)
+    }
+
+    /// Start and end of the partition as local dates (`2014-07-01`), the end excluded, with the time of day
+    /// (`2014-07-01T13:00`) where windows begin at other times than midnight; `None` if the key is no span of
+    /// time. See the example of [`OpContext::partition`].
+    pub fn dates(&self) -> Option<(&str, &str)> {
+        self.dates.map(|(start, end)| (start.as_str(), end.as_str()))
     }
 
     /// Which attempt this is, counted from 1; see the example of [`OpContext`].

@@ -7,10 +7,10 @@ use chrono_tz::Tz;
 
 use super::error::Mistake;
 use super::handle::{Handle, Reference};
-use crate::base::PartitionKey;
 use crate::base::time::parse_date;
-use crate::defs::PartitionsDef;
+use crate::base::{AssetKey, PartitionKey};
 use crate::defs::partition::{Cadence, TimeWindowDef};
+use crate::defs::{DynamicDef, PartitionsDef};
 
 /// A set of partitions: windows of time, keys, or those of a source. It is declared with texts, and what is
 /// wrong with them is told when the project is first used; see [`Mistake`](super::Mistake).
@@ -239,6 +239,13 @@ impl Partitions {
             Kind::Source(source) => Some(source),
             Kind::Windows { .. } | Kind::Keys(_) | Kind::Def(_) => None,
         }
+    }
+
+    /// As they are for a job on its own: what follows a source has the partitions that the source says.
+    pub(super) fn def_of_job(&self) -> Result<PartitionsDef, Mistake> {
+        let source = self.followed().map(|source| AssetKey::parse(&source.name)).transpose()?;
+        let followed = source.map(|key| PartitionsDef::Dynamic(DynamicDef::Source(key)));
+        self.def(Tz::UTC, followed.as_ref())
     }
 
     /// The definition; `followed` is that of the source that is followed.

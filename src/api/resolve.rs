@@ -15,16 +15,16 @@ use super::error::{DeclarationError, Error, Mistake};
 use super::handle::Reference;
 use super::io::Io;
 use super::job::Job;
-use super::partitions::parse_zone;
+use super::partitions::{Partitions, parse_zone};
 use super::project::{Files, Program};
 use super::resource::{Providers, Replaced, Used};
 use super::system;
 use crate::base::{AssetKey, Clock, similar};
 use crate::defs::source::is_date_format;
 use crate::defs::{
-    Asset, Body, Check, ColumnType, Dep, Domain, DynamicDef, FunctionBody, FunctionSlot, Mapping,
-    Origin, OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings, SharedStep,
-    SourceDef, SplitBy, Test,
+    self, Asset, Body, Check, ColumnType, Dep, Domain, DynamicDef, FunctionBody, FunctionSlot,
+    Mapping, Origin, OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings,
+    SharedStep, SourceDef, SplitBy, Test,
 };
 use crate::io::IoManager;
 use crate::load::{self, Declared};
@@ -91,8 +91,10 @@ impl Whole<'_> {
         root: PathBuf,
         files: Option<Files>,
     ) -> Result<Program, Error> {
+        let mut jobs = Vec::with_capacity(self.jobs.len());
         for (job, place) in self.jobs {
             judge.resources_of(job, place);
+            jobs.push(judge.job(job, place));
         }
         judge.refuse_resources_of_files(&project);
         let Judge { calls, checks, mut resources, ios, mistakes, .. } = judge;
@@ -101,9 +103,8 @@ impl Whole<'_> {
         }
         resources.extend(self.replaced.each());
         let mut calls = Calls { calls, checks, resources, ios, ..Calls::default() };
-        for (job, place) in self.jobs {
-            let def = job.definition()?;
-            let def = calls.take_job(job, def);
+        for ((job, place), def) in self.jobs.iter().zip(jobs) {
+            let def = calls.take_job(job, def?);
             if project.jobs.insert(def.name.clone(), def).is_some() {
                 let (job, file) = (job.name().to_owned(), place.file.display().to_string());
                 return Err(Error::JobTwice { job, file, line: place.line });
@@ -347,25 +348,44 @@ impl<'a> Judge<'a> {
                 false => PartitionsDef::Unpartitioned,
             });
         };
-        let followed = match declared.followed() {
-            None => None,
-            // It stands for whatever the files say of it.
-            Some(source) if self.is_existing(source) => {
-                let source = AssetKey::parse(&source.name)?;
-                Some(&PartitionsDef::Dynamic(DynamicDef::Source(source)))
-            }
-            Some(source) if source.project == self.whole.id => {
-                // A mistake there is told there.
-                let there = self.partitions.get(source.index).and_then(Option::as_ref);
-                Some(there.ok_or_else(|| Mistake::Follows { followed: source.name.to_string() })?)
-            }
-            Some(source) => return Err(Mistake::Foreign { upstream: source.name.to_string() }),
-        };
-        let def = declared.def(self.zone, followed)?;
+        let followed = self.followed(declared)?;
+        let def = declared.def(self.zone, followed.as_ref())?;
         if is_source && !by_data && !def.is_unpartitioned() {
             return Err(Mistake::Unsplit);
         }
         Ok(def)
+    }
+
+    /// The partitions that declared ones follow, if they follow any.
+    fn followed(&self, declared: &Partitions) -> Result<Option<PartitionsDef>, Mistake> {
+        Ok(match declared.followed() {
+            None => None,
+            // It stands for whatever the files say of it.
+            Some(source) if self.is_existing(source) => {
+                Some(PartitionsDef::Dynamic(DynamicDef::Source(AssetKey::parse(&source.name)?)))
+            }
+            Some(source) if source.project == self.whole.id => {
+                // A mistake there is told there.
+                let there = self.partitions.get(source.index).and_then(Option::as_ref);
+                let mistake = || Mistake::Follows { followed: source.name.to_string() };
+                Some(there.ok_or_else(mistake)?.clone())
+            }
+            Some(source) => return Err(Mistake::Foreign { upstream: source.name.to_string() }),
+        })
+    }
+
+    /// A job as the project has it: its days begin where those of the project do.
+    fn job(&mut self, job: &Job, place: &Origin) -> Result<Arc<defs::Job>, Error> {
+        let def = job.definition()?;
+        let Some(declared) = job.partitions() else { return Ok(def.clone()) };
+        let partitions = self.followed(declared);
+        match partitions.and_then(|followed| declared.def(self.zone, followed.as_ref())) {
+            Ok(partitions) => Ok(Arc::new(defs::Job { partitions, ..defs::Job::clone(def) })),
+            Err(mistake) => {
+                self.mistake_at(job.name(), place, mistake);
+                Ok(def.clone())
+            }
+        }
     }
 
     /// What files declare and it follows.
@@ -431,7 +451,7 @@ fn is_single(
     dep: &DraftDep,
     upstream: &PartitionsDef,
     own: &PartitionsDef,
-) -> Result<bool, crate::defs::partition::MappingError> {
+) -> Result<bool, defs::partition::MappingError> {
     let resolve = |def: &PartitionsDef| {
         Domain::resolve(Arc::new(def.clone()), DateTime::UNIX_EPOCH, &BTreeMap::new())
     };

@@ -6,6 +6,8 @@ pub mod column;
 pub mod digest;
 pub mod durability;
 pub mod error_text;
+#[doc(hidden)]
+pub mod fault;
 pub mod key;
 pub mod record;
 pub mod set;

@@ -1,12 +1,13 @@
 //! Puts, reads and syncs single blobs.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::hash::{hash_open, hash_stable};
 use super::{Cas, Error, Put, Scratch, State, lock};
+use crate::base::fault::{self, Write};
 use crate::base::{Digest, Durability};
 
 /// Up to this many blobs are synced one by one; more with one call for the whole file system.
@@ -49,6 +50,7 @@ impl Cas {
             return Ok(put);
         }
         let mut temporary = self.temporary()?;
+        told("write", temporary.path())?;
         temporary.write_all(bytes).map_err(Error::io("write", temporary.path()))?;
         let path = temporary.into_temp_path();
         make_read_only(&path)?;
@@ -123,6 +125,7 @@ impl Cas {
         &self,
         digests: impl ExactSizeIterator<Item = &'a Digest> + Clone,
     ) -> Result<(), Error> {
+        told("sync", &self.dir)?;
         if digests.len() > SYNC_EACH_MAX {
             self.sync_all()?;
         } else {
@@ -167,9 +170,11 @@ impl Cas {
     /// Renames a complete file to the name of its content.
     fn publish(&self, complete: &Path, put: &Put) -> Result<(), Error> {
         let path = self.path(&put.digest);
+        told("move into the store", complete)?;
         match fs::rename(complete, &path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let shard = path.parent().expect("a blob is in a shard");
+                told("create", shard)?;
                 fs::create_dir_all(shard).map_err(Error::io("create", shard))?;
                 fs::rename(complete, &path).map_err(Error::io("move into the store", complete))?;
             }
@@ -183,6 +188,7 @@ impl Cas {
     fn copy_in(&self, staged: &Path, put: &Put) -> Result<(), Error> {
         let mut temporary = self.temporary()?;
         let mut source = File::open(staged).map_err(Error::io("open", staged))?;
+        told("write", temporary.path())?;
         io::copy(&mut source, &mut temporary).map_err(Error::io("write", temporary.path()))?;
         let path = temporary.into_temp_path();
         make_read_only(&path)?;
@@ -203,9 +209,16 @@ impl Cas {
         }
     }
 
+    /// A directory for what is in the making, on the store's file system. It goes with this value, or if
+    /// the process dies, at the next open.
+    pub fn scratch_dir(&self) -> Result<&Path, Error> {
+        Ok(&self.scratch()?.dir)
+    }
+
     /// A temporary file on the store's file system.
     fn temporary(&self) -> Result<tempfile::NamedTempFile, Error> {
         let scratch = self.scratch()?;
+        told("write in", &scratch.dir)?;
         tempfile::NamedTempFile::new_in(&scratch.dir).map_err(Error::io("write in", &scratch.dir))
     }
 
@@ -214,11 +227,13 @@ impl Cas {
             return Ok(scratch);
         }
         let root = self.scratch_root();
+        told("write in", &root)?;
         let lock = lock::LockFile::create(&root).map_err(Error::io("write in", &root))?;
         let dir = root.join(lock.id());
         fs::create_dir(&dir).map_err(Error::io("create", &dir))?;
+        let made = Scratch { dir, _lock: lock };
         // If another thread was faster, ours is removed again as it is dropped.
-        Ok(self.scratch.get_or_init(|| Scratch { dir, _lock: lock }))
+        Ok(self.scratch.get_or_init(|| made))
     }
 
     /// Removes the temporary files of processes that no longer live.
@@ -247,8 +262,30 @@ impl Cas {
                 Err(error) => return Err(Error::io("open", &path)(error)),
             }
         }
+        self.remove_unlocked(&root)
+    }
+
+    /// Removes temporary directories that have no lock file: theirs is there before them and goes after
+    /// them, so nobody will ever remove these.
+    fn remove_unlocked(&self, root: &Path) -> Result<(), Error> {
+        let entries = match fs::read_dir(root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(Error::io("list", root))?,
+        };
+        for entry in entries {
+            let path = entry.map_err(Error::io("list", root))?.path();
+            if path.is_dir() && !path.with_extension("lock").exists() {
+                // What cannot be removed now is tried again at the next open.
+                let _ = fs::remove_dir_all(&path);
+            }
+        }
         Ok(())
     }
+}
+
+/// Says that something is about to be written.
+fn told(action: &'static str, path: &Path) -> Result<(), Error> {
+    fault::check(Write::File(action, path)).map_err(Error::io(action, path))
 }
 
 fn make_read_only(path: &Path) -> Result<(), Error> {

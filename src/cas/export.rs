@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::{Cas, Error};
 use crate::base::Digest;
+use crate::base::fault::{self, Write};
 
 impl Cas {
     /// Puts the content of a blob at `target`, atomically. The copy is the user's own: it may be
@@ -20,25 +21,40 @@ impl Cas {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             Some(_) | None => Path::new("."),
         };
+        fault::check(Write::File("write", target)).map_err(Error::io("write", target))?;
         fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-        // Created once with the usual mode, to learn what the user's mask makes of it.
-        let temporary = tempfile::Builder::new()
-            .prefix(".tmp-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(dir)
-            .map_err(Error::io("write in", dir))?;
-        let mode = temporary
-            .as_file()
-            .metadata()
-            .map_err(Error::io("read", temporary.path()))?
-            .permissions();
-        let path = temporary.into_temp_path();
-        let copied = fs::remove_file(&path)
-            .and_then(|()| reflink_copy::reflink_or_copy(&source, &path))
-            .and_then(|_bytes: Option<u64>| fs::set_permissions(&path, mode));
-        copied.map_err(Error::io("write", &path))?;
-        path.persist(target).map_err(|error| Error::io("write", target)(io_error(error)))
+        match self.scratch_dir() {
+            // What a dead process leaves there is removed at the next open.
+            Ok(scratch) => match copy(&source, scratch, target) {
+                Err(Error::Io { source: error, .. })
+                    if error.kind() == io::ErrorKind::CrossesDevices =>
+                {
+                    copy(&source, dir, target)
+                }
+                copied => copied,
+            },
+            // A store that is read-only.
+            Err(_) => copy(&source, dir, target),
+        }
     }
+}
+
+/// Copies by way of a temporary file in `dir`, which has to be on the same file system as `target`.
+fn copy(source: &Path, dir: &Path, target: &Path) -> Result<(), Error> {
+    // Created once with the usual mode, to learn what the user's mask makes of it.
+    let temporary = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(dir)
+        .map_err(Error::io("write in", dir))?;
+    let mode =
+        temporary.as_file().metadata().map_err(Error::io("read", temporary.path()))?.permissions();
+    let path = temporary.into_temp_path();
+    let copied = fs::remove_file(&path)
+        .and_then(|()| reflink_copy::reflink_or_copy(source, &path))
+        .and_then(|_bytes: Option<u64>| fs::set_permissions(&path, mode));
+    copied.map_err(Error::io("write", &path))?;
+    path.persist(target).map_err(|error| Error::io("write", target)(io_error(error)))
 }
 
 fn io_error(error: tempfile::PathPersistError) -> io::Error {

@@ -133,6 +133,39 @@ fn a_blob_of_the_wrong_size_is_replaced() {
 }
 
 #[test]
+fn writers_that_begin_at_once_leave_nothing() {
+    for round in 0..40_u8 {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = open(dir.path());
+        let begin = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for worker in 0..4_u8 {
+                let (cas, begin) = (&cas, &begin);
+                scope.spawn(move || {
+                    begin.wait();
+                    cas.put_bytes(&[round, worker]).unwrap();
+                });
+            }
+        });
+        drop(cas);
+        let left: Vec<_> = fs::read_dir(dir.path().join("tmp")).unwrap().collect();
+        assert_eq!(left.len(), 0, "round {round}: {left:?}");
+    }
+}
+
+#[test]
+fn temporary_directories_without_a_lock_are_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let live = open(dir.path());
+    live.put_bytes(b"x").unwrap();
+    fs::create_dir_all(dir.path().join("tmp/lost")).unwrap();
+    fs::write(dir.path().join("tmp/lost/part"), "half").unwrap();
+    drop(open(dir.path()));
+    let left: Vec<_> = fs::read_dir(dir.path().join("tmp")).unwrap().collect();
+    assert_eq!(left.len(), 2, "the directory of one that lives, and its lock: {left:?}");
+}
+
+#[test]
 fn many_may_put_the_same_content_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let shared = open(dir.path());

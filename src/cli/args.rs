@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    accept, cancel, cat, check, complete, completions, config, doctor, export, gc, graph, init,
-    invalidate, list, logs, man, materialize, new, observe, partitions, path, plan, report, retry,
-    run, runs, schema, show, status, why, wipe,
+    accept, backfill, cancel, cat, check, complete, completions, config, doctor, export, gc, graph,
+    init, invalidate, list, logs, man, materialize, new, observe, partitions, path, plan, report,
+    retry, run, runs, schema, show, status, why, wipe,
 };
 
 /// Keeps data assets up to date: runs what a change concerns, and says why.
@@ -66,6 +66,7 @@ pub(super) enum Command {
     Plan(plan::PlanArgs),
     #[command(visible_alias = "m")]
     Materialize(materialize::MaterializeArgs),
+    Backfill(backfill::BackfillArgs),
     Run(run::RunArgs),
     Runs(runs::RunsArgs),
     Logs(logs::LogsArgs),

@@ -18,7 +18,7 @@ use super::targets::Spec;
 use super::text;
 use crate::base::{AssetKey, PartitionSet};
 use crate::defs::{Domain, FlowStep, Job, Project, Work};
-use crate::engine::{Access, Run, RunQuery};
+use crate::engine::{Access, Backfill, Run, RunQuery};
 
 #[derive(Debug, Args)]
 pub(super) struct CompleteArgs {
@@ -48,6 +48,8 @@ const KEYS_MAX: usize = 500;
 const RUNS_MAX: usize = 50;
 /// How many keys are looked at for them.
 const LOOKED_AT_MAX: usize = 200_000;
+/// Older backfills are not offered.
+const BACKFILLS_MAX: usize = 50;
 /// Words that stand for partitions.
 const WORDS: [&str; 5] = ["all", "failed", "latest", "missing", "stale"];
 
@@ -63,6 +65,8 @@ struct Offer {
     partitions: Vec<String>,
     /// The last runs, with what they were.
     runs: Vec<(String, String)>,
+    /// Numbers with what they stand for.
+    backfills: Vec<(String, String)>,
 }
 
 pub(super) fn run(args: &CompleteArgs, mut session: Session<'_>) -> Result<Done, CliError> {
@@ -102,8 +106,12 @@ impl Offer {
             Some((selections, typed)) => keys(workspace, &selections, typed).unwrap_or_default(),
             None => Vec::new(),
         };
+        let backfills = match words.iter().any(|word| word == "backfill") {
+            true => backfills(workspace).unwrap_or_default(),
+            false => Vec::new(),
+        };
         let runs = if wants_runs(words) { runs(workspace).unwrap_or_default() } else { Vec::new() };
-        Offer { assets, jobs, ops, partitions, runs }
+        Offer { assets, jobs, ops, partitions, runs, backfills }
     }
 }
 
@@ -121,6 +129,16 @@ fn runs(workspace: &mut Workspace<'_>) -> Option<Vec<(String, String)>> {
         (run.id.to_string(), format!("{}: {command}", run.state.as_str()))
     };
     Some(engine.runs(&last).ok()?.into_iter().map(about).collect())
+}
+
+/// The last backfills.
+fn backfills(workspace: &mut Workspace<'_>) -> Option<Vec<(String, String)>> {
+    let engine = workspace.engine(Access::Read, &[]).ok()?;
+    let about = |backfill: Backfill| {
+        let state = backfill.state.as_str();
+        (backfill.id.to_string(), format!("{state}: {}", text::harmless(&backfill.command)))
+    };
+    Some(engine.backfills(BACKFILLS_MAX).ok()?.into_iter().map(about).collect())
 }
 
 /// The ops of the first job that is named.
@@ -207,6 +225,7 @@ fn completing(command: Command, offer: &Arc<Offer>) -> Command {
                 let assets = selection(&offer.assets, &offer, current);
                 offer.runs(current).into_iter().chain(assets).collect()
             }
+            Takes::Backfills => offer.backfills(current),
         };
         command.mut_arg(id, |arg| arg.add(ArgValueCompleter::new(complete)))
     });
@@ -222,6 +241,7 @@ enum Takes {
     Partitions,
     Runs,
     RunsAndAssets,
+    Backfills,
 }
 
 /// What an argument takes, by the name of its value: verbs need not know of this file.
@@ -240,6 +260,7 @@ fn takes(arg: &clap::Arg) -> Option<Takes> {
     match name {
         "JOB" => return Some(Takes::Jobs),
         "OPS" => return Some(Takes::Ops),
+        "BACKFILL" => return Some(Takes::Backfills),
         _ => {}
     }
     (name == "EXPR").then_some(Takes::Partitions)
@@ -252,6 +273,10 @@ impl Offer {
 
     fn jobs(&self, current: &OsStr) -> Vec<CompletionCandidate> {
         current.to_str().map(|current| named_like(&self.jobs, "", current)).unwrap_or_default()
+    }
+
+    fn backfills(&self, current: &OsStr) -> Vec<CompletionCandidate> {
+        current.to_str().map(|current| named_like(&self.backfills, "", current)).unwrap_or_default()
     }
 
     fn partitions(&self, current: &OsStr) -> Vec<CompletionCandidate> {
@@ -359,6 +384,7 @@ mod tests {
             ops: ["load", "inner.fit"].map(asset).to_vec(),
             partitions: vec!["2024-01".into(), "2024-02".into(), "$(rm x)".into()],
             runs: ["12", "11", "9"].map(asset).to_vec(),
+            backfills: vec![("12".to_owned(), "paused: giornata backfill daily".to_owned())],
         }
     }
 

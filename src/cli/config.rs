@@ -1,5 +1,6 @@
 //! `giornata config`: what the configuration of a job lacks, has too much of, or has wrong.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -60,15 +61,46 @@ pub(super) struct Given {
     /// One value: `lr=0.1`, `model.depth=3`, `token.env=TOKEN`.
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// As an earlier run was launched with.
+    /// As of a run or a backfill that is taken up: where they come from, and what they are.
     #[arg(skip)]
-    recorded: Option<Value>,
+    recorded: Vec<(String, Value)>,
 }
 
 impl Given {
+    pub fn new(preset: Option<String>, config: Vec<PathBuf>, set: Vec<String>) -> Given {
+        Given { preset, config, set, recorded: Vec::new() }
+    }
+
     /// What a run says that it was launched with.
-    pub fn recorded(config: Value) -> Given {
-        Given { preset: None, config: Vec::new(), set: Vec::new(), recorded: Some(config) }
+    pub fn launched(config: Value) -> Given {
+        let recorded = vec![("the run that is retried".to_owned(), config)];
+        Given { recorded, ..Given::new(None, Vec::new(), Vec::new()) }
+    }
+
+    /// Everything in a form that can be kept: files by what they hold now.
+    pub fn to_record(&self) -> Result<Value, CliError> {
+        let mut layers = self.recorded.clone();
+        for path in &self.config {
+            layers.push((format!("`{}`", path.display()), values::read_file(path)?));
+        }
+        Ok(serde_json::json!({"preset": self.preset, "layers": layers, "set": self.set}))
+    }
+
+    /// What `to_record` gave.
+    pub fn of_record(record: &Value) -> Result<Given, CliError> {
+        #[derive(serde::Deserialize, Default)]
+        #[serde(default)]
+        struct Record {
+            preset: Option<String>,
+            layers: Vec<(String, Value)>,
+            set: Vec<String>,
+        }
+        let record: Record = match record {
+            Value::Null => Record::default(),
+            record => serde_json::from_value(record.clone()).map_err(CliError::internal)?,
+        };
+        let Record { preset, layers: recorded, set } = record;
+        Ok(Given { preset, config: Vec::new(), set, recorded })
     }
 }
 
@@ -163,8 +195,8 @@ fn layers(job: &Job, given: &Given) -> Result<Layers, CliError> {
             false => error.hint(format!("there are `{}`", known.join("`, `"))),
         }
     })?;
-    if let Some(recorded) = &given.recorded {
-        layers.push("the run that is retried".to_owned(), recorded.clone());
+    for (name, value) in &given.recorded {
+        layers.push(name.clone(), value.clone());
     }
     for path in &given.config {
         layers.push(format!("`{}`", path.display()), values::read_file(path)?);
@@ -183,9 +215,17 @@ pub(super) fn configured(
     job: &Job,
     given: &Given,
 ) -> Result<Config, CliError> {
+    configured_in(&workspace.environment().0, job, given)
+}
+
+/// As [`configured`], with the environment of the project.
+pub(super) fn configured_in(
+    env: &[(OsString, OsString)],
+    job: &Job,
+    given: &Given,
+) -> Result<Config, CliError> {
     let layers = layers(job, given)?;
-    let (env, _) = workspace.environment();
-    let variable = |name: &str| variable(&env, name);
+    let variable = |name: &str| variable(env, name);
     let config = job.configure(&layers, Env::Resolve(&variable));
     config.map_err(|errors| refused(job, &layers, &errors))
 }

@@ -129,6 +129,11 @@ fn kind(error: &engine::Error) -> Kind {
         | engine::Error::Ops { .. }
         | engine::Error::OpFiles { .. }
         | engine::Error::Launch { .. }
+        | engine::Error::UnknownBackfill { .. }
+        | engine::Error::BackfillRenumbered { .. }
+        | engine::Error::JobRenumbered { .. }
+        | engine::Error::BackfillState { .. }
+        | engine::Error::NothingFailed { .. }
         | engine::Error::Resources { .. }
         | engine::Error::Manager { .. }
         | engine::Error::UnknownRun { .. }
@@ -136,6 +141,7 @@ fn kind(error: &engine::Error) -> Kind {
         engine::Error::Io { .. }
         | engine::Error::Write { .. }
         | engine::Error::UnknownUse { .. }
+        | engine::Error::UnreadableBackfill { .. }
         | engine::Error::Remove { .. }
         | engine::Error::Look { .. }
         | engine::Error::Store(_)

@@ -1,6 +1,7 @@
 //! What `--json` and `--jsonl` write: types of this module alone, so that nothing within can change
 //! them by accident. A document says `"schema": 1`.
 
+mod backfill;
 mod job;
 mod job_event;
 mod runs;
@@ -21,6 +22,10 @@ use crate::engine::{
 use crate::load::{Diagnostic, Severity};
 use crate::plan::{Cause, Plan, PlanAsset, ReasonCode, Why};
 
+pub(super) use backfill::{
+    BackfillDocument, BackfillPlanDocument, BackfillsDocument, JobBackfillDocument,
+    JobBackfillPlanDocument, backfill_ended_line, backfill_line,
+};
 pub(super) use job::{JobDocument, JobEntry, JobPlanDocument};
 pub(super) use job_event::job_event_line;
 pub(super) use runs::{RunDocument, RunEntry, RunsDocument};

@@ -90,6 +90,7 @@ pub(super) fn carry_out(
         fail_fast: how.fail_fast,
         command: workspace.command_line.clone(),
         launch,
+        ..RunOptions::default()
     };
     let control = Control::new();
     let interrupted = cancel_on_signal(&control);

@@ -5,6 +5,7 @@
 
 mod accept;
 mod args;
+mod backfill;
 mod cancel;
 mod cat;
 mod check;
@@ -137,6 +138,7 @@ fn dispatch(
         Command::Status(args) => status::run(&args, session),
         Command::Why(args) => why::run(&args, session),
         Command::Plan(args) => plan::run(&args, session),
+        Command::Backfill(args) => backfill::run(&args, session),
         Command::Run(args) => run::run(&args, session),
         Command::Runs(args) => runs::run(&args, session),
         Command::Logs(args) => logs::run(&args, session),

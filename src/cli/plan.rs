@@ -14,7 +14,7 @@ use super::text::{self, Length};
 use super::{Done, values};
 use crate::base::{AssetKey, PartitionSet};
 use crate::defs::Project;
-use crate::engine::{Access, Engine};
+use crate::engine::{Access, Engine, SetValue};
 use crate::plan::{Plan, PlanAsset, Reach, ReasonCode, Request};
 
 /// Say what a run would do; runs nothing
@@ -28,7 +28,7 @@ pub(super) struct PlanArgs {
 }
 
 // What is to be made fresh. (A doc comment here would become the help of the verb.)
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct WantedArgs {
     /// Which assets: `monthly_climate`, `+report`, `tag:mart`; `ASSET@PARTITION` names one partition.
     #[arg(value_name = "SELECTION")]
@@ -41,20 +41,24 @@ pub(super) struct WantedArgs {
     pub partition: Option<String>,
     /// Run the targets whatever their state.
     #[arg(long)]
-    force: bool,
+    pub force: bool,
     /// Look at nothing upstream.
     #[arg(long, conflicts_with = "downstream")]
-    only: bool,
+    pub only: bool,
     /// Also what reads the targets.
     #[arg(long)]
-    downstream: bool,
+    pub downstream: bool,
     /// Replace a configured value; `ASSET.NAME=VALUE` for one asset.
     #[arg(long, value_name = "NAME=VALUE")]
-    set: Vec<String>,
+    pub set: Vec<String>,
     /// Replace configured values by those of a TOML, YAML or JSON file.
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
 }
+
+/// Says which partitions of the selected assets are meant.
+type ReadTargets<'a> = dyn Fn(&Engine, &[Spec], &[BTreeSet<AssetKey>], Option<&Expression>) -> Result<Wanted, CliError>
+    + 'a;
 
 impl WantedArgs {
     /// The values that are replaced, as a run records them.
@@ -63,12 +67,31 @@ impl WantedArgs {
         Ok(values::record(&settings))
     }
 
+    pub fn reach(&self) -> Reach {
+        match (self.only, self.downstream) {
+            (true, _) => Reach::Only,
+            (false, true) => Reach::UpstreamAndDownstream,
+            (false, false) => Reach::Upstream,
+        }
+    }
+
     /// Opens the project and says what is asked for.
     pub fn open(
         &self,
         workspace: &mut Workspace<'_>,
         access: Access,
     ) -> Result<(Engine, Request), CliError> {
+        let (engine, request, _) = self.open_with(workspace, access, &requested)?;
+        Ok((engine, request))
+    }
+
+    /// As `open`; `read` says which partitions are meant. Gives also which configured values are replaced.
+    pub fn open_with(
+        &self,
+        workspace: &mut Workspace<'_>,
+        access: Access,
+        read: &ReadTargets<'_>,
+    ) -> Result<(Engine, Request, Vec<SetValue>), CliError> {
         let specs = Spec::parse_or_all(&self.selection)?;
         let partition =
             self.partition.as_ref().map(|text| Expression::parse(text, 0)).transpose()?;
@@ -86,16 +109,12 @@ impl WantedArgs {
             let readers = with_readers(&engine, sets.iter().flatten());
             workspace.refresh(&mut engine, readers)?;
         }
-        let Wanted { targets, chosen } = requested(&engine, &specs, &sets, partition.as_ref())?;
+        let Wanted { targets, chosen } = read(&engine, &specs, &sets, partition.as_ref())?;
         if self.only {
             only_known(workspace, &engine, &targets)?;
         }
-        let reach = match (self.only, self.downstream) {
-            (true, _) => Reach::Only,
-            (false, true) => Reach::UpstreamAndDownstream,
-            (false, false) => Reach::Upstream,
-        };
-        Ok((engine, Request { targets, chosen, reach, force: self.force }))
+        let reach = self.reach();
+        Ok((engine, Request { targets, chosen, reach, force: self.force }, settings))
     }
 }
 
@@ -151,8 +170,7 @@ fn render(plan: &Plan, length: Length) -> String {
     let rows: Vec<Vec<String>> =
         plan.assets.iter().filter(is_open).map(|asset| row(asset, length)).collect();
     if rows.is_empty() {
-        let fresh: u64 = plan.assets.iter().map(|asset| asset.wanted.len()).sum();
-        return format!("everything up to date: {}\n", text::count(fresh, "partition"));
+        return render_fresh(plan);
     }
     let columns = [
         ("ASSET", Align::Left),
@@ -169,6 +187,12 @@ fn render(plan: &Plan, length: Length) -> String {
         text += &format!("`{maker}` makes pieces: how many is known when it has run\n");
     }
     text
+}
+
+/// What is said where nothing is to be done.
+pub(super) fn render_fresh(plan: &Plan) -> String {
+    let fresh: u64 = plan.assets.iter().map(|asset| asset.wanted.len()).sum();
+    format!("everything up to date: {}\n", text::count(fresh, "partition"))
 }
 
 /// What is not simply fresh; a result whose record only has to be moved up is fresh to the user.

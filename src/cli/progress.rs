@@ -79,6 +79,10 @@ impl<'t> Reporter<'t> {
         }
         match event {
             RunEvent::Started { results: total, fresh, .. } => {
+                // A backfill may have several runs.
+                if let Some(before) = self.bar.take() {
+                    before.finish();
+                }
                 let tally = Tally { word: "fresh", good: fresh, total, ..Tally::default() };
                 self.bar = Bar::start(self.term, tally);
             }

@@ -62,7 +62,7 @@ pub(super) fn run(args: &RetryArgs, session: Session<'_>) -> Result<Done, CliErr
         return again(args, &mut workspace, &retried, &sets);
     };
     let job = find(&mut workspace, Some(name))?;
-    let given = Given::recorded(retried.launch.config.clone());
+    let given = Given::launched(retried.launch.config.clone());
     match &job.work {
         Work::Flow(flow) => {
             let args = of_job(args, &retried, given);
@@ -130,7 +130,7 @@ fn again(
         plan::show(workspace, &engine.plan(&request)?, args.json);
         return Ok(Done::Fine);
     }
-    let launch = LaunchInfo { parent: Some(args.run), ..retried.launch.clone() };
+    let launch = LaunchInfo { parent: Some(args.run), backfill: None, ..retried.launch.clone() };
     carry_out(workspace, &mut engine, &request, &args.how, launch)
 }
 

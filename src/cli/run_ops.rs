@@ -1,6 +1,5 @@
 //! A run of a job of ops: which partition, with what configuration, and how it went.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,10 +13,10 @@ use super::run::RunArgs;
 use super::session::Workspace;
 use super::targets::Expression;
 use super::text;
-use crate::base::{AssetKey, PartitionIdx, PartitionKey, RunId};
+use crate::base::{PartitionIdx, PartitionKey, RunId};
 use crate::defs::template::At;
-use crate::defs::{Domain, DynamicDef, Flow, Job, PartitionsDef, Selection};
-use crate::engine::{self, Access, Engine, JobSummary, Launch, LaunchInfo, RunOptions};
+use crate::defs::{Domain, Flow, Job, Selection};
+use crate::engine::{self, Access, Engine, JobSummary, Launch, RunOptions};
 use crate::exec::Control;
 
 pub(super) fn run(
@@ -69,7 +68,7 @@ fn carry_out(
         jobs: args.how.jobs.map(std::num::NonZeroUsize::get),
         fail_fast: args.how.fail_fast,
         command: workspace.command_line.clone(),
-        launch: LaunchInfo::default(),
+        ..RunOptions::default()
     };
     let control = Control::new();
     let interrupted = cancel_on_signal(&control);
@@ -103,7 +102,7 @@ fn plan(steps: &[String], retry: Option<u64>) -> String {
 }
 
 /// Everything because of which a job cannot start has a line of its own.
-fn refused(error: engine::Error) -> CliError {
+pub(super) fn refused(error: engine::Error) -> CliError {
     match error {
         engine::Error::Launch { job, problems } => {
             let lines: Vec<String> = problems.iter().map(|it| format!("  {it}")).collect();
@@ -113,7 +112,7 @@ fn refused(error: engine::Error) -> CliError {
     }
 }
 
-fn selected(text: &str, flow: &Flow) -> Result<Selection, CliError> {
+pub(super) fn selected(text: &str, flow: &Flow) -> Result<Selection, CliError> {
     let wrong = |error| CliError::selection(error, text);
     let selection = Selection::parse(text).map_err(wrong)?;
     selection.select_steps(flow).map_err(wrong)?;
@@ -165,18 +164,16 @@ pub(super) fn at_any_partition(
     }
 }
 
-fn domain(
+pub(super) fn domain(
     workspace: &mut Workspace<'_>,
     engine: &mut Engine,
     job: &Job,
 ) -> Result<Domain, CliError> {
-    let mut sources = BTreeSet::new();
-    followed(&job.partitions, &mut sources);
-    workspace.refresh(engine, sources)?;
+    workspace.refresh(engine, job.partitions.sources())?;
     Ok(engine.job_domain(job)?)
 }
 
-fn filled(
+pub(super) fn filled(
     job: &Arc<Job>,
     domain: &Domain,
     index: PartitionIdx,
@@ -188,20 +185,4 @@ fn filled(
         CliError::user(format!("the values of job `{}` cannot be filled in:\n{lines}", job.name))
     })?;
     Ok((Arc::new(job), domain.key(index)))
-}
-
-/// The sources whose keys are those of the partitions.
-fn followed(def: &PartitionsDef, found: &mut BTreeSet<AssetKey>) {
-    match def {
-        PartitionsDef::Dynamic(DynamicDef::Source(key)) => {
-            found.insert(key.clone());
-        }
-        PartitionsDef::Multi(dimensions) => {
-            dimensions.values().for_each(|def| followed(def, found));
-        }
-        PartitionsDef::Unpartitioned
-        | PartitionsDef::TimeWindow(_)
-        | PartitionsDef::Static(_)
-        | PartitionsDef::Dynamic(DynamicDef::Pieces(_) | DynamicDef::Named(_)) => {}
-    }
 }

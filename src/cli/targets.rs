@@ -45,6 +45,11 @@ impl Expression {
         engine.select(asset, &self.expr).map_err(|error| self.unreadable(asset.as_str(), &error))
     }
 
+    /// Whether no partition of `asset` starts in the window of time that is meant.
+    pub fn names_nothing(&self, engine: &Engine, asset: &AssetKey) -> bool {
+        engine.select(asset, &self.expr).is_err_and(|error| error.is_nothing)
+    }
+
     /// The partitions of a job that are meant. A job has no states of partitions.
     pub fn of_job(&self, domain: &Domain, job: &str) -> Result<PartitionSet, CliError> {
         if self.expr.asks_for_states() {

@@ -248,6 +248,8 @@ impl TableFormat {
 pub struct Policy {
     pub retries: Retries,
     pub timeout: Option<Duration>,
+    /// At most so many steps of one pool run at once as the project says.
+    pub pool: Option<Arc<str>>,
     /// A result older than this is looked at again.
     pub ttl: Option<Duration>,
     /// Run at every invocation, cut off by content.

@@ -39,6 +39,8 @@ pub struct Project {
 pub struct Settings {
     /// How many steps run at once; `None`: as many as there are cores.
     pub jobs: Option<usize>,
+    /// How many steps run at once in all processes of the project; `None`: no limit but theirs.
+    pub max_steps: Option<usize>,
     /// Outputs of at most this many bytes live inside the database; at most 16 KiB.
     pub inline_max_bytes: u64,
     pub durability: Durability,
@@ -80,6 +82,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             jobs: None,
+            max_steps: None,
             inline_max_bytes: 4096,
             durability: Durability::Batch,
             network_disk: NetworkDisk::Refuse,

@@ -93,7 +93,7 @@ impl StepDef {
             checks: asset.checks.clone(),
             retries: asset.policy.retries.clone(),
             timeout: asset.policy.timeout,
-            pool: None,
+            pool: asset.policy.pool.clone(),
             resources: BTreeSet::new(),
             env: asset.env.clone(),
         }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::base::{AssetKey, PartitionKey};
+use crate::base::{AssetKey, BackfillId, PartitionKey};
+use crate::store::BackfillState;
 
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -97,10 +98,44 @@ pub enum Error {
     /// Each problem is a sentence.
     #[error("{}", problems.join("\n"))]
     Resources { problems: Vec<String> },
+    #[error("there is no backfill {backfill}{}", if *is_run { "; that is the number of a run" } else { "" })]
+    UnknownBackfill { backfill: BackfillId, is_run: bool },
+    #[error("what backfill {backfill} was asked for cannot be read")]
+    UnreadableBackfill {
+        backfill: BackfillId,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error(
+        "backfill {backfill} cannot be taken up: {}",
+        if *is_there { format!("the partitions of `{asset}` are declared otherwise now") }
+        else { format!("there is no asset `{asset}` any more") }
+    )]
+    BackfillRenumbered { backfill: BackfillId, asset: AssetKey, is_there: bool },
+    #[error(
+        "backfill {backfill} cannot be taken up: the partitions of job `{job}` are declared otherwise now"
+    )]
+    JobRenumbered { backfill: BackfillId, job: String },
+    #[error("backfill {backfill} {}", taken(*state))]
+    BackfillState { backfill: BackfillId, state: BackfillState },
+    #[error("nothing of backfill {backfill} has failed")]
+    NothingFailed { backfill: BackfillId },
     #[error("there is no run {run}{}", newest(last))]
     UnknownRun { run: crate::base::RunId, last: Option<crate::base::RunId> },
     #[error("the store cannot be written to, so nothing can be run")]
     ReadOnly,
+}
+
+/// Why a backfill in this state cannot be taken up.
+fn taken(state: BackfillState) -> &'static str {
+    match state {
+        BackfillState::Running => "still goes on",
+        BackfillState::Success => "has succeeded, so that nothing is left",
+        BackfillState::Paused
+        | BackfillState::Failure
+        | BackfillState::Cancelled
+        | BackfillState::Interrupted => "was taken up by another process",
+    }
 }
 
 fn newest(last: &Option<crate::base::RunId>) -> String {

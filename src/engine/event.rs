@@ -147,6 +147,21 @@ impl Summary {
         counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
     }
 
+    /// Adds the numbers of another run of the same backfill.
+    pub(super) fn add(&mut self, other: &Summary) {
+        let Summary { ran, unchanged, failed, restored, .. } = *other;
+        let Summary { cut_off, blocked, checks_failed, fresh, cancelled, .. } = *other;
+        self.ran += ran;
+        self.unchanged += unchanged;
+        self.failed += failed;
+        self.restored += restored;
+        self.cut_off += cut_off;
+        self.blocked += blocked;
+        self.checks_failed += checks_failed;
+        self.fresh += fresh;
+        self.cancelled += cancelled;
+    }
+
     /// Whether nothing had to be done; see the example of [`Summary`].
     pub fn is_idle(&self) -> bool {
         *self == Summary { fresh: self.fresh, ..Summary::default() }

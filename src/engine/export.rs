@@ -1,6 +1,6 @@
 //! Puts results at paths of the user's, and looks whether they are still what was put there.
 
-use std::io::Write;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -12,6 +12,7 @@ use super::managed::Places;
 use super::open::Engine;
 use super::run::{OnEvent, partition_of};
 use super::work::error_text;
+use crate::base::fault::{self, Write};
 use crate::base::{AssetKey, Output, OutputKind, PartitionIdx, PartitionKey, PartitionSet};
 use crate::cas::stat::StatKey;
 use crate::io::names::file_name;
@@ -338,15 +339,16 @@ impl Engine {
         std::fs::create_dir_all(dir).map_err(io)?;
         match self.ledger.small(&output.digest)? {
             None => Ok(self.cas.export(&output.digest, to)?),
-            Some(bytes) => {
-                // Next to its final name: a rename is atomic only within one file system.
-                let mut file = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
-                file.write_all(&bytes).map_err(io)?;
-                let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-                file.as_file().set_permissions(everybody).map_err(io)?;
-                file.persist(to).map_err(|error| io(error.error))?;
-                Ok(())
-            }
+            Some(bytes) => self
+                .through_scratch(dir, |scratch| {
+                    fault::check(Write::File("write", to))?;
+                    let mut file = tempfile::NamedTempFile::new_in(scratch)?;
+                    file.write_all(&bytes)?;
+                    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+                    file.as_file().set_permissions(everybody)?;
+                    file.persist(to).map(|_| ()).map_err(|error| error.error)
+                })
+                .map_err(io),
         }
     }
 
@@ -356,13 +358,32 @@ impl Engine {
         let dir = to.parent().unwrap_or(&self.root);
         std::fs::create_dir_all(dir).map_err(io)?;
         let blobs = super::blobs::Source::new(self.cas.clone(), self.ledger.clone());
-        let scratch = tempfile::Builder::new().prefix(".giornata-").tempdir_in(dir).map_err(io)?;
-        let made = scratch.path().join("tree");
-        tree::write_out(&output.digest, &blobs, &made).map_err(|e| io(std::io::Error::other(e)))?;
-        if to.exists() {
-            std::fs::rename(to, scratch.path().join("old")).map_err(io)?;
+        let write = |scratch: &Path| {
+            let scratch = tempfile::Builder::new().prefix(".giornata-").tempdir_in(scratch)?;
+            let made = scratch.path().join("tree");
+            tree::write_out(&output.digest, &blobs, &made).map_err(std::io::Error::other)?;
+            if to.exists() {
+                std::fs::rename(to, scratch.path().join("old"))?;
+            }
+            std::fs::rename(&made, to)
+        };
+        self.through_scratch(dir, write).map_err(io)
+    }
+
+    /// Writes by way of a directory on the same file system, from which a rename puts it in its place at
+    /// once. That of the store is swept if this process dies; `dir` is for places on other file systems.
+    fn through_scratch(
+        &self,
+        dir: &Path,
+        write: impl Fn(&Path) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        let written = self.cas.scratch_dir().map(&write);
+        match written {
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::CrossesDevices => write(dir),
+            Ok(written) => written,
+            // A store that is read-only.
+            Err(_) => write(dir),
         }
-        std::fs::rename(&made, to).map_err(io)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What becomes of the partitions of a run, as sets: kept in memory, and written down from time to time, so that
 //! nobody has to read a million attempts in order to know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Error;
 use crate::base::{AssetKey, PartitionSet, RunId};
+use crate::plan::Plan;
 use crate::store::{Fate, Fates, Tx};
 
 /// How long what is known may be newer than what is written.
@@ -44,6 +45,17 @@ impl Became {
     pub fn known(&self, asset: &AssetKey) -> PartitionSet {
         let own = self.fates.iter().filter(|((of, _), _)| of == asset);
         own.fold(PartitionSet::new(), |all, (_, parts)| all | parts)
+    }
+
+    /// As of the start of a run that does not try what is `left` of what it is about.
+    pub fn of_left(plan: &Plan, left: &BTreeMap<AssetKey, PartitionSet>) -> Became {
+        let mut became = Became::default();
+        for part in &plan.assets {
+            if let Some(left) = left.get(&part.asset) {
+                became.note(&part.asset, Fate::Cancelled, &(left & &part.wanted));
+            }
+        }
+        became
     }
 
     /// Whether it is time to write; a clock that is set back delays nothing.

@@ -7,6 +7,7 @@
 mod again;
 mod asks;
 mod attempts;
+mod backfill;
 mod blobs;
 mod code;
 mod doctor;
@@ -39,7 +40,12 @@ mod work;
 mod workers;
 
 pub use crate::store::{
-    Attempt, Fate, Fates, LaunchInfo, OpState, OpStep, Run, RunQuery, RunState,
+    Attempt, Backfill, BackfillState, Fate, Fates, LaunchInfo, OpState, OpStep, Run, RunQuery,
+    RunState, Told, Wish,
+};
+pub use backfill::{
+    BackfillAsset, BackfillReport, BackfillSpec, BackfillSummary, Estimate, JobBackfillReport,
+    JobUnderway, Progress, Rest, Underway,
 };
 pub use doctor::Depth;
 pub use error::Error;
@@ -47,10 +53,13 @@ pub use event::{RunEvent, Summary};
 pub use export::export_path;
 pub use gc::{Amount, Collected, Gc, GcMode};
 pub use history::{Attempts, Cancel, RunReport, StepLog};
-pub use job::{JobEvent, JobSummary, Launch};
+pub use job::{JobEvent, JobSummary, Launch, partition_of};
 pub use keys::KeyChange;
 pub use open::{Access, Closed, Engine, Options, SetValue, Work};
-pub use report::{AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, State, Value};
+pub use report::{
+    AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, RunOrder, State, Value,
+};
 pub use resource::variable;
 pub use upkeep::{Made, Observed, Refusal, Refused, Targets, Upkeep};
-pub use work::error_text;
+pub use work::{error_text, spans};
+pub use workers::Hands;

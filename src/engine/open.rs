@@ -16,7 +16,7 @@ use crate::base::{AssetKey, Clock, Digest, Mark, OutputKind, PartitionKey, RunId
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
 use crate::defs::{Asset, Body, PartitionsDef, Project, Settings, SourceDef, StepDef, TypeDef};
-use crate::exec::{Functions, Pool};
+use crate::exec::{Functions, Pool, Slots};
 use crate::io::SplitFile;
 use crate::plan::{Planner, Records};
 use crate::store::{self, OpenOptions, Store};
@@ -177,6 +177,7 @@ impl Engine {
                 }
                 crate::exec::sweep_leftovers(&recovered.runs, &self.root);
                 self.closed = Closed { runs: recovered.runs, steps: recovered.attempts };
+                self.ledger.store_mut(Store::close_backfills)?;
                 super::doctor::check_after_power_cut(self)?;
             }
             Access::Read => {}
@@ -208,6 +209,11 @@ impl Engine {
     /// Runs that were closed when this engine was opened, since their processes had died.
     pub fn closed(&self) -> &Closed {
         &self.closed
+    }
+
+    /// Limits that hold for all processes of the project.
+    pub(super) fn slots(&self) -> Slots {
+        Slots::new(&self.dir, self.project.settings.max_steps, &self.project.pools)
     }
 
     pub fn project(&self) -> &Project {

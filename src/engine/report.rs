@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::export::export_path;
 use super::open::Engine;
 use super::run::partition_of;
+use super::workers::Hands;
 use crate::base::{
     AssetKey, CheckFact, Fact, Flags, Output, OutputKind, PartitionIdx, PartitionSet, RunId,
 };
@@ -99,11 +100,32 @@ pub struct AssetStatus {
 pub struct RunOptions {
     /// Steps at once; `None`: as the project says, else as many as there are cores.
     pub jobs: Option<usize>,
+    /// Who carries the steps out.
+    pub hands: Hands,
     /// Start nothing more after the first failure.
     pub fail_fast: bool,
     /// What the user typed, for the record.
     pub command: String,
     pub launch: LaunchInfo,
+    pub order: RunOrder,
+    /// Not tried, and nothing that reads it: it failed, or waited for a failure, in an earlier run of the same
+    /// backfill.
+    pub given_up: BTreeMap<AssetKey, PartitionSet>,
+    /// Not run whatever their state, although targets are: earlier runs of the same backfill have done that.
+    pub spared: BTreeMap<AssetKey, PartitionSet>,
+}
+
+/// Which of the partitions that are ready goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOrder {
+    /// What holds up the longest path of assets.
+    #[default]
+    Critical,
+    /// By the start of its window, the first one.
+    Oldest,
+    /// By the start of its window, the last one.
+    Newest,
 }
 
 /// A recorded result.

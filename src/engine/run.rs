@@ -24,12 +24,13 @@ use super::join::{self, Verdict};
 use super::listing;
 use super::open::{Access, Engine};
 use super::record::Landed;
-use super::report::RunOptions;
+use super::report::{RunOptions, RunOrder};
 use super::schedule::{Job, Link, Place, Schedule};
 use super::target::{Settled, Target, tracing};
 use super::wish::Wishes;
 use super::work;
 use super::workers::{Done, Ended, Workers};
+use crate::base::fault::{self, Write};
 use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
 use crate::cas::Lease;
 use crate::cas::stat::StatEntry;
@@ -84,7 +85,8 @@ impl Engine {
         control: &Control,
         events: &mut dyn FnMut(&Engine, RunEvent),
     ) -> Result<Summary, Error> {
-        let plan = self.plan(request)?;
+        let mut plan = self.plan(request)?;
+        release(&mut plan, &options.spared);
         // A source is not made, so it is not counted.
         let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
         let fresh = made.map(|part| part.fresh.len()).sum();
@@ -102,7 +104,6 @@ impl Engine {
         let mut run = Run::begin(self, &plan, options, control)?;
         events(self, RunEvent::started(Some(run.id), &plan, summary.fresh));
         self.export_again(exports, &mut summary, events)?;
-        let mut plan = plan;
         let targets = self.looked_at(request);
         for _ in 0..REPLANS_MAX {
             let opened = !asks::forget(self, &plan)? && self.settle_opening(&plan)?;
@@ -120,11 +121,7 @@ impl Engine {
             // There may be other partitions by now.
             run.wanted = self.wanted(&plan);
             // What was forced and has run is not forced again.
-            for part in &mut plan.assets {
-                if let Some(ran) = run.forced.get(&part.asset) {
-                    part.release(ran);
-                }
-            }
+            release(&mut plan, &run.forced);
         }
         run.finish(self, &plan, &mut summary, events)?;
         self.chosen_are_there(request)?;
@@ -135,6 +132,15 @@ impl Engine {
     fn wanted(&self, plan: &Plan) -> u64 {
         let made = plan.assets.iter().filter(|part| !self.planner.def(&part.asset).is_source());
         made.map(|part| part.wanted.len()).sum()
+    }
+}
+
+/// Lets the state decide again about what was to run whatever its state.
+fn release(plan: &mut Plan, ran: &BTreeMap<AssetKey, PartitionSet>) {
+    for part in &mut plan.assets {
+        if let Some(ran) = ran.get(&part.asset) {
+            part.release(ran);
+        }
     }
 }
 
@@ -169,6 +175,7 @@ pub(super) struct Run {
     lease: Lease,
     pub staging: PathBuf,
     jobs: usize,
+    order: RunOrder,
     fail_fast: bool,
     control: Control,
     workers: Workers,
@@ -233,7 +240,8 @@ impl Run {
         };
         let id = engine.ledger.store_mut(|store| store.begin_run(&new))?;
         let staging = staging_dir(&engine.dir, id);
-        std::fs::create_dir_all(&staging)
+        fault::check(Write::File("create", &staging))
+            .and_then(|()| std::fs::create_dir_all(&staging))
             .map_err(|source| Error::Io { path: staging.clone(), source })?;
         let jobs = options.jobs.or(engine.project.settings.jobs).unwrap_or_else(work::cores).max(1);
         Ok(Run {
@@ -242,17 +250,18 @@ impl Run {
             lease,
             staging,
             jobs,
+            order: options.order,
             fail_fast: options.fail_fast,
             control: control.clone(),
-            workers: Workers::new(engine, jobs, control),
+            workers: Workers::new(engine, options.hands, jobs, control),
             graphs: Graphs::new(engine, jobs, control),
             flights: HashMap::new(),
             flights_started: 0,
             launches: Vec::new(),
             settled: Settled::default(),
             awaited: BTreeSet::new(),
-            given_up: BTreeMap::new(),
-            forced: BTreeMap::new(),
+            given_up: options.given_up.clone(),
+            forced: options.spared.clone(),
             blocked: BTreeMap::new(),
             stopped: false,
             wishes: Wishes::default(),
@@ -263,7 +272,7 @@ impl Run {
             held: BTreeMap::new(),
             raced: BTreeMap::new(),
             told: BTreeSet::new(),
-            became: Became::default(),
+            became: Became::of_left(plan, &options.given_up),
             wanted: engine.wanted(plan),
             replanned: false,
         })
@@ -313,6 +322,8 @@ impl Run {
             if done.is_empty() {
                 continue;
             }
+            overtaken |= engine.ledger.is_behind()?;
+            self.heed(engine)?;
             let looks_on = !overtaken && !self.stopped && !self.control.is_cancelled();
             let landed = self.land(engine, done);
             let failed = landed.iter().any(|landed| landed.result.is_err());
@@ -348,7 +359,7 @@ impl Run {
         let mut held: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
         let mut job = |part: &PlanAsset| {
             let mut open = part.open();
-            for gone in [&self.given_up, &self.raced, &undecided] {
+            for gone in [&self.raced, &undecided] {
                 if let Some(parts) = gone.get(&part.asset) {
                     open -= parts;
                 }
@@ -364,21 +375,21 @@ impl Run {
                     || edge.waits_for_keys(engine.planner.freshness(&edge.upstream))
             };
             if edges.iter().any(waits) {
+                if let Some(given_up) = self.given_up.get(&part.asset) {
+                    open -= given_up;
+                }
                 held.insert(part.asset.clone(), std::mem::take(&mut open));
             }
             let link = |edge: &crate::plan::Edge| Link {
                 upstream: edge.upstream.clone(),
                 mapping: edge.mapping.clone(),
             };
-            Job { asset: part.asset.clone(), open, links: edges.iter().map(link).collect() }
+            let (asset, domain) = (part.asset.clone(), part.state.domain.clone());
+            Job { asset, open, links: edges.iter().map(link).collect(), domain }
         };
-        let mut schedule = Schedule::new(plan.assets.iter().map(&mut job).collect());
+        let mut schedule = Schedule::new(plan.assets.iter().map(&mut job).collect(), self.order);
         self.held = held;
-        for (place, part) in plan.assets.iter().enumerate() {
-            if let Some(given_up) = self.given_up.get(&part.asset) {
-                schedule.fail(place, given_up);
-            }
-        }
+        self.leave_given_up(engine, plan, &mut schedule, summary, events);
         // What cannot be decided yet is planned again when the rest is made.
         self.asking.again |= !undecided.is_empty() && !schedule.is_done();
         schedule

@@ -4,10 +4,12 @@
 //! more; what reads a failed one is blocked, and nothing else is. The ready set is a bitmap per asset,
 //! so that a million partitions cost no million queue entries.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
+use super::report::RunOrder;
 use crate::base::{AssetKey, PartitionIdx, PartitionSet};
-use crate::defs::Mapping;
+use crate::defs::{Domain, Mapping};
 
 /// A dependency of an asset on another one (or itself) within the same schedule.
 pub struct Link {
@@ -20,6 +22,8 @@ pub struct Job {
     pub asset: AssetKey,
     pub open: PartitionSet,
     pub links: Vec<Link>,
+    /// Says when the windows of its partitions start.
+    pub domain: Domain,
 }
 
 /// The place of an asset in the schedule.
@@ -43,6 +47,7 @@ enum Certainty {
 pub struct Schedule {
     nodes: Vec<Node>,
     places: HashMap<AssetKey, Place>,
+    order: RunOrder,
 }
 
 struct Node {
@@ -57,11 +62,29 @@ struct Node {
     ready: PartitionSet,
     /// Length of the longest path downstream: what it holds up.
     rank: u32,
+    domain: Domain,
+    /// The ready partition that goes first in the order of time, with its start: most are asked for often.
+    head: Cell<Option<(PartitionIdx, Option<i64>)>>,
+}
+
+impl Node {
+    /// When the partition starts that goes first in the order of time. `None`: it has no window, and what
+    /// reads all of it waits.
+    fn start(&self, part: PartitionIdx) -> Option<i64> {
+        match self.head.get() {
+            Some((known, start)) if known == part => start,
+            Some(_) | None => {
+                let start = self.domain.window(part).map(|window| window.start.timestamp());
+                self.head.set(Some((part, start)));
+                start
+            }
+        }
+    }
 }
 
 impl Schedule {
     /// `jobs` come upstream first. Links to assets without a job are ignored: nothing there is open.
-    pub fn new(jobs: Vec<Job>) -> Schedule {
+    pub fn new(jobs: Vec<Job>, order: RunOrder) -> Schedule {
         let places: HashMap<AssetKey, Place> =
             jobs.iter().enumerate().map(|(place, job)| (job.asset.clone(), place)).collect();
         let node = |job: Job| {
@@ -75,10 +98,12 @@ impl Schedule {
                 open: job.open,
                 ready: PartitionSet::new(),
                 rank: 0,
+                domain: job.domain,
+                head: Cell::default(),
             }
         };
         let nodes = jobs.into_iter().map(node).collect();
-        let mut schedule = Schedule { nodes, places };
+        let mut schedule = Schedule { nodes, places, order };
         schedule.connect();
         for place in 0..schedule.nodes.len() {
             let waiting = schedule.nodes[place].waiting.clone();
@@ -118,13 +143,33 @@ impl Schedule {
         self.nodes[place].ready.insert(part);
     }
 
-    /// Takes the next ready partition: of the asset that holds up the longest path; of those the
-    /// first asset, and of its partitions the first.
+    /// Takes the next ready partition in the order of the schedule. In the critical one it is of the asset
+    /// that holds up the longest path; of those the first asset, and of its partitions the first. In the
+    /// order of time what has no window goes first, and of one moment what holds up the longest path.
     pub fn next(&mut self) -> Option<(Place, PartitionIdx)> {
+        let order = self.order;
         let ready = self.nodes.iter().enumerate().filter(|(_, node)| !node.ready.is_empty());
-        let (place, _) = ready.max_by_key(|(place, node)| (node.rank, usize::MAX - place))?;
-        let part = self.nodes[place].ready.min().expect("only nodes with something ready are left");
-        self.nodes[place].ready.remove(part);
+        let (place, _) = ready.max_by_key(|(place, node)| {
+            let sooner = match order {
+                RunOrder::Critical => 0,
+                RunOrder::Oldest => node
+                    .ready
+                    .min()
+                    .and_then(|part| node.start(part))
+                    .map_or(i64::MAX, |start| -start),
+                RunOrder::Newest => {
+                    node.ready.max().and_then(|part| node.start(part)).unwrap_or(i64::MAX)
+                }
+            };
+            (sooner, node.rank, usize::MAX - *place)
+        })?;
+        let ready = &mut self.nodes[place].ready;
+        let part = match order {
+            RunOrder::Critical | RunOrder::Oldest => ready.min(),
+            RunOrder::Newest => ready.max(),
+        };
+        let part = part.expect("only nodes with something ready are left");
+        ready.remove(part);
         Some((place, part))
     }
 
@@ -183,7 +228,15 @@ impl Schedule {
         node.ready |= free;
     }
 
-    /// Says that partitions failed or were given up. Everything that reads them, however far
+    /// Takes partitions out that were given up before; as [`Schedule::fail`].
+    pub fn give_up(&mut self, place: Place, parts: &PartitionSet) -> Fallout {
+        let node = &mut self.nodes[place];
+        node.waiting -= parts;
+        node.ready -= parts;
+        self.fail(place, parts)
+    }
+
+    /// Says that partitions failed. Everything that reads them, however far
     /// downstream, leaves the schedule and is returned.
     pub fn fail(&mut self, place: Place, parts: &PartitionSet) -> Fallout {
         self.nodes[place].open -= parts;
@@ -218,6 +271,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::defs::partition::{Cadence, TimeWindowDef};
     use crate::defs::{Domain, KeyTable, MappingDef, PartitionsDef};
     use std::sync::Arc;
 
@@ -240,7 +294,64 @@ mod tests {
             upstream: key(upstream),
             mapping: Mapping::new(def, &domain(*m), &own).unwrap(),
         };
-        Job { asset: key(name), open: (0..n).collect(), links: links.iter().map(link).collect() }
+        let links = links.iter().map(link).collect();
+        Job { asset: key(name), open: (0..n).collect(), links, domain: own }
+    }
+
+    fn in_order(order: RunOrder, jobs: Vec<Job>) -> Schedule {
+        Schedule::new(jobs, order)
+    }
+
+    /// The last two days of January and the first two of February, and the months that read them.
+    fn calendar() -> Vec<Job> {
+        let windows = |cadence: Cadence, start: &str| {
+            let def = PartitionsDef::TimeWindow(TimeWindowDef {
+                format: TimeWindowDef::default_format(&cadence).unwrap().to_owned(),
+                cadence,
+                start: start.parse().unwrap(),
+                end: Some("2020-02-03T00:00:00".parse().unwrap()),
+                timezone: chrono_tz::UTC,
+                end_offset: 0,
+                exclusions: Vec::new(),
+            });
+            let now = "2020-03-01T00:00:00Z".parse().unwrap();
+            Domain::resolve(Arc::new(def), now, &Default::default())
+        };
+        let day = windows(Cadence::Daily { hour: 0, minute: 0 }, "2020-01-30T00:00:00");
+        let month = windows(Cadence::Monthly { day: 1, hour: 0, minute: 0 }, "2020-01-01T00:00:00");
+        let reads = Mapping::new(&MappingDef::TimeOverlap, &day, &month).unwrap();
+        let links = vec![Link { upstream: key("day"), mapping: reads }];
+        vec![
+            Job { asset: key("day"), open: day.all().clone(), links: vec![], domain: day },
+            Job { asset: key("month"), open: month.all().clone(), links, domain: month },
+            job("once", 1, &[]),
+        ]
+    }
+
+    #[test]
+    fn in_the_order_of_time_all_of_a_moment_goes_before_the_next_one() {
+        let names = |order| {
+            let mut schedule = in_order(order, calendar());
+            let mut names = Vec::new();
+            while let Some((place, part)) = schedule.next() {
+                let key = schedule.nodes[place].domain.key(part).unwrap();
+                names.push(format!("{}@{key}", schedule.asset(place)));
+                schedule.done(place, &PartitionSet::from_iter([part]));
+            }
+            names.join(" ")
+        };
+        assert_eq!(
+            names(RunOrder::Oldest),
+            "once@0 day@2020-01-30 day@2020-01-31 month@2020-01 day@2020-02-01 day@2020-02-02 month@2020-02"
+        );
+        assert_eq!(
+            names(RunOrder::Newest),
+            "once@0 day@2020-02-02 day@2020-02-01 month@2020-02 day@2020-01-31 day@2020-01-30 month@2020-01"
+        );
+        assert_eq!(
+            names(RunOrder::Critical),
+            "day@2020-01-30 day@2020-01-31 day@2020-02-01 day@2020-02-02 month@2020-01 month@2020-02 once@0"
+        );
     }
 
     /// Runs everything in order and says the order.
@@ -256,22 +367,28 @@ mod tests {
 
     #[test]
     fn what_holds_up_the_longest_path_goes_first() {
-        let chain = Schedule::new(vec![
-            job("lone", 1, &[]),
-            job("raw", 2, &[]),
-            job("clean", 2, &[("raw", 2, MappingDef::Identity)]),
-            job("sum", 1, &[("clean", 2, MappingDef::All)]),
-        ]);
+        let chain = in_order(
+            RunOrder::Critical,
+            vec![
+                job("lone", 1, &[]),
+                job("raw", 2, &[]),
+                job("clean", 2, &[("raw", 2, MappingDef::Identity)]),
+                job("sum", 1, &[("clean", 2, MappingDef::All)]),
+            ],
+        );
         assert_eq!(drain(chain), "raw@0 raw@1 clean@0 clean@1 lone@0 sum@0");
     }
 
     #[test]
     fn a_failure_blocks_only_what_reads_it() {
-        let mut schedule = Schedule::new(vec![
-            job("raw", 2, &[]),
-            job("clean", 2, &[("raw", 2, MappingDef::Identity)]),
-            job("sum", 1, &[("clean", 2, MappingDef::All)]),
-        ]);
+        let mut schedule = in_order(
+            RunOrder::Critical,
+            vec![
+                job("raw", 2, &[]),
+                job("clean", 2, &[("raw", 2, MappingDef::Identity)]),
+                job("sum", 1, &[("clean", 2, MappingDef::All)]),
+            ],
+        );
         let (place, part) = schedule.next().unwrap();
         let blocked = schedule.fail(place, &PartitionSet::from_iter([part]));
         assert!(blocked.undecided.is_empty());

@@ -468,6 +468,15 @@ pub(super) fn zone_of(partitions: &PartitionsDef) -> (Tz, bool) {
 }
 
 /// As SQLite writes dates: a day where windows begin at midnight, else date and time.
+/// Start and end of a window as SQL and functions are told them, and in RFC 3339.
+pub fn spans(
+    partitions: &PartitionsDef,
+    window: TimeWindow,
+) -> ((String, String), (String, String)) {
+    let (zone, precise) = zone_of(partitions);
+    (sql_window(window, zone, precise), rfc3339_window(window, zone))
+}
+
 pub(super) fn sql_window(window: TimeWindow, zone: Tz, precise: bool) -> (String, String) {
     let form = if precise { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d" };
     let text = |time: DateTime<Utc>| time.with_timezone(&zone).format(form).to_string();

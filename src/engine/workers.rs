@@ -14,9 +14,20 @@ use super::work::{Stored, store};
 use crate::cas::Cas;
 use crate::defs::HookDef;
 use crate::exec::{
-    self, Control, Emitted, Executor, Failure, Functions, Lifeline, Outcome, Produced, Retrying,
-    Step, Worker, caught,
+    self, Control, Emitted, Executor, Failure, Functions, Lifeline, Limited, Outcome, Produced,
+    Retrying, Slots, Step, Worker, caught,
 };
+
+/// Where the steps of a run are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hands {
+    /// On as many threads as steps may run at once. What comes back when is nobody's promise.
+    #[default]
+    Threads,
+    /// On the thread of the run, which the number makes repeat itself: what has been started ends in an
+    /// order, and so many at a time, as the number says.
+    Own(u64),
+}
 
 /// What a worker gets. Numbers are those of whoever gives the order.
 pub enum Order {
@@ -91,8 +102,11 @@ pub struct Workers {
     functions: Arc<dyn Functions>,
     cas: Arc<Cas>,
     inline_max_bytes: u64,
+    slots: Slots,
     lifeline: Lifeline,
     threads: Option<Threads>,
+    /// What the thread of the run is yet to do, if nobody else does it.
+    waiting: Option<Waiting>,
     /// Runs what runs on the thread of the run.
     own: Option<Bench>,
 }
@@ -103,9 +117,15 @@ struct Threads {
     handles: Vec<JoinHandle<()>>,
 }
 
+/// Orders, of which a number says which is next.
+struct Waiting {
+    orders: Vec<Order>,
+    number: u64,
+}
+
 /// One worker with what it needs to keep results.
 struct Bench {
-    steps: Retrying<Worker>,
+    steps: Limited<Retrying<Worker>>,
     /// For what is done beside the steps: hooks, and checks of what a graph gives.
     own: Worker,
     control: Control,
@@ -114,15 +134,21 @@ struct Bench {
 }
 
 impl Workers {
-    pub fn new(engine: &Engine, jobs: usize, control: &Control) -> Workers {
+    pub fn new(engine: &Engine, hands: Hands, jobs: usize, control: &Control) -> Workers {
+        let waiting = match hands {
+            Hands::Threads => None,
+            Hands::Own(number) => Some(Waiting { orders: Vec::new(), number }),
+        };
         Workers {
             jobs,
             control: control.clone(),
             functions: engine.functions.clone(),
             cas: engine.cas.clone(),
             inline_max_bytes: engine.project.settings.inline_max_bytes,
+            slots: engine.slots(),
             lifeline: Lifeline::new(),
             threads: None,
+            waiting,
             own: None,
         }
     }
@@ -130,7 +156,7 @@ impl Workers {
     fn bench(&self) -> Bench {
         let worker = || Worker::new(self.lifeline.clone(), self.functions.clone());
         Bench {
-            steps: Retrying::new(worker()),
+            steps: Limited::new(Retrying::new(worker()), self.slots.clone()),
             own: worker(),
             control: self.control.clone(),
             cas: self.cas.clone(),
@@ -140,6 +166,10 @@ impl Workers {
 
     /// Hands an order to a thread.
     pub fn send(&mut self, order: Order) -> Result<(), Error> {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.orders.push(order);
+            return Ok(());
+        }
         if self.threads.is_none() {
             self.threads = Some(self.start());
         }
@@ -167,7 +197,14 @@ impl Workers {
     }
 
     /// What has come back; waits for the first, but not for long. Something must have been sent.
-    pub fn receive(&self) -> Result<Vec<Done>, Error> {
+    pub fn receive(&mut self) -> Result<Vec<Done>, Error> {
+        if let Some(waiting) = &mut self.waiting {
+            let orders = waiting.take();
+            let mut own = self.own.take().unwrap_or_else(|| self.bench());
+            let done = orders.into_iter().map(|order| own.carry_out(order)).collect();
+            self.own = Some(own);
+            return Ok(done);
+        }
         let threads = self.threads.as_ref().ok_or(Error::WorkerDied)?;
         wish::receive(&threads.done).ok_or(Error::WorkerDied)
     }
@@ -183,6 +220,30 @@ impl Workers {
     }
 }
 
+impl Waiting {
+    /// Some of the orders, at least one if there is one.
+    fn take(&mut self) -> Vec<Order> {
+        let count = match self.orders.len() {
+            0 => 0,
+            all => 1 + self.draw(all),
+        };
+        let mut taken = Vec::with_capacity(count);
+        for _ in 0..count {
+            let next = self.draw(self.orders.len());
+            taken.push(self.orders.swap_remove(next));
+        }
+        taken
+    }
+
+    /// A number below `bound`, which is not 0.
+    fn draw(&mut self, bound: usize) -> usize {
+        // The step of splitmix64.
+        self.number = self.number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.number ^ (self.number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        usize::try_from((mixed >> 33) % bound as u64).expect("it is below a usize")
+    }
+}
+
 impl Bench {
     /// Takes orders until there are no more.
     fn work(&mut self, orders: &Mutex<Receiver<Order>>, done: &Sender<Done>) {
@@ -191,27 +252,30 @@ impl Bench {
                 Ok(orders) => orders.recv(),
                 Err(_) => return,
             };
-            let given = match order {
-                Ok(Order::Step { number, step, keep: Keep::Values(place) }) => {
-                    Done::Values(Box::new(self.values(number, step, &place)))
-                }
-                Ok(Order::Step { number, step, keep: Keep::Results(makes) }) => {
-                    let outcome = self.run(&step);
-                    self.results(number, &step, outcome, makes)
-                }
-                Ok(Order::Graph { number, step, mut outcome }) => {
-                    let checked = caught(|| self.own.check(&step, &self.control, &mut outcome));
-                    if let Err(panic) = checked {
-                        outcome.result = Err(panic.into());
-                    }
-                    self.results(number, &step, *outcome, 1)
-                }
-                Ok(Order::Hooks { number, hooks }) => self.call(number, hooks),
-                Err(_) => return,
-            };
-            if done.send(given).is_err() {
+            let Ok(order) = order else { return };
+            if done.send(self.carry_out(order)).is_err() {
                 return;
             }
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) -> Done {
+        match order {
+            Order::Step { number, step, keep: Keep::Values(place) } => {
+                Done::Values(Box::new(self.values(number, step, &place)))
+            }
+            Order::Step { number, step, keep: Keep::Results(makes) } => {
+                let outcome = self.run(&step);
+                self.results(number, &step, outcome, makes)
+            }
+            Order::Graph { number, step, mut outcome } => {
+                let checked = caught(|| self.own.check(&step, &self.control, &mut outcome));
+                if let Err(panic) = checked {
+                    outcome.result = Err(panic.into());
+                }
+                self.results(number, &step, *outcome, 1)
+            }
+            Order::Hooks { number, hooks } => self.call(number, hooks),
         }
     }
 

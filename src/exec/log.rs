@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use super::secrets::Masker;
 use super::{Control, LogInfo, Step};
+use crate::base::fault;
 
 // The end of a log is kept in memory until the step ends, so it is small whatever the limit.
 const TAIL_MAX: u64 = 1 << 20;
@@ -74,7 +75,8 @@ impl<'a> Log<'a> {
         if self.error.is_some() {
             return;
         }
-        let written = self.open().and_then(|file| file.write_all(bytes));
+        let written = fault::check(fault::Write::File("write", &self.step.paths.log))
+            .and_then(|()| self.open()?.write_all(bytes));
         self.error = written.err();
     }
 

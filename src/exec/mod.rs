@@ -18,6 +18,7 @@ mod resource;
 mod retry;
 mod secrets;
 mod shared;
+mod slots;
 mod sql;
 mod step;
 mod types;
@@ -48,6 +49,7 @@ pub use resource::{
 };
 pub use retry::Retrying;
 pub use secrets::Secrets;
+pub use slots::{Limited, Slots};
 pub use sql::SqlExecutor;
 pub use step::{
     Asks, CheckResult, Content, Earlier, Emitted, InJob, Input, LogInfo, Member, Of, Outcome, Part,

@@ -44,6 +44,11 @@ pub(super) static COMMON_KEYS: &[Key] = &[
     key("io", "The IO manager that also keeps results; `none` if it is to have none.", &Form::Text),
     key("retries", "How often a failed step is tried again.", &policy::RETRIES),
     key("timeout", "How long a step may take: `10m`.", &Form::Duration),
+    key(
+        "pool",
+        "Of the steps in this pool only so many run at once as it has room for.",
+        &Form::Text,
+    ),
     key("ttl", "How long a result stays good: `1h 30m`.", &Form::Duration),
     key("volatile", "Whether each run makes it again, whatever has changed.", &Form::Bool),
     key(
@@ -134,6 +139,8 @@ pub(super) struct Draft {
     pub io: Option<(String, Place)>,
     /// Names of resources, not looked up.
     pub resources: Vec<(String, Place)>,
+    /// Where its pool is named, which is not looked up.
+    pub pool: Option<Place>,
     /// The globs of `inputs` with their places.
     pub inputs: Vec<(String, Place)>,
     /// Where the `run` line is.
@@ -242,6 +249,7 @@ fn read_fields(
     let run = fields.own("run").map(Value::place);
     let pieces = output::pieces(fields, &asset.partitions, sink);
     let says_deps = fields.get("deps").is_some();
+    let pool = fields.get("pool").map(|value| value.place());
     let (resources, io) = (resource::used(fields, sink), io::named(fields, sink));
     let sound = true;
     Draft {
@@ -254,6 +262,7 @@ fn read_fields(
         export,
         io,
         resources,
+        pool,
         inputs,
         run,
         pieces,
@@ -469,6 +478,7 @@ pub(super) fn unreadable(key: AssetKey, place: Place) -> Draft {
         export: None,
         io: None,
         resources: Vec::new(),
+        pool: None,
         inputs: Vec::new(),
         run: None,
         pieces: None,

@@ -37,6 +37,7 @@ impl Declared {
             io: None,
             // Those of the program, which it has itself.
             resources: Vec::new(),
+            pool: None,
             each: self.follows.into_iter().map(|key| (key, place.clone())).collect(),
             export,
             inputs: Vec::new(),

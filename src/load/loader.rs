@@ -99,6 +99,7 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
     }
     resources.link(&mut drafts, &mut sink);
     let library = library.resolve(&resources, &mut sink);
+    library.words.link(&mut drafts, &mut sink);
     backed::link(&mut drafts, &library, &resources, &mut sink);
     io.link(&mut drafts, &resources, &mut sink);
     drafts.extend(declare(manifest.sets.timezone).into_iter().map(Declared::draft));

@@ -32,6 +32,7 @@ static KEYS: &[Key] = &[
 ];
 static SETTING_KEYS: &[Key] = &[
     key("jobs", "How many steps run at once.", &Form::Integer(1, JOBS_MAX)),
+    key("max_steps", "How many steps run at once in all processes.", &Form::Integer(1, JOBS_MAX)),
     key("inline_max", "The largest result that is kept inside the database.", &Form::Size),
     key("durability", "How sure it is that a power cut loses nothing.", &Form::Word(DURABILITIES)),
     key("network_disk", "Whether the store may be on a network disk.", &Form::Word(NETWORK_DISKS)),
@@ -161,6 +162,10 @@ fn settings(table: Table<'_>, sink: &mut Sink) -> Settings {
     if let Some(value) = table.get("jobs") {
         let jobs = value.integer("jobs", 1..JOBS_MAX + 1, sink);
         settings.jobs = jobs.and_then(|jobs| usize::try_from(jobs).ok());
+    }
+    if let Some(value) = table.get("max_steps") {
+        let steps = value.integer("max_steps", 1..JOBS_MAX + 1, sink);
+        settings.max_steps = steps.and_then(|steps| usize::try_from(steps).ok());
     }
     if let Some(value) = table.get("inline_max")
         && let Some(size) = policy::size(value, "inline_max", sink)

@@ -1,4 +1,4 @@
-//! Reads how a step is run and how long its result stays good: `retries`, `timeout`, `ttl`,
+//! Reads how a step is run and how long its result stays good: `retries`, `timeout`, `pool`, `ttl`,
 //! `volatile`; and the units in which durations and sizes are written.
 
 use std::collections::BTreeSet;
@@ -32,7 +32,8 @@ pub(super) fn read(fields: &Fields<'_>, sink: &mut Sink) -> Policy {
     let ttl = fields.get("ttl").and_then(|value| duration(value, "ttl", sink));
     let volatile = fields.get("volatile").and_then(|value| value.boolean("volatile", sink));
     let retries = fields.get("retries").map(|value| retries(value, sink)).unwrap_or_default();
-    Policy { retries, timeout, ttl, volatile: volatile.unwrap_or(false) }
+    let pool = fields.get("pool").and_then(|value| value.text("pool", sink)).map(Into::into);
+    Policy { retries, timeout, pool, ttl, volatile: volatile.unwrap_or(false) }
 }
 
 /// Reads the value of `retries`: a number, or a table.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::asset::Draft;
 use super::diagnostic::{Place, did_you_mean};
 use super::form::{Form, Key, key};
 use super::node::{Faults, Sink, Table, Value, repeated_below};
@@ -154,6 +155,20 @@ impl Words {
             .unwrap_or_else(|| format!("declare it: `pools: {{{name}: 2}}`"));
         let error = place.error(format!("there is no pool `{name}`"));
         sink.noting(faults, |sink| sink.push(error.label("no pool has this name").help(help)));
+    }
+
+    /// Looks up the pools that assets are in.
+    pub fn link(&self, drafts: &mut [Draft], sink: &mut Sink) {
+        for draft in drafts {
+            let (Some(name), Some(place)) = (&draft.asset.policy.pool, draft.pool.take()) else {
+                continue;
+            };
+            let key = draft.asset.key.clone();
+            let mut faults = Faults::new();
+            sink.about(&key, |sink| self.check_pool(name, &place, &mut faults, sink));
+            draft.sound &= faults.is_empty();
+            sink.disable(&faults, &key);
+        }
     }
 
     /// What is sound of both.

@@ -30,7 +30,8 @@ pub enum Chosen {
 }
 
 /// What else is looked at besides the targets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// What they read, as far as it is not fresh.
     Upstream,

@@ -92,6 +92,16 @@ impl Error {
     }
 }
 
+/// What SQLite would say of an error of the disk.
+pub(super) fn of_disk(error: io::Error) -> rusqlite::Error {
+    let code = match error.kind() {
+        io::ErrorKind::StorageFull => rusqlite::ffi::SQLITE_FULL,
+        io::ErrorKind::ReadOnlyFilesystem => rusqlite::ffi::SQLITE_READONLY,
+        _other => rusqlite::ffi::SQLITE_IOERR,
+    };
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(error.to_string()))
+}
+
 /// The error of a value that the column's type allows and that we never write.
 pub(super) fn undecodable(what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(

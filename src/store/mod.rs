@@ -9,6 +9,7 @@
 //! last commit; [`Store::read`] gives one reader one state for several questions.
 
 mod asked;
+mod backfill;
 mod claim;
 mod collect;
 mod error;
@@ -33,8 +34,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
+use crate::base::fault::{self, Write};
 use crate::base::{AssetKey, Digest, Durability, Output, PartitionIdx, PartitionKey};
 
+pub use backfill::{Backfill, BackfillState, BackfillTargets, NewBackfill, Told};
 pub use collect::{Limit, Unneeded};
 pub use error::Error;
 pub use health::{BlobState, Problem};
@@ -138,6 +141,7 @@ impl Store {
     /// The prepared statement, counted.
     fn stmt(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'_>> {
         self.statements.set(self.statements.get() + 1);
+        fault::check(Write::Sql(sql)).map_err(error::of_disk)?;
         self.conn.prepare_cached(sql)
     }
 

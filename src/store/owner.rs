@@ -8,6 +8,7 @@ use rusqlite::params;
 
 use super::read::run_number;
 use super::{Error, Run, Store, Tx};
+use crate::base::fault::{self, Write};
 use crate::base::{PartitionIdx, RunId};
 use crate::cas::lock::{self, LockFile};
 
@@ -44,7 +45,10 @@ impl Owner {
     /// Becomes an owner in the project whose store is in `dir`.
     pub fn acquire(dir: &Path) -> Result<Owner, Error> {
         let owners = owners_dir(dir);
-        let owner = LockFile::create(&owners).map(Owner).map_err(Error::io("write in", &owners))?;
+        let owner = fault::check(Write::File("write in", &owners))
+            .and_then(|()| LockFile::create(&owners))
+            .map_err(Error::io("write in", &owners))?;
+        let owner = Owner(owner);
         ours().insert(owner.id().to_owned());
         Ok(owner)
     }

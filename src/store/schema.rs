@@ -289,6 +289,7 @@ CREATE TABLE backfill (
     spec TEXT NOT NULL, -- JSON object: what was asked for, and how
     tags TEXT NOT NULL DEFAULT '{}' -- JSON object of texts
 ) STRICT;
+CREATE INDEX backfill_running ON backfill (id) WHERE state = 'running';
 CREATE TABLE backfill_target (
     backfill INTEGER NOT NULL,
     asset INTEGER NOT NULL,

@@ -27,6 +27,9 @@ mod lecture_08_job;
 #[path = "../../examples/lecture_09_repository.rs"]
 #[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
 mod lecture_09_repository;
+#[path = "../../examples/lecture_10_partitioned_job.rs"]
+#[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
+mod lecture_10_partitioned_job;
 #[path = "../../examples/lecture_11_io_manager.rs"]
 #[expect(dead_code, reason = "its `main` is for `cargo run --example`")]
 mod lecture_11_io_manager;
@@ -176,6 +179,18 @@ fn lecture_09_repository_does_what_it_shows() {
         lecture_09_repository::run,
         expect_test::expect![[r#"
         my_repository: assets asset1, asset2, asset3; jobs job3
+    "#]],
+    );
+}
+
+#[test]
+fn lecture_10_partitioned_job_does_what_it_shows() {
+    check(
+        lecture_10_partitioned_job::run,
+        expect_test::expect![[r#"
+        process_data_for_date: processing data for 2020-01-05
+        process_data_for_date: processing data for 2020-01-06
+        process_data_for_date: processing data for 2020-01-07
     "#]],
     );
 }

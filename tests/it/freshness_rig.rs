@@ -12,19 +12,21 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use giornata::base::{AssetKey, Clock, Digest, Durability, PartitionKey, PartitionSet};
 use giornata::defs::partition::{Cadence, DynamicDef, TimeWindowDef};
 use giornata::defs::{
     Asset, Body, Dep, FunctionBody, FunctionSlot, MappingDef, Missing, Origin, OutputDef,
     PartitionsDef, PathPattern, Policy, Project, Settings, SourceDef, SplitBy, TableFormat,
 };
-use giornata::engine::{Access, Engine, Options, RunEvent, RunOptions};
+use giornata::engine::{Access, Engine, Options, RunEvent};
 use giornata::exec::{
     Content, Control, Emitted, Failure, Functions, Input, Of, Part, Produced, Step, Told,
 };
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
+
+use super::sim::Trace;
 
 pub fn key(name: &str) -> AssetKey {
     AssetKey::parse(name).unwrap()
@@ -34,19 +36,65 @@ pub fn day_key(day: u32) -> String {
     format!("2020-01-{:02}", day + 1)
 }
 
-fn midnight(day: u32) -> chrono::NaiveDateTime {
+fn midnight(day: u32) -> NaiveDateTime {
     NaiveDate::from_ymd_opt(2020, 1, day + 1).unwrap().and_hms_opt(0, 0, 0).unwrap()
 }
 
 /// Days from `start` on, counted from the first of January; `end` is excluded.
 pub fn daily(start: u32, end: Option<u32>) -> PartitionsDef {
+    time_windows(Cadence::Daily { hour: 0, minute: 0 }, start, end.map(midnight), "%Y-%m-%d", 0)
+}
+
+/// Windows that are no days.
+#[derive(Debug, Clone, Copy)]
+pub enum Every {
+    /// Only some of one day.
+    Hour,
+    /// By a rule of cron, for two days.
+    HalfDay,
+    /// With the one that is running.
+    Week,
+    Month,
+}
+
+/// Windows from `start` on, counted from the first of January.
+pub fn windows(every: Every, start: u32) -> PartitionsDef {
+    let hours = |count| Some(midnight(start) + TimeDelta::try_hours(count).unwrap());
+    let (hour, minute) = (0, 0);
+    match every {
+        Every::Hour => {
+            let hourly = Cadence::Hourly { minute };
+            time_windows(hourly, start, hours(4), "%Y-%m-%d-%H:%M", 0)
+        }
+        Every::HalfDay => {
+            let cron = Cadence::Cron("0 */12 * * *".to_owned());
+            time_windows(cron, start, hours(48), "%Y-%m-%d-%H:%M", 0)
+        }
+        Every::Week => {
+            let weekly = Cadence::Weekly { day: 3, hour, minute };
+            time_windows(weekly, 0, None, "%Y-%m-%d", 1)
+        }
+        Every::Month => {
+            let monthly = Cadence::Monthly { day: 1, hour, minute };
+            time_windows(monthly, 0, None, "%Y-%m", 1)
+        }
+    }
+}
+
+fn time_windows(
+    cadence: Cadence,
+    start: u32,
+    end: Option<NaiveDateTime>,
+    format: &str,
+    end_offset: i32,
+) -> PartitionsDef {
     PartitionsDef::TimeWindow(TimeWindowDef {
-        cadence: Cadence::Daily { hour: 0, minute: 0 },
+        cadence,
         start: midnight(start),
-        end: end.map(midnight),
+        end,
         timezone: chrono_tz::Tz::UTC,
-        format: "%Y-%m-%d".to_owned(),
-        end_offset: 0,
+        format: format.to_owned(),
+        end_offset,
         exclusions: vec![],
     })
 }
@@ -428,6 +476,7 @@ pub struct Process {
 
 /// A directory with a store that several processes share, and what is known of them all.
 pub struct Shelf {
+    pub trace: Trace,
     pub dir: tempfile::TempDir,
     pub clock: Arc<Hand>,
     pub bodies: Arc<Bodies>,
@@ -466,13 +515,19 @@ impl Done {
     }
 }
 
+/// A directory on a disk that is none, where there is one: closing a database syncs it.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 impl Shelf {
     pub fn new(coarse: bool) -> Shelf {
         let clock = Arc::new(Hand(AtomicI64::new(0)));
         clock.set(30);
         let bodies = Arc::new(Bodies { coarse, ..Bodies::default() });
         Shelf {
-            dir: tempfile::tempdir().unwrap(),
+            trace: Trace::default(),
+            dir: in_memory(),
             clock,
             bodies,
             known: BTreeSet::new(),
@@ -545,11 +600,23 @@ impl Shelf {
 
     /// Carries out a request. Nothing that was recorded may run again, unless it is forced.
     pub fn make(&mut self, process: &mut Process, request: &Request) -> Done {
+        self.make_until(process, request, usize::MAX)
+    }
+
+    /// As [`Shelf::make`], and cancels the run when so many events have been heard.
+    pub fn make_until(&mut self, process: &mut Process, request: &Request, after: usize) -> Done {
         self.bodies.ran.lock().unwrap().clear();
         self.live();
         let engine = process.engine.as_mut().unwrap();
-        let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
-        engine.materialize(request, &options, &Control::new(), &mut |_, _| {}).unwrap();
+        let (control, mut left) = (Control::new(), after);
+        let mut listen = |engine: &Engine, event: RunEvent| {
+            self.trace.hear(engine, &event);
+            match left.checked_sub(1) {
+                Some(less) => left = less,
+                None => control.cancel(),
+            }
+        };
+        engine.materialize(request, &self.trace.options(), &control, &mut listen).unwrap();
         let ran = std::mem::take(&mut *self.bodies.ran.lock().unwrap());
         let now = self.clock.now().timestamp_millis();
         let mut invalidated = self.invalidated.lock().unwrap();
@@ -601,8 +668,9 @@ impl Shelf {
     pub fn race(&self, process: &mut Process, request: &Request) {
         self.live();
         let engine = process.engine.as_mut().unwrap();
-        let control = Control::new();
-        engine.materialize(request, &RunOptions::default(), &control, &mut |_, _| {}).unwrap();
+        let mut listen = |engine: &Engine, event: RunEvent| self.trace.hear(engine, &event);
+        let (options, control) = (self.trace.options(), Control::new());
+        engine.materialize(request, &options, &control, &mut listen).unwrap();
         self.take_ran();
     }
 
@@ -619,14 +687,14 @@ impl Shelf {
         let assets: Vec<AssetKey> = process.project.assets.keys().cloned().collect();
         engine.refresh(&assets).unwrap();
         let mut left = after;
-        let mut listen = |_: &Engine, event: RunEvent| {
+        let mut listen = |engine: &Engine, event: RunEvent| {
+            self.trace.hear(engine, &event);
             if let RunEvent::StepSucceeded { .. } | RunEvent::Restored { .. } = event {
                 left =
                     left.checked_sub(1).unwrap_or_else(|| std::panic::resume_unwind(Box::new(())));
             }
         };
-        let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
-        let control = Control::new();
+        let (options, control) = (self.trace.options(), Control::new());
         let run = AssertUnwindSafe(|| engine.materialize(request, &options, &control, &mut listen));
         let _ = catch_unwind(run);
         self.bodies.ran.lock().unwrap().append(&mut bodies.ran.lock().unwrap());

@@ -14,19 +14,19 @@ use std::time::Duration;
 
 use giornata::base::{AssetKey, PartitionSet};
 use giornata::defs::{Asset, MappingDef, PartitionsDef, SharedStep};
-use giornata::engine::{Engine, RunEvent, RunOptions};
+use giornata::engine::{Engine, RunEvent};
 use giornata::exec::Control;
 use giornata::plan::{Reach, Request};
 use proptest::prelude::*;
 
 use super::freshness_rig::{
-    Aging, Process, Shelf, all, asset, daily, day_key, dir, files_of, fixed, key, observed,
-    project, source, split,
+    Aging, Every, Process, Shelf, all, asset, daily, day_key, dir, files_of, fixed, key, observed,
+    project, source, split, windows,
 };
 
 const DAYS: u32 = 6;
 const KEYS: [&str; 3] = ["a", "b", "c"];
-const MAPPINGS: [&str; 9] = [
+const MAPPINGS: [&str; 12] = [
     "",
     "",
     "all",
@@ -36,10 +36,13 @@ const MAPPINGS: [&str; 9] = [
     "window(-2d, 1d)",
     "dimension(day)",
     "dimension(key)",
+    "identity",
+    "time",
+    "static(\"a\" -> \"b\", \"b\" -> \"b\")",
 ];
 
 #[derive(Debug, Clone)]
-struct Node {
+pub struct Node {
     kind: Kind,
     code: u8,
     /// What it reads, as a number among the sources and the earlier assets; the mapping; whether
@@ -54,7 +57,7 @@ struct Node {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub enum Kind {
     One,
     Days(u32, u32),
     Open(u32),
@@ -64,10 +67,12 @@ enum Kind {
     Grid(u8, u32, u32),
     /// Some of the keys for each file of a source.
     Files(u8),
+    /// Windows that are no days, from a day on.
+    Windows(Every, u32),
 }
 
 #[derive(Debug, Clone)]
-struct World {
+pub struct World {
     nodes: Vec<Node>,
     /// Whether the rows of the split file have days that are declared.
     is_split_daily: bool,
@@ -75,7 +80,7 @@ struct World {
 }
 
 #[derive(Debug, Clone)]
-enum Edit {
+pub enum Edit {
     /// Of one of the sources of files; no content: the file is deleted.
     File(usize, u32, Option<u8>),
     /// Deleted and made again with the same bytes.
@@ -129,7 +134,7 @@ enum Edit {
 
 /// A change of a directory.
 #[derive(Debug, Clone)]
-enum Tree {
+pub enum Tree {
     Write(usize, u8),
     Remove(usize),
     Mode(usize, bool),
@@ -140,7 +145,7 @@ enum Tree {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Word {
+pub enum Word {
     Accept,
     Invalidate,
     Wipe,
@@ -163,7 +168,7 @@ fn file(source: usize, part: u32) -> String {
     format!("data/s{}/{key}.csv", source % 3)
 }
 
-fn rows(rows: &[(u32, u8)]) -> String {
+pub fn rows(rows: &[(u32, u8)]) -> String {
     let lines = rows.iter().map(|(day, n)| format!("{},{n}\n", day_key(*day)));
     format!("day,n\n{}", lines.collect::<String>())
 }
@@ -200,6 +205,7 @@ fn partitions(kind: Kind) -> PartitionsDef {
             ("day".to_owned(), files_of("s0")),
             ("key".to_owned(), fixed(&some_keys(mask))),
         ])),
+        Kind::Windows(every, day) => windows(every, day),
     }
 }
 
@@ -279,16 +285,16 @@ fn process(shelf: &Shelf, world: &World) -> Process {
     process
 }
 
-struct Rig {
-    shelf: Shelf,
+pub struct Rig {
+    pub shelf: Shelf,
     world: World,
-    processes: Vec<Process>,
+    pub processes: Vec<Process>,
     /// Something ran of which nobody knows whether it was recorded: then nothing may fail any more.
     is_vague: bool,
 }
 
 impl Rig {
-    fn new(world: World, coarse: bool) -> Rig {
+    pub fn new(world: World, coarse: bool) -> Rig {
         let shelf = Shelf::new(coarse);
         shelf.clock.set(4);
         for source in 0..3 {
@@ -306,12 +312,12 @@ impl Rig {
         self.processes[process] = self::process(&self.shelf, &self.world);
     }
 
-    fn vague(&mut self) {
+    pub fn vague(&mut self) {
         self.is_vague = true;
         self.shelf.bodies.failing.lock().unwrap().clear();
     }
 
-    fn apply(&mut self, edit: &Edit) {
+    pub fn apply(&mut self, edit: &Edit) {
         let count = self.world.nodes.len();
         match edit.clone() {
             Edit::File(source, part, Some(content)) => {
@@ -489,7 +495,8 @@ impl Rig {
         let mut engine = this.engine.take().unwrap();
         shelf.live();
         let mut left = Some(after);
-        let mut listen = |_: &Engine, event: RunEvent| {
+        let mut listen = |engine: &Engine, event: RunEvent| {
+            shelf.trace.hear(engine, &event);
             let counts = matches!(
                 event,
                 RunEvent::StepStarted { .. }
@@ -507,7 +514,7 @@ impl Rig {
                 left => left,
             };
         };
-        let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
+        let options = shelf.trace.options();
         engine.materialize(&request, &options, &Control::new(), &mut listen).unwrap();
         this.engine = Some(engine);
         shelf.take_ran();
@@ -530,12 +537,17 @@ fn kinds() -> impl Strategy<Value = Kind> {
         2 => (any::<u8>(), any::<bool>()).prop_map(|(mask, reversed)| Kind::Keys(mask, reversed)),
         1 => (any::<u8>(), 0..DAYS, 0..DAYS).prop_map(|(mask, a, b)| Kind::Grid(mask, a, b)),
         1 => any::<u8>().prop_map(Kind::Files),
+        2 => (everies(), 0..DAYS).prop_map(|(every, day)| Kind::Windows(every, day)),
     ]
+}
+
+fn everies() -> impl Strategy<Value = Every> {
+    prop_oneof![Just(Every::Hour), Just(Every::HalfDay), Just(Every::Week), Just(Every::Month)]
 }
 
 /// What most edits of one case are about: much of one thing meets what a little of everything does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Theme {
+pub enum Theme {
     Everything,
     /// The directory and the command, which most assets read.
     Outside,
@@ -543,7 +555,7 @@ enum Theme {
     Age,
 }
 
-fn themes() -> impl Strategy<Value = Theme> {
+pub fn themes() -> impl Strategy<Value = Theme> {
     prop_oneof![
         3 => Just(Theme::Everything),
         1 => Just(Theme::Outside),
@@ -552,7 +564,7 @@ fn themes() -> impl Strategy<Value = Theme> {
     ]
 }
 
-fn cases_of(theme: Theme) -> impl Strategy<Value = (World, Vec<Edit>)> {
+pub fn cases_of(theme: Theme) -> impl Strategy<Value = (World, Vec<Edit>)> {
     let all = edits().boxed();
     let often = match theme {
         Theme::Everything => all.clone(),
@@ -652,9 +664,13 @@ fn words() -> impl Strategy<Value = Word> {
     prop_oneof![Just(Word::Accept), Just(Word::Invalidate), Just(Word::Wipe)]
 }
 
+/// Rows of the split file.
+pub fn lines() -> impl Strategy<Value = Vec<(u32, u8)>> {
+    proptest::collection::vec((0..DAYS, 0u8..2), 0..5)
+}
+
 fn edits() -> impl Strategy<Value = Edit> {
     let node = || 0usize..8;
-    let lines = || proptest::collection::vec((0..DAYS, 0u8..2), 0..5);
     prop_oneof![
         6 => (0usize..3, 0..DAYS, proptest::option::weighted(0.7, 0u8..3))
             .prop_map(|(source, part, content)| Edit::File(source, part, content)),

@@ -85,7 +85,7 @@ fn a_run_on_the_store_puts_what_a_run_in_process_puts() {
 fn an_input_is_read_by_its_own_manager_from_where_it_was_put() {
     let dir = tempfile::tempdir().unwrap();
     let memory = Arc::new(MemoryIo::default());
-    let (puts, reads) = (Io::of(Marking(memory.clone())), Io::of(Marking(memory.clone())));
+    let (puts, reads) = (Io::of(Marking(memory.clone())), Io::of(Marking(memory)));
     let words = op("words")
         .pieces::<String>()
         .io(&puts)

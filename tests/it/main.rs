@@ -3,6 +3,8 @@
 
 mod asked;
 mod backed;
+mod backfill;
+mod backfill_chain;
 mod bench;
 mod bench_smoke;
 mod checks;
@@ -26,7 +28,9 @@ mod imports;
 mod io_managers;
 mod job_files;
 mod job_io;
+mod job_partitions;
 mod jobs;
+mod kill;
 mod lecture;
 mod makes;
 mod op_graphs;
@@ -38,6 +42,7 @@ mod processes;
 mod program;
 mod resources;
 mod runs;
+mod sim;
 mod staleness_table;
 mod tidy;
 mod told;

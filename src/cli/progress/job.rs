@@ -60,6 +60,13 @@ impl<'t> JobReporter<'t> {
         }
     }
 
+    /// Ends the bar of the last of several runs, of which nothing is said one by one.
+    pub fn end(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish();
+        }
+    }
+
     pub fn handle(&mut self, event: JobEvent) {
         self.advance(&event);
         if self.form == Form::JsonLines {
@@ -69,6 +76,7 @@ impl<'t> JobReporter<'t> {
         }
         match event {
             JobEvent::Started { steps, .. } => {
+                self.end();
                 let tally = Tally { word: "done", total: steps, ..Tally::default() };
                 self.bar = Bar::start(self.term, tally);
             }

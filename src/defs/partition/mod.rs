@@ -31,7 +31,7 @@ mod conformance;
 #[cfg(test)]
 mod properties;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
@@ -85,7 +85,7 @@ impl PartitionsDef {
             PartitionsDef::Unpartitioned | PartitionsDef::Dynamic(_) => Ok(()),
             PartitionsDef::TimeWindow(def) => Ok(def.validate()?),
             PartitionsDef::Static(keys) => {
-                let mut seen = std::collections::BTreeSet::new();
+                let mut seen = BTreeSet::new();
                 for key in keys {
                     if key.is_unpartitioned() {
                         return Err(PartitionsError::EmptyKey);
@@ -170,6 +170,22 @@ impl PartitionsDef {
                 names.sort_unstable();
                 names.dedup();
                 names
+            }
+        }
+    }
+
+    /// The sources whose keys are those of the partitions.
+    pub fn sources(&self) -> BTreeSet<AssetKey> {
+        match self {
+            PartitionsDef::Dynamic(DynamicDef::Source(key)) => [key.clone()].into(),
+            PartitionsDef::Multi(dimensions) => {
+                dimensions.values().flat_map(PartitionsDef::sources).collect()
+            }
+            PartitionsDef::Unpartitioned
+            | PartitionsDef::TimeWindow(_)
+            | PartitionsDef::Static(_)
+            | PartitionsDef::Dynamic(DynamicDef::Pieces(_) | DynamicDef::Named(_)) => {
+                BTreeSet::new()
             }
         }
     }

@@ -86,6 +86,7 @@ fn select_one(atom: &Atom, domain: &Domain) -> Result<PartitionSet, PartitionTex
         return Ok([index].into_iter().collect());
     }
     let span = if atom.quoted { None } else { time_text::parse(&atom.text) };
+    let is_time = span.is_some();
     let found = match (domain.shape(), span) {
         (Shape::Time(calendar), Some(span)) => {
             starting_in(calendar, domain, Some(instants(calendar, &span)))
@@ -96,7 +97,11 @@ fn select_one(atom: &Atom, domain: &Domain) -> Result<PartitionSet, PartitionTex
         }
     };
     if found.is_empty() {
-        return Err(unknown(&atom.text, atom.at.clone(), domain));
+        let is_nothing = is_time && matches!(domain.shape(), Shape::Time(_));
+        return Err(PartitionTextError {
+            is_nothing,
+            ..unknown(&atom.text, atom.at.clone(), domain)
+        });
     }
     Ok(found)
 }
@@ -148,7 +153,9 @@ fn select_between(
     };
     if found.is_empty() && !domain.is_empty() {
         let message = "no partition is in this range".to_owned();
-        return Err(PartitionTextError::new(message, at.clone()).help(range_help(domain)));
+        let error = PartitionTextError::new(message, at.clone()).help(range_help(domain));
+        let is_nothing = matches!(domain.shape(), Shape::Time(_));
+        return Err(PartitionTextError { is_nothing, ..error });
     }
     Ok(found)
 }

@@ -30,6 +30,8 @@ pub struct PartitionTextError {
     pub message: String,
     pub at: Range<usize>,
     pub help: Option<String>,
+    /// It was read, as a window of time, and no partition starts in that.
+    pub is_nothing: bool,
 }
 
 /// What stands between two commas: `a`, `date=a`, or `date=a|region=b`.
@@ -111,7 +113,7 @@ impl PartitionExpr {
 
 impl PartitionTextError {
     pub(super) fn new(message: impl Into<String>, at: Range<usize>) -> PartitionTextError {
-        PartitionTextError { message: message.into(), at, help: None }
+        PartitionTextError { message: message.into(), at, help: None, is_nothing: false }
     }
 
     pub(super) fn help(mut self, help: Option<String>) -> PartitionTextError {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::super::Error;
 use super::super::flow::{Known, Made};
 use super::super::open::Engine;
-use super::super::work::{rfc3339_window, sql_window, zone_of};
+use super::super::work::spans;
 use super::keys::{Ops, Settings};
 use super::value::Value;
-use crate::base::{BackfillId, Digest, JobName, PartitionKey, RunId};
+use crate::base::{BackfillId, Digest, JobName, PartitionIdx, PartitionKey, RunId};
 use crate::defs::config::{Config, Withheld};
-use crate::defs::{Body, Domain, Flow, FlowStep, HookDef, Job, PartitionsDef, Selection, Work};
+use crate::defs::{Body, Domain, Flow, FlowStep, HookDef, Job, Selection, Work};
 use crate::exec::{Resources, Secrets, missing_program};
 use crate::store::{MEMO, OpState, OpStep, RunState};
 
@@ -396,31 +396,39 @@ pub(super) fn domain(engine: &Engine, job: &Job) -> Result<Domain, Error> {
     Ok(Domain::resolve(Arc::new(job.partitions.clone()), engine.clock.now(), &tables))
 }
 
+/// The partition that is meant, of those that a job has; `None` for a job without. Fails with what is wrong.
+pub fn partition_of(
+    job: &Job,
+    domain: &Domain,
+    partition: Option<&PartitionKey>,
+) -> Result<Option<PartitionIdx>, String> {
+    let name = &job.name;
+    match (job.partitions.is_unpartitioned(), partition) {
+        (true, None) => Ok(None),
+        (true, Some(key)) => {
+            Err(format!("`{name}` has no partitions, so there is no `{key}` of it"))
+        }
+        (false, None) => Err(format!("`{name}` runs for one partition at a time; say which")),
+        (false, Some(key)) => match domain.index(key.as_str()) {
+            Some(index) => Ok(Some(index)),
+            None => Err(format!("`{name}` has no partition `{key}`")),
+        },
+    }
+}
+
 /// The partition and its window, as SQL and as commands are told it; or what is wrong with it.
 fn place(
     engine: &Engine,
     job: &Job,
     partition: Option<&PartitionKey>,
 ) -> Result<Result<(PartitionKey, Window, Window), String>, Error> {
-    let name = &job.name;
-    let key = match (&job.partitions, partition) {
-        (PartitionsDef::Unpartitioned, None) => {
-            return Ok(Ok((PartitionKey::unpartitioned(), None, None)));
-        }
-        (PartitionsDef::Unpartitioned, Some(key)) => {
-            return Ok(Err(format!("`{name}` has no partitions, so there is no `{key}` of it")));
-        }
-        (_, None) => {
-            return Ok(Err(format!("`{name}` runs for one partition at a time; say which")));
-        }
-        (_, Some(key)) => key,
-    };
     let domain = domain(engine, job)?;
-    let Some(index) = domain.index(key.as_str()) else {
-        return Ok(Err(format!("`{name}` has no partition `{key}`")));
+    let index = match partition_of(job, &domain, partition) {
+        Ok(index) => index,
+        Err(problem) => return Ok(Err(problem)),
     };
-    let (zone, precise) = zone_of(&job.partitions);
-    let window = domain.window(index);
-    let sql = window.map(|window| sql_window(window, zone, precise));
-    Ok(Ok((key.clone(), sql, window.map(|window| rfc3339_window(window, zone)))))
+    let key = partition.cloned().unwrap_or_else(PartitionKey::unpartitioned);
+    let window = index.and_then(|index| domain.window(index));
+    let (sql, rfc3339) = window.map(|window| spans(&job.partitions, window)).unzip();
+    Ok(Ok((key, sql, rfc3339)))
 }

@@ -17,7 +17,7 @@ pub(super) use course::Memos;
 pub use event::{JobEvent, JobSummary};
 pub(super) use graphs::Graphs;
 pub(super) use keep::{Place, keep};
-pub use launch::Launch;
+pub use launch::{Launch, partition_of};
 pub(super) use value::Value;
 
 use super::Error;

@@ -136,7 +136,7 @@ impl Run {
             course: Course::new(Progress::new(flow, &chosen, known), frame),
             job,
             chosen,
-            workers: Workers::new(engine, jobs, control),
+            workers: Workers::new(engine, options.hands, jobs, control),
             staging,
             place: Arc::new(place),
             room: jobs * ahead,

@@ -22,13 +22,7 @@ impl Run {
         events: OnEvent<'_>,
     ) -> BTreeMap<AssetKey, PartitionSet> {
         let Sifted { blocked, undecided } = asks::sift(engine, plan, &self.given_up);
-        for (asset, parts) in blocked {
-            summary.blocked += parts.len();
-            *self.given_up.entry(asset.clone()).or_default() |= &parts;
-            self.became.note(&asset, Fate::Blocked, &parts);
-            let reason = ReasonCode::UpstreamFailed;
-            events(engine, RunEvent::Blocked { asset, parts, reason });
-        }
+        self.tell_blocked(engine, blocked, summary, events);
         undecided
     }
 
@@ -80,6 +74,47 @@ impl Run {
         }
     }
 
+    /// Takes what was given up before out of the schedule, and what reads it. Of that is told what is new:
+    /// in a backfill what reads a failure may be the business of a later run.
+    pub(super) fn leave_given_up(
+        &mut self,
+        engine: &Engine,
+        plan: &Plan,
+        schedule: &mut Schedule,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) {
+        for (place, part) in plan.assets.iter().enumerate() {
+            if let Some(given_up) = self.given_up.get(&part.asset) {
+                let Fallout { mut blocked, undecided: _ } = schedule.give_up(place, given_up);
+                for (asset, parts) in &mut blocked {
+                    if let Some(told) = self.given_up.get(asset) {
+                        *parts -= told;
+                    }
+                }
+                blocked.retain(|(_, parts)| !parts.is_empty());
+                self.tell_blocked(engine, blocked, summary, events);
+            }
+        }
+    }
+
+    /// Says that what reads a failure is not tried.
+    fn tell_blocked(
+        &mut self,
+        engine: &Engine,
+        blocked: impl IntoIterator<Item = (AssetKey, PartitionSet)>,
+        summary: &mut Summary,
+        events: OnEvent<'_>,
+    ) {
+        for (asset, parts) in blocked {
+            summary.blocked += parts.len();
+            *self.given_up.entry(asset.clone()).or_default() |= &parts;
+            self.became.note(&asset, Fate::Blocked, &parts);
+            let reason = ReasonCode::UpstreamFailed;
+            events(engine, RunEvent::Blocked { asset, parts, reason });
+        }
+    }
+
     /// Takes a failure's consumers out of the schedule and says so.
     pub(in crate::engine) fn fail(
         &mut self,
@@ -90,12 +125,8 @@ impl Run {
         summary: &mut Summary,
         events: OnEvent<'_>,
     ) {
-        for (asset, parts) in self.take_out(schedule, place, parts) {
-            summary.blocked += parts.len();
-            self.became.note(&asset, Fate::Blocked, &parts);
-            let reason = ReasonCode::UpstreamFailed;
-            events(engine, RunEvent::Blocked { asset, parts, reason });
-        }
+        let blocked = self.take_out(schedule, place, parts);
+        self.tell_blocked(engine, blocked, summary, events);
     }
 
     /// Takes what cannot be made out of the schedule, with its consumers, and returns these.

@@ -142,6 +142,6 @@ fn read_metadata(path: &Path, outcome: &mut Outcome) -> bool {
     true
 }
 
-fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
+pub(super) fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
     move |error| Failure::Io { verb, path: path.to_owned(), reason: error.to_string() }
 }

@@ -1,0 +1,2 @@
+echo "$GIORNATA_PARTITION" > "$output"
+! grep -qx "$GIORNATA_PARTITION" broken.txt
