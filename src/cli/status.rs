@@ -37,10 +37,10 @@ pub(super) fn run(args: &StatusArgs, session: Session<'_>) -> Result<Done, CliEr
     let keys: BTreeSet<_> = sets.into_iter().flatten().collect();
     // Upstream first, as things are made.
     let order = engine.planner().order().iter().filter(|key| keys.contains(*key));
-    let mut assets: Vec<(&Domain, AssetStatus)> = Vec::new();
-    for key in order {
-        assets.push((engine.planner().domain(key), engine.status(key)?));
-    }
+    let status = |key| Ok((engine.planner().domain(key), engine.status(key)?));
+    let assets: Result<Vec<(&Domain, AssetStatus)>, CliError> =
+        engine.in_one_read(|| order.map(status).collect());
+    let assets = assets?;
     let output = if args.json {
         let entry = |(domain, status): &(&Domain, AssetStatus)| StatusEntry::new(domain, status);
         Document::text(StatusDocument { assets: assets.iter().map(entry).collect() })

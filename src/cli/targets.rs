@@ -198,6 +198,15 @@ pub(super) fn requested(
     sets: &[BTreeSet<AssetKey>],
     partition: Option<&Expression>,
 ) -> Result<Wanted, CliError> {
+    engine.in_one_read(|| request(engine, specs, sets, partition))
+}
+
+fn request(
+    engine: &Engine,
+    specs: &[Spec],
+    sets: &[BTreeSet<AssetKey>],
+    partition: Option<&Expression>,
+) -> Result<Wanted, CliError> {
     let mut targets: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
     let mut chosen = BTreeMap::new();
     for (spec, set) in specs.iter().zip(sets) {

@@ -52,8 +52,19 @@ struct Inner {
     steps: HashMap<Digest, StepId>,
     /// Keys that have led to nothing yet: those of failures, which every plan asks about again.
     untraced: HashSet<Digest>,
+    reads: Reads,
     /// A question of the planner that failed; see [`Ledger::check`].
     fault: Option<Error>,
+}
+
+/// From which states of the store questions are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    /// Each from the newest.
+    Single,
+    /// All from one, of which none has been asked yet.
+    Together,
+    Begun,
 }
 
 /// What is in memory of an asset's column.
@@ -197,6 +208,7 @@ impl Ledger {
             small: SmallCache::default(),
             steps: HashMap::new(),
             untraced: HashSet::new(),
+            reads: Reads::Single,
             fault: None,
         };
         inner.reload()?;
@@ -215,6 +227,7 @@ impl Ledger {
     ) -> Result<T, E> {
         let mut inner = self.lock();
         let inner = &mut *inner;
+        inner.end_read();
         let (found, rev, value, moves) = {
             let tx = inner.store.begin()?;
             let found = tx.rev();
@@ -246,14 +259,29 @@ impl Ledger {
         self.write(|batch| if batch.tx.rev() == rev { fill(batch).map(Some) } else { Ok(None) })
     }
 
+    /// Has all questions that are asked while `ask` runs, by whomever, answered from one state of the store:
+    /// that is quicker than to look for the newest state with each.
+    pub fn in_one_read<T>(&self, ask: impl FnOnce() -> T) -> T {
+        let mut inner = self.lock();
+        let is_first = inner.reads == Reads::Single;
+        if is_first {
+            inner.reads = Reads::Together;
+        }
+        drop(inner);
+        let _end = EndOfRead(is_first.then_some(self));
+        ask()
+    }
+
     /// Asks the store itself.
     pub fn ask<T>(&self, question: impl FnOnce(&Store) -> T) -> T {
-        question(&self.lock().store)
+        question(self.lock().store())
     }
 
     /// For the rare writes that concern no records.
     pub fn store_mut<T>(&self, action: impl FnOnce(&mut Store) -> T) -> T {
-        action(&mut self.lock().store)
+        let mut inner = self.lock();
+        inner.end_read();
+        action(&mut inner.store)
     }
 
     /// Whether another process has committed since.
@@ -273,6 +301,11 @@ impl Ledger {
     /// is then to be asked for again.
     pub fn others(&self) -> u64 {
         self.lock().others
+    }
+
+    /// Whether one of the writes of this process has found that another one had committed before it.
+    pub fn is_overtaken(&self) -> bool {
+        self.lock().overtaken
     }
 
     /// Moves to the newest state. Everything that was read before may be different now.
@@ -319,6 +352,7 @@ impl Ledger {
         if let Some(step) = inner.steps.get(&digest) {
             return Ok(*step);
         }
+        inner.end_read();
         let step = inner.store.intern_step(asset, parts)?;
         inner.steps.insert(digest, step);
         Ok(step)
@@ -331,7 +365,7 @@ impl Ledger {
 
     /// Partitions that have a value although they do not exist.
     pub fn strangers(&self, asset: &AssetKey, existing: &PartitionSet) -> PartitionSet {
-        self.lock().answer(|inner| inner.store.values_outside(asset, existing))
+        self.lock().answer(|inner| inner.store().values_outside(asset, existing))
     }
 
     /// The first question that could not be answered since the last time this was asked.
@@ -362,8 +396,40 @@ impl Ledger {
     }
 }
 
+/// Ends a read when it is dropped.
+struct EndOfRead<'a>(Option<&'a Ledger>);
+
+impl Drop for EndOfRead<'_> {
+    fn drop(&mut self) {
+        if let Some(ledger) = self.0 {
+            let mut inner = ledger.lock();
+            inner.end_read();
+            inner.reads = Reads::Single;
+        }
+    }
+}
+
 impl Inner {
+    /// The store, for a question.
+    fn store(&mut self) -> &Store {
+        // If it cannot be begun, the question will say why.
+        if self.reads == Reads::Together && matches!(self.store.begin_read(), Ok(true)) {
+            self.reads = Reads::Begun;
+        }
+        &self.store
+    }
+
+    fn end_read(&mut self) {
+        if self.reads == Reads::Begun {
+            self.reads = Reads::Together;
+            if let Err(fault) = self.store.end_read() {
+                self.fault.get_or_insert(fault);
+            }
+        }
+    }
+
     fn reload(&mut self) -> Result<(), Error> {
+        self.end_read();
         // First: what commits in between is noticed at the next look.
         self.data_version = self.store.data_version()?;
         self.others += 1;
@@ -452,7 +518,7 @@ impl Inner {
         if let Some(Held { column, only: None }) = self.columns.get(asset) {
             return Ok(column.clone());
         }
-        let column = Arc::new(self.store.column(asset)?);
+        let column = Arc::new(self.store().column(asset)?);
         self.columns.insert(asset.clone(), Held { column: column.clone(), only: None });
         Ok(column)
     }
@@ -461,7 +527,7 @@ impl Inner {
         if self.untraced.contains(key) {
             return Ok(None);
         }
-        let trace = self.store.trace(key)?;
+        let trace = self.store().trace(key)?;
         if trace.is_none() {
             self.untraced.insert(*key);
         }
@@ -479,7 +545,7 @@ impl Inner {
         if known.map_or(0, PartitionSet::len) + missing.len() > MARKS_MAX {
             return self.column(asset);
         }
-        let marks = self.store.marks_in(asset, &missing)?;
+        let marks = self.store().marks_in(asset, &missing)?;
         let held = self.columns.entry(asset.clone()).or_default();
         *held.only.get_or_insert_default() |= missing;
         marks.into_iter().for_each(|mark| held.put(mark));
@@ -522,7 +588,7 @@ impl Records for Ledger {
     fn changed_since(&self, asset: &AssetKey, rev: Rev) -> PartitionSet {
         self.lock().answer(|inner| match inner.columns.get(asset) {
             Some(Held { column, only: None }) => Ok(column.changed_since(rev)),
-            Some(_) | None => inner.store.changed_since(asset, rev),
+            Some(_) | None => inner.store().changed_since(asset, rev),
         })
     }
 
@@ -542,7 +608,7 @@ impl Records for Ledger {
     }
 
     fn step_parts(&self, step: StepId) -> Option<Arc<StepParts>> {
-        self.lock().answer(|inner| inner.store.step_parts(step)).map(Arc::new)
+        self.lock().answer(|inner| inner.store().step_parts(step)).map(Arc::new)
     }
 
     fn version_at(&self, asset: &AssetKey, part: PartitionIdx, rev: Rev) -> Option<Digest> {
@@ -553,7 +619,7 @@ impl Records for Ledger {
     fn failure(&self, asset: &AssetKey, part: PartitionIdx) -> Option<FailureRow> {
         self.lock().answer(|inner| {
             if !inner.failures.contains_key(asset) {
-                let failures = inner.store.failures(asset)?.into_iter();
+                let failures = inner.store().failures(asset)?.into_iter();
                 let failures = failures.map(|failure| (failure.part, failure)).collect();
                 inner.failures.insert(asset.clone(), failures);
             }
@@ -570,7 +636,7 @@ impl Records for Ledger {
             if let Some(asked) = inner.asked.get(asset).and_then(|of| of.get(upstream)) {
                 return Ok(asked.clone());
             }
-            let rows = inner.store.asked(asset, upstream)?.into_iter();
+            let rows = inner.store().asked(asset, upstream)?.into_iter();
             let asked = Arc::new(rows.map(|row| (row.part, row)).collect::<BTreeMap<_, _>>());
             let of = inner.asked.entry(asset.clone()).or_default();
             of.insert(upstream.clone(), asked.clone());
@@ -579,7 +645,7 @@ impl Records for Ledger {
     }
 
     fn made_before(&self, asset: &AssetKey, ms: i64) -> PartitionSet {
-        self.lock().answer(|inner| inner.store.made_before(asset, ms))
+        self.lock().answer(|inner| inner.store().made_before(asset, ms))
     }
 
     fn made_at(&self, asset: &AssetKey, part: PartitionIdx) -> Option<i64> {

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use regex::Regex;
 
 use crate::base::time::parse_date;
@@ -18,6 +19,9 @@ use crate::defs::{PartitionsDef, PathPattern, PatternPiece};
 
 /// The form of dates in keys where no windows are declared.
 pub const DATE_KEY: &str = "%Y-%m-%d";
+
+/// From so many files on it pays to wake other threads.
+const MANY: usize = 4_096;
 
 /// Too many links: `std::io::ErrorKind` has no stable name for it.
 const ELOOP: i32 = 40;
@@ -62,16 +66,25 @@ pub fn list(root: &Path, pattern: &PathPattern, partitions: &PartitionsDef) -> i
     }
     let matcher = Matcher::new(pattern, partitions);
     let start = PathBuf::from(&matcher.prefix);
-    walk(root, &start, matcher.depth, &matcher, &mut listing)?;
-    listing.files.sort();
+    let mut paths = Vec::new();
+    walk(root, &start, matcher.depth, &mut paths, &mut listing)?;
+    let file = |path: String| Some(Listed { key: matcher.key(&path)?, path });
+    if paths.len() < MANY {
+        listing.files.extend(paths.into_iter().filter_map(file));
+        listing.files.sort();
+    } else {
+        listing.files.par_extend(paths.into_par_iter().filter_map(file));
+        listing.files.par_sort_unstable();
+    }
     Ok(listing)
 }
 
+/// Collects the paths of all files that lie as deep as a pattern goes.
 fn walk(
     root: &Path,
     dir: &Path,
     depth: usize,
-    matcher: &Matcher,
+    files: &mut Vec<String>,
     listing: &mut Listing,
 ) -> io::Result<()> {
     let full = root.join(dir);
@@ -100,10 +113,10 @@ fn walk(
         if kind.is_dir() || is_link {
             let below = if depth == usize::MAX { depth } else { depth.saturating_sub(1) };
             if below > 0 && (kind.is_dir() || depth != usize::MAX) {
-                walk(root, &path, below, matcher, listing)?;
+                walk(root, &path, below, files, listing)?;
             }
-        } else if let Some(key) = matcher.key(text) {
-            listing.files.push(Listed { key, path: text.to_owned() });
+        } else {
+            files.push(text.to_owned());
         }
     }
     Ok(())
@@ -208,6 +221,8 @@ pub fn names_digest(dir: &Path) -> io::Result<Digest> {
 
 struct Matcher {
     regex: Regex,
+    /// What stands before and after the only capture, where that is all.
+    around: Option<(String, String)>,
     captures: Vec<(String, Option<String>)>,
     /// The directory below which everything is.
     prefix: String,
@@ -259,8 +274,17 @@ impl Matcher {
         let below = pattern.text.get(prefix.len()..).unwrap_or("").trim_start_matches('/');
         let depth =
             if pattern.text.contains("**") { usize::MAX } else { below.matches('/').count() + 1 };
+        let around = match pattern.pieces.as_slice() {
+            [
+                PatternPiece::Literal(before),
+                PatternPiece::Capture { format: None, .. },
+                PatternPiece::Literal(after),
+            ] => Some((before.clone(), after.clone())),
+            _ => None,
+        };
         Matcher {
             regex: Regex::new(&text).expect("every piece is escaped or translated"),
+            around,
             captures,
             prefix: prefix.to_owned(),
             depth,
@@ -269,6 +293,11 @@ impl Matcher {
     }
 
     fn key(&self, path: &str) -> Option<PartitionKey> {
+        if let Some((before, after)) = &self.around {
+            let name = path.strip_prefix(&**before)?.strip_suffix(&**after)?;
+            let is_one = !name.is_empty() && !name.contains('/');
+            return is_one.then(|| PartitionKey::new(name));
+        }
         let found = self.regex.captures(path)?;
         let mut values = BTreeMap::new();
         for (i, (name, format)) in self.captures.iter().enumerate() {
@@ -388,6 +417,17 @@ mod tests {
             expect![[r#"
                 "2014-07-01" in/20140701.csv
                 "2014-07-04" in/20140704.csv"#]],
+        );
+    }
+
+    #[test]
+    fn a_capture_is_one_name() {
+        check(
+            &["in/a.csv", "in/.csv", "in/b/c.csv", "in/d.csv.csv", "in/e.tsv"],
+            &[literal("in/"), capture("name", None), literal(".csv")],
+            expect![[r#"
+                "a" in/a.csv
+                "d.csv" in/d.csv.csv"#]],
         );
     }
 

@@ -135,6 +135,9 @@ impl SplitSource {
     }
 }
 
+/// From so many partitions on it pays to wake other threads.
+const MANY: usize = 4_096;
+
 /// Everything that one look saw.
 pub struct Look {
     pub sources: Vec<Seen>,
@@ -641,18 +644,23 @@ impl Seen {
             };
             return Ok(cut.keys().map(version).collect());
         }
-        let mut by_key: BTreeMap<PartitionKey, Vec<(&str, Digest)>> = BTreeMap::new();
-        for SeenFile { key, path, entry } in &self.memory.files {
-            by_key.entry(key.clone()).or_default().push((path, entry.digest));
-        }
-        let version = |(key, mut files): (PartitionKey, Vec<(&str, Digest)>)| {
-            if let [(name, _)] = &mut files[..] {
+        // They are in the order of their keys.
+        let by_key: Vec<&[SeenFile]> = self.memory.files.chunk_by(|a, b| a.key == b.key).collect();
+        let version = |files: &&[SeenFile]| {
+            let mut named: Vec<(&str, Digest)> =
+                files.iter().map(|file| (&*file.path, file.entry.digest)).collect();
+            if let [(name, _)] = &mut named[..] {
                 // A step is told what kind of file it is; of several files it sees the names too.
                 *name = extension(name);
             }
-            (key, version(&files, columns))
+            (files[0].key.clone(), version(&named, columns))
         };
-        Ok(by_key.into_iter().map(version).collect())
+        let versions: Vec<(PartitionKey, Digest)> = if by_key.len() < MANY {
+            by_key.iter().map(version).collect()
+        } else {
+            by_key.par_iter().map(version).collect()
+        };
+        Ok(versions.into_iter().collect())
     }
 }
 
@@ -708,10 +716,10 @@ pub fn record(
     let mut present: BTreeMap<PartitionIdx, Digest> = BTreeMap::new();
     match seen.dynamic_table() {
         Some(table) => {
+            let (names, were) = batch.tx().key_rows(&table)?;
             let keys: Vec<PartitionKey> = versions.keys().cloned().collect();
             let indexes = batch.tx().add_keys(&table, &keys)?;
             present.extend(indexes.into_iter().zip(versions.values().copied()));
-            let (names, were) = batch.tx().key_rows(&table)?;
             let gone = were.iter().filter(|index| !present.contains_key(index));
             let gone: Vec<PartitionKey> = gone.map(|index| names[index as usize].clone()).collect();
             batch.tx().remove_keys(&table, &gone)?;

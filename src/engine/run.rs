@@ -296,9 +296,8 @@ impl Run {
         self.report_blocked(engine, plan, summary, events);
         self.settled = Settled::default();
         let mut schedule = self.schedule(engine, plan, summary, events);
-        let mut overtaken = false;
+        let mut overtaken = engine.ledger.is_behind()?;
         loop {
-            overtaken |= engine.ledger.is_behind()?;
             self.heed(engine)?;
             if !overtaken && !self.stopped {
                 let started = self.start_ready(engine, &parts, &mut schedule, summary, events)?;
@@ -320,6 +319,7 @@ impl Run {
             }
             let done = self.results(engine)?;
             if done.is_empty() {
+                overtaken |= engine.ledger.is_behind()?;
                 continue;
             }
             overtaken |= engine.ledger.is_behind()?;
@@ -334,6 +334,8 @@ impl Run {
             let failed =
                 super::record::results(engine, self, &mut schedule, landed, summary, events)?;
             self.stopped |= failed && self.fail_fast;
+            // The transaction has found it out, and that of the next steps will.
+            overtaken |= engine.ledger.is_overtaken();
         }
     }
 

@@ -34,6 +34,7 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// Puts what was made where it is kept. A file that is small is read and stays where it is; others are moved.
 pub(super) fn store(
     made: Produced,
     form: &OutputDef,
@@ -97,7 +98,6 @@ fn store_file(
     let kind = OutputKind::File;
     if std::fs::metadata(path).map_err(io)?.len() <= inline_max {
         let bytes = std::fs::read(path).map_err(io)?;
-        let _ = std::fs::remove_file(path);
         let (digest, size) = (Digest::of_blob(&bytes), bytes.len() as u64);
         let output = Output { kind, digest, size, schema };
         return Ok(Stored { output, small: Some(bytes.into()), blobs: vec![] });

@@ -1,6 +1,7 @@
 //! Runs steps, and what is done after them, on worker threads or at once: those that make assets, those of
 //! jobs, and those of graphs within assets.
 
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -131,6 +132,26 @@ struct Bench {
     control: Control,
     cas: Arc<Cas>,
     inline_max_bytes: u64,
+    leftovers: Leftovers,
+}
+
+/// How many small files that were read a worker leaves where they are until the run ends, 32 MiB at the most.
+/// ext4 does not use the place of a file again for a minute after it is removed, and looks at all such
+/// places for every new file: after a few thousand, that takes longer than to start a process.
+const LEFT_MAX: u32 = 8_192;
+
+/// Files in the staging directory that nobody needs any more.
+#[derive(Default)]
+struct Leftovers(u32);
+
+impl Leftovers {
+    fn add(&mut self, path: &Path) {
+        if self.0 < LEFT_MAX {
+            self.0 += 1;
+        } else {
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 impl Workers {
@@ -161,6 +182,7 @@ impl Workers {
             control: self.control.clone(),
             cas: self.cas.clone(),
             inline_max_bytes: self.inline_max_bytes,
+            leftovers: Leftovers::default(),
         }
     }
 
@@ -293,13 +315,13 @@ impl Bench {
         StepDone { number, step, outcome, made }
     }
 
-    fn results(&self, number: u64, step: &Step, mut outcome: Outcome, makes: usize) -> Done {
+    fn results(&mut self, number: u64, step: &Step, mut outcome: Outcome, makes: usize) -> Done {
         outcome.hide(&step.secrets);
         let result = |outcome| self.result(outcome, step);
         Done::Results { number, results: apart(outcome, makes).into_iter().map(result).collect() }
     }
 
-    fn result(&self, mut outcome: Outcome, step: &Step) -> Ended {
+    fn result(&mut self, mut outcome: Outcome, step: &Step) -> Ended {
         let made = std::mem::replace(&mut outcome.result, Err(Failure::Cancelled));
         let result = made.and_then(|made| {
             let nothing = || Failure::NoOutput { variable: "output".to_owned() };
@@ -307,8 +329,16 @@ impl Bench {
             if let Produced::Table { rows, .. } = &what {
                 outcome.metadata.push(serde_json::json!({"rows": rows}));
             }
+            let file = match &what {
+                Produced::File(path) => Some(path.clone()),
+                Produced::Table { .. } | Produced::Bytes { .. } | Produced::Directory(_) => None,
+            };
             let form = &step.def.outputs[output as usize].form;
-            store(what, form, &self.cas, self.inline_max_bytes)
+            let stored = store(what, form, &self.cas, self.inline_max_bytes)?;
+            if let (Some(path), Some(_)) = (file, &stored.small) {
+                self.leftovers.add(&path);
+            }
+            Ok(stored)
         });
         Ended { outcome, result }
     }

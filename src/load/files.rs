@@ -1,9 +1,10 @@
 //! The files of a project as `load` sees them: a directory on disk, or texts in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Where files are read. Paths are relative to the project's root.
 pub(super) trait Tree {
@@ -28,7 +29,9 @@ pub(super) enum Walked {
 
 /// A directory on disk.
 pub(super) struct Disk {
-    pub root: PathBuf,
+    root: PathBuf,
+    /// What `is_file` has said: command lines of many assets have the same words, and most of these name none.
+    looked_at: Mutex<HashMap<PathBuf, bool>>,
 }
 
 impl Tree for Disk {
@@ -51,7 +54,13 @@ impl Tree for Disk {
     }
 
     fn is_file(&self, path: &Path) -> bool {
-        self.root.join(path).is_file()
+        let mut looked_at = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = looked_at.get(path) {
+            return *known;
+        }
+        let is_file = self.root.join(path).is_file();
+        looked_at.insert(path.to_owned(), is_file);
+        is_file
     }
 
     fn name(&self) -> String {
@@ -62,6 +71,10 @@ impl Tree for Disk {
 }
 
 impl Disk {
+    pub(super) fn new(root: PathBuf) -> Disk {
+        Disk { root, looked_at: Mutex::default() }
+    }
+
     /// `ancestors` are the real paths of the directories around `dir`: a link to one of them would
     /// lead round for ever.
     fn walk_into(

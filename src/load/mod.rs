@@ -100,7 +100,7 @@ pub fn project_with(
     root: &Path,
     declare: impl FnOnce(Tz) -> Vec<Declared> + Send,
 ) -> Result<Loaded, Error> {
-    loader::load(&files::Disk { root: root.to_path_buf() }, declare)
+    loader::load(&files::Disk::new(root.to_path_buf()), declare)
 }
 
 /// The digest of a script's code, as [`project`] takes it; `None` if the text declares no script.

@@ -13,7 +13,7 @@
 mod asks;
 mod reasons;
 
-use std::cell::RefCell;
+use std::cell::{LazyCell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -496,7 +496,9 @@ impl View<'_> {
         }
         if !unknown.is_empty() {
             let marks = self.db.records().marks(&self.def.key, &unknown);
-            fresh.without_result = unknown - marks.with_value();
+            let is_there =
+                |part: &PartitionIdx| marks.get(*part).is_some_and(|mark| mark.has_value());
+            fresh.without_result = unknown.iter().filter(|part| !is_there(part)).collect();
         }
     }
 
@@ -520,7 +522,9 @@ impl View<'_> {
             domains.map(|(edge, domain)| InputView { edge, domain }).collect();
         let mut keys = KeyMaker::new(step.digest, self.domain, &inputs, &version);
         let mut reasons = Reasons::new(records, step);
-        let lacking = self.lacking(fresh);
+        // Mostly nobody asks, and it takes several passes over all partitions.
+        let absent = fresh.absent();
+        let lacking = LazyCell::new(|| self.lacking(&absent));
         let mut queue = suspects.clone();
         while let Some(part) = queue.min() {
             queue.remove(part);
@@ -638,11 +642,11 @@ impl View<'_> {
     }
 
     /// By edge: what read a partition that is not there any more.
-    fn lacking(&self, fresh: &Freshness) -> Vec<PartitionSet> {
+    fn lacking(&self, absent: &PartitionSet) -> Vec<PartitionSet> {
         let lacking = |(place, edge): (usize, &Edge)| {
             let readable = match self.upstream.iter().find(|up| up.place == place) {
                 Some(up) => edge.readable(up.state),
-                None => self.domain.all() - &fresh.absent(),
+                None => self.domain.all() - absent,
             };
             let Some(seen) = self.row.seen.get(place) else { return PartitionSet::new() };
             let gone = seen - readable;

@@ -1,5 +1,6 @@
 //! From a request to a plan: which partitions of which assets it needs, and what each needs done.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -167,21 +168,8 @@ impl Plan {
 
 /// Restricts the state of all assets to what `request` needs.
 pub fn plan(planner: &Planner, request: &Request) -> Plan {
-    let mut targets = request.targets.clone();
-    for (key, chosen) in &request.chosen {
-        match chosen {
-            Chosen::All => {
-                targets.insert(key.clone(), planner.domain(key).all().clone());
-            }
-            Chosen::By(expressions) => {
-                // What names nothing may name something when there are more.
-                let found = expressions.iter().filter_map(|expr| planner.select(key, expr).ok());
-                let target = targets.entry(key.clone()).or_default();
-                found.for_each(|found| *target |= found);
-            }
-        }
-    }
-    let mut wanted = targets.clone();
+    let targets = targets(planner, request);
+    let mut wanted = BTreeMap::clone(&targets);
     match request.reach {
         Reach::UpstreamAndDownstream => downstream(planner, &mut wanted),
         Reach::Upstream | Reach::Only => {}
@@ -204,7 +192,7 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
         };
         let moving = moving.get(key).unwrap_or(&unmoved);
         let set = match request.reach {
-            Reach::Only => set.clone(),
+            Reach::Only => Cow::Borrowed(set),
             Reach::Upstream | Reach::UpstreamAndDownstream => {
                 with_earlier(planner, key, set, moving)
             }
@@ -230,6 +218,28 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
     }
     assets.reverse();
     Plan { assets }
+}
+
+/// What is asked for of the partitions that there are now.
+fn targets<'a>(
+    planner: &Planner,
+    request: &'a Request,
+) -> Cow<'a, BTreeMap<AssetKey, PartitionSet>> {
+    let mut targets = Cow::Borrowed(&request.targets);
+    for (key, chosen) in &request.chosen {
+        match chosen {
+            Chosen::All => {
+                targets.to_mut().insert(key.clone(), planner.domain(key).all().clone());
+            }
+            Chosen::By(expressions) => {
+                // What names nothing may name something when there are more.
+                let found = expressions.iter().filter_map(|expr| planner.select(key, expr).ok());
+                let target = targets.to_mut().entry(key.clone()).or_default();
+                found.for_each(|found| *target |= found);
+            }
+        }
+    }
+    targets
 }
 
 /// What runs whatever its state, and all that reads it: it may come out different although nothing that
@@ -274,13 +284,13 @@ fn forced(
 }
 
 /// Adds the partitions of the asset itself that `set` reads, as far as they are not fresh or may move.
-fn with_earlier(
+fn with_earlier<'a>(
     planner: &Planner,
     key: &AssetKey,
-    set: &PartitionSet,
+    set: &'a PartitionSet,
     moving: &PartitionSet,
-) -> PartitionSet {
-    let mut wanted = set.clone();
+) -> Cow<'a, PartitionSet> {
+    let mut wanted = Cow::Borrowed(set);
     let edges = planner.edges(key);
     for edge in edges.iter().filter(|edge| edge.upstream == *key) {
         let state = planner.freshness(key);
@@ -291,8 +301,8 @@ fn with_earlier(
         stale |= moving;
         let mut front = &(&(set & state.domain.all()) - &state.kept) | &(set & moving);
         while !front.is_empty() {
-            front = &(edge.mapping.upstream_of(&front) & &stale) - &wanted;
-            wanted |= &front;
+            front = &(edge.mapping.upstream_of(&front) & &stale) - &*wanted;
+            *wanted.to_mut() |= &front;
         }
     }
     wanted
@@ -342,11 +352,12 @@ fn restrict(
         verify -= &waits;
         pending |= waits;
     }
+    let def = planner.def(key);
     PlanAsset {
         asset: key.clone(),
-        is_source: planner.def(key).is_source(),
-        makes_pieces: planner.def(key).output == OutputDef::Pieces,
-        shared: planner.def(key).shared.clone(),
+        is_source: def.is_source(),
+        makes_pieces: def.output == OutputDef::Pieces,
+        shared: def.shared.clone(),
         is_target,
         fresh,
         verify,

@@ -17,6 +17,16 @@ impl Tx<'_> {
         owner: &str,
     ) -> Result<Option<String>, Error> {
         let id = self.ensure_asset(asset)?;
+        // Mostly nobody has.
+        let claimed = self.ask(|sql| {
+            sql.exec(
+                "INSERT OR IGNORE INTO claim (asset, part, owner) VALUES (?1, ?2, ?3)",
+                params![id, part, owner],
+            )
+        })?;
+        if claimed > 0 {
+            return Ok(None);
+        }
         let known = self.ask(|sql| {
             let query = "SELECT owner FROM claim WHERE asset = ?1 AND part = ?2";
             sql.maybe(query, params![id, part], |row| row.get::<_, String>(0))

@@ -16,6 +16,7 @@ mod error;
 mod facts;
 mod health;
 mod history;
+mod insert;
 mod open;
 mod ops;
 mod owner;
@@ -27,6 +28,7 @@ pub mod snapshot;
 mod stats;
 mod wish;
 mod write;
+mod writeback;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -75,6 +77,7 @@ pub struct Store {
     statements: Cell<u64>,
     /// Rows of assets are never removed, so what is here stays true, once it is committed.
     ids: RefCell<HashMap<AssetKey, i64>>,
+    writeback: writeback::Writeback,
     /// The machine was started anew since the last sync that the database knows of.
     rebooted: bool,
 }
@@ -122,15 +125,28 @@ impl Store {
         &self,
         questions: impl FnOnce(&Store) -> Result<T, E>,
     ) -> Result<T, E> {
-        if !self.conn.is_autocommit() {
+        if !self.begin_read()? {
             return questions(self);
         }
-        self.ask(|sql| sql.exec("BEGIN", []))?;
         let answer = questions(self);
-        let ended = self.ask(|sql| sql.exec("COMMIT", []));
+        let ended = self.end_read();
         let answer = answer?;
         ended?;
         Ok(answer)
+    }
+
+    /// Answers everything from one state until [`Store::end_read`]; false if that is so already.
+    pub fn begin_read(&self) -> Result<bool, Error> {
+        if !self.conn.is_autocommit() {
+            return Ok(false);
+        }
+        self.ask(|sql| sql.exec("BEGIN", []))?;
+        Ok(true)
+    }
+
+    /// To be called once for each [`Store::begin_read`] that gave true.
+    pub fn end_read(&self) -> Result<(), Error> {
+        self.ask(|sql| sql.exec("COMMIT", [])).map(drop)
     }
 
     /// Runs some SQL and says of an error what it means.
@@ -138,10 +154,14 @@ impl Store {
         f(self).map_err(|error| Error::sql(&self.path, error))
     }
 
+    fn count_statement(&self, sql: &str) -> rusqlite::Result<()> {
+        self.statements.set(self.statements.get() + 1);
+        fault::check(Write::Sql(sql)).map_err(error::of_disk)
+    }
+
     /// The prepared statement, counted.
     fn stmt(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'_>> {
-        self.statements.set(self.statements.get() + 1);
-        fault::check(Write::Sql(sql)).map_err(error::of_disk)?;
+        self.count_statement(sql)?;
         self.conn.prepare_cached(sql)
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::writeback::Writeback;
 use super::{BUSY_MS, Error, Store, schema};
 use crate::base::{Durability, NetworkDisk};
 
@@ -84,6 +85,7 @@ impl Store {
             durability,
             statements: Cell::new(0),
             ids: RefCell::new(HashMap::new()),
+            writeback: Writeback::new(path),
             rebooted: false,
         })
     }

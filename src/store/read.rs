@@ -68,17 +68,16 @@ impl Store {
     pub fn column(&self, asset: &AssetKey) -> Result<Column, Error> {
         let mut column = Column::default();
         // Beyond what a partition can be too: a damaged row is to be found, not passed over.
-        self.marks_between(asset, i64::MIN, i64::MAX, |mark| column.push(mark))?;
+        self.marks_between(asset, [(i64::MIN, i64::MAX)], |mark| column.push(mark))?;
         Ok(column)
     }
 
     /// The rows of some partitions, by partition.
     pub fn marks_in(&self, asset: &AssetKey, set: &PartitionSet) -> Result<Vec<Mark>, Error> {
         let mut marks = Vec::new();
-        for range in few_ranges(set) {
-            let (first, last) = (i64::from(*range.start()), i64::from(*range.end()));
-            self.marks_between(asset, first, last, |mark| marks.push(mark))?;
-        }
+        let ranges = few_ranges(set).into_iter();
+        let ranges = ranges.map(|range| (i64::from(*range.start()), i64::from(*range.end())));
+        self.marks_between(asset, ranges, |mark| marks.push(mark))?;
         marks.retain(|mark| set.contains(mark.part));
         Ok(marks)
     }
@@ -86,27 +85,20 @@ impl Store {
     fn marks_between(
         &self,
         asset: &AssetKey,
-        first: i64,
-        last: i64,
+        ranges: impl IntoIterator<Item = (i64, i64)>,
         mut take: impl FnMut(Mark),
     ) -> Result<(), Error> {
         self.ask(|sql| {
             let Some(id) = sql.asset_id(asset)? else { return Ok(()) };
-            let mut rows = sql.stmt(
+            let mut statement = sql.stmt(
                 "SELECT part, changed_at, verified_at, step, key, version, flags
                  FROM mat WHERE asset = ?1 AND part BETWEEN ?2 AND ?3 ORDER BY part",
             )?;
-            let mut rows = rows.query(params![id, first, last])?;
-            while let Some(row) = rows.next()? {
-                take(Mark {
-                    part: row.get(0)?,
-                    changed_at: Rev(row.get(1)?),
-                    verified_at: Rev(row.get(2)?),
-                    step: row.get::<_, Option<i64>>(3)?.map(StepId),
-                    key: digest_at(row, 4)?,
-                    version: digest_at(row, 5)?,
-                    flags: Flags(row.get(6)?),
-                });
+            for (first, last) in ranges {
+                let mut rows = statement.query(params![id, first, last])?;
+                while let Some(row) = rows.next()? {
+                    take(mark_at(row)?);
+                }
             }
             Ok(())
         })
@@ -409,6 +401,18 @@ fn few_gaps(set: &PartitionSet) -> Vec<RangeInclusive<PartitionIdx>> {
     }
     gaps.extend(next.map(|first| first..=PartitionIdx::MAX));
     gaps
+}
+
+fn mark_at(row: &Row<'_>) -> rusqlite::Result<Mark> {
+    Ok(Mark {
+        part: row.get(0)?,
+        changed_at: Rev(row.get(1)?),
+        verified_at: Rev(row.get(2)?),
+        step: row.get::<_, Option<i64>>(3)?.map(StepId),
+        key: digest_at(row, 4)?,
+        version: digest_at(row, 5)?,
+        flags: Flags(row.get(6)?),
+    })
 }
 
 fn asset_row(row: &Row<'_>, at: usize) -> rusqlite::Result<AssetRow> {

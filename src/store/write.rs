@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use rusqlite::params;
 
+use super::insert::Insert;
 use super::read::{digest_at, output_kind_text, run_number, set_at};
 use super::{Error, NewTrace, Store, Trace};
 use crate::base::{
@@ -14,6 +15,27 @@ use crate::base::{
 
 /// The version of what was removed.
 const NOTHING: Digest = Digest::from_bytes([0; 32]);
+
+static MAT: Insert = Insert::new(
+    "INSERT INTO mat (asset, part, changed_at, verified_at, step, key, version, output, run, flags, made_ms)",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "ON CONFLICT (asset, part) DO UPDATE SET changed_at = excluded.changed_at,
+             verified_at = excluded.verified_at, step = excluded.step, key = excluded.key,
+             version = excluded.version, output = excluded.output, run = excluded.run,
+             flags = excluded.flags, made_ms = excluded.made_ms",
+);
+
+static MAT_LOG: Insert = Insert::new(
+    "INSERT OR REPLACE INTO mat_log (asset, part, rev, version, run)",
+    "(?, ?, ?, ?, ?)",
+    "",
+);
+
+static KEY_TABLE: Insert = Insert::new(
+    "INSERT INTO key_table (name, idx, key, present, added_rev)",
+    "(?, ?, ?, 1, ?)",
+    "",
+);
 
 /// From so many rows on all of an asset's are looked at at once.
 const MANY: usize = 64;
@@ -127,6 +149,7 @@ impl Tx<'_> {
         }
         self.ask(|sql| sql.exec("COMMIT", []))?;
         self.done = true;
+        self.store.writeback.note_commit();
         Ok(rev)
     }
 
@@ -186,28 +209,19 @@ impl Tx<'_> {
             .map(|output| output.map(|output| self.intern_output(output)).transpose())
             .collect::<Result<_, _>>()?;
         self.ask(|sql| {
-            let mut put = sql.stmt(
-                "INSERT INTO mat (asset, part, changed_at, verified_at, step, key, version, output, run, flags, made_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-                 ON CONFLICT (asset, part) DO UPDATE SET changed_at = ?3, verified_at = ?4, step = ?5,
-                   key = ?6, version = ?7, output = ?8, run = ?9, flags = ?10, made_ms = ?11",
-            )?;
-            for ((row, changed_at), output) in rows.iter().zip(outputs) {
-                put.execute(params![
-                    id,
-                    row.part,
-                    changed_at.0,
-                    row.verified_at.0,
-                    row.step.map(|step| step.0),
-                    row.key.as_bytes(),
-                    row.version.as_bytes(),
-                    output,
-                    row.run.map(run_number),
-                    row.flags.0,
-                    row.made_ms,
-                ])?;
-            }
-            Ok(())
+            sql.insert(&MAT, rows.iter().zip(outputs), |((row, changed_at), output), put| {
+                put(&id)?;
+                put(&row.part)?;
+                put(&changed_at.0)?;
+                put(&row.verified_at.0)?;
+                put(&row.step.map(|step| step.0))?;
+                put(row.key.as_bytes())?;
+                put(row.version.as_bytes())?;
+                put(&output)?;
+                put(&row.run.map(run_number))?;
+                put(&row.flags.0)?;
+                put(&row.made_ms)
+            })
         })?;
         let next = self.next_rev();
         let moved = rows.iter().filter(|(_, changed_at)| *changed_at == next);
@@ -545,12 +559,12 @@ impl Tx<'_> {
         }
         self.changed |= !new.is_empty() || !again.is_empty();
         self.ask(|sql| {
-            let mut add = sql.stmt(
-                "INSERT INTO key_table (name, idx, key, present, added_rev) VALUES (?1, ?2, ?3, 1, ?4)",
-            )?;
-            for (index, key) in new {
-                add.execute(params![name, index, key.as_str(), next])?;
-            }
+            sql.insert(&KEY_TABLE, new.into_iter(), |(index, key), put| {
+                put(&name)?;
+                put(&index)?;
+                put(&key.as_str())?;
+                put(&next)
+            })?;
             let mut back = sql.stmt(
                 "UPDATE key_table SET present = 1, added_rev = ?3, removed_rev = NULL
                  WHERE name = ?1 AND idx = ?2",
@@ -691,13 +705,13 @@ impl Tx<'_> {
             return Ok(());
         }
         self.ask(|sql| {
-            let mut put = sql.stmt(
-                "INSERT OR REPLACE INTO mat_log (asset, part, rev, version, run) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?;
-            for (part, version, run) in changes {
-                put.execute(params![id, part, next, version.as_bytes(), run])?;
-            }
-            Ok(())
+            sql.insert(&MAT_LOG, changes, |(part, version, run), put| {
+                put(&id)?;
+                put(&part)?;
+                put(&next)?;
+                put(version.as_bytes())?;
+                put(&run)
+            })
         })?;
         if self.moved.insert(id) {
             self.ask(|sql| {

@@ -50,8 +50,11 @@ impl Scratch {
 
     fn safe_file(&mut self, name: &str) -> PathBuf {
         let path = self.staging.join(format!("{}.{name}", self.stem));
-        // An earlier process with this run's number may have died in this very step.
-        remove(&path);
+        // An earlier process with this run's number may have died in this very step. A look takes no lock of
+        // the directory, in which other steps make and remove files.
+        if fs::symlink_metadata(&path).is_ok() {
+            remove(&path);
+        }
         self.made.push(path.clone());
         path
     }
