@@ -327,7 +327,7 @@ impl Engine {
     /// How long it took to make each partition of an asset the last time, in milliseconds; those of which
     /// that is known.
     pub fn durations(&self, asset: &AssetKey) -> Result<Vec<(PartitionIdx, u64)>, Error> {
-        Ok(self.ledger.ask(|store| store.durations(asset))?)
+        Ok(self.ledger.ask(|store| store.last_durations(asset))?)
     }
 
     /// The value of a recorded result or of a source's partition. A file that does not fit in the

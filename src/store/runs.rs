@@ -357,7 +357,7 @@ impl Store {
     }
 
     /// How long the last attempt took that made a partition, in milliseconds, by partition.
-    pub fn durations(&self, asset: &AssetKey) -> Result<Vec<(PartitionIdx, u64)>, Error> {
+    pub fn last_durations(&self, asset: &AssetKey) -> Result<Vec<(PartitionIdx, u64)>, Error> {
         self.ask(|sql| {
             let Some(id) = sql.asset_id(asset)? else { return Ok(Vec::new()) };
             let rows = sql.all(
