@@ -1,6 +1,6 @@
 //! Measures what giornata promises of big projects, each figure beside its promise.
 //!
-//! `cargo bench --bench scale` measures everything; `-- null growth exports commands hashing` only these
+//! `cargo bench --bench scale` measures everything; `-- null growth exports commands hashing history` only these
 //! groups, `--large` also ten million partitions and a million exported files, `--in DIR` keeps projects
 //! there for the next time.
 #![expect(
@@ -16,7 +16,9 @@ mod fill;
 mod grid;
 mod growth;
 mod hashing;
+mod history;
 mod null;
+mod past;
 mod process;
 mod steps;
 
@@ -91,5 +93,8 @@ fn main() {
     }
     if wanted.has("hashing") {
         hashing::measure(&wanted, &mut board);
+    }
+    if wanted.has("history") {
+        history::measure(&wanted, &mut board);
     }
 }

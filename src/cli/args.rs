@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    accept, backfill, cat, check, complete, completions, config, doctor, export, gc, graph, init,
-    invalidate, list, logs, man, materialize, new, observe, partitions, path, plan, report, run,
-    runs, schema, show, status, why, wipe,
+    accept, backfill, cancel, cat, check, complete, completions, config, doctor, export, gc, graph,
+    init, invalidate, list, logs, man, materialize, new, observe, partitions, path, plan, report,
+    retry, run, runs, schema, show, status, why, wipe,
 };
 
 /// Keeps data assets up to date: runs what a change concerns, and says why.
@@ -70,6 +70,8 @@ pub(super) enum Command {
     Run(run::RunArgs),
     Runs(runs::RunsArgs),
     Logs(logs::LogsArgs),
+    Cancel(cancel::CancelArgs),
+    Retry(retry::RetryArgs),
     Config(config::ConfigArgs),
     Partitions(partitions::PartitionsArgs),
     Cat(cat::CatArgs),

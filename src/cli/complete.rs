@@ -18,7 +18,7 @@ use super::targets::Spec;
 use super::text;
 use crate::base::{AssetKey, PartitionSet};
 use crate::defs::{Domain, FlowStep, Job, Project, Work};
-use crate::engine::{Access, Backfill};
+use crate::engine::{Access, Backfill, Run, RunQuery};
 
 #[derive(Debug, Args)]
 pub(super) struct CompleteArgs {
@@ -44,6 +44,8 @@ enum Shell {
 
 /// Keys that begin as typed: more than these help nobody.
 const KEYS_MAX: usize = 500;
+/// The last runs are offered.
+const RUNS_MAX: usize = 50;
 /// How many keys are looked at for them.
 const LOOKED_AT_MAX: usize = 200_000;
 /// Older backfills are not offered.
@@ -61,6 +63,8 @@ struct Offer {
     ops: Vec<(String, String)>,
     /// What may follow an `@` or `--partition`.
     partitions: Vec<String>,
+    /// The last runs, with what they were.
+    runs: Vec<(String, String)>,
     /// Numbers with what they stand for.
     backfills: Vec<(String, String)>,
 }
@@ -106,8 +110,25 @@ impl Offer {
             true => backfills(workspace).unwrap_or_default(),
             false => Vec::new(),
         };
-        Offer { assets, jobs, ops, partitions, backfills }
+        let runs = if wants_runs(words) { runs(workspace).unwrap_or_default() } else { Vec::new() };
+        Offer { assets, jobs, ops, partitions, runs, backfills }
     }
+}
+
+/// Whether a number of a run may stand somewhere: only then are they looked up.
+fn wants_runs(words: &[String]) -> bool {
+    let verbs = ["runs", "logs", "cancel", "retry", "--retry"];
+    words.iter().any(|word| verbs.contains(&word.as_str()))
+}
+
+fn runs(workspace: &mut Workspace<'_>) -> Option<Vec<(String, String)>> {
+    let engine = workspace.engine(Access::Read, &[]).ok()?;
+    let last = RunQuery { limit: Some(RUNS_MAX), ..RunQuery::default() };
+    let about = |run: Run| {
+        let command = text::harmless(&run.command);
+        (run.id.to_string(), format!("{}: {command}", run.state.as_str()))
+    };
+    Some(engine.runs(&last).ok()?.into_iter().map(about).collect())
 }
 
 /// The last backfills.
@@ -199,6 +220,11 @@ fn completing(command: Command, offer: &Arc<Offer>) -> Command {
                 assets.into_iter().chain(offer.jobs(current)).collect()
             }
             Takes::Partitions => offer.partitions(current),
+            Takes::Runs => offer.runs(current),
+            Takes::RunsAndAssets => {
+                let assets = selection(&offer.assets, &offer, current);
+                offer.runs(current).into_iter().chain(assets).collect()
+            }
             Takes::Backfills => offer.backfills(current),
         };
         command.mut_arg(id, |arg| arg.add(ArgValueCompleter::new(complete)))
@@ -213,12 +239,20 @@ enum Takes {
     Ops,
     AssetsAndJobs,
     Partitions,
+    Runs,
+    RunsAndAssets,
     Backfills,
 }
 
 /// What an argument takes, by the name of its value: verbs need not know of this file.
 fn takes(arg: &clap::Arg) -> Option<Takes> {
     let name = arg.get_value_names()?.first()?.as_str();
+    if name == "RUN" {
+        return Some(Takes::Runs);
+    }
+    if name.starts_with("RUN|ASSET") {
+        return Some(Takes::RunsAndAssets);
+    }
     if name.starts_with("SELECTION") || name.starts_with("ASSET") {
         let with_jobs = name.ends_with("|JOB");
         return Some(if with_jobs { Takes::AssetsAndJobs } else { Takes::Assets });
@@ -233,6 +267,10 @@ fn takes(arg: &clap::Arg) -> Option<Takes> {
 }
 
 impl Offer {
+    fn runs(&self, current: &OsStr) -> Vec<CompletionCandidate> {
+        current.to_str().map(|current| named_like(&self.runs, "", current)).unwrap_or_default()
+    }
+
     fn jobs(&self, current: &OsStr) -> Vec<CompletionCandidate> {
         current.to_str().map(|current| named_like(&self.jobs, "", current)).unwrap_or_default()
     }
@@ -345,6 +383,7 @@ mod tests {
             jobs: ["nightly", "model_job"].map(asset).to_vec(),
             ops: ["load", "inner.fit"].map(asset).to_vec(),
             partitions: vec!["2024-01".into(), "2024-02".into(), "$(rm x)".into()],
+            runs: ["12", "11", "9"].map(asset).to_vec(),
             backfills: vec![("12".to_owned(), "paused: giornata backfill daily".to_owned())],
         }
     }
@@ -386,6 +425,9 @@ mod tests {
         check("giornata config check m", &["model_job"]);
         check("giornata show mod", &["model", "model_job"]);
         check("giornata graph --job mod", &["model_job"]);
+        check("giornata runs show 1", &["12", "11"]);
+        check("giornata cancel 9", &["9"]);
+        check("giornata logs ", &["12", "11", "9", "daily", "data/raw", "model"]);
         check("giornata run nightly --op-select 'load or 1+inn", &["1+inner.fit"]);
     }
 

@@ -61,7 +61,7 @@ pub(super) struct Given {
     /// One value: `lr=0.1`, `model.depth=3`, `token.env=TOKEN`.
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// As of a backfill that is taken up: where they come from, and what they are.
+    /// As of a run or a backfill that is taken up: where they come from, and what they are.
     #[arg(skip)]
     recorded: Vec<(String, Value)>,
 }
@@ -69,6 +69,12 @@ pub(super) struct Given {
 impl Given {
     pub fn new(preset: Option<String>, config: Vec<PathBuf>, set: Vec<String>) -> Given {
         Given { preset, config, set, recorded: Vec::new() }
+    }
+
+    /// What a run says that it was launched with.
+    pub fn launched(config: Value) -> Given {
+        let recorded = vec![("the run that is retried".to_owned(), config)];
+        Given { recorded, ..Given::new(None, Vec::new(), Vec::new()) }
     }
 
     /// Everything in a form that can be kept: files by what they hold now.

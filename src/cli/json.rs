@@ -236,6 +236,7 @@ pub(super) struct SeriesPoint {
 #[derive(Serialize)]
 pub(super) struct ResultEntry {
     run: Option<u64>,
+    made_by: Option<u64>,
     made_at: Option<String>,
     duration_ms: Option<u64>,
     size: Option<u64>,
@@ -252,6 +253,7 @@ impl ResultEntry {
     pub fn new(result: &ResultInfo) -> ResultEntry {
         ResultEntry {
             run: result.run.map(|run| run.0),
+            made_by: result.made_by.map(|run| run.0),
             made_at: result.made_at.map(|at| at.to_rfc3339()),
             duration_ms: result.duration_ms,
             size: result.output.as_ref().map(|output| output.size),
@@ -465,6 +467,8 @@ pub(super) struct GcDocument {
     blobs: AmountEntry,
     small: AmountEntry,
     runs: u64,
+    attempts: u64,
+    shrunk_bytes: u64,
     logs: AmountEntry,
     staging: AmountEntry,
     view: AmountEntry,
@@ -478,7 +482,7 @@ struct AmountEntry {
 
 impl GcDocument {
     pub fn new(collected: &Collected, dry_run: bool) -> GcDocument {
-        let Collected { traces, blobs, small, runs, logs, staging, view } = *collected;
+        let Collected { traces, blobs, small, runs, logs, staging, view, .. } = *collected;
         let entry = |amount: Amount| AmountEntry { count: amount.count, bytes: amount.bytes };
         GcDocument {
             dry_run,
@@ -486,6 +490,8 @@ impl GcDocument {
             blobs: entry(blobs),
             small: entry(small),
             runs,
+            attempts: collected.attempts,
+            shrunk_bytes: collected.shrunk_bytes,
             logs: entry(logs),
             staging: entry(staging),
             view: entry(view),

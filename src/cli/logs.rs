@@ -21,10 +21,10 @@ use crate::exec::Control;
 #[derive(Debug, Args)]
 pub(super) struct LogsArgs {
     /// The number of a run; or `ASSET@PARTITION`, which means the last attempt to make it.
-    #[arg(value_name = "RUN|ASSET[@PARTITION]")]
+    #[arg(value_name = "RUN|ASSET[@PARTITION]", index = 1)]
     what: String,
     /// Only what this step of the run wrote: `ASSET@PARTITION`, or the name of a step of a job.
-    #[arg(value_name = "STEP")]
+    #[arg(value_name = "STEP", index = 2)]
     step: Option<String>,
     /// Go on until the run has ended.
     #[arg(short, long)]

@@ -55,12 +55,16 @@ pub(super) fn run(args: &MaterializeArgs, session: Session<'_>) -> Result<Done, 
         workspace.term.tell("nothing was run\n");
         return Ok(Done::Interrupted);
     }
-    let launch = LaunchInfo { tags: args.tag.iter().cloned().collect(), ..LaunchInfo::default() };
+    let launch = LaunchInfo {
+        tags: args.tag.iter().cloned().collect(),
+        config: args.wanted.set_values(&workspace.project)?,
+        ..LaunchInfo::default()
+    };
     carry_out(&mut workspace, &mut engine, &request, &args.how, launch)
 }
 
 // How a run goes. (A doc comment here would become the help of the verb.)
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct HowArgs {
     /// Run at most N steps at once; as many as there are cores if not given.
     #[arg(short, long, value_name = "N")]

@@ -6,6 +6,7 @@
 mod accept;
 mod args;
 mod backfill;
+mod cancel;
 mod cat;
 mod check;
 mod clock;
@@ -33,6 +34,7 @@ mod path;
 mod plan;
 mod progress;
 mod report;
+mod retry;
 mod run;
 mod run_ops;
 mod runs;
@@ -140,6 +142,8 @@ fn dispatch(
         Command::Run(args) => run::run(&args, session),
         Command::Runs(args) => runs::run(&args, session),
         Command::Logs(args) => logs::run(&args, session),
+        Command::Cancel(args) => cancel::run(&args, session),
+        Command::Retry(args) => retry::run(&args, session),
         Command::Config(args) => config::run(&args, session),
         Command::Materialize(args) => materialize::run(&args, session),
         Command::Partitions(args) => partitions::run(&args, session),

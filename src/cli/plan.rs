@@ -13,6 +13,7 @@ use super::targets::{Expression, Spec, Wanted, requested};
 use super::text::{self, Length};
 use super::{Done, values};
 use crate::base::{AssetKey, PartitionSet};
+use crate::defs::Project;
 use crate::engine::{Access, Engine, SetValue};
 use crate::plan::{Plan, PlanAsset, Reach, ReasonCode, Request};
 
@@ -60,6 +61,12 @@ type ReadTargets<'a> = dyn Fn(&Engine, &[Spec], &[BTreeSet<AssetKey>], Option<&E
     + 'a;
 
 impl WantedArgs {
+    /// The values that are replaced, as a run records them.
+    pub fn set_values(&self, project: &Project) -> Result<serde_json::Value, CliError> {
+        let settings = values::settings(project, self.config.as_deref(), &self.set)?;
+        Ok(values::record(&settings))
+    }
+
     pub fn reach(&self) -> Reach {
         match (self.only, self.downstream) {
             (true, _) => Reach::Only,

@@ -27,7 +27,7 @@ use crate::plan::{Reach, Request};
 pub(super) struct RunArgs {
     /// Which job; `giornata list` names them.
     #[arg(value_name = "JOB")]
-    job: Option<String>,
+    pub job: Option<String>,
     #[command(flatten)]
     pub given: Given,
     /// Which partitions: `2014-07`, `2014-01..2014-03`, `latest`, `missing`; all if not given. Of a job of

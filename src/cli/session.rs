@@ -13,11 +13,11 @@ use super::clock::SystemClock;
 use super::error::CliError;
 use super::targets::Spec;
 use super::term::Term;
-use super::{Source, diagnostics};
+use super::{Source, diagnostics, text};
 use crate::api::environment;
 use crate::base::{AssetKey, Clock, FixedClock};
 use crate::defs::{Asset, OutputDef, Project, SelectionErrorKind};
-use crate::engine::{Access, Engine, Options, SetValue};
+use crate::engine::{Access, Closed, Engine, Options, SetValue};
 use crate::exec::{Functions, NoFunctions};
 use crate::load::{self, Diagnostic, PROJECT_FILE};
 
@@ -223,7 +223,21 @@ impl Workspace<'_> {
             set: set.to_vec(),
             functions: Arc::clone(&self.functions),
         };
-        Ok(Engine::open(self.project.clone(), options)?)
+        let engine = Engine::open(self.project.clone(), options)?;
+        self.tell_closed(engine.closed());
+        Ok(engine)
+    }
+
+    /// What was left by processes that have died, in one line.
+    fn tell_closed(&mut self, closed: &Closed) {
+        let Some((last, before)) = closed.runs.split_last() else { return };
+        let runs = match before {
+            [] => format!("run {last} was"),
+            before => format!("runs up to {last} ({} of them) were", before.len() + 1),
+        };
+        let steps = text::count(closed.steps as u64, "step");
+        let line = format!("{runs} interrupted when the process died: {steps} had not ended\n");
+        self.term.talk(&line);
     }
 
     /// What each of `specs` selects.

@@ -32,6 +32,9 @@ pub(super) struct ShowArgs {
     /// One value of the metadata over all partitions: `rows`, or what the step reports.
     #[arg(long, value_name = "NAME")]
     meta: Option<String>,
+    /// How many seconds it took to make each partition, over all partitions.
+    #[arg(long, conflicts_with_all = ["meta", "job"])]
+    times: bool,
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
@@ -48,6 +51,13 @@ pub(super) fn run(args: &ShowArgs, session: Session<'_>) -> Result<Done, CliErro
     if let Some(name) = &args.meta {
         let chosen = some_partitions(&engine, &key, spec[0].partitions.as_ref())?;
         let series = series(&engine, &key, name, &chosen)?;
+        let output = if args.json { Document::text(series) } else { render_series(series) };
+        workspace.term.print(&output);
+        return Ok(Done::Fine);
+    }
+    if args.times {
+        let chosen = some_partitions(&engine, &key, spec[0].partitions.as_ref())?;
+        let series = times(&engine, &key, &chosen)?;
         let output = if args.json { Document::text(series) } else { render_series(series) };
         workspace.term.print(&output);
         return Ok(Done::Fine);
@@ -103,6 +113,29 @@ fn show_job(workspace: &mut Workspace<'_>, shown: &Job, json: bool) -> Result<Do
     };
     workspace.term.print(&output);
     Ok(Done::Fine)
+}
+
+/// How long it took to make each partition the last time, in the order of partitions.
+fn times(
+    engine: &Engine,
+    key: &AssetKey,
+    chosen: &PartitionSet,
+) -> Result<SeriesDocument, CliError> {
+    let seconds: BTreeMap<PartitionIdx, f64> =
+        engine.durations(key)?.into_iter().map(|(part, ms)| (part, ms as f64 / 1000.0)).collect();
+    let domain = engine.planner().domain(key);
+    let point = |part: PartitionIdx| {
+        let partition = domain.key(part).map(|key| key.to_string()).unwrap_or_default();
+        Some(SeriesPoint { partition, value: (*seconds.get(&part)?).into() })
+    };
+    let parts = domain.ordered().into_iter().filter(|part| chosen.contains(*part));
+    let points: Vec<SeriesPoint> = parts.filter_map(point).collect();
+    if points.is_empty() {
+        let error =
+            CliError::user(format!("nothing of `{key}` was made in a run that is recorded"));
+        return Err(error.hint("`giornata materialize` makes it"));
+    }
+    Ok(SeriesDocument { asset: key.clone(), name: "seconds".to_owned(), points })
 }
 
 /// One value of the metadata by partition, in the order of partitions.
@@ -229,7 +262,11 @@ fn partition(
         lines.push(("size", text::size(output.size)));
         lines.push(("digest", output.digest.to_string()));
     }
-    let how = if result.made_at.is_none() { " (restored)" } else { "" };
+    let how = match result.made_by {
+        made_by if made_by == result.run => String::new(),
+        Some(made_by) => format!(" (restored; made by run {made_by})"),
+        None => " (restored, or its attempt is not recorded any more)".to_owned(),
+    };
     lines.extend(result.run.map(|run| ("run", format!("{run}{how}"))));
     lines.extend(result.made_at.iter().map(|at| ("made at", time(at))));
     let took = result.duration_ms.map(std::time::Duration::from_millis);

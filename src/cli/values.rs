@@ -26,6 +26,25 @@ pub(super) fn settings(
     Ok(settings)
 }
 
+/// Replaced values as a run records them: by `name` or `asset.name`.
+pub(super) fn record(settings: &[SetValue]) -> Value {
+    let entry = |(asset, name, value): &SetValue| {
+        let name = asset.as_ref().map_or_else(|| name.clone(), |asset| format!("{asset}.{name}"));
+        (name, value.clone())
+    };
+    Value::Object(settings.iter().map(entry).collect())
+}
+
+/// What [`record`] has recorded; what no asset has any more is left out.
+pub(super) fn recorded(project: &Project, config: &Value) -> Vec<SetValue> {
+    let setting = |(name, value): (&String, &Value)| {
+        let (asset, name) = scoped(project, name);
+        declared(project, asset.as_ref(), &name).ok()?;
+        Some((asset, name, value.clone()))
+    };
+    config.as_object().into_iter().flatten().filter_map(setting).collect()
+}
+
 fn from_text(project: &Project, text: &str) -> Result<SetValue, CliError> {
     let Some((name, value)) = text.split_once('=') else {
         let message = format!("`--set {text}` has no value");

@@ -38,7 +38,7 @@ pub use job::{Job, Work};
 pub use job_config::{JobConfigMistake, job_schema, step_config};
 pub use op::{HookDef, Hooks, Memo, Op};
 pub use partition::{Domain, DynamicDef, KeyTable, Mapping, MappingDef, PartitionsDef};
-pub use project::{Durability, NetworkDisk, Project, Settings};
+pub use project::{Durability, Keep, KeepRuns, NetworkDisk, Project, Settings};
 pub use resource::{ResourceDef, ResourceKind};
 pub use retry::{Backoff, Jitter, Retries};
 pub use selection::{Selection, SelectionError, SelectionErrorKind};

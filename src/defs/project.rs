@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono_tz::Tz;
 
@@ -46,6 +47,35 @@ pub struct Settings {
     pub network_disk: NetworkDisk,
     /// A step's log is cut at this many bytes: its head and its tail are kept.
     pub log_max_bytes: u64,
+    pub keep: Keep,
+}
+
+/// What `gc` keeps that nothing current needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// How many former results of each partition can come back without running; `None`: all.
+    pub results: Option<u32>,
+    /// Former results as old as that go; `None`: none do because of their age.
+    pub results_for: Option<Duration>,
+    /// The oldest former results go until all results have at most so many bytes; `None`: none do.
+    pub bytes: Option<u64>,
+    pub runs: KeepRuns,
+}
+
+/// Which runs are remembered that made nothing current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepRuns {
+    /// Those that began since then.
+    For(Duration),
+    /// So many of the last.
+    Last(u64),
+}
+
+impl Default for Keep {
+    fn default() -> Keep {
+        let month = Duration::from_secs(30 * 24 * 3600);
+        Keep { results: None, results_for: None, bytes: None, runs: KeepRuns::For(month) }
+    }
 }
 
 impl Default for Settings {
@@ -57,6 +87,7 @@ impl Default for Settings {
             durability: Durability::Batch,
             network_disk: NetworkDisk::Refuse,
             log_max_bytes: 64 << 20,
+            keep: Keep::default(),
         }
     }
 }

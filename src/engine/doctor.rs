@@ -43,6 +43,15 @@ impl Engine {
             .map(|problem| Problem { what: problem.to_string(), help: help.clone() })
             .collect();
         problems.extend(self.lost_op_values()?);
+        if depth == Depth::Contents {
+            for digest in self.ledger.ask(Store::damaged_small)? {
+                let what = format!("the content {} in the database is damaged", digest.short());
+                problems.push(Problem { what, help: help.clone() });
+                self.ledger.write(|batch| batch.tx().forget_small(&digest))?;
+                lost.push((digest, BlobState::Missing));
+            }
+            self.catch_up()?;
+        }
         let mut found = Vec::new();
         for (digest, size, state) in self.ledger.ask(Store::blobs)? {
             let now = match depth {

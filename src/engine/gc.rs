@@ -12,20 +12,20 @@ use super::Error;
 use super::blobs::Source;
 use super::open::Engine;
 use crate::base::{Digest, OutputKind, RunId};
+use crate::defs::{Keep, KeepRuns};
 use crate::io::BlobSource;
 use crate::io::tree::{self, Entry, EntryKind};
-use crate::store::{MEMO, RunState, Store, Unneeded};
+use crate::store::{Limit, MEMO, RunState, Store, Unneeded};
 
 /// What is younger stays, whoever needs it.
 const GRACE: Duration = Duration::from_secs(24 * 3600);
-/// How long the history of runs is kept that made no current result.
-const HISTORY: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long values of ops that say `memo` are kept that nothing asks for.
+const MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What is to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gc {
-    /// How many former results of each partition can come back without running; `None`: all.
-    pub keep: Option<u32>,
+    pub keep: Keep,
     pub mode: GcMode,
 }
 
@@ -53,6 +53,10 @@ pub struct Collected {
     pub blobs: Amount,
     pub small: Amount,
     pub runs: u64,
+    /// Attempts that made nothing current, of runs that stay.
+    pub attempts: u64,
+    /// What the database takes less of the disk.
+    pub shrunk_bytes: u64,
     /// Logs of runs that are not recorded any more.
     pub logs: Amount,
     /// What runs left that have ended, and what failed runs of jobs kept for a retry.
@@ -81,17 +85,21 @@ impl Engine {
             }
         };
         let now = self.clock.now();
-        let history = i64::try_from(HISTORY.as_millis()).unwrap_or(i64::MAX);
-        let oldest_ms = now.timestamp_millis().saturating_sub(history);
+        let before = |age: Duration| {
+            let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            now.timestamp_millis().saturating_sub(age_ms)
+        };
+        let old = match gc.keep.runs {
+            KeepRuns::For(age) => Limit::Before(before(age)),
+            KeepRuns::Last(number) => Limit::Beyond(number),
+        };
         // Files bear the stamps of the disk's own clock, whatever moment is asked about.
         let written = Duration::from_nanos(u64::try_from(self.fs_clock.now_ns()).unwrap_or(0));
         let older_than = SystemTime::UNIX_EPOCH + written.saturating_sub(GRACE);
 
         let mut collected = Collected::default();
         let mut unneeded = Unneeded::default();
-        if let Some(keep) = gc.keep {
-            unneeded.traces = self.ledger.ask(|store| store.traces_beyond(keep))?;
-        }
+        unneeded.traces = self.former(gc.keep, before)?;
         collected.traces = unneeded.traces.len() as u64;
         let used = self.used(&unneeded.traces.iter().copied().collect())?;
         for blob in self.cas.list()? {
@@ -107,22 +115,34 @@ impl Engine {
                 unneeded.small.push(digest);
             }
         }
-        unneeded.runs = self.ledger.ask(|store| store.runs_before(oldest_ms))?;
+        unneeded.runs = self.ledger.ask(|store| store.runs_before(old))?;
+        collected.attempts = self.ledger.ask(|store| store.attempts_before(old))?;
         collected.runs = unneeded.runs.len() as u64;
         let mut leftovers = self.leftovers(&unneeded.runs, older_than, &mut collected)?;
         leftovers.extend(self.places(&mut unneeded, older_than, &mut collected)?);
-        unneeded.memos = self.ledger.ask(|store| store.memos_before(oldest_ms))?;
+        unneeded.memos = self.ledger.ask(|store| store.memos_before(before(MEMORY)))?;
         leftovers.extend(self.memos(&unneeded.memos, older_than, &mut collected)?);
         match gc.mode {
             GcMode::Preview => {}
-            GcMode::Remove => self.remove(&unneeded, &leftovers)?,
+            GcMode::Remove => {
+                self.remove(&unneeded, old, &leftovers)?;
+                collected.shrunk_bytes = self.ledger.store_mut(Store::shrink)?;
+            }
         }
         Ok(collected)
     }
 
     /// The rows go first: a file without a row is found again, a row without its file is damage.
-    fn remove(&mut self, unneeded: &Unneeded, leftovers: &[PathBuf]) -> Result<(), Error> {
-        self.ledger.write(|batch| batch.tx().collect(unneeded))?;
+    fn remove(
+        &mut self,
+        unneeded: &Unneeded,
+        old: Limit,
+        leftovers: &[PathBuf],
+    ) -> Result<(), Error> {
+        self.ledger.write(|batch| {
+            batch.tx().collect(unneeded)?;
+            batch.tx().forget_attempts(old)
+        })?;
         for digest in &unneeded.blobs {
             remove(&self.cas.path(digest))?;
         }
@@ -130,6 +150,21 @@ impl Engine {
             remove(path)?;
         }
         self.catch_up()
+    }
+
+    /// The traces of former results that are not kept.
+    fn former(&self, keep: Keep, before: impl Fn(Duration) -> i64) -> Result<Vec<Digest>, Error> {
+        let mut gone: BTreeSet<Digest> = BTreeSet::new();
+        if let Some(keep) = keep.results {
+            gone.extend(self.ledger.ask(|store| store.traces_beyond(keep))?);
+        }
+        if let Some(age) = keep.results_for {
+            gone.extend(self.ledger.ask(|store| store.traces_before(before(age)))?);
+        }
+        if let Some(bytes) = keep.bytes {
+            gone.extend(self.ledger.ask(|store| store.traces_beyond_bytes(bytes))?);
+        }
+        Ok(gone.into_iter().collect())
     }
 
     /// Every content that a result or a trace needs: of a directory, all that is in it.

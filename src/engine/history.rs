@@ -11,7 +11,7 @@ use super::open::Engine;
 use crate::base::{AssetKey, PartitionIdx, PartitionKey, PartitionSet, RunId};
 use crate::defs::Domain;
 use crate::store::{
-    Attempt, Fate, Fates, OpState, OpStep, Outcome, Run, RunQuery, RunState, Store,
+    Attempt, Fate, Fates, OpState, OpStep, Outcome, Run, RunQuery, RunState, Store, Wish,
 };
 
 /// How many steps that failed are told of, and of how many steps in all a report lists each.
@@ -211,4 +211,54 @@ fn failures(store: &Store, run: RunId, fates: &Fates) -> Result<Vec<Attempt>, Er
         }
     }
     Ok(failures)
+}
+
+/// What came of a wish to cancel a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancel {
+    /// The process that carries it out will see it.
+    Told,
+    Over(RunState),
+}
+
+impl Engine {
+    /// Wants a run cancelled that another process carries out. One whose process has died was closed when
+    /// this engine was opened.
+    pub fn cancel(&mut self, id: RunId) -> Result<Cancel, Error> {
+        let run = self.run(id)?;
+        if run.state != RunState::Running {
+            return Ok(Cancel::Over(run.state));
+        }
+        match self.ledger.write(|batch| batch.tx().wish(id, Wish::Cancel))? {
+            true => Ok(Cancel::Told),
+            // It has ended in this moment.
+            false => Ok(Cancel::Over(self.run(id)?.state)),
+        }
+    }
+
+    /// What a run of assets was to make and did not: what failed and what was blocked; what it had not come
+    /// to as well, if it was not carried out to its end.
+    pub fn left_by(&self, id: RunId) -> Result<BTreeMap<AssetKey, PartitionSet>, Error> {
+        let run = self.run(id)?;
+        let (fates, targets) = self.ledger.ask(|store| {
+            store.read(|store| Ok::<_, Error>((store.fates(id)?, store.run_targets(id)?)))
+        })?;
+        let mut left: BTreeMap<AssetKey, PartitionSet> = BTreeMap::new();
+        match run.state {
+            RunState::Success | RunState::Failure => {}
+            RunState::Running | RunState::Cancelled | RunState::Interrupted | RunState::Paused => {
+                left.extend(targets)
+            }
+        }
+        for ((asset, fate), parts) in &fates {
+            let of_asset = left.entry(asset.clone()).or_default();
+            if fate.is_good() {
+                *of_asset -= parts;
+            } else {
+                *of_asset |= parts;
+            }
+        }
+        left.retain(|_, parts| !parts.is_empty());
+        Ok(left)
+    }
 }

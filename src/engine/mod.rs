@@ -52,10 +52,10 @@ pub use error::Error;
 pub use event::{RunEvent, Summary};
 pub use export::export_path;
 pub use gc::{Amount, Collected, Gc, GcMode};
-pub use history::{Attempts, RunReport, StepLog};
+pub use history::{Attempts, Cancel, RunReport, StepLog};
 pub use job::{JobEvent, JobSummary, Launch, partition_of};
 pub use keys::KeyChange;
-pub use open::{Access, Engine, Options, SetValue, Work};
+pub use open::{Access, Closed, Engine, Options, SetValue, Work};
 pub use report::{
     AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, RunOrder, State, Value,
 };

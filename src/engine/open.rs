@@ -12,7 +12,7 @@ use super::Error;
 use super::exported::Exported;
 use super::ledger::Ledger;
 use super::observe::{self, Answer, Answers, Eyes, Files, Known, Look, Made, Memory};
-use crate::base::{AssetKey, Clock, Digest, Mark, OutputKind, PartitionKey};
+use crate::base::{AssetKey, Clock, Digest, Mark, OutputKind, PartitionKey, RunId};
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
 use crate::defs::{Asset, Body, PartitionsDef, Project, Settings, SourceDef, StepDef, TypeDef};
@@ -98,6 +98,8 @@ pub struct Engine {
     pub(super) verified: HashSet<Digest>,
     /// Assets as steps, as far as they were asked for.
     pub(super) step_defs: Mutex<HashMap<AssetKey, Arc<StepDef>>>,
+    /// What was left to be closed when the engine was opened.
+    closed: Closed,
     /// Types of the user's.
     pub(super) types: Arc<BTreeMap<String, TypeDef>>,
 }
@@ -111,6 +113,14 @@ pub struct Work {
     pub files_hashed: u64,
     /// Queries of the planner that were computed, as opposed to those whose memo was good.
     pub queries: u64,
+}
+
+/// What processes that have died left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Closed {
+    pub runs: Vec<RunId>,
+    /// How many of their steps had not ended.
+    pub steps: usize,
 }
 
 impl Engine {
@@ -149,6 +159,7 @@ impl Engine {
             told: BTreeSet::new(),
             verified: HashSet::new(),
             step_defs: Mutex::default(),
+            closed: Closed::default(),
         };
         engine.prepare()?;
         Ok(engine)
@@ -165,6 +176,7 @@ impl Engine {
                     let _ = std::fs::remove_dir_all(dir);
                 }
                 crate::exec::sweep_leftovers(&recovered.runs, &self.root);
+                self.closed = Closed { runs: recovered.runs, steps: recovered.attempts };
                 self.ledger.store_mut(Store::close_backfills)?;
                 super::doctor::check_after_power_cut(self)?;
             }
@@ -192,6 +204,11 @@ impl Engine {
             files_hashed: self.files_hashed,
             queries: self.planner.executed(),
         }
+    }
+
+    /// Runs that were closed when this engine was opened, since their processes had died.
+    pub fn closed(&self) -> &Closed {
+        &self.closed
     }
 
     /// Limits that hold for all processes of the project.

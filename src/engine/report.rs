@@ -134,7 +134,9 @@ pub struct ResultInfo {
     pub output: Option<Output>,
     /// The run that made or restored it.
     pub run: Option<RunId>,
-    /// When it was made; `None` if it was restored.
+    /// The run that made it, if that is still known: another one than `run` where it was restored.
+    pub made_by: Option<RunId>,
+    /// When it was made.
     pub made_at: Option<DateTime<Utc>>,
     pub duration_ms: Option<u64>,
     /// Of the failed attempt, else of the one that made the result.
@@ -299,10 +301,18 @@ impl Engine {
         };
         let time = |ms: i64| DateTime::from_timestamp_millis(ms);
         let made_ms = row.as_ref().map(|row| row.made_ms);
+        let made = match (made, made_ms, run) {
+            // Restored: by the moment at which its attempt began.
+            (None, Some(made_ms), Some(_)) => {
+                self.ledger.ask(|store| store.attempt_at(asset, part, made_ms))?
+            }
+            (made, _, _) => made,
+        };
         let marks = row.as_ref().map(|row| marks(row.flags)).unwrap_or_default();
         Ok(ResultInfo {
             output,
             run,
+            made_by: made.as_ref().map(|made| made.run),
             made_at: made_ms.and_then(time),
             marks,
             checks,
@@ -312,6 +322,12 @@ impl Engine {
             log: failed.or(made).and_then(|attempt| attempt.log).map(PathBuf::from),
             failure,
         })
+    }
+
+    /// How long it took to make each partition of an asset the last time, in milliseconds; those of which
+    /// that is known.
+    pub fn durations(&self, asset: &AssetKey) -> Result<Vec<(PartitionIdx, u64)>, Error> {
+        Ok(self.ledger.ask(|store| store.last_durations(asset))?)
     }
 
     /// The value of a recorded result or of a source's partition. A file that does not fit in the

@@ -326,6 +326,7 @@ impl Run {
             overtaken |= engine.ledger.is_behind()?;
             self.heed(engine)?;
             if done.is_empty() {
+                overtaken |= engine.ledger.is_behind()?;
                 continue;
             }
             let looks_on = !overtaken && !self.stopped && !self.control.is_cancelled();

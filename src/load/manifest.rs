@@ -12,7 +12,7 @@ use super::form::{Form, Key, TEXTS, key};
 use super::node::{Sink, Table, Value};
 use super::partitions::{self, Sets};
 use super::{policy, source, types};
-use crate::defs::{Durability, NetworkDisk, Settings};
+use crate::defs::{Durability, Keep, KeepRuns, NetworkDisk, Settings};
 
 static KEYS: &[Key] = &[
     key("name", "What the project is called; without it, as its directory.", &Form::Text),
@@ -37,6 +37,10 @@ static SETTING_KEYS: &[Key] = &[
     key("durability", "How sure it is that a power cut loses nothing.", &Form::Word(DURABILITIES)),
     key("network_disk", "Whether the store may be on a network disk.", &Form::Word(NETWORK_DISKS)),
     key("log_max", "How much of the log of a step is kept.", &Form::Size),
+    key("keep_results", "How many former results of a partition `gc` keeps.", &KEEP_RESULTS),
+    key("keep_results_for", "How long `gc` keeps former results.", &Form::Duration),
+    key("keep_bytes", "How large `gc` lets all results be.", &Form::Size),
+    key("keep_runs", "How long, or how many of the last, runs are remembered.", &KEEP_RUNS),
 ];
 static DEFAULT_KEYS: &[Key] =
     &[key("path", "A glob of files or names of assets: `mart/**`.", &Form::Text)];
@@ -46,6 +50,9 @@ static SETTINGS: Form = Form::Table(&[SETTING_KEYS]);
 static DEFAULTS: Form = Form::List(&Form::Table(&[DEFAULT_KEYS, DESCRIBE_KEYS, COMMON_KEYS]));
 /// Everything that can stand in `giornata.toml`.
 pub(super) static PROJECT: Form = Form::Table(&[KEYS]);
+
+static KEEP_RESULTS: Form = Form::Integer(0, u32::MAX as i64);
+static KEEP_RUNS: Form = Form::Either(&[&Form::Integer(0, i64::MAX), &Form::Duration]);
 
 const NETWORK_DISKS: &[&str] = &["refuse", "allow"];
 const DURABILITIES: &[&str] = &["batch", "safe", "fast"];
@@ -186,7 +193,35 @@ fn settings(table: Table<'_>, sink: &mut Sink) -> Settings {
     if let Some(size) = table.get("log_max").and_then(|it| policy::size(it, "log_max", sink)) {
         settings.log_max_bytes = size;
     }
+    settings.keep = keep(table, sink);
     settings
+}
+
+/// What `gc` keeps.
+fn keep(table: Table<'_>, sink: &mut Sink) -> Keep {
+    let mut keep = Keep::default();
+    if let Some(value) = table.get("keep_results") {
+        let most = i64::from(u32::MAX);
+        let number = value.integer("keep_results", 0..most + 1, sink);
+        keep.results = number.and_then(|number| u32::try_from(number).ok());
+    }
+    if let Some(value) = table.get("keep_results_for") {
+        keep.results_for = policy::duration(value, "keep_results_for", sink);
+    }
+    if let Some(value) = table.get("keep_bytes") {
+        keep.bytes = policy::size(value, "keep_bytes", sink);
+    }
+    if let Some(value) = table.get("keep_runs") {
+        let number = value.written("keep_runs", sink).and_then(|text| text.parse().ok());
+        match number {
+            Some(number) => keep.runs = KeepRuns::Last(number),
+            None => {
+                let age = policy::duration(value, "keep_runs", sink);
+                keep.runs = age.map_or(keep.runs, KeepRuns::For);
+            }
+        }
+    }
+    keep
 }
 
 fn sets(table: Table<'_>, timezone: Tz, sink: &mut Sink) -> Sets {

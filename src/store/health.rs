@@ -193,6 +193,25 @@ impl Store {
         })
     }
 
+    /// Contents of results inside the database that are not what their digests say.
+    pub fn damaged_small(&self) -> Result<Vec<Digest>, Error> {
+        self.ask(|sql| {
+            let mut damaged = Vec::new();
+            let mut rows = sql.stmt(
+                "SELECT digest, data FROM blob_small
+                 WHERE digest IN (SELECT digest FROM output WHERE kind <> 'tree') ORDER BY digest",
+            )?;
+            let mut rows = rows.query([])?;
+            while let Some(row) = rows.next()? {
+                let digest = digest_at(row, 0)?;
+                if Digest::of_blob(row.get_ref(1)?.as_blob()?) != digest {
+                    damaged.push(digest);
+                }
+            }
+            Ok(damaged)
+        })
+    }
+
     /// Blobs that may not have survived a power cut, with their sizes: the machine was started anew
     /// since they were written, and they were not synced. They are to be hashed again, and those that
     /// are not what they should be marked with [`Tx::mark_blob`]; then comes [`Store::mark_synced`].
@@ -269,6 +288,13 @@ impl Store {
 }
 
 impl Tx<'_> {
+    /// Takes a damaged content out of the database: what needs it is made again.
+    pub fn forget_small(&mut self, digest: &Digest) -> Result<(), Error> {
+        self.ask(|sql| sql.exec("DELETE FROM blob_small WHERE digest = ?1", [digest.as_bytes()]))?;
+        self.touch();
+        Ok(())
+    }
+
     /// Records what was found of a blob's file.
     pub fn mark_blob(&mut self, digest: &Digest, state: BlobState) -> Result<(), Error> {
         let changed = self.ask(|sql| {

@@ -332,6 +332,48 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The last of the attempts that made a result, of which the first began at that time.
+    pub fn attempt_at(
+        &self,
+        asset: &AssetKey,
+        part: PartitionIdx,
+        started_ms: i64,
+    ) -> Result<Option<Attempt>, Error> {
+        let run = self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(None) };
+            sql.maybe(
+                "SELECT run FROM attempt
+                 WHERE asset = ?1 AND part = ?2 AND started_ms = ?3 AND attempt = 1
+                 ORDER BY run DESC LIMIT 1",
+                params![id, part, started_ms],
+                |row| run_at(row, 0),
+            )
+        })?;
+        match run.flatten() {
+            Some(run) => self.attempt_of(run, asset, part),
+            None => Ok(None),
+        }
+    }
+
+    /// How long the last attempt took that made a partition, in milliseconds, by partition.
+    pub fn last_durations(&self, asset: &AssetKey) -> Result<Vec<(PartitionIdx, u64)>, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(Vec::new()) };
+            let rows = sql.all(
+                "SELECT part, duration_ms FROM attempt
+                 WHERE asset = ?1 AND outcome = 'success' AND duration_ms IS NOT NULL
+                 ORDER BY part, run, attempt",
+                [id],
+                |row| Ok((row.get(0)?, unsigned_at(row, 1)?.unwrap_or(0))),
+            )?;
+            // The last of each counts.
+            let last: BTreeMap<PartitionIdx, u64> = rows.into_iter().collect();
+            Ok(last.into_iter().collect())
+        })
+    }
+}
+
 impl Tx<'_> {
     /// Records a run and what it targets.
     pub fn begin_run(&mut self, run: &NewRun<'_>) -> Result<RunId, Error> {

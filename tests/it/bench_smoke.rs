@@ -7,6 +7,8 @@
 mod fill;
 #[path = "../../benches/scale/grid.rs"]
 mod grid;
+#[path = "../../benches/scale/past.rs"]
+mod past;
 #[path = "../../benches/scale/steps.rs"]
 mod steps;
 
@@ -14,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use giornata::base::Durability;
-use giornata::engine::{Engine, Summary, Work};
+use giornata::engine::{Attempts, Engine, RunQuery, RunState, Summary, Work};
 use giornata::plan::Plan;
 use giornata::store::Store;
 use giornata::store::snapshot::Snapshot;
@@ -141,6 +143,32 @@ fn a_command_costs_few_statements() {
     let (summary, work) = cost(&mut engine, steps::run);
     assert_eq!(summary, Summary { ran: COMMANDS.into(), unchanged: 0, ..summary });
     assert!(work.statements <= u64::from(COMMANDS) * 20 + 40, "{work:?}");
+}
+
+#[test]
+fn a_long_past_is_asked_about_in_few_statements() {
+    let (_dir, grid) = made(60, Kind::Failing);
+    let asset = grid::key(3);
+    past::add_runs(&grid.root, &asset, 40);
+    let mut engine = grid.engine();
+    let failed = RunQuery {
+        states: &[RunState::Failure],
+        asset: Some(&asset),
+        limit: Some(5),
+        ..RunQuery::default()
+    };
+    let (runs, work) = cost(&mut engine, |engine| engine.runs(&failed).unwrap());
+    assert_eq!(runs.len(), 5);
+    assert!(work.statements <= 3, "{work:?}");
+    let (report, work) =
+        cost(&mut engine, |engine| engine.run_report(runs[0].id, Attempts::IfFew).unwrap());
+    assert_eq!(report.fates.len(), 1);
+    assert!(work.statements <= 40, "a failure is looked up each, and there are few: {work:?}");
+    drop(engine);
+    let run = past::interrupt(&grid.root, &asset, 30);
+    let engine = grid.engine();
+    assert_eq!(engine.closed().runs, [run]);
+    assert_eq!((engine.closed().steps, engine.run(run).unwrap().counts["ran"]), (2, 30));
 }
 
 /// Every row of a store, without what differs between two runs of the same: times, the numbers that

@@ -85,3 +85,23 @@ fn what_doctor_finds_is_made_again() {
         check(dir.path(), "doctor --deep", 0, "the store is sound");
     }
 }
+
+#[test]
+fn what_is_damaged_inside_the_database_is_found_and_made_again() {
+    let dir = project();
+    let root = dir.path();
+    // The count of `down` is small, so it lives in the database: one of its digits becomes another.
+    let path = root.join(".giornata/giornata.db");
+    let said = |arguments: &str| check(root, arguments, 0, "");
+    said("doctor --deep");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(6).rposition(|window| window == b"29000\n");
+    let Some(at) = at else { return said("status") };
+    bytes[at] = b'7';
+    fs::write(&path, bytes).unwrap();
+    check(root, "doctor --deep", 1, "in the database is damaged");
+    check(root, "status down --check", 1, "down");
+    check(root, "m down", 0, "ran 1");
+    check(root, "cat down", 0, "29000");
+    check(root, "doctor --deep", 0, "the store is sound");
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use giornata::base::{AssetKey, Clock, PartitionIdx};
+use giornata::defs::Keep;
 use giornata::engine::{Access, Engine, Error, Gc, GcMode, Made, Targets};
 use giornata::plan::Freshness;
 
@@ -108,7 +109,12 @@ impl Shelf {
         });
         // What is younger than a day stays, by the clock of the disk.
         let now = self.clock.move_far();
-        process.engine.as_mut().unwrap().gc(Gc { keep, mode: GcMode::Remove }).unwrap();
+        process
+            .engine
+            .as_mut()
+            .unwrap()
+            .gc(Gc { keep: Keep { results: keep, ..Keep::default() }, mode: GcMode::Remove })
+            .unwrap();
         self.clock.move_back(now);
         let after = status(self.refreshed(process));
         assert!(keep.is_some() && can_come_back || after == before, "{before:?} {after:?}");

@@ -468,7 +468,7 @@ fn gc_takes_the_places_of_failed_runs_when_they_are_old() {
     shop.run(lines(), &launch());
     shop.run(lines(), &retry(1));
     let mut engine = shop.open(job(lines()));
-    let gc = Gc { keep: None, mode: GcMode::Remove };
+    let gc = Gc { keep: giornata::defs::Keep::default(), mode: GcMode::Remove };
     engine.gc(gc).unwrap();
     assert_eq!(shop.places(), ["1", "2"], "they are young");
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
@@ -558,7 +558,7 @@ fn what_is_kept_for_other_runs_is_sound_and_goes_when_nobody_asks() {
     let ran = shop.run(memoized(), &sized(1, 1));
     assert_eq!(ran.events, ["+use", "=load", "=tree"], "the sound one has taken its place");
 
-    let gc = Gc { keep: None, mode: GcMode::Remove };
+    let gc = Gc { keep: giornata::defs::Keep::default(), mode: GcMode::Remove };
     shop.open(job(memoized())).gc(gc).unwrap();
     assert!(memos().len() >= 2);
     let later = FixedClock("2026-03-01T00:00:00Z".parse().unwrap());

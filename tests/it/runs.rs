@@ -246,9 +246,184 @@ fn a_run_whose_process_was_killed_is_told_as_interrupted_and_nobody_waits_for_it
     bench.run(&["runs", "--failed"]).ends(0).says("interrupted");
     // The next one that writes closes it.
     bench.write("go", "");
-    bench.run(&["m", "next"]).ends(0);
+    bench
+        .run(&["m", "next"])
+        .ends(0)
+        .says("run 1 was interrupted when the process died: 1 step had not ended");
     let run = json(&bench, &["runs", "show", "1"]);
     assert_eq!((&run["state"], &run["counts"]["interrupted"]), (&"interrupted".into(), &1.into()));
     assert_eq!(run["attempts"][0]["reason"], "the process that ran it died");
     bench.run(&["logs", "1"]).ends(0).says("begun");
+}
+
+#[test]
+fn a_run_is_cancelled_from_another_process_and_taken_up_again() {
+    let bench = Bench::new(SLOW);
+    let mut run = start(&bench, &["m", "next", "--tag", "who=me"]);
+    until_begun(&bench, &mut run);
+    bench.run(&["retry", "1"]).ends(2).says("run 1 goes on").says("giornata cancel 1");
+    bench.run(&["cancel", "1", "--wait"]).ends(0).says("run 1: cancelled");
+    assert!(!run.wait().unwrap().success());
+    bench.run(&["cancel", "1"]).ends(2).says("has ended: cancelled");
+    bench.run(&["cancel", "9"]).ends(2).says("there is no run 9");
+    let run = json(&bench, &["runs", "show", "1"]);
+    assert_eq!(run["assets"][0]["outcomes"]["cancelled"]["count"], 1, "{run}");
+    assert_eq!(run["assets"][1]["outcomes"]["cancelled"]["count"], 1, "{run}");
+    bench.write("go", "");
+    bench.run(&["retry", "1", "-n"]).ends(0).says("slow").says("next");
+    bench.run(&["retry", "1"]).ends(0).says("ran 2");
+    let run = json(&bench, &["runs", "show", "2"]);
+    assert_eq!((&run["retries"], &run["tags"]["who"]), (&1.into(), &"me".into()));
+    bench.run(&["retry", "2"]).ends(0).says("nothing to retry");
+    bench.run(&["retry", "1"]).ends(0).says("everything up to date");
+}
+
+#[test]
+fn a_run_whose_process_died_is_closed_by_who_cancels_it_and_can_be_retried() {
+    let bench = Bench::new(SLOW);
+    let mut run = start(&bench, &["m", "next"]);
+    until_begun(&bench, &mut run);
+    run.kill().unwrap();
+    run.wait().unwrap();
+    bench.run(&["cancel", "1"]).ends(0).says("its process has died");
+    assert_eq!(json(&bench, &["runs", "show", "1"])["state"], "interrupted");
+    bench.write("go", "");
+    bench.run(&["retry", "1"]).ends(0).says("ran 2");
+}
+
+#[test]
+fn a_retry_makes_what_failed_and_what_that_blocked_and_nothing_else() {
+    let bench = Bench::new(PROJECT);
+    bench.edit("exit 3;", "exit 3; echo $FACTOR;");
+    bench.edit("output: day.txt", "output: day.txt\n    config: {factor: 1}");
+    bench.run(&["m", "day", "all", "--set", "factor=2"]).ends(1);
+    // This is stale now as well, but was no part of that run.
+    bench.write("mended", "");
+    let said = bench.run(&["retry", "1"]).ends(0).says("ran 2");
+    assert!(!said.out.contains("big"), "{said:#?}");
+    let run = json(&bench, &["runs", "show", "2"]);
+    assert_eq!(run["assets"][1]["targets"]["ranges"], serde_json::json!(["2020-01-03"]));
+    assert_eq!(run["config"], serde_json::json!({"factor": 2}), "as the first one was given");
+    bench.run(&["m", "day", "all", "--set", "factor=2"]).ends(0).says("everything up to date");
+    // What is not declared any more cannot be made.
+    bench.run(&["m", "day", "--force", "-p", "2020-01-01", "--set", "factor=3"]).ends(0);
+    bench.write("assets/all.yaml", "assets:\n  other: {run: 'false', output: x.txt}\n");
+    bench.run(&["retry", "1"]).ends(0).says("not there any more").says("nothing to be made");
+}
+
+#[test]
+fn a_job_is_retried_as_it_was_launched() {
+    let bench = Bench::new(
+        r#"
+jobs:
+  work:
+    config: {who: string}
+    ops:
+      one: {run: 'echo one >> ran; echo 1 > "$output"', output: int}
+      two: {run: 'echo two >> ran; test -e "$GIORNATA_ROOT/mended"', in: {x: one}, config: [who]}
+"#,
+    );
+    bench.run(&["run", "work", "--set", "who=me"]).ends(1);
+    bench.write("mended", "");
+    bench.run(&["retry", "1"]).ends(0);
+    bench.run(&["runs", "show", "2"]).ends(0).says("config   who = \"me\"").says("reused");
+    assert_eq!(std::fs::read_to_string(bench.path("ran")).unwrap(), "one\ntwo\ntwo\n");
+}
+
+#[test]
+fn a_result_names_who_made_it_and_times_are_a_series() {
+    let mut bench = Bench::new(PROJECT);
+    bench.run(&["m", "day@2020-01-01"]).ends(0);
+    bench.edit("making $G", "MAKING $G");
+    bench.at("2026-02-01T00:00:00Z");
+    bench.run(&["m", "day@2020-01-01"]).ends(0);
+    bench.edit("MAKING $G", "making $G");
+    bench.at("2026-03-01T00:00:00Z");
+    bench.run(&["m", "day@2020-01-01"]).ends(0).says("1 restored");
+    let shown = json(&bench, &["show", "day@2020-01-01"]);
+    let result = &shown["result"];
+    assert_eq!((&result["run"], &result["made_by"]), (&3.into(), &1.into()), "{result}");
+    assert_eq!(result["log"], ".giornata/logs/1/day@2020-01-01.log");
+    bench
+        .run(&["show", "day@2020-01-01"])
+        .ends(0)
+        .says("3 (restored; made by run 1)")
+        .says("2026-01-01T00:00:00Z")
+        .says("logs/1/day@2020-01-01.log");
+    let times = json(&bench, &["show", "day", "--times"]);
+    assert_eq!(times["points"].as_array().unwrap().len(), 1, "{times}");
+    assert!(times["points"][0]["value"].is_f64(), "{times}");
+    bench.run(&["show", "day", "--times"]).ends(0).says("PARTITION").says("2020-01-01");
+    bench.run(&["show", "big", "--times"]).ends(2).says("nothing of `big` was made");
+}
+
+/// Status, plan and why of everything, as text.
+fn judged(bench: &Bench) -> String {
+    let of = |args: &[&str]| bench.run(args).out;
+    let why = of(&["why", "day@2020-01-02"]) + &of(&["why", "all"]);
+    of(&["status", "--json"]) + &of(&["plan", "--all", "--json"]) + &why
+}
+
+#[test]
+fn what_is_forgotten_of_the_past_changes_nothing_that_is_fresh() {
+    let mut bench = Bench::new(PROJECT);
+    bench.run(&["m", "day", "all"]).ends(1);
+    bench.run(&["run", "work"]).ends(1);
+    bench.write("mended", "");
+    for round in 0..6 {
+        bench.at(&format!("2026-02-0{}T00:00:00Z", round + 1));
+        bench.run(&["m", "day", "all", "--force"]).ends(0);
+    }
+    bench.edit("making $G", "MAKING $G");
+    bench.run(&["m", "day@2020-01-02"]).ends(0);
+    bench.at("2026-02-20T00:00:00Z");
+    let before = judged(&bench);
+    let would = json(&bench, &["gc", "-n", "--keep-runs", "1"]);
+    let gone = json(&bench, &["gc", "--keep-runs", "1"]);
+    assert_eq!((&would["runs"], &would["attempts"]), (&gone["runs"], &gone["attempts"]));
+    assert_eq!(gone["runs"], 7, "all but the last forced one, and the last: {gone}");
+    assert_eq!(judged(&bench), before);
+    assert_eq!(listed(&bench, &["-n", "0"]), [9, 8]);
+    bench.run(&["show", "day@2020-01-04"]).ends(0).says("run").says("8");
+    bench.run(&["logs", "day@2020-01-04"]).ends(0).says("making 2020-01-04");
+    bench.run(&["logs", "1"]).ends(2).says("there is no run 1");
+    bench.run(&["doctor", "--deep"]).ends(0);
+    bench.run(&["gc", "--keep-runs", "1"]).ends(0).says("nothing to remove");
+    // What can come back is bounded by generations, by age and by bytes; what is current stays.
+    let former = |args: &[&str]| json(&bench, &[&["gc", "-n"], args].concat())["traces"].clone();
+    assert_eq!(former(&[]), 0);
+    assert_eq!(former(&["--keep", "0"]), 1);
+    assert_eq!(
+        (former(&["--keep-for", "1d"]), former(&["--keep-for", "90d"])),
+        (1.into(), 0.into())
+    );
+    assert_eq!(
+        (former(&["--keep-bytes", "0"]), former(&["--keep-bytes", "9000"])),
+        (1.into(), 0.into())
+    );
+    bench.write(
+        "giornata.toml",
+        "name = \"bench\"\n[settings]\nkeep_results_for = \"1d\"\nkeep_runs = 1\n",
+    );
+    assert_eq!(former(&[]), 1);
+    bench.run(&["gc", "--keep-runs", "soon"]).ends(2).says("write how long");
+    bench.write("giornata.toml", "name = \"bench\"\n[settings]\nkeep_runs = \"soon\"\n");
+    bench.run(&["check"]).ends(2).says("must be a duration");
+}
+
+#[test]
+fn a_clock_that_jumps_changes_nothing_that_is_fresh() {
+    let mut bench = Bench::new(PROJECT);
+    bench.write("mended", "");
+    bench.run(&["m", "day", "all"]).ends(0);
+    for now in ["2025-01-01T00:00:00Z", "2031-01-01T00:00:00Z", "2020-06-01T00:00:00Z"] {
+        bench.at(now);
+        bench.run(&["status", "day", "all", "--check"]).ends(0);
+        bench.run(&["m", "day", "all"]).ends(0).says("everything up to date");
+        bench.run(&["m", "day@2020-01-02", "--force"]).ends(0).says("ran 1");
+        bench.run(&["status", "day", "all", "--check"]).ends(0);
+        bench.run(&["runs"]).ends(0).says(now);
+    }
+    assert_eq!(listed(&bench, &[]), [4, 3, 2, 1], "by their numbers, whatever the clock said");
+    bench.run(&["doctor", "--deep"]).ends(0);
 }
