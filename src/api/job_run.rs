@@ -33,9 +33,14 @@ impl Project {
         self
     }
 
-    /// Runs a job on the store: every step is recorded, and what steps hand to each other is kept until the
-    /// run has succeeded. That steps fail is no error: the report tells, and a
+    /// Runs a job on the store, one of the program or of its files: every step is recorded, and what steps hand to
+    /// each other is kept until the run has succeeded. That steps fail is no error: the report tells, and a
     /// [`retry`](Launch::retry) runs the rest.
+    ///
+    /// An error is what is found before any step starts, and leaves no run: mistakes in declarations
+    /// ([`Error::Declarations`], [`Error::Job`]), values that do not fit ([`Error::Config`]), a launch that is not one
+    /// for the store ([`Error::Replaced`], [`Error::RootOnStore`]), and everything that is missing, at once
+    /// ([`Error::Engine`]); or the store cannot be written.
     ///
     /// ```
     /// use giornata::api::{Launch, Project, job, op};
@@ -114,21 +119,27 @@ fn launched(
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobReport {
+    /// The number of the run, and how many steps ended in which way.
     pub summary: JobSummary,
     /// Ran and succeeded, in the order in which they were recorded.
     pub ran: Vec<String>,
     /// Taken from the run that was retried, or from any run where the op says `memo`.
     pub reused: Vec<String>,
+    /// Read something that was not emitted.
     pub skipped: Vec<String>,
     pub failed: Vec<FailedOp>,
+    /// What went wrong beside the steps: with hooks, with resources at the end, with files of sources.
     pub warnings: Vec<String>,
 }
 
 /// A step that failed; see the example of [`Project::run`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedOp {
+    /// With its piece: `compute[p1]`.
     pub step: String,
+    /// How often it was tried, at least 1.
     pub attempts: u32,
+    /// Of the last attempt, without secrets.
     pub reason: String,
 }
 
