@@ -670,7 +670,8 @@ impl<'p, W, K> Asset<'p, W, K> {
         self
     }
 
-    /// Where results are also put, beside the store; see the example of [`Io`].
+    /// Where results are also put, beside the store; see the example of [`Io`]. An `io: default` of the project's
+    /// files does not hold for assets of the program.
     pub fn io(mut self, io: &Io) -> Asset<'p, W, K> {
         self.open.draft.resources.extend(io.used().cloned());
         self.open.draft.io = Some(io.clone());

@@ -103,7 +103,8 @@ impl Io {
         Io(Kind::Folder { dir: dir.into(), format })
     }
 
-    /// In tables of a database, named after the asset: `mart/sold` is `mart_sold`. Each row has its partition in
+    /// In tables of a database, named after the asset: `mart/sold` is `mart_sold`; of a job after the job, the step
+    /// and the output: `nightly_load_result`. Each row has its partition in
     /// the column `_partition`. What is no table cannot be put there, and fails. See the example of [`Io`].
     pub fn tables(on: &Resource<Warehouse>, mode: TableMode) -> Io {
         let (table, name) = ("{asset}".to_owned(), on.name().to_owned());

@@ -121,7 +121,8 @@ impl Project {
     /// The project of files that `root` lies in (the nearest directory upwards with a `giornata.toml`
     /// in it), to which the program adds assets of its own. Name, time zone and settings are those of
     /// the files. Either side may read what the other one declares; the program names an asset of the
-    /// files with [`Project::existing`].
+    /// files with [`Project::existing`]. What the files say of `io: default` is for their own assets: one of the
+    /// program is put elsewhere only if it says [`io`](Asset::io) itself.
     ///
     /// ```
     /// use giornata::api::{Project, Table};
@@ -364,8 +365,9 @@ impl Project {
     }
 
     /// The definitions and the functions, for a program that drives the engine itself. `from` is where a
-    /// relative root begins, such as the working directory. Fails with all mistakes of the declarations at
-    /// once ([`Error::Declarations`]).
+    /// relative root begins, such as the working directory. Fails with all mistakes at once
+    /// ([`Error::Declarations`], [`Error::Job`]), or if the root or the project's files cannot be read
+    /// ([`Error::Root`], [`Error::NoFiles`], [`Error::Files`]).
     ///
     /// ```
     /// use giornata::api::Project;
