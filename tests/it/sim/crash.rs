@@ -105,7 +105,9 @@ impl Rig {
             }
             During::Gc(process) => {
                 let engine = self.shelf.refreshed(&mut self.processes[process]);
-                engine.gc(Gc { keep: None, mode: GcMode::Remove }).unwrap();
+                engine
+                    .gc(Gc { keep: giornata::defs::Keep::default(), mode: GcMode::Remove })
+                    .unwrap();
             }
         }
     }
