@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use giornata::base::{AssetKey, FixedClock};
-use giornata::engine::{Access, Depth, Engine, Options, State, Value};
+use giornata::engine::{Access, Depth, Engine, Error, Options, State, Value};
 use giornata::exec::{Control, NoFunctions};
 use giornata::load;
 use proptest::prelude::Rng;
@@ -114,19 +114,7 @@ impl Bench {
     }
 
     fn open(&self, access: Access) -> Engine {
-        let loaded = load::project(&self.root()).unwrap();
-        let options = Options {
-            root: self.root(),
-            access,
-            clock: Arc::new(FixedClock("2026-01-01T00:00:00Z".parse().unwrap())),
-            env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
-            set: vec![],
-            functions: Arc::new(NoFunctions),
-        };
-        let mut engine = Engine::open(loaded.project, options).unwrap();
-        let assets: Vec<AssetKey> = engine.project().assets.keys().cloned().collect();
-        engine.refresh(&assets).unwrap();
-        engine
+        open(&self.root(), access).unwrap()
     }
 
     /// What is fresh as far as is recorded: `asset@partition`.
@@ -220,6 +208,23 @@ impl Bench {
         let exported = fs::read_to_string(self.root().join("out/tree/deep/all.txt")).unwrap();
         assert_eq!(exported, all);
     }
+}
+
+/// The project at `root` in this process, after a look at its sources.
+pub fn open(root: &Path, access: Access) -> Result<Engine, Error> {
+    let loaded = load::project(root).unwrap();
+    let options = Options {
+        root: root.to_owned(),
+        access,
+        clock: Arc::new(FixedClock("2026-01-01T00:00:00Z".parse().unwrap())),
+        env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
+        set: vec![],
+        functions: Arc::new(NoFunctions),
+    };
+    let mut engine = Engine::open(loaded.project, options)?;
+    let assets: Vec<AssetKey> = engine.project().assets.keys().cloned().collect();
+    engine.refresh(&assets)?;
+    Ok(engine)
 }
 
 fn names(dir: &Path) -> Vec<String> {

@@ -6,6 +6,7 @@
 //! result, `doctor` finds nothing, and no run, claim or temporary file is left. The same number tells the same story.
 
 mod crash;
+mod disk;
 mod trace;
 
 use std::fs;
@@ -23,6 +24,7 @@ pub use trace::Trace;
 use super::freshness_rig::all;
 use super::freshness_wide::{Edit, Rig, World, cases_of, lines, themes};
 use crash::Image;
+pub use crash::copy_dir;
 
 /// Something that happens in a simulation.
 #[derive(Debug, Clone)]
