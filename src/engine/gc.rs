@@ -98,8 +98,8 @@ impl Engine {
         let older_than = SystemTime::UNIX_EPOCH + written.saturating_sub(GRACE);
 
         let mut collected = Collected::default();
-        let mut unneeded = Unneeded::default();
-        unneeded.traces = self.former(gc.keep, before)?;
+        let mut unneeded =
+            Unneeded { traces: self.former(gc.keep, before)?, ..Unneeded::default() };
         collected.traces = unneeded.traces.len() as u64;
         let used = self.used(&unneeded.traces.iter().copied().collect())?;
         for blob in self.cas.list()? {

@@ -247,7 +247,7 @@ impl Engine {
         match run.state {
             RunState::Success | RunState::Failure => {}
             RunState::Running | RunState::Cancelled | RunState::Interrupted | RunState::Paused => {
-                left.extend(targets)
+                left.extend(targets);
             }
         }
         for ((asset, fate), parts) in &fates {
