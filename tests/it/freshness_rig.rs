@@ -316,8 +316,7 @@ impl Bodies {
             push_input(&mut inputs, &input.name, input.single, parts);
         }
         if step.inputs.iter().any(|input| !declared(&input)) {
-            let mut given =
-                head(first, step.partition.as_str(), step.window_rfc3339.as_ref()) + &inputs;
+            let mut given = head(first, step.partition.as_str(), instants(step).as_ref()) + &inputs;
             let known = given.len();
             ask_all(step, first, &mut given, told)?;
             inputs += &given[known..];
@@ -325,7 +324,7 @@ impl Bodies {
         wanted.iter().for_each(|(_, asset)| self.hook(&id(asset), false, step));
         let mut emitted = Vec::new();
         for (output, asset) in wanted {
-            let head = head(asset, step.partition.as_str(), step.window_rfc3339.as_ref());
+            let head = head(asset, step.partition.as_str(), instants(step).as_ref());
             let (given, aging) = (head + &inputs, Aging::of(&asset.policy));
             let asks = asset.deps.iter().any(|dep| dep.mapping == MappingDef::Asked);
             let ran = Ran { id: id(asset), given: given.clone(), aging, asks, call };
@@ -434,7 +433,16 @@ pub fn tree(dir: &Path) -> String {
     lines.join("; ")
 }
 
-/// `window` is its start and its end in RFC 3339.
+/// The window of a step, whatever its time zone.
+fn instants(step: &Step) -> Option<(String, String)> {
+    let instant = |text: &str| {
+        let time = DateTime::parse_from_rfc3339(text).unwrap();
+        time.with_timezone(&Utc).to_rfc3339()
+    };
+    step.window_rfc3339.as_ref().map(|(start, end)| (instant(start), instant(end)))
+}
+
+/// `window` is its start and its end in RFC 3339, in UTC.
 pub fn head(asset: &Asset, partition: &str, window: Option<&(String, String)>) -> String {
     let Body::Function(function) = &asset.body else { unreachable!("only functions run") };
     let deps = asset.deps.iter().map(|dep| dep.upstream.to_string());
