@@ -302,7 +302,10 @@ fn a_retry_makes_what_failed_and_what_that_blocked_and_nothing_else() {
     let said = bench.run(&["retry", "1"]).ends(0).says("ran 2");
     assert!(!said.out.contains("big"), "{said:#?}");
     let run = json(&bench, &["runs", "show", "2"]);
-    assert_eq!(run["assets"][1]["targets"]["ranges"], serde_json::json!(["2020-01-03"]));
+    assert_eq!(
+        run["assets"][1]["outcomes"]["success"]["ranges"],
+        serde_json::json!(["2020-01-03"])
+    );
     assert_eq!(run["config"], serde_json::json!({"factor": 2}), "as the first one was given");
     bench.run(&["m", "day", "all", "--set", "factor=2"]).ends(0).says("everything up to date");
     // What is not declared any more cannot be made.
@@ -320,7 +323,7 @@ jobs:
     config: {who: string}
     ops:
       one: {run: 'echo one >> ran; echo 1 > "$output"', output: int}
-      two: {run: 'echo two >> ran; test -e "$GIORNATA_ROOT/mended"', in: {x: one}, config: [who]}
+      two: {run: 'echo two >> ran; test -e "$GIORNATA_ROOT/mended"', in: {x: one}, config: [who], outputs: []}
 "#,
     );
     bench.run(&["run", "work", "--set", "who=me"]).ends(1);
