@@ -3,9 +3,11 @@
 //! Every part is written with its length in front, so no two lists of parts share an encoding, and
 //! every kind of digest has its own domain, so a blob never equals a key by accident.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use serde::{Deserialize, Serialize};
 
 /// The 32-byte BLAKE3 digest of some content.
@@ -27,7 +29,7 @@ impl Digest {
 
     /// Starts a digest of several parts; `domain` says what kind of thing is digested.
     pub fn builder(domain: &'static str) -> DigestBuilder {
-        DigestBuilder(blake3::Hasher::new_derive_key(domain))
+        DigestBuilder(blake3::Hasher::new_from_context_key(&context_key(domain)))
     }
 
     pub const fn from_bytes(bytes: [u8; 32]) -> Digest {
@@ -94,6 +96,24 @@ impl<'de> Deserialize<'de> for Digest {
             <[u8; 32]>::deserialize(deserializer).map(Digest)
         }
     }
+}
+
+thread_local! {
+    /// The keys of the domains that were digested so far, a dozen or two; each takes as long as a short digest.
+    static CONTEXT_KEYS: RefCell<Vec<(&'static str, ContextKey)>> = const { RefCell::new(Vec::new()) };
+}
+
+fn context_key(domain: &'static str) -> ContextKey {
+    CONTEXT_KEYS.with_borrow_mut(|keys| {
+        // By address: the same text at another one only has an entry of its own.
+        let known = keys.iter().find(|(known, _)| std::ptr::eq(*known, domain));
+        if let Some((_, key)) = known {
+            return *key;
+        }
+        let key = hash_derive_key_context(domain);
+        keys.push((domain, key));
+        key
+    })
 }
 
 /// Collects the parts of a digest; see [`Digest::builder`].

@@ -56,10 +56,15 @@ pub struct StepParts(pub BTreeMap<String, String>);
 
 impl StepParts {
     pub fn digest(&self) -> Digest {
+        self.digest_with(|_, value| value)
+    }
+
+    /// The digest with other values: `value` is given each name with its value.
+    pub fn digest_with<'a>(&'a self, value: impl Fn(&str, &'a str) -> &'a str) -> Digest {
         let mut builder: DigestBuilder = Digest::builder("giornata 2026 step");
         builder.number(self.0.len() as u64);
-        for (name, value) in &self.0 {
-            builder.part(name).part(value);
+        for (name, text) in &self.0 {
+            builder.part(name).part(value(name, text));
         }
         builder.finish()
     }

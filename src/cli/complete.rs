@@ -427,7 +427,8 @@ mod tests {
         check("giornata graph --job mod", &["model_job"]);
         check("giornata runs show 1", &["12", "11"]);
         check("giornata cancel 9", &["9"]);
-        check("giornata logs ", &["12", "11", "9", "daily", "data/raw", "model"]);
+        check("giornata logs 1", &["12", "11"]);
+        check("giornata logs d", &["daily", "data/raw"]);
         check("giornata run nightly --op-select 'load or 1+inn", &["1+inner.fit"]);
     }
 

@@ -76,11 +76,7 @@ pub fn step_parts(
 /// Digest of what a step is apart from how its inputs are mapped: which partitions it is given is in the
 /// content key of each.
 pub fn step_digest(parts: &StepParts) -> Digest {
-    let unmapped = |(name, value): (&String, &String)| {
-        let value = if name.starts_with("deps.") { String::new() } else { value.clone() };
-        (name.clone(), value)
-    };
-    StepParts(parts.0.iter().map(unmapped).collect()).digest()
+    parts.digest_with(|name, value| if name.starts_with("deps.") { "" } else { value })
 }
 
 /// What of a body decides its results, by name.

@@ -28,6 +28,8 @@ pub struct Planner {
     assets: Arc<BTreeMap<AssetKey, AssetInput>>,
     tables: Arc<BTreeMap<String, TableInput>>,
     order: Vec<AssetKey>,
+    /// Assets that are the pieces of others.
+    pieces: BTreeSet<AssetKey>,
     /// Volatile partitions that were made since their asset was touched.
     renewed: BTreeMap<AssetKey, PartitionSet>,
     executed: Arc<AtomicU64>,
@@ -81,7 +83,7 @@ impl Planner {
         let db = PlanDb::new(records.clone(), executed.clone());
         let (assets, tables) = (Arc::default(), Arc::default());
         let world = World::new(&db, Arc::clone(&assets), Arc::clone(&tables), Arc::default(), now);
-        let (order, renewed) = (Vec::new(), BTreeMap::new());
+        let (order, pieces, renewed) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
         Planner {
             db,
             records,
@@ -89,6 +91,7 @@ impl Planner {
             assets,
             tables,
             order,
+            pieces,
             renewed,
             executed,
             warm: RefCell::default(),
@@ -120,6 +123,8 @@ impl Planner {
             self.world.set_assets(self.db_mut()).to(assets);
         }
         self.order = project.topological();
+        let pieces = project.assets.values().filter(|asset| asset.pieces_of().is_some());
+        self.pieces = pieces.map(|asset| asset.key.clone()).collect();
     }
 
     /// Further project files of an asset, with their content.
@@ -216,6 +221,11 @@ impl Planner {
     /// Every asset, upstream first.
     pub fn order(&self) -> &[AssetKey] {
         &self.order
+    }
+
+    /// Assets that are the pieces of others.
+    pub fn pieces(&self) -> &BTreeSet<AssetKey> {
+        &self.pieces
     }
 
     pub fn def(&self, asset: &AssetKey) -> &Arc<Asset> {

@@ -310,6 +310,9 @@ fn with_earlier<'a>(
 
 /// Which partitions there are is not known before those have run that make pieces.
 fn makers_of_keys(planner: &Planner, wanted: &mut BTreeMap<AssetKey, PartitionSet>) {
+    if planner.pieces().is_empty() {
+        return;
+    }
     let mut cone: BTreeSet<&AssetKey> = BTreeSet::new();
     let mut makers = Vec::new();
     for key in planner.order().iter().rev() {
