@@ -64,16 +64,7 @@ pub(super) fn results(
         .iter()
         .map(|Landed { target, .. }| engine.ledger.failed(&target.asset).contains(target.part))
         .collect();
-    for Landed { target, result, .. } in &landed {
-        let fate = match result {
-            Ok(_) => Fate::Success,
-            Err(Failure::Cancelled) => Fate::Cancelled,
-            // It runs again.
-            Err(Failure::Asks) => continue,
-            Err(_) => Fate::Failed,
-        };
-        run.became.note(&target.asset, fate, &PartitionSet::from_iter([target.part]));
-    }
+    note_fates(run, &landed);
     let now_ms = engine.clock.now().timestamp_millis();
     let is_due = run.became.is_due(now_ms);
     let (changed, claims) = engine.ledger.write(|batch| {
@@ -142,6 +133,20 @@ pub(super) fn results(
         }
     }
     Ok(any_failed)
+}
+
+/// Remembers what has become of partitions, for the sets of the run.
+fn note_fates(run: &mut Run, landed: &[Landed]) {
+    for Landed { target, result, .. } in landed {
+        let fate = match result {
+            Ok(_) => Fate::Success,
+            Err(Failure::Cancelled) => Fate::Cancelled,
+            // It runs again.
+            Err(Failure::Asks) => continue,
+            Err(_) => Fate::Failed,
+        };
+        run.became.note(&target.asset, fate, &PartitionSet::from_iter([target.part]));
+    }
 }
 
 /// Keys a result by what its step read; lists what a step that asked for more is to be given, or makes it

@@ -122,8 +122,10 @@ impl Engine {
 
     /// What a recorded backfill was asked for.
     pub fn backfill_spec(&self, id: BackfillId) -> Result<BackfillSpec, Error> {
-        let report = self.backfill_report(id)?;
-        serde_json::from_value(report.backfill.spec)
+        let Some(backfill) = self.ledger.ask(|store| store.backfill(id))? else {
+            return Err(self.ledger.ask(|store| progress::unknown(store, id))?);
+        };
+        serde_json::from_value(backfill.spec)
             .map_err(|source| Error::UnreadableBackfill { backfill: id, source })
     }
 
