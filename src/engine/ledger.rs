@@ -534,6 +534,14 @@ impl Inner {
         Ok(trace)
     }
 
+    fn ever_made(&mut self, asset: &AssetKey, parts: &PartitionSet) -> Result<PartitionSet, Error> {
+        let made = self.marks(asset, parts)?.entries(parts);
+        if made.len() < parts.len() && self.store().is_renumbered(asset)? {
+            return Ok(parts.clone());
+        }
+        Ok(made)
+    }
+
     /// A column with at least these partitions.
     fn marks(&mut self, asset: &AssetKey, parts: &PartitionSet) -> Result<Arc<Column>, Error> {
         let held = self.columns.get(asset);
@@ -598,6 +606,10 @@ impl Records for Ledger {
 
     fn marks(&self, asset: &AssetKey, parts: &PartitionSet) -> Arc<Column> {
         self.lock().answer(|inner| inner.marks(asset, parts))
+    }
+
+    fn ever_made(&self, asset: &AssetKey, parts: &PartitionSet) -> PartitionSet {
+        self.lock().answer(|inner| inner.ever_made(asset, parts))
     }
 
     fn trace(&self, key: &Digest) -> Option<Trace> {

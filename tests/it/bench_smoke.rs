@@ -135,6 +135,28 @@ fn a_changed_source_is_planned_without_a_look_at_whole_columns() {
 }
 
 #[test]
+fn what_was_never_made_is_planned_without_its_keys() {
+    const MADE: u32 = 7;
+    let [few, many] = [40, 4_000].map(|days| {
+        let dir = tempfile::tempdir().unwrap();
+        steps::write(dir.path(), days);
+        let mut engine = grid::open(dir.path());
+        let (all, some) = (steps::request(&engine, days), steps::request(&engine, MADE));
+        let (plan, nothing_made) = cost(&mut engine, |engine| engine.plan(&all).unwrap());
+        assert_eq!((plan.certain(), plan.assets[0].fresh.len()), (days.into(), 0));
+        steps::materialize(&mut engine, &some);
+        drop(engine);
+        let mut engine = grid::open(dir.path());
+        let (plan, some_made) = cost(&mut engine, |engine| engine.plan(&all).unwrap());
+        assert_eq!((plan.certain(), plan.assets[0].fresh.len()), ((days - MADE).into(), 7));
+        [nothing_made, some_made]
+    });
+    // A key would be looked up among those that have led to something.
+    assert_eq!(few, many);
+    assert!(few.iter().all(|work| work.statements <= 8), "{few:?}");
+}
+
+#[test]
 fn a_command_costs_few_statements() {
     let dir = tempfile::tempdir().unwrap();
     const COMMANDS: u32 = 40;

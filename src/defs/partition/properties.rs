@@ -147,6 +147,8 @@ fn check_inverse(mapping: &Mapping, up: &Domain, down: &Domain, seed: u64) {
     let one = |q: PartitionIdx| mapping.downstream_of(&[q].into_iter().collect());
     let union: PartitionSet = some_up.iter().flat_map(one).collect();
     assert_eq!(mapping.downstream_of(&some_up), union);
+    let lacks = |p: &PartitionIdx| !mapping.absent(*p).is_empty();
+    assert_eq!(mapping.lacking(&some_down), some_down.iter().filter(lacks).collect());
 }
 
 proptest! {
