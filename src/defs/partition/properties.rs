@@ -193,7 +193,12 @@ proptest! {
         let domain = domain(&def, 400);
         let set = pick(&domain, seed);
         let text = domain.render(&set).join(",");
-        prop_assert_eq!(select(&domain, &text), set, "{}", text);
+        prop_assert_eq!(&select(&domain, &text), &set, "{}", text);
+        let with_gone = &set | &(0..3).collect();
+        let mut shown = domain.render(&with_gone);
+        let most = seed as usize % 9;
+        let more = shown.split_off(shown.len().min(most)).len();
+        prop_assert_eq!(domain.render_first(&with_gone, most), (shown, more));
     }
 
     #[test]
