@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use giornata::base::Durability;
-use giornata::engine::{Attempts, Engine, RunQuery, RunState, Summary, Work};
+use giornata::engine::{Attempts, Engine, Progress, RunQuery, RunState, Summary, Work};
 use giornata::plan::Plan;
 use giornata::store::Store;
 use giornata::store::snapshot::Snapshot;
@@ -165,6 +165,22 @@ fn a_command_costs_few_statements() {
     let (summary, work) = cost(&mut engine, steps::run);
     assert_eq!(summary, Summary { ran: COMMANDS.into(), unchanged: 0, ..summary });
     assert!(work.statements <= u64::from(COMMANDS) * 20 + 40, "{work:?}");
+}
+
+#[test]
+fn how_far_a_backfill_is_costs_the_same_for_any_number_of_runs() {
+    let [few, many] = [200, 2_000].map(|partitions| {
+        let (_dir, grid) = made(partitions, Kind::Failing);
+        let targets = grid.request_all().targets;
+        let id = past::add_backfill(&grid.root, &targets);
+        let mut engine = grid.engine();
+        let (report, work) = cost(&mut engine, |engine| engine.backfill_report(id).unwrap());
+        assert_eq!(report.runs.len() as u32, ASSETS * partitions / 100);
+        assert_eq!(report.targets(&[Progress::Done]), targets);
+        work
+    });
+    assert_eq!(few, many);
+    assert!(few.statements <= 8, "{few:?}");
 }
 
 #[test]

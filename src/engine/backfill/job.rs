@@ -12,14 +12,16 @@ use crate::engine::open::Engine;
 use crate::engine::report::RunOptions;
 use crate::engine::{Error, JobEvent, JobSummary, Launch, Summary};
 use crate::exec::Control;
-use crate::store::{Backfill, BackfillState, BackfillTargets, NewBackfill, Owner, Run, Store};
+use crate::store::{
+    Backfill, BackfillRun, BackfillState, BackfillTargets, NewBackfill, Owner, Store,
+};
 
 /// A backfill of a job of ops with what has become of its partitions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobBackfillReport {
     pub backfill: Backfill,
     pub job: JobName,
-    pub runs: Vec<Run>,
+    pub runs: Vec<BackfillRun>,
     /// Each partition is in one of them.
     pub sets: BTreeMap<Progress, PartitionSet>,
     /// The newest run of each partition that has failed.
@@ -207,9 +209,9 @@ fn report(
     let Some(backfill) = store.backfill(id)? else { return Err(progress::unknown(store, id)?) };
     let BackfillTargets::Job(targets) = store.backfill_targets(id)? else { return Ok(None) };
     let runs = store.runs_of_backfill(id)?;
-    let mut newest: BTreeMap<PartitionIdx, &Run> = BTreeMap::new();
+    let mut newest: BTreeMap<PartitionIdx, &BackfillRun> = BTreeMap::new();
     for run in &runs {
-        let key = run.launch.partition.as_ref().map(PartitionKey::as_str);
+        let key = run.partition.as_ref().map(PartitionKey::as_str);
         if let Some(part) = key.and_then(|key| domain.any_index(key)) {
             newest.insert(part, run);
         }
