@@ -539,6 +539,8 @@ impl Tx<'_> {
         let known = self.key_indexes(name, keys)?;
         let mut indexes = Vec::with_capacity(keys.len());
         let (mut new, mut again) = (Vec::new(), Vec::new());
+        // In a sorted list each comes once.
+        let may_repeat = !keys.is_sorted_by(|a, b| a < b);
         let mut given: HashMap<&PartitionKey, PartitionIdx> = HashMap::new();
         for (key, known) in keys.iter().zip(known) {
             let index = match (known, given.get(key)) {
@@ -554,7 +556,9 @@ impl Tx<'_> {
                     free - 1
                 }
             };
-            given.insert(key, index);
+            if may_repeat {
+                given.insert(key, index);
+            }
             indexes.push(index);
         }
         self.changed |= !new.is_empty() || !again.is_empty();
