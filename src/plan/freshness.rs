@@ -515,10 +515,12 @@ impl View<'_> {
             // They wait for one another, so that it counts which of them run.
             return PartitionSet::new();
         }
-        let mut never = suspects - &self.db.records().ever_made(&self.def.key, suspects);
         // Whether an attempt that failed was under the very same key is to be told.
-        never -= &self.row.failed;
-        never -= &fresh.asks_anew;
+        let mut never = &(suspects - &self.row.failed) - &fresh.asks_anew;
+        if never.is_empty() {
+            return never;
+        }
+        never -= self.db.records().ever_made(&self.def.key, &never);
         for up in self.upstream.iter().filter(|up| up.must_exist()) {
             let lacks = up.edge.mapping.upstream_of(&never) - up.state.with_version();
             if lacks.is_empty() {
@@ -535,14 +537,15 @@ impl View<'_> {
     /// Decides about suspects whose upstream is settled.
     fn decide(&self, fresh: &mut Freshness, suspects: &PartitionSet, step: &StepVersion) {
         let never = self.never_made(fresh, suspects);
-        fresh.kept -= &never;
-        fresh.run |= &never;
-        fresh.without_result |= &never;
         let mut reasons = Reasons::new(self.db.records(), step);
-        reasons.add_all(ReasonCode::Missing, &never);
-        let suspects = suspects - never;
-        if !suspects.is_empty() {
-            self.decide_by_keys(fresh, &suspects, step, &mut reasons);
+        if never.is_empty() {
+            self.decide_by_keys(fresh, suspects, step, &mut reasons);
+        } else {
+            fresh.kept -= &never;
+            fresh.run |= &never;
+            fresh.without_result |= &never;
+            reasons.add_all(ReasonCode::Missing, &never);
+            self.decide_by_keys(fresh, &(suspects - never), step, &mut reasons);
         }
         fresh.reasons = reasons.finish();
     }
@@ -555,6 +558,9 @@ impl View<'_> {
         step: &StepVersion,
         reasons: &mut Reasons<'_>,
     ) {
+        if suspects.is_empty() {
+            return;
+        }
         let (own, columns) = self.columns(suspects);
         let restored: RefCell<BTreeMap<PartitionIdx, Digest>> = RefCell::default();
         let blocked = fresh.blocked.clone();
