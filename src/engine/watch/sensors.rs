@@ -161,6 +161,11 @@ impl Loop<'_, '_, '_> {
             files::observe(def, listed, &sense.known, &moment);
         let again = if writing.is_empty() { again } else { Some(again.unwrap_or(super::WRITING)) };
         sense.again = again.and_then(|again| now().checked_add(again));
+        if !sense.tells_renames {
+            // Of these nobody will be told how they got their names.
+            let root = &self.engine.root;
+            sense.renamed.extend(waiting.iter().map(|path| root.join(path)));
+        }
         // What is not whole is neither new nor gone.
         let known: BTreeMap<PathBuf, StatEntry> = sense
             .known
