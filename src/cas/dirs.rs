@@ -1,9 +1,11 @@
 //! Looks at many files by their names in directories that are open, so that the path to a directory is not
 //! followed again for each of its files.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -21,13 +23,13 @@ pub struct Dirs<'a> {
     root: &'a Path,
     opened_root: Option<OwnedFd>,
     /// The directory of the file before, as its path has it. It is opened for the second file.
-    last: String,
+    last: Vec<u8>,
     opened: Option<OwnedFd>,
 }
 
 impl<'a> Dirs<'a> {
     pub fn new(root: &'a Path) -> Dirs<'a> {
-        Dirs { root, opened_root: None, last: String::new(), opened: None }
+        Dirs { root, opened_root: None, last: Vec::new(), opened: None }
     }
 
     /// Says the digest of a file, whose path is below the root or absolute, and reads it only if `known`
@@ -35,11 +37,12 @@ impl<'a> Dirs<'a> {
     /// the batch of which this is part.
     pub fn observe(
         &mut self,
-        path: &str,
+        path: impl AsRef<Path>,
         known: Option<&StatEntry>,
         taken_ns: i64,
         slack: Slack,
     ) -> Result<Observed, Error> {
+        let path = path.as_ref();
         let full = |root: &Path| root.join(path);
         let root = self.root;
         let fail = |error: io::Error| Error::io("read", &full(root))(error);
@@ -59,24 +62,26 @@ impl<'a> Dirs<'a> {
     }
 
     /// An open directory and what the file is called from there.
-    fn place<'p>(&mut self, path: &'p str) -> io::Result<(BorrowedFd<'_>, &'p str)> {
-        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+    fn place<'p>(&mut self, path: &'p Path) -> io::Result<(BorrowedFd<'_>, &'p OsStr)> {
+        let bytes = path.as_os_str().as_bytes();
+        let name_at = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        let (dir, name) = bytes.split_at(name_at);
         if dir != self.last {
             self.last = dir.to_owned();
             self.opened = None;
         } else if self.opened.is_none() && !dir.is_empty() && !name.is_empty() {
             // Where it may be searched but not read, files are found by their paths as before.
-            self.opened = open_dir(&self.root.join(dir)).ok();
+            self.opened = open_dir(&self.root.join(OsStr::from_bytes(dir))).ok();
         }
         if let Some(opened) = &self.opened {
-            return Ok((opened.as_fd(), name));
+            return Ok((opened.as_fd(), OsStr::from_bytes(name)));
         }
         let root = match self.opened_root.take() {
             Some(root) => root,
             None => open_dir(self.root)?,
         };
         let root: &OwnedFd = self.opened_root.insert(root);
-        Ok((root.as_fd(), path))
+        Ok((root.as_fd(), path.as_os_str()))
     }
 }
 
@@ -88,7 +93,7 @@ fn open_dir(path: &Path) -> io::Result<OwnedFd> {
 /// Hashes a small file that nobody has written to since `taken_ns`, with one look at its state: a write while
 /// it was read would have left a stamp that is not older. `None`: it takes more than that, if only to say
 /// what is wrong.
-fn hash_settled(dir: BorrowedFd<'_>, name: &str, taken_ns: i64, slack: Slack) -> Option<Hashed> {
+fn hash_settled(dir: BorrowedFd<'_>, name: &OsStr, taken_ns: i64, slack: Slack) -> Option<Hashed> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::openat(dir, name, flags, Mode::empty()).ok()?);
     let (digest, size) = hash_small(&file)?;

@@ -7,7 +7,7 @@
 
 mod recorded;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -176,6 +176,14 @@ pub struct Eyes<'a> {
     /// What the makers of pieces have recorded, by maker.
     pub made: &'a HashMap<AssetKey, Made>,
     pub blobs: &'a dyn BlobSource,
+    /// Files that are being written: what is known of them stays, and new ones are not there yet.
+    pub busy: &'a HashSet<PathBuf>,
+}
+
+impl Eyes<'_> {
+    fn is_busy(&self, path: &str) -> bool {
+        !self.busy.is_empty() && self.busy.contains(&self.root.join(path))
+    }
 }
 
 /// The recorded result of an asset that makes pieces.
@@ -225,7 +233,7 @@ pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
                 // The script is code, whose digest is known; only its state is looked at here.
                 paths.extend(code::script(asset));
                 let known = |path: &String| eyes.stats.get(Path::new(path)).copied();
-                let seen = observe(eyes, &paths, |path| (path, known(path)))?;
+                let seen = observe(eyes, &paths, |_| false, |path| (path, known(path)))?;
                 look.hashed += seen.hashed;
                 let mut named = Vec::new();
                 for (i, (path, entry)) in paths.iter().zip(seen.entries).enumerate() {
@@ -267,7 +275,9 @@ impl Look {
         let known = eyes.memories.get(&asset.key).filter(|memory| memory.about == about);
         let (files, dirs, warnings) = match known.filter(|memory| memory.dirs_stand(eyes)) {
             Some(memory) => {
-                let seen = observe(eyes, &memory.files, |file| (&file.path, Some(file.entry)))?;
+                let is_busy = |path: &str| eyes.is_busy(path);
+                let seen =
+                    observe(eyes, &memory.files, is_busy, |file| (&file.path, Some(file.entry)))?;
                 self.hashed += seen.hashed;
                 if seen.is_unchanged() {
                     self.warnings.extend(memory.warnings.iter().cloned());
@@ -322,15 +332,22 @@ impl Look {
             .flat_map(|memory| memory.files.iter().map(|f| (f.path.as_str(), f.entry)))
             .collect();
         let entry = |path: &String| before.get(path.as_str()).copied();
-        let seen = observe(eyes, &found.files, |file| (&file.path, entry(&file.path)))?;
+        let is_busy = |path: &str| eyes.is_busy(path);
+        let seen = observe(eyes, &found.files, is_busy, |file| (&file.path, entry(&file.path)))?;
         self.hashed += seen.hashed;
+        let left_out = |file: &Listed| eyes.is_busy(&file.path) && entry(&file.path).is_none();
+        let taken_ns = match found.files.iter().any(left_out) {
+            // The next look has to list again.
+            true => i64::MIN,
+            false => eyes.taken_ns,
+        };
         let files = found.files.into_iter().zip(seen.entries);
         let files = files.filter_map(|(Listed { key, path }, entry)| {
             // What vanished between the listing and the look was not there.
             Some(SeenFile { key, path, entry: entry? })
         });
         let dirs = found.dirs.into_iter().map(|ListedDir { path, stat, names }| {
-            (path, StatEntry { stat, digest: names, taken_ns: eyes.taken_ns })
+            (path, StatEntry { stat, digest: names, taken_ns })
         });
         Ok((files.collect(), dirs.collect(), warnings))
     }
@@ -552,14 +569,19 @@ impl Observation {
     }
 }
 
-/// Says the digests of files. Those that the stat cache cannot vouch for are read, in parallel.
+/// Says the digests of files. Those that the stat cache cannot vouch for are read, in parallel. A busy one is
+/// what is known of it, if anything.
 fn observe<T: Sync>(
     eyes: &Eyes<'_>,
     items: &[T],
+    is_busy: impl Fn(&str) -> bool + Sync,
     file: impl Fn(&T) -> (&String, Option<StatEntry>) + Sync,
 ) -> Result<Observation, Error> {
     let one = |dirs: &mut Dirs<'_>, item: &T| {
         let (path, known) = file(item);
+        if is_busy(path) {
+            return Ok(known.map(Observed::Unchanged));
+        }
         match dirs.observe(path, known.as_ref(), eyes.taken_ns, eyes.slack) {
             Ok(seen) => Ok(Some(seen)),
             Err(source) => {
