@@ -140,3 +140,32 @@ impl Tx<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{key, mat};
+    use crate::base::Durability;
+    use crate::store::Store;
+
+    #[test]
+    fn what_is_numbered_anew_is_known_to_have_been() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), Durability::Batch).unwrap();
+        let mut tx = store.begin().unwrap();
+        for asset in ["made", "never"] {
+            tx.set_index_space(&key(asset), "days").unwrap();
+        }
+        tx.put_mat(&key("made"), &mat(0, "k", "v")).unwrap();
+        tx.commit().unwrap();
+        for (space, is_renumbered) in [("days", false), ("hours", true), ("days", true)] {
+            let mut tx = store.begin().unwrap();
+            for asset in ["made", "never"] {
+                tx.set_index_space(&key(asset), space).unwrap();
+            }
+            tx.commit().unwrap();
+            assert_eq!(store.is_renumbered(&key("made")).unwrap(), is_renumbered, "{space}");
+            assert!(!store.is_renumbered(&key("never")).unwrap(), "nothing could be forgotten");
+        }
+        assert!(!store.is_renumbered(&key("nobody")).unwrap());
+    }
+}
