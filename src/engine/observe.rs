@@ -252,6 +252,9 @@ pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
     Ok(look)
 }
 
+/// Files that are there, directories that were read, and warnings.
+type Found = (Vec<SeenFile>, Vec<(String, StatEntry)>, Vec<String>);
+
 impl Look {
     /// What cannot be read is the fault of its source, and of nothing else.
     fn take_fault(&mut self, asset: &Asset, seen: Result<(), Error>) -> Result<(), Error> {
@@ -319,7 +322,7 @@ impl Look {
         place: &Named<'_>,
         known: Option<&Arc<Memory>>,
         found: Listing,
-    ) -> Result<(Vec<SeenFile>, Vec<(String, StatEntry)>, Vec<String>), Error> {
+    ) -> Result<Found, Error> {
         let mut warnings = found.warnings;
         let is_there =
             !found.files.is_empty() || (place.what == "directory" && !found.dirs.is_empty());
