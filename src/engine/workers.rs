@@ -364,6 +364,8 @@ fn apart(mut outcome: Outcome, makes: usize) -> Vec<Outcome> {
     let mut outcomes = std::mem::take(&mut outcome.members);
     // It is told once.
     let warnings = std::mem::take(&mut outcome.warnings);
+    // There is one, mostly.
+    outcomes.reserve_exact(makes.saturating_sub(outcomes.len()));
     outcomes.resize(makes, outcome);
     if let Some(first) = outcomes.first_mut() {
         first.warnings.extend(warnings);

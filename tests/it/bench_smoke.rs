@@ -157,14 +157,24 @@ fn what_was_never_made_is_planned_without_its_keys() {
 }
 
 #[test]
-fn a_command_costs_few_statements() {
+fn a_command_costs_few_statements_and_pages() {
     let dir = tempfile::tempdir().unwrap();
     const COMMANDS: u32 = 40;
     steps::write(dir.path(), COMMANDS);
     let mut engine = grid::open(dir.path());
+    let before = log_pages(dir.path());
     let (summary, work) = cost(&mut engine, steps::run);
     assert_eq!(summary, Summary { ran: COMMANDS.into(), unchanged: 0, ..summary });
-    assert!(work.statements <= u64::from(COMMANDS) * 20 + 40, "{work:?}");
+    assert!(work.statements <= u64::from(COMMANDS) * 18 + 40, "{work:?}");
+    let pages = log_pages(dir.path()) - before;
+    assert!(pages <= u64::from(COMMANDS) * 10 + 40, "{pages}");
+}
+
+/// The pages in SQLite's log, of a store that is open.
+fn log_pages(root: &Path) -> u64 {
+    let log = root.join(".giornata/giornata.db-wal");
+    // Each has 24 bytes in front of it.
+    std::fs::metadata(log).unwrap().len() / (4096 + 24)
 }
 
 #[test]
