@@ -21,7 +21,7 @@ use giornata::defs::{
 };
 use giornata::engine::{Access, Engine, Options, RunEvent};
 use giornata::exec::{
-    Content, Control, Emitted, Failure, Functions, Input, Of, Part, Produced, Step, Told,
+    Content, Control, Emitted, Failure, Functions, Input, Made, Of, Part, Produced, Step, Told,
 };
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
@@ -292,8 +292,14 @@ impl Functions for Declared {
                 let wanted = wanted.map(|(place, member)| (place, &*self.assets[&member.key]));
                 self.bodies.call(step, &wanted.collect::<Vec<_>>(), told)
             }
+            Of::Batch(_) => unreachable!("it is called for each partition"),
             Of::Job(_) => unreachable!("there are no jobs"),
         }
+    }
+
+    fn call_batch(&self, lots: &[Step], told: &mut Told<'_>) -> Result<Made, Failure> {
+        let one = |lot: &Step| Ok(self.call(lot, told)?.remove(0));
+        Ok(lots.iter().map(one).collect())
     }
 }
 
@@ -342,7 +348,7 @@ impl Bodies {
         }
         match &step.of {
             Of::Asset(_) if emitted.is_empty() => Err(Failure::Function("as told".to_owned())),
-            Of::Asset(_) | Of::Assets(_) | Of::Job(_) => Ok(emitted),
+            Of::Asset(_) | Of::Assets(_) | Of::Batch(_) | Of::Job(_) => Ok(emitted),
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,6 +52,8 @@ pub struct Node {
     reads_itself: bool,
     /// One step makes it and the one before; then it reads what that one reads.
     joins: bool,
+    /// One step makes up to so many partitions; 0 if it makes one.
+    batch: u32,
     aging: Aging,
     is_removed: bool,
     is_renamed: bool,
@@ -261,6 +264,14 @@ fn assets(world: &World) -> Vec<Asset> {
         let step = Arc::new(SharedStep { name: format!("with {}", makes[0]), makes });
         for asset in assets.iter_mut().filter(|asset| step.makes.contains(&asset.key)) {
             asset.shared = Some(step.clone());
+        }
+    }
+    for (i, node) in world.nodes.iter().enumerate().filter(|(_, node)| !node.is_removed) {
+        let name = name(world, i);
+        let made = assets.iter_mut().find(|asset| asset.key.as_str() == name).unwrap();
+        let asks = made.deps.iter().any(|dep| dep.mapping == MappingDef::Asked);
+        if !asks && made.shared.is_none() && made.partitions != PartitionsDef::Unpartitioned {
+            made.policy.batch = NonZeroU32::new(node.batch);
         }
     }
     assets
@@ -585,13 +596,15 @@ fn worlds(theme: Theme) -> impl Strategy<Value = World> {
     };
     let dep = (picks, 0..MAPPINGS.len(), any::<bool>());
     let deps = proptest::collection::vec(dep, 1..3);
-    let node = (kinds(), codes(), deps, any::<bool>(), agings(), proptest::bool::weighted(0.3));
-    let node = node.prop_map(|(kind, code, deps, reads_itself, aging, joins)| Node {
+    let together = (proptest::bool::weighted(0.3), prop_oneof![3 => Just(0), 2 => 1u32..8]);
+    let node = (kinds(), codes(), deps, any::<bool>(), agings(), together);
+    let node = node.prop_map(|(kind, code, deps, reads_itself, aging, (joins, batch))| Node {
         kind,
         code,
         deps,
         reads_itself,
         joins,
+        batch,
         aging,
         is_removed: false,
         is_renamed: false,
@@ -743,6 +756,7 @@ fn a_wipe_takes_no_other_partition_along() {
         deps: vec![(0, 0, false)],
         reads_itself: false,
         joins: false,
+        batch: 0,
         aging: Aging::Never,
         is_removed: false,
         is_renamed: false,
