@@ -251,7 +251,7 @@ impl Aging {
 /// The functions of all assets.
 #[derive(Default)]
 pub struct Bodies {
-    ran: Mutex<Vec<Ran>>,
+    pub ran: Mutex<Vec<Ran>>,
     calls: AtomicU64,
     /// Assets that fail.
     pub failing: Mutex<BTreeSet<String>>,
@@ -264,7 +264,7 @@ pub struct Bodies {
 }
 
 impl Bodies {
-    fn fails(&self, ran: &Ran) -> bool {
+    pub fn fails(&self, ran: &Ran) -> bool {
         let asset = ran.id.split('@').next().unwrap();
         self.failing.lock().unwrap().contains(asset)
     }
@@ -634,21 +634,28 @@ impl Shelf {
         };
         engine.materialize(request, &self.trace.options(), &control, &mut listen).unwrap();
         let ran = std::mem::take(&mut *self.bodies.ran.lock().unwrap());
+        self.account(&process.project, ran, request.force)
+    }
+
+    /// Of what ran under the eyes of the test: nothing was to run that was recorded, unless it was forced.
+    pub fn account(&mut self, project: &Project, ran: Vec<Ran>, force: bool) -> Done {
         let now = self.clock.now().timestamp_millis();
         let mut invalidated = self.invalidated.lock().unwrap();
         let mut seen = BTreeSet::new();
         for ran in &ran {
-            assert!(seen.insert(&ran.given), "ran twice in one run: {ran:?}");
+            // A backfill may have several runs.
+            let is_new = seen.insert(&ran.given) || ran.aging == Aging::AtOnce;
+            assert!(is_new, "ran twice in one run: {ran:?}");
             let had_to = match ran.aging {
                 Aging::Never => !self.known.contains(&ran.given),
                 Aging::After(ms) => self.young.get(&ran.given).is_none_or(|at| *at <= now - ms),
                 Aging::AtOnce => true,
             };
-            let wanted = request.force || invalidated.contains(&ran.id);
+            let wanted = force || invalidated.contains(&ran.id);
             // What an asset asked for the last time is a guess for the next: that may miss a result.
             assert!(had_to || wanted || ran.asks, "ran again: {ran:?}");
         }
-        assert_made_together(&process.project, &ran);
+        assert_made_together(project, &ran);
         for ran in ran.iter().filter(|ran| !self.bodies.fails(ran)) {
             invalidated.remove(&ran.id);
             match ran.aging {

@@ -76,7 +76,7 @@ pub enum Kind {
 
 #[derive(Debug, Clone)]
 pub struct World {
-    nodes: Vec<Node>,
+    pub nodes: Vec<Node>,
     /// Whether the rows of the split file have days that are declared.
     is_split_daily: bool,
     inline_max_bytes: u64,
@@ -218,7 +218,7 @@ fn some_keys(mask: u8) -> Vec<&'static str> {
     if chosen.is_empty() { KEYS.to_vec() } else { chosen }
 }
 
-fn name(world: &World, node: usize) -> String {
+pub fn name(world: &World, node: usize) -> String {
     format!("{}{node}", if world.nodes[node].is_renamed { "b" } else { "a" })
 }
 
@@ -533,7 +533,7 @@ impl Rig {
 }
 
 /// Some partitions of an asset, if it is declared.
-fn chosen(engine: &Engine, asset: &AssetKey, mask: u8) -> Option<PartitionSet> {
+pub fn chosen(engine: &Engine, asset: &AssetKey, mask: u8) -> Option<PartitionSet> {
     engine.project().assets.get(asset)?;
     let all = engine.planner().domain(asset).all();
     let chosen = all.iter().enumerate().filter(|(i, _)| mask & (1 << (i % 8)) != 0);

@@ -8,7 +8,7 @@ use super::cut::Sets;
 use crate::base::{AssetKey, BackfillId, PartitionSet};
 use crate::engine::Error;
 use crate::engine::open::Engine;
-use crate::store::{Backfill, BackfillTargets, Fate, Run, RunState, Store};
+use crate::store::{Backfill, BackfillState, BackfillTargets, Fate, Run, RunState, Store};
 
 /// What has become of a partition in a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -183,6 +183,13 @@ fn report(store: &Store, id: BackfillId) -> Result<BackfillReport, Error> {
             for (asset, known) in &mut known {
                 known.running |= store.claimed(asset, &run.owner)?;
             }
+        }
+    }
+    if backfill.state == BackfillState::Success {
+        // Of what was right when its turn came no run tells.
+        for known in known.values_mut() {
+            let told = &(&known.done | &known.failed) | &known.blocked;
+            known.done |= known.target.as_ref().map(|target| target - &told).unwrap_or_default();
         }
     }
     let mut assets: Vec<BackfillAsset> =
