@@ -263,12 +263,38 @@ impl Engine {
                 }
             }
         }
-        let state = match (total.is_success(), otherwise) {
+        let is_whole = total.is_success() && self.is_whole(*id, events)?;
+        let state = match (is_whole, otherwise) {
             (true, Some(state)) => *state,
             (true, None) => BackfillState::Success,
             (false, _) => BackfillState::Failure,
         };
         Ok((runs, total, state))
+    }
+
+    /// Whether nothing of what a backfill is about is yet to be made. What is not there any more, such as that
+    /// of a file that was removed, was not planned, so no run tells of it.
+    fn is_whole(
+        &self,
+        id: BackfillId,
+        events: &mut dyn FnMut(&Engine, RunEvent),
+    ) -> Result<bool, Error> {
+        let report = self.backfill_report(id)?;
+        let mut is_whole = report.targets(&[Progress::Failed, Progress::Blocked]).is_empty();
+        for (asset, left) in report.targets(&[Progress::Left]) {
+            let gone = match self.project.assets.contains_key(&asset) {
+                true => &left - self.planner.domain(&asset).all(),
+                false => left,
+            };
+            if !gone.is_empty() {
+                is_whole = false;
+                let count = gone.len();
+                let message =
+                    format!("{count} of the partitions of `{asset}` are not there any more");
+                events(self, RunEvent::Warning { message });
+            }
+        }
+        Ok(is_whole)
     }
 
     /// The targets of each run, in the order of the runs.
