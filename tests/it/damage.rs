@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod full;
 mod matrix;
+mod power;
 
 use std::fs;
 use std::path::Path;

@@ -22,6 +22,7 @@ mod freshness;
 mod freshness_asked;
 mod freshness_by_hand;
 mod freshness_cases;
+mod freshness_made;
 mod freshness_oracle;
 mod freshness_rig;
 mod freshness_wide;
