@@ -209,6 +209,22 @@ impl Store {
         })
     }
 
+    /// The newest run of each partition of a job, in the order in which they began.
+    pub fn newest_job_runs(&self, job: &str) -> Result<Vec<Run>, Error> {
+        self.ask(|sql| {
+            sql.all(
+                concat!(
+                    "SELECT ",
+                    RUN_COLUMNS!(),
+                    " FROM run WHERE id IN
+                       (SELECT max(id) FROM run WHERE job = ?1 GROUP BY partition) ORDER BY id"
+                ),
+                [job],
+                run_row_at,
+            )
+        })
+    }
+
     /// What took how many milliseconds when it was last made, of partitions of an asset up to one: of the last
     /// `limit` of them at the most.
     pub fn durations(

@@ -272,19 +272,19 @@ impl Engine {
         Ok((runs, total, state))
     }
 
-    /// Whether nothing of what a backfill is about is yet to be made. What is not there any more, such as that
-    /// of a file that was removed, was not planned, so no run tells of it.
+    /// Whether all that a backfill is about could be planned. What is not there any more and was not made, such
+    /// as that of a file that was removed, is in no plan, so no run tells of it.
     fn is_whole(
         &self,
         id: BackfillId,
         events: &mut dyn FnMut(&Engine, RunEvent),
     ) -> Result<bool, Error> {
-        let report = self.backfill_report(id)?;
-        let mut is_whole = report.targets(&[Progress::Failed, Progress::Blocked]).is_empty();
-        for (asset, left) in report.targets(&[Progress::Left]) {
+        let undone = [Progress::Failed, Progress::Blocked, Progress::Left];
+        let mut is_whole = true;
+        for (asset, undone) in self.backfill_report(id)?.targets(&undone) {
             let gone = match self.project.assets.contains_key(&asset) {
-                true => &left - self.planner.domain(&asset).all(),
-                false => left,
+                true => &undone - self.planner.domain(&asset).all(),
+                false => undone,
             };
             if !gone.is_empty() {
                 is_whole = false;

@@ -186,10 +186,12 @@ fn report(store: &Store, id: BackfillId) -> Result<BackfillReport, Error> {
         }
     }
     if backfill.state == BackfillState::Success {
-        // Of what was right when its turn came no run tells.
+        // Of what was right when its turn came no run tells, be it that somebody else has made it.
         for known in known.values_mut() {
-            let told = &(&known.done | &known.failed) | &known.blocked;
-            known.done |= known.target.as_ref().map(|target| target - &told).unwrap_or_default();
+            let Some(target) = &known.target else { continue };
+            known.done |= target;
+            known.failed -= target;
+            known.blocked -= target;
         }
     }
     let mut assets: Vec<BackfillAsset> =
