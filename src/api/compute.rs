@@ -60,17 +60,17 @@ pub(super) enum Callable {
 /// let label = project.asset("label").keys(["a", "b", "c"]).input(&price).compute_batch(
 ///     100,
 ///     |batch, prices: Vec<String>| {
-///         let printer = format!("{} labels", batch.len());
+///         let printer = batch[0].asset();
 ///         let print = |price: String| match price.as_str() {
 ///             "b" => Err("out of ink".into()),
-///             price => Ok(format!("{price}: one of {printer}")),
+///             price => Ok(format!("{price} as a {printer}")),
 ///         };
 ///         Ok(prices.into_iter().map(print).collect())
 ///     },
 /// );
 /// let error = project.get_range(&label, "all").unwrap_err();
 /// assert!(error.to_string().contains("out of ink"), "{error}");
-/// assert_eq!(project.get(&label, "c")?, "c: one of 3 labels");
+/// assert_eq!(project.get(&label, "c")?, "c as a label");
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
 #[derive(Debug)]
