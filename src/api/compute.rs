@@ -17,12 +17,24 @@ use crate::base::{AssetKey, PartitionKey, TimeWindow};
 use crate::defs::{self, FunctionSlot, TableFormat};
 use crate::engine::error_text;
 use crate::exec::{
-    Asks, Emitted, Ended, Failure, Functions, Input, Of, Part, Produced, Provide, Step, Told,
+    Asks, Emitted, Ended, Failure, Functions, Input, Made, Of, Part, Produced, Provide, Step, Told,
 };
 use crate::io::{IoManager, Table};
 
 /// A function with its inputs, ready for any step of its asset.
 pub(super) type Call = Arc<dyn Fn(&Context<'_>) -> Result<Vec<Emitted>, Failure> + Send + Sync>;
+
+/// The same for several partitions at once, of each of which it gives what it made.
+pub(super) type BatchCall = Arc<dyn Fn(Vec<Context<'_>>) -> Result<Made, Failure> + Send + Sync>;
+
+/// How the function of an asset is called.
+#[derive(Clone)]
+pub(super) enum Callable {
+    /// For a partition.
+    One(Call),
+    /// For up to `max` partitions.
+    Batch { max: u32, call: BatchCall },
+}
 
 /// What a function is told about the partition that it makes: Dagster's `context` of an asset.
 ///
@@ -35,6 +47,30 @@ pub(super) type Call = Arc<dyn Fn(&Context<'_>) -> Result<Vec<Emitted>, Failure>
 ///     Ok(format!("{} {} from {start} to before {end}", ctx.asset(), ctx.partition()))
 /// });
 /// assert_eq!(project.get(&month, "2014-02")?, "month 2014-02 from 2014-02-01 to before 2014-03-01");
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+///
+/// A function that computes several partitions in one call gets one for each of them:
+///
+/// ```
+/// use giornata::api::Project;
+/// # let dir = tempfile::tempdir()?;
+/// let mut project = Project::new("shop", dir.path());
+/// let price = project.asset("price").keys(["a", "b", "c"]).compute(|ctx| Ok(ctx.partition().to_string()));
+/// let label = project.asset("label").keys(["a", "b", "c"]).input(&price).compute_batch(
+///     100,
+///     |batch, prices: Vec<String>| {
+///         let printer = batch[0].asset();
+///         let print = |price: String| match price.as_str() {
+///             "b" => Err("out of ink".into()),
+///             price => Ok(format!("{price} as a {printer}")),
+///         };
+///         Ok(prices.into_iter().map(print).collect())
+///     },
+/// );
+/// let error = project.get_range(&label, "all").unwrap_err();
+/// assert!(error.to_string().contains("out of ink"), "{error}");
+/// assert_eq!(project.get(&label, "c")?, "c as a label");
 /// # Ok::<(), giornata::api::BoxError>(())
 /// ```
 #[derive(Debug)]
@@ -61,7 +97,7 @@ impl Context<'_> {
             Of::Assets(members) => {
                 members.iter().any(|member| member.is_wanted && member.key.as_str() == asset)
             }
-            Of::Job(_) => false,
+            Of::Batch(_) | Of::Job(_) => false,
         }
     }
 
@@ -348,7 +384,7 @@ macro_rules! compute {
                     let made = keep(function(context, $($wire),*).map_err(said)?)?;
                     Ok(vec![Emitted::only(made)])
                 });
-                open.finish_asset(V::FORM, call)
+                open.finish_asset(V::FORM, Callable::One(call))
             }
         }
     };
@@ -378,6 +414,10 @@ compute!(A a, B b, C c);
 compute!(A a, B b, C c, D d);
 compute!(A a, B b, C c, D d, E e);
 compute!(A a, B b, C c, D d, E e, G g);
+
+fn no_function(step: &Step) -> Failure {
+    Failure::Unsupported(format!("this program has no function for `{}`", step.shown()))
+}
 
 /// The failure that the error of a user's function is.
 pub(super) fn said(error: BoxError) -> Failure {
@@ -409,7 +449,7 @@ pub(super) type Verdict = Arc<dyn Fn(&Table) -> Result<(), String> + Send + Sync
 /// The functions of a project by asset, and its checks by asset and name.
 #[derive(Default)]
 pub(super) struct Calls {
-    pub(super) calls: BTreeMap<AssetKey, Call>,
+    pub(super) calls: BTreeMap<AssetKey, Callable>,
     pub(super) checks: BTreeMap<(AssetKey, String), Verdict>,
     pub(super) resources: Providers,
     pub(super) ios: BTreeMap<AssetKey, Arc<dyn IoManager>>,
@@ -438,14 +478,24 @@ impl Functions for Calls {
             Of::Assets(members) => {
                 members.iter().find(|member| member.is_wanted).map(|member| &member.key)
             }
+            Of::Batch(_) => None,
             Of::Job(at) => return stored::call(self, step, at, told),
         };
         let found = asset.and_then(|asset| Some((self.calls.get(asset)?, asset)));
-        let Some((call, asset)) = found else {
-            let name = step.shown();
-            return Err(Failure::Unsupported(format!("this program has no function for `{name}`")));
-        };
+        let Some((Callable::One(call), asset)) = found else { return Err(no_function(step)) };
         call(&Context { step, asset, asks: Mutex::new(told.asks()) })
+    }
+
+    fn call_batch(&self, lots: &[Step], _: &mut Told<'_>) -> Result<Made, Failure> {
+        let Some(first) = lots.first() else { return Ok(Made::new()) };
+        let Of::Asset(asset) = &first.of else { return Err(no_function(first)) };
+        let Some(Callable::Batch { call, .. }) = self.calls.get(asset) else {
+            return Err(no_function(first));
+        };
+        // It cannot ask: that is refused where it is declared.
+        let mut asks = vec![Asks::default(); lots.len()];
+        let contexts = lots.iter().zip(&mut asks);
+        call(contexts.map(|(step, asks)| Context { step, asset, asks: Mutex::new(asks) }).collect())
     }
 
     fn hook(&self, slot: FunctionSlot, ended: &Ended<'_>) -> Result<(), String> {
@@ -467,7 +517,7 @@ impl Functions for Calls {
     fn check(&self, step: &Step, name: &str, table: &Table) -> Result<Option<String>, Failure> {
         let found = match &step.of {
             Of::Asset(key) => self.checks.get(&(key.clone(), name.to_owned())),
-            Of::Assets(_) | Of::Job(_) => None,
+            Of::Assets(_) | Of::Batch(_) | Of::Job(_) => None,
         };
         match found {
             Some(verdict) => Ok(verdict(table).err()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::compute::{Append, Call, Verdict, Wire};
+use super::compute::{Append, Callable, Verdict, Wire};
 use super::handle::{Handle, Parts, Reference};
 use super::io::Io;
 use super::partitions::Partitions;
@@ -64,7 +64,7 @@ pub(super) enum DraftBody {
     },
     Function {
         form: Form,
-        call: Call,
+        call: Callable,
     },
 }
 
@@ -116,7 +116,7 @@ impl<'p> Open<'p> {
         Handle::new(self.project.declare(self.draft))
     }
 
-    pub(super) fn finish_asset<V>(mut self, form: Form, call: Call) -> Handle<V> {
+    pub(super) fn finish_asset<V>(mut self, form: Form, call: Callable) -> Handle<V> {
         self.draft.body = DraftBody::Function { form, call };
         Handle::new(self.project.declare(self.draft))
     }

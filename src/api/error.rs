@@ -223,6 +223,9 @@ pub enum Mistake {
     /// Two assets are exported to one path.
     #[error("`{path}` is where `{other}` is exported to; `{{asset}}` stands for the name")]
     SamePlace { path: String, other: String },
+    /// What is declared by [`Asset::compute_batch`](super::Asset::compute_batch) cannot be computed so.
+    #[error("its partitions cannot be computed several at once: {reason}")]
+    Batch { reason: &'static str },
     /// [`Asset::member`](super::Asset::member) names an asset that is not made.
     #[error("its step makes no `{name}`")]
     Stranger { name: String },

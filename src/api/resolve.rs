@@ -3,13 +3,14 @@
 //! A circle cannot be declared: an input is a handle, which exists only once what it names is declared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::DateTime;
 use chrono_tz::Tz;
 
-use super::compute::{Call, Calls, Verdict};
+use super::compute::{Callable, Calls, Verdict};
 use super::declare::{Count, Draft, DraftBody, DraftCheck, DraftDep};
 use super::error::{DeclarationError, Error, Mistake};
 use super::handle::Reference;
@@ -23,8 +24,8 @@ use crate::base::{AssetKey, Clock, similar};
 use crate::defs::source::is_date_format;
 use crate::defs::{
     self, Asset, Body, Check, ColumnType, Dep, Domain, DynamicDef, FunctionBody, FunctionSlot,
-    Mapping, Origin, OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries, Settings,
-    SharedStep, SourceDef, SplitBy, Test,
+    Mapping, MappingDef, Origin, OutputDef, PartitionsDef, PathPattern, Policy, Project, Retries,
+    Settings, SharedStep, SourceDef, SplitBy, Test,
 };
 use crate::io::IoManager;
 use crate::load::{self, Declared};
@@ -129,7 +130,7 @@ struct Judge<'a> {
     /// Of each draft, in their order; `None` where it cannot be said, or is said in files.
     partitions: Vec<Option<PartitionsDef>>,
     assets: Vec<Declared>,
-    calls: BTreeMap<AssetKey, Call>,
+    calls: BTreeMap<AssetKey, Callable>,
     checks: BTreeMap<(AssetKey, String), Verdict>,
     resources: Providers,
     ios: BTreeMap<AssetKey, Arc<dyn IoManager>>,
@@ -270,6 +271,8 @@ impl<'a> Judge<'a> {
             let (path, other) = (path.clone(), other.to_owned());
             self.mistake(draft, Mistake::SamePlace { path, other });
         }
+        let batch = batch(draft, partitions.as_ref());
+        let batch = self.sound(draft, batch).flatten();
         for name in &draft.strangers {
             self.mistake(draft, Mistake::Stranger { name: name.clone() });
         }
@@ -281,7 +284,8 @@ impl<'a> Judge<'a> {
         }
         let follows = self.follows_existing(draft).into_iter().collect();
         let shared = draft.shared.as_ref().map(|names| Arc::new(shared_step(names)));
-        let asset = asset(draft, key, body, partitions, deps, checks, shared);
+        let mut asset = asset(draft, key, body, partitions, deps, checks, shared);
+        asset.policy.batch = batch;
         self.assets.push(Declared { asset, follows });
     }
 
@@ -509,6 +513,21 @@ fn export(draft: &Draft, partitions: Option<&PartitionsDef>) -> Result<(), Mista
         (true, true) => wrong("there is no partition to put for `{partition}`"),
         (true, false) | (false, true) => Ok(()),
     }
+}
+
+/// How many partitions one call computes, if it computes several.
+fn batch(draft: &Draft, partitions: Option<&PartitionsDef>) -> Result<Option<NonZeroU32>, Mistake> {
+    let DraftBody::Function { call: Callable::Batch { max, .. }, .. } = &draft.body else {
+        return Ok(None);
+    };
+    let asks = |dep: &DraftDep| dep.mapping == MappingDef::Asked;
+    let reason = match NonZeroU32::new(*max) {
+        None => "a call computes at least one",
+        Some(_) if partitions.is_some_and(PartitionsDef::is_unpartitioned) => "it has only one",
+        Some(_) if draft.deps.iter().any(asks) => "it says `may_read`, so it may run twice",
+        Some(max) => return Ok(Some(max)),
+    };
+    Err(Mistake::Batch { reason })
 }
 
 /// A name that is none is told with the asset of that name.

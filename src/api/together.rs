@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::compute::{Call, Context, Verdict, Wire, keep, said};
+use super::compute::{Call, Callable, Context, Verdict, Wire, keep, said};
 use super::declare::{Asset, DraftBody, DraftCheck, Open};
 use super::handle::{Handle, Reference};
 use super::value::{BoxError, Form, Value};
@@ -311,7 +311,7 @@ impl Open<'_> {
         Declared(members.map(|(name, member)| {
             let mut own = draft.clone();
             let form = forms.next().expect("there are as many forms as names");
-            own.body = DraftBody::Function { form, call: call.clone() };
+            own.body = DraftBody::Function { form, call: Callable::One(call.clone()) };
             own.export = member.export.or(own.export);
             own.description = member.description.or(own.description);
             own.checks.extend(member.checks);

@@ -31,6 +31,13 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// The share of one of so many that were made by the same execution: all had the memory.
+    #[must_use]
+    pub fn share(self, of: usize) -> Usage {
+        let of = u64::try_from(of).unwrap_or(u64::MAX).max(1);
+        Usage { cpu_ms: self.cpu_ms.map(|cpu| cpu / of), ..self }
+    }
+
     /// Of two executions, one after the other.
     #[must_use]
     pub fn and(self, other: Usage) -> Usage {

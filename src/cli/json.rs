@@ -8,6 +8,7 @@ mod runs;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use serde::Serialize;
@@ -133,6 +134,9 @@ pub(super) struct Definition<'a> {
     /// Other assets that the same step makes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     made_with: Vec<&'a AssetKey>,
+    /// How many partitions one step makes at the most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<NonZeroU32>,
     output: String,
     export: Option<&'a String>,
     config: &'a BTreeMap<String, Value>,
@@ -163,6 +167,7 @@ impl<'a> Definition<'a> {
             line: asset.origin.line,
             deps: asset.deps.iter().map(dep).collect(),
             made_with: asset.made_with().collect(),
+            batch: asset.policy.batch,
             output: text::output(&asset.output),
             export: asset.export.as_ref(),
             config: &asset.config,

@@ -23,20 +23,27 @@ const UNASKED_MAX: u64 = 1000;
 pub(super) struct MaterializeArgs {
     #[command(flatten)]
     wanted: WantedArgs,
-    /// Say what would be done, and do nothing.
-    #[arg(short = 'n', long)]
-    dry_run: bool,
     #[command(flatten)]
-    how: HowArgs,
+    go: GoArgs,
+}
+
+// Whether, and under which label, something is run. (A doc comment here would become the help of the verb.)
+#[derive(Debug, Args)]
+pub(super) struct GoArgs {
+    /// Say what would be done and how much it is, and do nothing.
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub how: HowArgs,
     /// Do not ask before many steps.
     #[arg(short, long)]
-    yes: bool,
-    /// Label the run.
+    pub yes: bool,
+    /// Label what is run.
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::tag)]
-    tag: Vec<(String, String)>,
+    pub tag: Vec<(String, String)>,
     /// With `--dry-run`: write one JSON document.
     #[arg(long, requires = "dry_run", conflicts_with = "jsonl")]
-    json: bool,
+    pub json: bool,
 }
 
 pub(super) fn run(args: &MaterializeArgs, session: Session<'_>) -> Result<Done, CliError> {
@@ -45,10 +52,10 @@ pub(super) fn run(args: &MaterializeArgs, session: Session<'_>) -> Result<Done, 
         return Err(error.hint("name assets, or give `--all`; `giornata list` names them"));
     }
     let mut workspace = session.workspace()?;
-    let access = if args.dry_run { Access::Read } else { Access::Write };
+    let access = if args.go.dry_run { Access::Read } else { Access::Write };
     let (mut engine, request) = args.wanted.open(&mut workspace, access)?;
-    if args.dry_run {
-        plan::show(&mut workspace, &engine.plan(&request)?, args.json);
+    if args.go.dry_run {
+        plan::show(&mut workspace, &engine.plan(&request)?, args.go.json);
         return Ok(Done::Fine);
     }
     if !is_confirmed(args, &mut workspace, &engine, &request)? {
@@ -56,11 +63,11 @@ pub(super) fn run(args: &MaterializeArgs, session: Session<'_>) -> Result<Done, 
         return Ok(Done::Interrupted);
     }
     let launch = LaunchInfo {
-        tags: args.tag.iter().cloned().collect(),
+        tags: args.go.tag.iter().cloned().collect(),
         config: args.wanted.set_values(&workspace.project)?,
         ..LaunchInfo::default()
     };
-    carry_out(&mut workspace, &mut engine, &request, &args.how, launch)
+    carry_out(&mut workspace, &mut engine, &request, &args.go.how, launch)
 }
 
 // How a run goes. (A doc comment here would become the help of the verb.)
@@ -122,7 +129,7 @@ fn is_confirmed(
 ) -> Result<bool, CliError> {
     let named =
         args.wanted.partition.is_some() || args.wanted.selection.iter().any(|s| s.contains('@'));
-    if args.yes || named || !workspace.term.is_interactive {
+    if args.go.yes || named || !workspace.term.is_interactive {
         return Ok(true);
     }
     let plan = engine.plan(request)?;

@@ -217,6 +217,8 @@ fn definition(asset: &Asset) -> Vec<Line> {
     let step =
         asset.shared.iter().map(|shared| format!("{} (step `{}`)", with.join(", "), shared.name));
     add("made with", step.collect());
+    let batch = asset.policy.batch.map(|batch| format!("up to {batch} partitions by one step"));
+    add("batch", batch.into_iter().collect());
     add("inputs", asset.inputs.clone());
     add("config", asset.config.iter().map(|(name, value)| format!("{name} = {value}")).collect());
     add("environment", asset.env.iter().cloned().collect());

@@ -1,6 +1,7 @@
 //! An asset: what it reads, how it is made, how it is partitioned, where its result goes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -254,6 +255,8 @@ pub struct Policy {
     pub timeout: Option<Duration>,
     /// At most so many steps of one pool run at once as the project says.
     pub pool: Option<Arc<str>>,
+    /// One step makes up to so many partitions.
+    pub batch: Option<NonZeroU32>,
     /// A result older than this is looked at again.
     pub ttl: Option<Duration>,
     /// Run at every invocation, cut off by content.

@@ -46,8 +46,7 @@ impl Engine {
         if depth == Depth::Contents {
             for digest in self.ledger.ask(Store::damaged_small)? {
                 let what = format!("the content {} in the database is damaged", digest.short());
-                problems.push(Problem { what, help: help.clone() });
-                self.ledger.write(|batch| batch.tx().forget_small(&digest))?;
+                problems.push(Problem { what, help: self.marked(&digest)? });
                 lost.push((digest, BlobState::Missing));
             }
             self.catch_up()?;
@@ -63,7 +62,7 @@ impl Engine {
             if now != state && now != BlobState::Sound {
                 let what =
                     format!("blob {} is {} in the content store", digest.short(), now.as_str());
-                problems.push(Problem { what, help: help.clone() });
+                problems.push(Problem { what, help: self.marked(&digest)? });
             }
             if now != state {
                 found.push((digest, now));
@@ -72,6 +71,23 @@ impl Engine {
         found.extend(lost);
         self.mark_all(&found)?;
         Ok(problems)
+    }
+
+    /// What is marked because a content is gone.
+    fn marked(&self, digest: &Digest) -> Result<String, Error> {
+        let lost = self.results_without(&[(*digest, BlobState::Missing)])?;
+        let name = |(asset, parts): (&AssetKey, &PartitionSet)| match (parts.min(), parts.len()) {
+            (Some(part), 1) => format!("`{}`", self.address(asset, part)),
+            (_, count) => format!("{count} partitions of `{asset}`"),
+        };
+        let names: Vec<String> = lost.iter().map(name).collect();
+        Ok(match names.is_empty() {
+            true => "no result needs it any more".to_owned(),
+            false => format!(
+                "marked as missing: {}; the next `giornata materialize` makes it again",
+                names.join(", ")
+            ),
+        })
     }
 
     /// Values of steps of jobs whose files are gone.
@@ -179,11 +195,21 @@ impl Engine {
                 }
             }
         }
+        // What is damaged inside the database would be in the way of what is made again.
+        let mut small = Vec::new();
+        for (digest, _) in found.iter().filter(|(_, state)| *state != BlobState::Sound) {
+            if self.ledger.small(digest)?.is_none() {
+                small.push(*digest);
+            }
+        }
         let lost = self.results_without(found)?;
         let known: Vec<_> = lost.keys().map(|asset| self.ledger.row(asset)).collect();
         let written = self.ledger.write_if_current(|batch| {
             for (digest, state) in found {
                 batch.tx().mark_blob(digest, *state)?;
+            }
+            for digest in &small {
+                batch.tx().forget_small(digest)?;
             }
             for ((asset, parts), row) in lost.iter().zip(&known) {
                 batch.remove(asset, parts)?;

@@ -1,7 +1,8 @@
-//! Which assets of a step that makes several are made by one execution.
+//! What one execution makes, where a step makes several assets or several partitions.
 //!
-//! They have the same partitions and read the same, so they become ready together. When one has to be made,
-//! those of the others that are ready are decided too: what need not be made is not asked for.
+//! Assets of one step have the same partitions and read the same, so they become ready together. Partitions
+//! that are made in batches are taken as they are ready. When one has to be made, those of the others that are
+//! ready are decided too: what need not be made is not asked for.
 
 use std::collections::HashMap;
 
@@ -40,30 +41,68 @@ pub(super) fn judge(
     Verdict::Settled
 }
 
-/// The partition `first` of an asset with all others that the same execution is to make, in declared order.
+/// What an execution is to make.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Making {
+    pub place: Place,
+    pub part: PartitionIdx,
+    pub key: Digest,
+}
+
+/// `first` with all others that the same execution is to make: assets in declared order, partitions in the
+/// order of the schedule. No more than `settled_max` are found to need nothing.
 pub(super) fn together(
     engine: &Engine,
     parts: &HashMap<AssetKey, &PlanAsset>,
     schedule: &mut Schedule,
-    part: PartitionIdx,
-    first: (Place, Digest),
+    first: Making,
     settled: &mut Settled,
-) -> Vec<(Place, Digest)> {
-    let asset = schedule.asset(first.0);
-    let Some(shared) = engine.planner().def(asset).shared.clone() else { return vec![first] };
+    settled_max: usize,
+) -> Vec<Making> {
+    let def = engine.planner().def(schedule.asset(first.place)).clone();
+    if let Some(max) = def.policy.batch {
+        let plan = parts[&def.key];
+        return batch(engine, plan, schedule, first, max.get() as usize, settled, settled_max);
+    }
+    let Some(shared) = &def.shared else { return vec![first] };
+    let part = first.part;
     let mut made = Vec::with_capacity(shared.makes.len());
     for asset in &shared.makes {
         let Some(place) = schedule.place(asset) else { continue };
-        if place == first.0 {
+        if place == first.place {
             made.push(first);
         } else if schedule.take(place, part) {
             match judge(engine, parts[asset], place, part, settled) {
-                Verdict::Make(key) => made.push((place, key)),
+                Verdict::Make(key) => made.push(Making { place, part, key }),
                 Verdict::Settled => {}
                 // That will be said when it is its turn.
                 Verdict::Lost => schedule.put_back(place, part),
             }
         }
     }
+    made
+}
+
+/// `first` with what else of the asset is ready, up to `max`.
+fn batch(
+    engine: &Engine,
+    plan: &PlanAsset,
+    schedule: &mut Schedule,
+    first: Making,
+    max: usize,
+    settled: &mut Settled,
+    settled_max: usize,
+) -> Vec<Making> {
+    let place = first.place;
+    let (mut made, mut lost) = (vec![first], Vec::new());
+    while made.len() < max && settled.len() < settled_max {
+        let Some(part) = schedule.next_of(place) else { break };
+        match judge(engine, plan, place, part, settled) {
+            Verdict::Make(key) => made.push(Making { place, part, key }),
+            Verdict::Settled => {}
+            Verdict::Lost => lost.push(part),
+        }
+    }
+    lost.into_iter().for_each(|part| schedule.put_back(place, part));
     made
 }

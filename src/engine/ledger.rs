@@ -328,13 +328,15 @@ impl Ledger {
         Ok(output)
     }
 
-    /// The bytes of a small output; `None` if it is a file of the content store.
+    /// The bytes of a small output; `None` if it is a file of the content store, or is not what its digest says:
+    /// then it is looked for there and found to be gone.
     pub fn small(&self, digest: &Digest) -> Result<Option<Arc<[u8]>>, Error> {
         let mut inner = self.lock();
         if let Some(bytes) = inner.small.blobs.get(digest) {
             return Ok(Some(bytes.clone()));
         }
-        let Some(bytes) = inner.store.blob_small(digest)? else { return Ok(None) };
+        let sound = |bytes: &Vec<u8>| Digest::of_blob(bytes) == *digest;
+        let Some(bytes) = inner.store.blob_small(digest)?.filter(sound) else { return Ok(None) };
         let bytes: Arc<[u8]> = bytes.into();
         inner.small.put(*digest, &bytes);
         Ok(Some(bytes))

@@ -87,8 +87,21 @@ pub(super) fn results(
     }
     // If others have written meanwhile, the ledger knows it now, and the next look will say so.
     run.depart(engine, claims, events)?;
+    tell(engine, run, schedule, landed.into_iter().zip(changed), summary, events)
+}
+
+/// Counts and tells what was recorded, and has the schedule go on from it; says whether anything failed. Each
+/// result comes with whether it is another than before.
+fn tell(
+    engine: &mut Engine,
+    run: &mut Run,
+    schedule: &mut Schedule,
+    landed: impl Iterator<Item = (Landed, bool)>,
+    summary: &mut Summary,
+    events: OnEvent<'_>,
+) -> Result<bool, Error> {
     let mut any_failed = false;
-    for (landed, changed) in landed.into_iter().zip(changed) {
+    for (landed, changed) in landed {
         if let Ok(Stored { output, small: Some(bytes), .. }) = &landed.result {
             engine.ledger.keep_small(output.digest, bytes);
         }

@@ -8,10 +8,10 @@
 
 mod blocked;
 mod depart;
+mod start;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
@@ -19,21 +19,19 @@ use super::asks::{self, Asking};
 use super::event::{RunEvent, Summary};
 use super::fates::Became;
 use super::job::Graphs;
-use super::join::{self, Verdict};
 use super::listing;
 use super::open::{Access, Engine};
 use super::record::Landed;
 use super::report::{RunOptions, RunOrder};
-use super::schedule::{Job, Link, Place, Schedule};
-use super::target::{Settled, Target, tracing};
+use super::schedule::{Job, Link, Schedule};
+use super::target::{Settled, Target};
 use super::wish::Wishes;
 use super::work;
 use super::workers::{Done, Ended, Workers};
 use crate::base::fault::{self, Write};
-use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
+use crate::base::{AssetKey, PartitionIdx, PartitionKey, PartitionSet, Rev, RunId};
 use crate::cas::Lease;
 use crate::cas::stat::StatEntry;
-use crate::defs::Asset;
 use crate::exec::{Control, Step};
 use crate::plan::{Plan, PlanAsset, Request};
 use crate::store::{Fate, NewRun, Owner, RunState, Wish, staging_dir};
@@ -51,7 +49,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const LOOK_EVERY: u32 = 16;
 
 /// Verified and restored results that are recorded in one transaction at the most.
-const BATCH_MAX: usize = 1_000;
+const SETTLED_MAX: usize = 1_000;
 
 /// Called with every event, on the thread of the run.
 pub type OnEvent<'a> = &'a mut dyn FnMut(&Engine, RunEvent);
@@ -159,8 +157,6 @@ struct Flight {
     /// What it makes: a set of (asset, partition).
     targets: Vec<Target>,
     snapshot: Rev,
-    /// Files that the step reads in their place, as they were.
-    guards: Vec<(PathBuf, StatEntry)>,
 }
 
 /// A step that is ready to go.
@@ -393,12 +389,14 @@ impl Run {
                 }
                 held.insert(part.asset.clone(), std::mem::take(&mut open));
             }
+            let batch = engine.planner.def(&part.asset).policy.batch;
+            let batch = batch.map_or(1, |batch| batch.get() as usize);
             let link = |edge: &crate::plan::Edge| Link {
                 upstream: edge.upstream.clone(),
                 mapping: edge.mapping.clone(),
             };
             let (asset, domain) = (part.asset.clone(), part.state.domain.clone());
-            Job { asset, open, links: edges.iter().map(link).collect(), domain }
+            Job { asset, open, links: edges.iter().map(link).collect(), domain, batch }
         };
         let mut schedule = Schedule::new(plan.assets.iter().map(&mut job).collect(), self.order);
         self.held = held;
@@ -433,114 +431,6 @@ impl Run {
             let settled = std::mem::take(&mut self.settled);
             super::record::settle(engine, self, parts, schedule, settled, summary, events)?;
         }
-    }
-
-    /// Decides about what is ready, and prepares steps as far as there is room for them.
-    fn prepare(
-        &mut self,
-        engine: &mut Engine,
-        parts: &HashMap<AssetKey, &PlanAsset>,
-        schedule: &mut Schedule,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) -> Result<Drive, Error> {
-        // Twice as many as can run, so that no worker waits for the recording of results.
-        while self.flights.len() + self.launches.len() < self.jobs * 2
-            && self.settled.len() < BATCH_MAX
-            && !self.outdated
-        {
-            let Some((place, part)) = schedule.next() else { break };
-            let asset = schedule.asset(place).clone();
-            let plan = parts[&asset];
-            if plan.is_source {
-                let ready = schedule.take_ready(place, part);
-                if !super::again::follow(engine, &asset, place, &ready, schedule) {
-                    self.launches.clear();
-                    return Ok(Drive::Overtaken);
-                }
-                continue;
-            }
-            match join::judge(engine, plan, place, part, &mut self.settled) {
-                Verdict::Settled => {}
-                Verdict::Make(key) => {
-                    let first = (place, key);
-                    let settled = &mut self.settled;
-                    let made = join::together(engine, parts, schedule, part, first, settled);
-                    let started =
-                        self.start(engine, parts, &made, part, schedule, summary, events)?;
-                    if started == Drive::Overtaken {
-                        self.launches.clear();
-                        return Ok(Drive::Overtaken);
-                    }
-                }
-                Verdict::Lost => self.give_up(engine, schedule, place, part, summary, events),
-            }
-        }
-        Ok(Drive::Finished)
-    }
-
-    /// Starts a step, unless its inputs may be of two states: some of memory, some that another
-    /// process has recorded since.
-    #[expect(clippy::too_many_arguments, reason = "one flat step of the loop above")]
-    fn start(
-        &mut self,
-        engine: &mut Engine,
-        parts: &HashMap<AssetKey, &PlanAsset>,
-        made: &[(Place, Digest)],
-        part: PartitionIdx,
-        schedule: &mut Schedule,
-        summary: &mut Summary,
-        events: OnEvent<'_>,
-    ) -> Result<Drive, Error> {
-        let plans: Vec<&PlanAsset> =
-            made.iter().map(|(place, _)| parts[schedule.asset(*place)]).collect();
-        let defs: Vec<Arc<Asset>> =
-            plans.iter().map(|plan| engine.planner.def(&plan.asset).clone()).collect();
-        let step = engine.step(&defs, part, self.id, &self.staging);
-        // Two states show at the launch, which is for the newest one only; as an error they show now.
-        if step.is_err() && engine.ledger.is_behind()? {
-            return Ok(Drive::Overtaken);
-        }
-        let step = match step {
-            Ok(step) => step,
-            Err(Error::Lost { digest, .. }) => {
-                // What another process has written meanwhile is a reason to plan anew as well.
-                engine.mark_lost(digest)?;
-                self.outdated = true;
-                return Ok(Drive::Overtaken);
-            }
-            Err(error) => {
-                // What it reads cannot be had: its own failure, not the run's.
-                let reason = &work::error_text(&error);
-                for (place, key) in made.iter().copied() {
-                    let failure = super::record::Unstarted { place, part, key, reason };
-                    super::record::unstarted(engine, self, schedule, failure, summary, events)?;
-                }
-                return Ok(Drive::Finished);
-            }
-        };
-        if !engine.inputs_are_sound(&step)? {
-            self.outdated = true;
-            return Ok(Drive::Overtaken);
-        }
-        let guards = engine.guards(&plans[0].asset, &step);
-        let started_ms = engine.clock.now().timestamp_millis();
-        let target = |((place, key), plan): (&(Place, Digest), &&PlanAsset)| Target {
-            place: *place,
-            asset: plan.asset.clone(),
-            part,
-            partition: step.partition.clone(),
-            key: *key,
-            forced: plan.forced.contains(part),
-            tracing: tracing(engine, plan, part),
-            started_ms,
-            reasons: plan.reasons(part),
-            askable: engine.planner.askable(&plan.asset, part),
-        };
-        let targets = made.iter().zip(&plans).map(target).collect();
-        let snapshot = engine.ledger.rev();
-        self.launches.push(Launch { flight: Flight { targets, snapshot, guards }, step });
-        Ok(Drive::Finished)
     }
 
     /// Which flights have ended, if any has by now; graphs go on.
@@ -579,12 +469,9 @@ impl Run {
         let mut landed = Vec::with_capacity(ended.len());
         for (flight, results) in ended {
             let flight = self.flights.remove(&flight).expect("only what was started comes back");
-            let slack = engine.slack;
-            let raced =
-                flight.guards.iter().any(|(path, entry)| !listing::is_same(path, entry, slack))
-                    || flight.targets.iter().any(|target| engine.has_other_script(&target.asset));
             let snapshot = flight.snapshot;
             for (target, Ended { outcome, result }) in flight.targets.into_iter().zip(results) {
+                let raced = engine.is_raced(&target);
                 if raced {
                     self.raced.entry(target.asset.clone()).or_default().insert(target.part);
                 }
@@ -644,6 +531,14 @@ impl Run {
         drop((self.owner, self.lease));
         events(engine, RunEvent::Finished { summary: *summary });
         Ok(())
+    }
+}
+
+impl Engine {
+    /// Whether something that a step read for this result is not what it was.
+    fn is_raced(&self, target: &Target) -> bool {
+        let same = |(path, entry): &(PathBuf, StatEntry)| listing::is_same(path, entry, self.slack);
+        !target.guards.iter().all(same) || self.has_other_script(&target.asset)
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Job {
     pub links: Vec<Link>,
     /// Says when the windows of its partitions start.
     pub domain: Domain,
+    /// How many partitions one step makes at the most.
+    pub batch: usize,
 }
 
 /// The place of an asset in the schedule.
@@ -63,11 +65,27 @@ struct Node {
     /// Length of the longest path downstream: what it holds up.
     rank: u32,
     domain: Domain,
+    batch: usize,
     /// The ready partition that goes first in the order of time, with its start: most are asked for often.
     head: Cell<Option<(PartitionIdx, Option<i64>)>>,
 }
 
 impl Node {
+    /// Whether a step for what is ready would make fewer partitions than it can, while others are to come.
+    fn is_partial(&self) -> bool {
+        self.batch > 1 && !self.waiting.is_empty() && self.ready.len() < self.batch as u64
+    }
+
+    /// Takes the next ready partition in this order.
+    fn take(&mut self, order: RunOrder) -> Option<PartitionIdx> {
+        let part = match order {
+            RunOrder::Critical | RunOrder::Oldest => self.ready.min(),
+            RunOrder::Newest => self.ready.max(),
+        }?;
+        self.ready.remove(part);
+        Some(part)
+    }
+
     /// When the partition starts that goes first in the order of time. `None`: it has no window, and what
     /// reads all of it waits.
     fn start(&self, part: PartitionIdx) -> Option<i64> {
@@ -99,6 +117,7 @@ impl Schedule {
                 ready: PartitionSet::new(),
                 rank: 0,
                 domain: job.domain,
+                batch: job.batch,
                 head: Cell::default(),
             }
         };
@@ -145,10 +164,21 @@ impl Schedule {
 
     /// Takes the next ready partition in the order of the schedule. In the critical one it is of the asset
     /// that holds up the longest path; of those the first asset, and of its partitions the first. In the
-    /// order of time what has no window goes first, and of one moment what holds up the longest path.
+    /// order of time what has no window goes first, and of one moment what holds up the longest path. Batches
+    /// that are not full go last, as long as they may become so.
     pub fn next(&mut self) -> Option<(Place, PartitionIdx)> {
+        self.next_whole().or_else(|| self.first(Node::is_partial))
+    }
+
+    /// As [`Schedule::next`], without batches that may yet become full.
+    pub fn next_whole(&mut self) -> Option<(Place, PartitionIdx)> {
+        self.first(|node| !node.is_partial())
+    }
+
+    fn first(&mut self, of: impl Fn(&Node) -> bool) -> Option<(Place, PartitionIdx)> {
         let order = self.order;
-        let ready = self.nodes.iter().enumerate().filter(|(_, node)| !node.ready.is_empty());
+        let ready = |(_, node): &(Place, &Node)| !node.ready.is_empty() && of(node);
+        let ready = self.nodes.iter().enumerate().filter(ready);
         let (place, _) = ready.max_by_key(|(place, node)| {
             let sooner = match order {
                 RunOrder::Critical => 0,
@@ -163,14 +193,12 @@ impl Schedule {
             };
             (sooner, node.rank, usize::MAX - *place)
         })?;
-        let ready = &mut self.nodes[place].ready;
-        let part = match order {
-            RunOrder::Critical | RunOrder::Oldest => ready.min(),
-            RunOrder::Newest => ready.max(),
-        };
-        let part = part.expect("only nodes with something ready are left");
-        ready.remove(part);
-        Some((place, part))
+        Some((place, self.nodes[place].take(order)?))
+    }
+
+    /// Takes another ready partition of the asset of which `next` has just given one.
+    pub fn next_of(&mut self, place: Place) -> Option<PartitionIdx> {
+        self.nodes[place].take(self.order)
     }
 
     /// Takes all that is ready of the asset of which `next` has just given `part`.
@@ -295,7 +323,7 @@ mod tests {
             mapping: Mapping::new(def, &domain(*m), &own).unwrap(),
         };
         let links = links.iter().map(link).collect();
-        Job { asset: key(name), open: (0..n).collect(), links, domain: own }
+        Job { asset: key(name), open: (0..n).collect(), links, domain: own, batch: 1 }
     }
 
     fn in_order(order: RunOrder, jobs: Vec<Job>) -> Schedule {
@@ -322,8 +350,14 @@ mod tests {
         let reads = Mapping::new(&MappingDef::TimeOverlap, &day, &month).unwrap();
         let links = vec![Link { upstream: key("day"), mapping: reads }];
         vec![
-            Job { asset: key("day"), open: day.all().clone(), links: vec![], domain: day },
-            Job { asset: key("month"), open: month.all().clone(), links, domain: month },
+            Job {
+                asset: key("day"),
+                open: day.all().clone(),
+                links: vec![],
+                domain: day,
+                batch: 1,
+            },
+            Job { asset: key("month"), open: month.all().clone(), links, domain: month, batch: 1 },
             job("once", 1, &[]),
         ]
     }
@@ -377,6 +411,23 @@ mod tests {
             ],
         );
         assert_eq!(drain(chain), "raw@0 raw@1 clean@0 clean@1 lone@0 sum@0");
+    }
+
+    #[test]
+    fn a_batch_waits_for_what_is_to_come() {
+        let copies = Job { batch: 2, ..job("copy", 3, &[("raw", 3, MappingDef::Identity)]) };
+        let jobs = vec![job("raw", 3, &[]), copies];
+        let mut schedule = in_order(RunOrder::Critical, jobs);
+        let (raw, copy) = (0, 1);
+        let all: Vec<_> = std::iter::from_fn(|| schedule.next()).collect();
+        assert_eq!(all, [(raw, 0), (raw, 1), (raw, 2)]);
+        let mut done = |part| schedule.done(raw, &PartitionSet::from_iter([part]));
+        done(0);
+        assert_eq!(schedule.next_whole(), None, "two are to come");
+        schedule.done(raw, &PartitionSet::from_iter([1]));
+        assert_eq!((schedule.next_whole(), schedule.next_of(copy)), (Some((copy, 0)), Some(1)));
+        schedule.done(raw, &PartitionSet::from_iter([2]));
+        assert_eq!(schedule.next_whole(), Some((copy, 2)), "nothing is to come");
     }
 
     #[test]

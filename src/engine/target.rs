@@ -1,10 +1,13 @@
 //! What a step makes, with what was decided about it, and what a run need not make.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::open::Engine;
 use super::schedule::Place;
 use crate::base::{AssetKey, Digest, Flags, PartitionIdx, PartitionKey, PartitionSet};
+use crate::cas::stat::StatEntry;
 use crate::plan::{Askable, PlanAsset, ReasonCode, Records, Trace};
 
 /// One (asset, partition) that a step makes.
@@ -20,6 +23,8 @@ pub(super) struct Target {
     pub reasons: Vec<ReasonCode>,
     /// What the key is made of, if the step may ask for more while it runs.
     pub askable: Option<Askable>,
+    /// Files that are read for it in their place, as they were.
+    pub guards: Arc<[(PathBuf, StatEntry)]>,
 }
 
 /// What becomes of the trace of a result.

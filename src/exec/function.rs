@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use super::log::{Begins, Log};
-use super::{Asks, Control, Emitted, Failure, Functions, LogInfo, Outcome, Step, caught};
+use super::{
+    Asks, Control, Emitted, Failure, Functions, LogInfo, Of, Outcome, Step, batch, caught,
+};
 
 /// What a function is told while it runs, and what it says beside its result.
 pub struct Told<'a> {
@@ -54,10 +56,21 @@ pub(super) fn run(functions: &dyn Functions, step: &Step, control: &Control) -> 
     }
     let started = Instant::now();
     let mut told = Told { control, started, step, lines: Vec::new(), asks: Asks::default() };
-    outcome.result = match caught(|| functions.call(step, &mut told)) {
+    let called = match &step.of {
+        Of::Asset(_) | Of::Assets(_) | Of::Job(_) => caught(|| functions.call(step, &mut told)),
+        Of::Batch(lots) => caught(|| {
+            let made = functions.call_batch(lots, &mut told)?;
+            outcome.members = batch::outcomes(lots, made);
+            Ok(Vec::new())
+        }),
+    };
+    outcome.result = match called {
         Ok(result) => in_time(&told, result),
         Err(panic) => Err(panic.into()),
     };
+    if outcome.result.is_err() {
+        outcome.members.clear();
+    }
     if !told.asks.unmet.is_empty() {
         // Whatever it made of that.
         outcome.result = Err(Failure::Asks);

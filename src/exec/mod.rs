@@ -3,6 +3,7 @@
 //! Knows no graph and no store: a step comes with all that it reads, and what it makes is handed back
 //! in memory or in the staging directory.
 
+mod batch;
 mod checks;
 mod command;
 mod control;
@@ -33,6 +34,7 @@ mod testing;
 
 use std::sync::Arc;
 
+pub use batch::Made;
 pub use command::CommandExecutor;
 pub use command::missing_program;
 pub use control::{Control, OnLog};
@@ -69,6 +71,13 @@ pub trait Executor {
 /// The functions of the program that declares the project.
 pub trait Functions: Send + Sync {
     fn call(&self, step: &Step, told: &mut Told<'_>) -> Result<Vec<Emitted>, Failure>;
+
+    /// Makes several partitions of one asset: what was made of each, in the order of `lots`.
+    fn call_batch(&self, lots: &[Step], told: &mut Told<'_>) -> Result<Made, Failure> {
+        let (key, _) = (lots.first().map(Step::shown).unwrap_or_default(), told);
+        let reason = format!("`{key}` is made by a function of another program");
+        Err(Failure::Unsupported(reason))
+    }
 
     /// Does what is to be done after a step of a job has ended.
     fn hook(&self, slot: FunctionSlot, ended: &Ended<'_>) -> Result<(), String> {
@@ -154,6 +163,13 @@ impl Executor for Worker {
             Of::Assets(members) => shared::tell_apart(step, members, outcome, |step, outcome| {
                 self.check(step, control, outcome);
             }),
+            Of::Batch(lots) => {
+                batch::share(&mut outcome);
+                for (lot, own) in lots.iter().zip(&mut outcome.members) {
+                    self.check(lot, control, own);
+                }
+                outcome
+            }
             Of::Asset(_) | Of::Job(_) => {
                 self.check(step, control, &mut outcome);
                 outcome

@@ -50,7 +50,7 @@ impl<E: Executor> Executor for Retrying<E> {
             }
             // An attempt that said nothing leaves the log of those before it.
             outcome.log = outcome.log.or(before.log);
-            shared::join(before.members, &mut outcome);
+            shared::join(before.members, (begun, took), &mut outcome);
         }
         outcome
     }

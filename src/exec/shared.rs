@@ -5,11 +5,12 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::command::outputs::variable;
-use super::{Emitted, Failure, Member, Of, Outcome, Produced, Step};
+use super::{Earlier, Emitted, Failure, Member, Of, Outcome, Produced, Step};
 use crate::base::AssetKey;
 use crate::defs::Body;
 
@@ -96,19 +97,34 @@ fn line_of(line: &Value, member: &Member, members: &[Member]) -> Option<Value> {
     }
 }
 
-/// Those of the assets that have failed, for another attempt.
+/// Those of the assets or partitions that have failed, for another attempt.
 pub(super) fn of_failed(step: &Step, outcome: &Outcome) -> Of {
-    let Of::Assets(members) = &step.of else { return step.of.clone() };
     let mut ended = outcome.members.iter();
-    let again = |member: &Member| {
-        let is_wanted = member.is_wanted && ended.next().is_none_or(|own| own.result.is_err());
-        Member { is_wanted, ..member.clone() }
-    };
-    Of::Assets(members.iter().map(again).collect())
+    let mut has_failed = || ended.next().is_none_or(|own| own.result.is_err());
+    match &step.of {
+        Of::Asset(_) | Of::Job(_) => step.of.clone(),
+        Of::Assets(members) => {
+            let again = |member: &Member| {
+                let is_wanted = member.is_wanted && has_failed();
+                Member { is_wanted, ..member.clone() }
+            };
+            Of::Assets(members.iter().map(again).collect())
+        }
+        Of::Batch(lots) => {
+            let failed = lots.iter().filter(|_| has_failed());
+            let again = |lot: &Step| Step { attempt: lot.attempt + 1, ..lot.clone() };
+            Of::Batch(failed.map(again).collect())
+        }
+    }
 }
 
-/// Joins an attempt for those that had failed with what was made of the others before.
-pub(super) fn join(before: Vec<Outcome>, outcome: &mut Outcome) {
+/// Joins an attempt for those that had failed with what was made of the others before. It began at `begun`
+/// and took so long.
+pub(super) fn join(
+    before: Vec<Outcome>,
+    (begun, took): (Duration, Duration),
+    outcome: &mut Outcome,
+) {
     if before.is_empty() {
         return;
     }
@@ -117,21 +133,38 @@ pub(super) fn join(before: Vec<Outcome>, outcome: &mut Outcome) {
     let mut news = std::mem::take(&mut outcome.members).into_iter();
     let mut own = |before: Outcome| match (&before.result, &whole) {
         (Ok(_), _) => before,
-        (Err(_), Some(failure)) => Outcome {
-            result: Err(failure.clone()),
-            log: outcome.log.clone(),
-            attempt: outcome.attempt,
-            ..before
+        (Err(_), Some(failure)) => {
+            let (result, log) = (Err(failure.clone()), outcome.log.clone());
+            let own =
+                Outcome { result, log, duration: took, attempt: outcome.attempt, ..before.clone() };
+            after(before, begun, own)
+        }
+        (Err(_), None) => match news.next() {
+            Some(own) => after(before, begun, own),
+            None => before,
         },
-        (Err(_), None) => news.next().unwrap_or(before),
     };
     outcome.members = before.into_iter().map(&mut own).collect();
+}
+
+/// An attempt that began at `begun`, with the failed one before it.
+fn after(before: Outcome, begun: Duration, mut own: Outcome) -> Outcome {
+    own.duration += before.duration;
+    own.earlier = before.earlier;
+    if let Err(failure) = &before.result {
+        let (duration, usage) = (before.duration, before.usage);
+        own.earlier.push(Earlier { duration, next: begun, usage, reason: failure.to_string() });
+    }
+    own
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::exec::testing::{StepBuilder, emitted};
+
+    /// The second attempt begins after two seconds and takes one.
+    const AFTER: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(1));
 
     /// A step of the assets `a`, `b` and `c`, of which some are wanted.
     fn step(wanted: &str) -> Step {
@@ -181,10 +214,12 @@ mod tests {
         let wanted: Vec<bool> = members.iter().map(|member| member.is_wanted).collect();
         assert_eq!(wanted, [true, false, true]);
         let mut second = run(&again, "c");
-        join(first.members.clone(), &mut second);
+        join(first.members.clone(), AFTER, &mut second);
         assert_eq!(shown(&second), "wrote no output at $GIORNATA_OUTPUT_A, 1 1, 2 1");
+        let earlier: Vec<usize> = second.members.iter().map(|own| own.earlier.len()).collect();
+        assert_eq!(earlier, [1, 0, 1], "each has the attempts at itself");
         let mut failed = Outcome::not_run(&again);
-        join(first.members, &mut failed);
+        join(first.members, AFTER, &mut failed);
         assert_eq!(shown(&failed), "cancelled, 1 1, cancelled");
     }
 }

@@ -56,6 +56,8 @@ pub enum Of {
     Asset(AssetKey),
     /// Several assets, each of which is the output at its place.
     Assets(Arc<[Member]>),
+    /// Several partitions of one asset, each as if it had an execution of its own.
+    Batch(Arc<[Step]>),
     Job(Arc<InJob>),
 }
 
@@ -100,7 +102,7 @@ impl Step {
     /// With the piece for which it runs: `nightly/compute[p1]`.
     pub fn name(&self) -> StepName {
         match &self.of {
-            Of::Asset(_) | Of::Assets(_) => self.def.name.clone(),
+            Of::Asset(_) | Of::Assets(_) | Of::Batch(_) => self.def.name.clone(),
             Of::Job(at) => match &at.piece {
                 Some(piece) => self.def.name.instance(piece),
                 None => self.def.name.clone(),
@@ -112,8 +114,33 @@ impl Step {
     pub fn shown(&self) -> String {
         match &self.of {
             Of::Asset(key) => key.to_string(),
-            Of::Assets(_) => self.def.name.to_string(),
+            Of::Assets(_) | Of::Batch(_) => self.def.name.to_string(),
             Of::Job(at) => at.name(),
+        }
+    }
+
+    /// One execution for all of `lots`, which are partitions of one asset; `None` if there are none.
+    pub fn batch(lots: Vec<Step>) -> Option<Step> {
+        let first = lots.first()?;
+        let input = |input: &Input| Input { parts: Vec::new(), ..input.clone() };
+        let inputs = first.inputs.iter().map(input).collect();
+        let mut paths = first.paths.clone();
+        if lots.len() > 1 {
+            // No partition has a log of this name.
+            let stem = paths.log.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            paths.log.set_file_name(format!("{stem}+{}.log", lots.len() - 1));
+        }
+        let partition = PartitionKey::unpartitioned();
+        let (window, window_rfc3339) = (None, None);
+        let step = Step { partition, window, window_rfc3339, inputs, paths, ..first.clone() };
+        Some(Step { of: Of::Batch(lots.into()), ..step })
+    }
+
+    /// The executions in the place of which it is: itself, or those of its partitions.
+    pub fn lots(&self) -> &[Step] {
+        match &self.of {
+            Of::Batch(lots) => lots,
+            Of::Asset(_) | Of::Assets(_) | Of::Job(_) => std::slice::from_ref(self),
         }
     }
 
@@ -310,8 +337,8 @@ pub struct Outcome {
     pub usage: Usage,
     /// The attempts before it, in their order.
     pub earlier: Vec<Earlier>,
-    /// Of a step that makes several assets and did not fail as a whole: how it went for each of those that
-    /// were asked for, in their order. The result is empty then.
+    /// Of a step that makes several assets or partitions and did not fail as a whole: how it went for each of
+    /// those that were asked for, in their order. The result is empty then.
     pub members: Vec<Outcome>,
 }
 

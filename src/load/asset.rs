@@ -50,6 +50,11 @@ pub(super) static COMMON_KEYS: &[Key] = &[
         "Of the steps in this pool only so many run at once as it has room for.",
         &Form::Text,
     ),
+    key(
+        "batch",
+        "One step makes up to so many partitions: it finds them in `$GIORNATA_PARTITIONS`.",
+        &policy::BATCH,
+    ),
     key("ttl", "How long a result stays good: `1h 30m`.", &Form::Duration),
     key("volatile", "Whether each run makes it again, whatever has changed.", &Form::Bool),
     key(
@@ -254,6 +259,11 @@ fn read_fields(
         ..blank(key.clone(), &place)
     };
     describe(&mut asset, fields, sink);
+    // A graph is refused where it is read, and mistakes in `partitions` are told there.
+    if graph.is_none() && (partitions_known || !each.is_empty()) {
+        let reads_itself = deps.iter().any(|dep| dep.upstream == *key);
+        asset.policy.batch = policy::batch(fields, &asset, reads_itself, sink);
+    }
     let export = export.map(|(_, place)| place);
     let run = fields.own("run").map(Value::place);
     let pieces = output::pieces(fields, &asset.partitions, sink);

@@ -52,6 +52,7 @@ pub(super) fn read(fields: &Fields<'_>, sink: &mut Sink) -> Option<GraphUse> {
         ("retries", "each op has its own"),
         ("timeout", "each op has its own"),
         ("pool", "each op has its own"),
+        ("batch", "each op is run for one partition"),
         ("outputs", "an op with pieces is collected within the graph"),
         ("version", "each op has its own"),
     ];

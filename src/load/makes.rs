@@ -67,6 +67,8 @@ pub(super) fn read<'a>(
             asset::read(&member.key, member.place, &fields, code.clone(), context, sink);
         draft.sound &= sound;
         draft.asset.shared = Some(Arc::clone(&shared));
+        // What a default says does not count here.
+        draft.asset.policy.batch = None;
         draft.asset.group.get_or_insert_with(|| name.to_string());
         draft
     };
@@ -117,6 +119,12 @@ fn judge(step: Table<'_>, makes: Value<'_>, code: &Code, members: &[Member<'_>],
         let help = "a command makes several: `run: ./both.sh`, `makes: [left, right]`";
         let message = "a SQL asset makes one table";
         sink.push(makes.place().error(message).label("several assets").help(help));
+    }
+    if let Some(value) = step.get("batch") {
+        let help =
+            "one step makes several assets of one partition, or several partitions of one asset";
+        let message = "`batch` cannot be that of several assets";
+        sink.push(value.place().error(message).label("several partitions").help(help));
     }
     for name in ["output", "outputs"] {
         let Some(value) = step.get(name) else { continue };

@@ -1,13 +1,14 @@
-//! Reads how a step is run and how long its result stays good: `retries`, `timeout`, `pool`, `ttl`,
+//! Reads how a step is run and how long its result stays good: `retries`, `timeout`, `pool`, `batch`, `ttl`,
 //! `volatile`; and the units in which durations and sizes are written.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::asset::Fields;
 use super::form::{Form, Key, key};
 use super::node::{Kind, Sink, Value};
-use crate::defs::{Backoff, Jitter, Policy, Retries};
+use crate::defs::{Asset, Backoff, Body, Jitter, OutputDef, PartitionsDef, Policy, Retries};
 
 /// How often at most a step is tried again.
 const RETRIES_MAX: i64 = 1000;
@@ -24,6 +25,10 @@ static JITTER: Form = Form::Word(JITTERS);
 static STATUS: Form = Form::Integer(1, 255);
 static FATAL: Form = Form::Either(&[&STATUS, &Form::List(&STATUS)]);
 static COUNT: Form = Form::Integer(0, RETRIES_MAX);
+/// How many partitions one step makes at the most: each has an input, an output and a line in memory.
+const BATCH_MAX: i64 = 100_000;
+/// The value of `batch`.
+pub(super) static BATCH: Form = Form::Integer(1, BATCH_MAX);
 /// The value of `retries`.
 pub(super) static RETRIES: Form = Form::Either(&[&COUNT, &Form::Table(&[RETRY_KEYS])]);
 
@@ -33,7 +38,33 @@ pub(super) fn read(fields: &Fields<'_>, sink: &mut Sink) -> Policy {
     let volatile = fields.get("volatile").and_then(|value| value.boolean("volatile", sink));
     let retries = fields.get("retries").map(|value| retries(value, sink)).unwrap_or_default();
     let pool = fields.get("pool").and_then(|value| value.text("pool", sink)).map(Into::into);
-    Policy { retries, timeout, pool, ttl, volatile: volatile.unwrap_or(false) }
+    Policy { retries, timeout, pool, batch: None, ttl, volatile: volatile.unwrap_or(false) }
+}
+
+/// Reads how many partitions of `asset` one step makes. Where a default says it of an asset of which it cannot
+/// be said, it does not count.
+pub(super) fn batch(
+    fields: &Fields<'_>,
+    asset: &Asset,
+    reads_itself: bool,
+    sink: &mut Sink,
+) -> Option<NonZeroU32> {
+    let value = fields.get("batch")?;
+    let batch = value.integer("batch", 1..BATCH_MAX + 1, sink);
+    let reason = match (&asset.body, &asset.output) {
+        (Body::Sql(_), _) => "SQL runs within this process, so a partition at a time costs nothing",
+        (_, OutputDef::Pieces) => "a step with `outputs` makes all pieces at once anyway",
+        _ if asset.partitions == PartitionsDef::Unpartitioned => "it has only one partition",
+        _ if reads_itself => "its partitions read each other, so they are made one after the other",
+        _ => return batch.and_then(|batch| NonZeroU32::new(u32::try_from(batch).ok()?)),
+    };
+    if fields.own("batch").is_some() {
+        let message = format!("`{}` cannot be made in batches", asset.key);
+        sink.push(
+            value.place().error(message).label("several partitions by one step").help(reason),
+        );
+    }
+    None
 }
 
 /// Reads the value of `retries`: a number, or a table.

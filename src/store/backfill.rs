@@ -215,14 +215,7 @@ impl Store {
             sql.all(
                 "SELECT id, state, owner, partition FROM run WHERE backfill = ?1 ORDER BY id",
                 [id.0 as i64],
-                |row| {
-                    Ok(BackfillRun {
-                        id: run_id_at(row, 0)?,
-                        state: run_state_at(row, 1)?,
-                        owner: row.get(2)?,
-                        partition: row.get::<_, Option<String>>(3)?.map(PartitionKey::new),
-                    })
-                },
+                backfill_run_at,
             )
         })
     }
@@ -262,6 +255,18 @@ impl Store {
             by_run.entry(run).or_default().insert(of, set);
         }
         Ok(by_run)
+    }
+
+    /// The newest run of each partition of a job, in the order in which they began.
+    pub fn newest_job_runs(&self, job: &str) -> Result<Vec<BackfillRun>, Error> {
+        self.ask(|sql| {
+            sql.all(
+                "SELECT id, state, owner, partition FROM run WHERE id IN
+                   (SELECT max(id) FROM run WHERE job = ?1 GROUP BY partition) ORDER BY id",
+                [job],
+                backfill_run_at,
+            )
+        })
     }
 
     /// What took how many milliseconds when it was last made, of partitions of an asset up to one: of the last
@@ -422,6 +427,15 @@ impl Tx<'_> {
 
 fn run_id_at(row: &Row<'_>, at: usize) -> rusqlite::Result<RunId> {
     run_at(row, at)?.ok_or_else(|| undecodable("number of a run"))
+}
+
+fn backfill_run_at(row: &Row<'_>) -> rusqlite::Result<BackfillRun> {
+    Ok(BackfillRun {
+        id: run_id_at(row, 0)?,
+        state: run_state_at(row, 1)?,
+        owner: row.get(2)?,
+        partition: row.get::<_, Option<String>>(3)?.map(PartitionKey::new),
+    })
 }
 
 fn backfill_at(row: &Row<'_>) -> rusqlite::Result<(Backfill, String)> {

@@ -138,8 +138,8 @@ impl Store {
         })
     }
 
-    /// Runs that ended, lie beyond a limit, belong to no backfill that may go on, and made neither a current result nor a failure that
-    /// still stands; none that another one retries.
+    /// Runs that ended, lie beyond a limit, belong to no backfill that can be taken up again, and made neither a
+    /// current result nor a failure that still stands; none that another one retries.
     pub fn runs_before(&self, limit: Limit) -> Result<Vec<RunId>, Error> {
         let (started_ms, number) = limit.bounds();
         self.ask(|sql| {
@@ -147,7 +147,7 @@ impl Store {
                 "SELECT id FROM run WHERE state <> 'running' AND started_ms < ?1
                    AND id <= (SELECT coalesce(max(id), 0) FROM run) - ?2
                    AND (backfill IS NULL OR backfill NOT IN
-                     (SELECT id FROM backfill WHERE state IN ('running', 'paused', 'interrupted')))
+                     (SELECT id FROM backfill WHERE state <> 'success'))
                    AND id NOT IN (SELECT run FROM mat WHERE run IS NOT NULL)
                    AND id NOT IN (SELECT run FROM failure)
                    AND id NOT IN (SELECT parent FROM run WHERE parent IS NOT NULL) ORDER BY id",

@@ -382,7 +382,7 @@ impl Store {
         })
     }
 
-    /// The content of a small output. It is not checked against its digest: it was committed with it.
+    /// The content of a small output. It is not checked against its digest.
     pub fn blob_small(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
         self.ask(|sql| {
             sql.maybe("SELECT data FROM blob_small WHERE digest = ?1", [digest.as_bytes()], |row| {

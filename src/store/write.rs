@@ -406,7 +406,9 @@ impl Tx<'_> {
     pub fn put_blob_small(&mut self, digest: &Digest, data: &[u8]) -> Result<(), Error> {
         let inserted = self.ask(|sql| {
             sql.exec(
-                "INSERT OR IGNORE INTO blob_small (digest, data) VALUES (?1, ?2)",
+                // What is there may be damaged.
+                "INSERT INTO blob_small (digest, data) VALUES (?1, ?2)
+                 ON CONFLICT (digest) DO UPDATE SET data = excluded.data WHERE data <> excluded.data",
                 params![digest.as_bytes(), data],
             )
         })?;

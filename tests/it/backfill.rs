@@ -288,12 +288,13 @@ fn a_backfill_whose_process_is_killed_is_taken_up() {
     drop(backfill(&bench, &["show", "1"]).ends(0).says("interrupted"));
     // Whoever writes next closes the run, and knows all that it has made.
     drop(bench.run(&["observe"]).ends(0));
-    assert_eq!(
-        progress(&bench, "1"),
-        "day: done 2025-01-30..2025-01-31; left 2025-02-01..2025-02-03"
-    );
+    let left = shown(&bench, "1")["counts"]["left"].as_u64().unwrap();
+    // What ended in the moment of the kill is recorded, or is made again.
+    assert!([3, 4].contains(&left), "{left}");
     drop(backfill(&bench, &["resume", "1"]).ends(0));
-    assert_eq!(ran(&bench), "day@2025-02-01 day@2025-02-02 day@2025-02-03");
+    let again = ran(&bench);
+    assert!(again.ends_with("day@2025-02-01 day@2025-02-02 day@2025-02-03"), "{again}");
+    assert_eq!(again.split(' ').count() as u64, left, "{again}");
     assert_eq!(state(&bench, 1), BackfillState::Success);
 }
 
@@ -505,9 +506,33 @@ fn each_partition_of_a_job_of_ops_is_a_run_and_a_retry_takes_what_was_made() {
 }
 
 #[test]
+fn of_a_job_of_ops_what_failed_or_was_never_run_can_be_taken_alone() {
+    let bench = jobs();
+    bench.write("broken.txt", "2025-01-31\n");
+    drop(backfill(&bench, &["export", "--failed"]).ends(0).says("nothing to run"));
+    drop(backfill(&bench, &["export", "-p", "2025-01"]).ends(1));
+    ran(&bench);
+    let counts = |flags: &[&str]| {
+        let args: Vec<&str> = ["export", "-n"].iter().chain(flags).copied().collect();
+        backfill(&bench, &args).ends(0).out
+    };
+    assert!(counts(&["--failed"]).contains("1 run of job `export`"));
+    assert!(counts(&["--failed"]).contains("2025-01-31"));
+    assert!(counts(&["--missing"]).contains("2025-02-01"));
+    assert!(counts(&["--missing", "--failed"]).contains("2 runs of job `export`"));
+    bench.write("broken.txt", "");
+    drop(backfill(&bench, &["export", "--failed"]).ends(0).says("1 run succeeded"));
+    assert_eq!(ran(&bench), "load@2025-01-31 send@2025-01-31");
+    drop(backfill(&bench, &["export", "--failed"]).ends(0).says("nothing to run"));
+    drop(backfill(&bench, &["export", "--missing", "-p", "2025-02"]).ends(0));
+    assert_eq!(ran(&bench), "load@2025-02-01 send@2025-02-01");
+    drop(backfill(&bench, &["export", "--missing"]).ends(0).says("nothing to run"));
+}
+
+#[test]
 fn what_means_nothing_for_a_job_of_ops_is_refused() {
     let bench = jobs();
-    for flag in ["--missing", "--force", "--downstream", "--only"] {
+    for flag in ["--stale", "--force", "--downstream", "--only"] {
         let said = backfill(&bench, &["export", "-p", "all", flag]).ends(2);
         drop(said.says("is made of ops"));
     }
@@ -515,4 +540,51 @@ fn what_means_nothing_for_a_job_of_ops_is_refused() {
     drop(backfill(&bench, &["export", "-p", "missing"]).ends(2).says("have no states"));
     drop(backfill(&bench, &["export", "--op-select", "nobody", "-p", "all"]).ends(2));
     assert_eq!(store(&bench).backfills(9).unwrap(), []);
+}
+
+/// What is done of a backfill is known from its runs, so they stay as long as it can be taken up again.
+#[test]
+fn what_a_backfill_needs_of_its_runs_is_not_forgotten() {
+    for state in ["failure", "cancelled", "paused", "interrupted", "success"] {
+        let bench = calendar();
+        bench.write("broken.txt", "2025-02-01\n");
+        drop(backfill(&bench, &["day", "-p", "all", "--chunk", "2"]).ends(1));
+        // Nothing that is current or has failed is of its runs any more.
+        bench.write("broken.txt", "");
+        drop(bench.run(&["m", "day", "--force"]).ends(0));
+        let sql = rusqlite::Connection::open(bench.path(".giornata/giornata.db")).unwrap();
+        assert_eq!(sql.execute("UPDATE backfill SET state = ?1", [state]).unwrap(), 1);
+        drop(sql);
+        let runs = || store(&bench).runs_of_backfill(BackfillId(1)).unwrap().len();
+        let (before, had) = (progress(&bench, "1"), runs());
+        assert_eq!(had, 3);
+        drop(bench.run(&["gc", "--keep-runs", "1"]).ends(0));
+        match state {
+            "success" => assert_eq!(runs(), 0, "nobody asks for them any more"),
+            _ => {
+                assert_eq!((runs(), progress(&bench, "1")), (had, before), "{state}");
+                drop(backfill(&bench, &["resume", "1"]).ends(0));
+                assert_eq!(self::state(&bench, 1), BackfillState::Success);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_backfill_is_what_there_was_when_it_was_asked_for() {
+    let days = CALENDAR.replace("end: 2025-02-04", "end_offset: 0");
+    let mut bench = Bench::new(&days);
+    bench.write("broken.txt", "2025-01-31\n");
+    bench.write("day.sh", &format!("{SAY}{DAY}"));
+    bench.at("2025-02-02T00:00:00Z");
+    drop(backfill(&bench, &["day", "-p", "2025-01-30.."]).ends(1));
+    ran(&bench);
+    // There are more days by now; they are for another backfill.
+    bench.at("2025-02-10T00:00:00Z");
+    bench.write("broken.txt", "");
+    drop(backfill(&bench, &["resume", "1"]).ends(0));
+    assert_eq!(ran(&bench), "day@2025-01-31");
+    assert_eq!(progress(&bench, "1"), "day: done 2025-01-30..2025-02-01");
+    drop(backfill(&bench, &["day", "-p", "2025-02-01..2025-02-02"]).ends(0));
+    assert_eq!(ran(&bench), "day@2025-02-02");
 }

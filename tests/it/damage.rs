@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod full;
 mod matrix;
+mod power;
 
 use std::fs;
 use std::path::Path;
@@ -25,6 +27,15 @@ fn project() -> TempDir {
     fs::write(dir.path().join("assets/all.yaml"), YAML).unwrap();
     check(dir.path(), "m --all", 0, "ran 3");
     dir
+}
+
+/// Makes one digit of a small result another one. It lives in the database.
+fn damage_small(root: &Path, value: &[u8; 6]) {
+    let path = root.join(".giornata/giornata.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(6).rposition(|window| window == value);
+    bytes[at.expect("whoever closes the database last moves its log into it")] ^= 1;
+    fs::write(&path, bytes).unwrap();
 }
 
 #[track_caller]
@@ -81,7 +92,7 @@ fn what_doctor_finds_is_made_again() {
     ];
     for damage in damage {
         damage(dir.path());
-        check(dir.path(), "doctor --deep", 1, "in the content store");
+        check(dir.path(), "doctor --deep", 1, "in the content store\n  marked as missing: `");
         check(dir.path(), "status big", 0, "missing");
         check(dir.path(), "m --all", 0, "ran 2 (0 unchanged), 1 cut off");
         check(dir.path(), "doctor --deep", 0, "the store is sound");
@@ -92,15 +103,38 @@ fn what_doctor_finds_is_made_again() {
 fn what_is_damaged_inside_the_database_is_found_and_made_again() {
     let dir = project();
     let root = dir.path();
-    // The count of `down` is small, so it lives in the database: one of its digits becomes another.
-    let path = root.join(".giornata/giornata.db");
     check(root, "doctor --deep", 0, "");
-    let mut bytes = fs::read(&path).unwrap();
-    let at = bytes.windows(6).rposition(|window| window == b"29000\n");
-    bytes[at.expect("whoever closes the database last moves its log into it")] = b'7';
-    fs::write(&path, bytes).unwrap();
-    check(root, "doctor --deep", 1, "in the database is damaged");
+    damage_small(root, b"29000\n");
+    check(
+        root,
+        "doctor --deep",
+        1,
+        "in the database is damaged\n  marked as missing: `down`; the next",
+    );
     check(root, "status down --check", 1, "down");
+    check(root, "m down", 0, "ran 1");
+    check(root, "cat down", 0, "29000");
+    check(root, "doctor --deep", 0, "the store is sound");
+}
+
+/// Nobody has asked `doctor`: whoever reads the value notices.
+#[test]
+fn what_is_damaged_inside_the_database_is_noticed_where_it_is_read() {
+    let dir = project();
+    let root = dir.path();
+    let reads =
+        YAML.to_owned() + "  twice: {deps: [down], run: 'cat \"$down\" \"$down\" > \"$output\"'}\n";
+    fs::write(root.join("assets/all.yaml"), &reads).unwrap();
+    damage_small(root, b"29000\n");
+    check(root, "cat down", 2, "is gone from the store");
+    check(root, "m twice", 0, "ran 2");
+    check(root, "cat twice", 0, "29000\n29000");
+    check(root, "m --all", 0, "everything up to date: 4 partitions");
+    // What was made before is not restored from a value that is damaged.
+    damage_small(root, b"29000\n");
+    fs::write(root.join("assets/all.yaml"), reads.replace("wc -l", "wc -c")).unwrap();
+    check(root, "m twice", 0, "ran 2");
+    fs::write(root.join("assets/all.yaml"), &reads).unwrap();
     check(root, "m down", 0, "ran 1");
     check(root, "cat down", 0, "29000");
     check(root, "doctor --deep", 0, "the store is sound");

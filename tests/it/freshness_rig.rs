@@ -4,8 +4,6 @@
 //! date shows. Functions from version 3 on also take a number that nothing declares: the world.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -13,20 +11,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
-use giornata::base::{AssetKey, Clock, Digest, Durability, PartitionKey, PartitionSet};
+use giornata::base::{AssetKey, Clock, Durability, PartitionKey, PartitionSet};
 use giornata::defs::partition::{Cadence, DynamicDef, TimeWindowDef};
 use giornata::defs::{
     Asset, Body, Dep, FunctionBody, FunctionSlot, MappingDef, Missing, Origin, OutputDef,
     PartitionsDef, PathPattern, Policy, Project, Settings, SourceDef, SplitBy, TableFormat,
 };
-use giornata::engine::{Access, Engine, Options, RunEvent};
+use giornata::engine::{Access, Engine, Error, Options, RunEvent};
 use giornata::exec::{
-    Content, Control, Emitted, Failure, Functions, Input, Of, Part, Produced, Step, Told,
+    Content, Control, Emitted, Failure, Functions, Input, Made, Of, Part, Produced, Step, Told,
 };
 use giornata::io::Encoded;
 use giornata::plan::{Reach, Request};
 
 use super::sim::Trace;
+
+pub use super::freshness_made::{head, made, push_input, takes_world, tree};
 
 pub fn key(name: &str) -> AssetKey {
     AssetKey::parse(name).unwrap()
@@ -252,7 +252,7 @@ impl Aging {
 /// The functions of all assets.
 #[derive(Default)]
 pub struct Bodies {
-    ran: Mutex<Vec<Ran>>,
+    pub ran: Mutex<Vec<Ran>>,
     calls: AtomicU64,
     /// Assets that fail.
     pub failing: Mutex<BTreeSet<String>>,
@@ -265,7 +265,7 @@ pub struct Bodies {
 }
 
 impl Bodies {
-    fn fails(&self, ran: &Ran) -> bool {
+    pub fn fails(&self, ran: &Ran) -> bool {
         let asset = ran.id.split('@').next().unwrap();
         self.failing.lock().unwrap().contains(asset)
     }
@@ -293,8 +293,14 @@ impl Functions for Declared {
                 let wanted = wanted.map(|(place, member)| (place, &*self.assets[&member.key]));
                 self.bodies.call(step, &wanted.collect::<Vec<_>>(), told)
             }
+            Of::Batch(_) => unreachable!("it is called for each partition"),
             Of::Job(_) => unreachable!("there are no jobs"),
         }
+    }
+
+    fn call_batch(&self, lots: &[Step], told: &mut Told<'_>) -> Result<Made, Failure> {
+        let one = |lot: &Step| Ok(self.call(lot, told)?.remove(0));
+        Ok(lots.iter().map(one).collect())
     }
 }
 
@@ -343,7 +349,7 @@ impl Bodies {
         }
         match &step.of {
             Of::Asset(_) if emitted.is_empty() => Err(Failure::Function("as told".to_owned())),
-            Of::Asset(_) | Of::Assets(_) | Of::Job(_) => Ok(emitted),
+            Of::Asset(_) | Of::Assets(_) | Of::Batch(_) | Of::Job(_) => Ok(emitted),
         }
     }
 }
@@ -413,27 +419,6 @@ fn text(part: &Part) -> String {
     String::from_utf8(bytes).unwrap().trim().to_owned()
 }
 
-/// All that a directory consists of.
-pub fn tree(dir: &Path) -> String {
-    let mut lines = Vec::new();
-    let mut open = vec![dir.to_owned()];
-    while let Some(next) = open.pop() {
-        for entry in std::fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                lines.push(format!("{}/", path.strip_prefix(dir).unwrap().display()));
-                open.push(path);
-                continue;
-            }
-            let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o100;
-            let (text, name) = (std::fs::read_to_string(&path).unwrap(), path.strip_prefix(dir));
-            lines.push(format!("{} {mode} {}", name.unwrap().display(), text.trim()));
-        }
-    }
-    lines.sort();
-    lines.join("; ")
-}
-
 /// The window of a step, whatever its time zone.
 fn instants(step: &Step) -> Option<(String, String)> {
     let instant = |text: &str| {
@@ -441,42 +426,6 @@ fn instants(step: &Step) -> Option<(String, String)> {
         time.with_timezone(&Utc).to_rfc3339()
     };
     step.window_rfc3339.as_ref().map(|(start, end)| (instant(start), instant(end)))
-}
-
-/// `window` is its start and its end in RFC 3339, in UTC.
-pub fn head(asset: &Asset, partition: &str, window: Option<&(String, String)>) -> String {
-    let Body::Function(function) = &asset.body else { unreachable!("only functions run") };
-    let deps = asset.deps.iter().map(|dep| dep.upstream.to_string());
-    let deps: Vec<String> = deps.collect();
-    let window = window.map(|(start, end)| format!("{start}..{end}")).unwrap_or_default();
-    format!("{} v{} {partition} {deps:?} {window}", asset.key, function.version)
-}
-
-pub fn takes_world(asset: &Asset) -> bool {
-    let Body::Function(function) = &asset.body else { unreachable!("only functions run") };
-    function.version.parse::<u8>().unwrap() >= 3
-}
-
-pub fn push_input<'a>(
-    given: &mut String,
-    name: &str,
-    single: bool,
-    parts: impl Iterator<Item = (&'a str, String)>,
-) {
-    write!(given, "; {name} {single}:").unwrap();
-    for (key, value) in parts {
-        write!(given, " {key}={value:?}").unwrap();
-    }
-}
-
-/// What a function makes of what it is given.
-pub fn made(asset: &Asset, given: &str, world: u64, coarse: bool) -> String {
-    let given = if takes_world(asset) { format!("{given}; {world}") } else { given.to_owned() };
-    let digest = Digest::of_blob(given.as_bytes()).short();
-    match coarse {
-        true => (given.bytes().map(u32::from).sum::<u32>() % 3).to_string(),
-        false => digest,
-    }
 }
 
 /// One process: the declarations that it was started with, and its engine while it lives.
@@ -582,6 +531,10 @@ impl Shelf {
         open(self.dir.path(), &self.clock, &self.bodies, project, access)
     }
 
+    pub fn try_open(&self, project: &Project) -> Result<Engine, Error> {
+        try_open(self.dir.path(), &self.clock, &self.bodies, project, Access::Write)
+    }
+
     /// Opens a project that lies somewhere else.
     pub fn open_at(&self, root: &Path, project: &Project) -> Engine {
         open(root, &self.clock, &self.bodies, project, Access::Write)
@@ -629,21 +582,28 @@ impl Shelf {
         };
         engine.materialize(request, &self.trace.options(), &control, &mut listen).unwrap();
         let ran = std::mem::take(&mut *self.bodies.ran.lock().unwrap());
+        self.account(&process.project, ran, request.force)
+    }
+
+    /// Of what ran under the eyes of the test: nothing was to run that was recorded, unless it was forced.
+    pub fn account(&mut self, project: &Project, ran: Vec<Ran>, force: bool) -> Done {
         let now = self.clock.now().timestamp_millis();
         let mut invalidated = self.invalidated.lock().unwrap();
         let mut seen = BTreeSet::new();
         for ran in &ran {
-            assert!(seen.insert(&ran.given), "ran twice in one run: {ran:?}");
+            // A backfill may have several runs.
+            let is_new = seen.insert(&ran.given) || ran.aging == Aging::AtOnce;
+            assert!(is_new, "ran twice in one run: {ran:?}");
             let had_to = match ran.aging {
                 Aging::Never => !self.known.contains(&ran.given),
                 Aging::After(ms) => self.young.get(&ran.given).is_none_or(|at| *at <= now - ms),
                 Aging::AtOnce => true,
             };
-            let wanted = request.force || invalidated.contains(&ran.id);
+            let wanted = force || invalidated.contains(&ran.id);
             // What an asset asked for the last time is a guess for the next: that may miss a result.
             assert!(had_to || wanted || ran.asks, "ran again: {ran:?}");
         }
-        assert_made_together(&process.project, &ran);
+        assert_made_together(project, &ran);
         for ran in ran.iter().filter(|ran| !self.bodies.fails(ran)) {
             invalidated.remove(&ran.id);
             match ran.aging {
@@ -726,10 +686,10 @@ impl Shelf {
     }
 }
 
-/// What one step makes of one partition is made by one call.
+/// What one step makes of one partition is made by one call. What ages at once is made in each run.
 fn assert_made_together(project: &Project, ran: &[Ran]) {
     let mut calls: BTreeMap<(&str, &str), &Ran> = BTreeMap::new();
-    for ran in ran {
+    for ran in ran.iter().filter(|ran| ran.aging != Aging::AtOnce) {
         let (asset, part) = ran.id.split_once('@').unwrap();
         let Some(shared) = &project.assets[asset].shared else { continue };
         let first = calls.entry((&shared.name, part)).or_insert(ran);
@@ -744,6 +704,16 @@ pub fn open(
     project: &Project,
     access: Access,
 ) -> Engine {
+    try_open(root, clock, bodies, project, access).unwrap()
+}
+
+fn try_open(
+    root: &Path,
+    clock: &Arc<Hand>,
+    bodies: &Arc<Bodies>,
+    project: &Project,
+    access: Access,
+) -> Result<Engine, Error> {
     let options = Options {
         root: root.to_owned(),
         access,
@@ -752,7 +722,7 @@ pub fn open(
         set: vec![],
         functions: Arc::new(Declared { bodies: bodies.clone(), assets: project.assets.clone() }),
     };
-    Engine::open(project.clone(), options).unwrap()
+    Engine::open(project.clone(), options)
 }
 
 /// A request for everything that is no source.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,6 +53,8 @@ pub struct Node {
     reads_itself: bool,
     /// One step makes it and the one before; then it reads what that one reads.
     joins: bool,
+    /// One step makes up to so many partitions; 0 if it makes one.
+    batch: u32,
     aging: Aging,
     is_removed: bool,
     is_renamed: bool,
@@ -74,7 +77,7 @@ pub enum Kind {
 
 #[derive(Debug, Clone)]
 pub struct World {
-    nodes: Vec<Node>,
+    pub nodes: Vec<Node>,
     /// Whether the rows of the split file have days that are declared.
     is_split_daily: bool,
     inline_max_bytes: u64,
@@ -216,7 +219,7 @@ fn some_keys(mask: u8) -> Vec<&'static str> {
     if chosen.is_empty() { KEYS.to_vec() } else { chosen }
 }
 
-fn name(world: &World, node: usize) -> String {
+pub fn name(world: &World, node: usize) -> String {
     format!("{}{node}", if world.nodes[node].is_renamed { "b" } else { "a" })
 }
 
@@ -262,6 +265,14 @@ fn assets(world: &World) -> Vec<Asset> {
         let step = Arc::new(SharedStep { name: format!("with {}", makes[0]), makes });
         for asset in assets.iter_mut().filter(|asset| step.makes.contains(&asset.key)) {
             asset.shared = Some(step.clone());
+        }
+    }
+    for (i, node) in world.nodes.iter().enumerate().filter(|(_, node)| !node.is_removed) {
+        let name = name(world, i);
+        let made = assets.iter_mut().find(|asset| asset.key.as_str() == name).unwrap();
+        let asks = made.deps.iter().any(|dep| dep.mapping == MappingDef::Asked);
+        if !asks && made.shared.is_none() && made.partitions != PartitionsDef::Unpartitioned {
+            made.policy.batch = NonZeroU32::new(node.batch);
         }
     }
     assets
@@ -524,7 +535,7 @@ impl Rig {
 }
 
 /// Some partitions of an asset, if it is declared.
-fn chosen(engine: &Engine, asset: &AssetKey, mask: u8) -> Option<PartitionSet> {
+pub fn chosen(engine: &Engine, asset: &AssetKey, mask: u8) -> Option<PartitionSet> {
     engine.project().assets.get(asset)?;
     let all = engine.planner().domain(asset).all();
     let chosen = all.iter().enumerate().filter(|(i, _)| mask & (1 << (i % 8)) != 0);
@@ -587,13 +598,15 @@ fn worlds(theme: Theme) -> impl Strategy<Value = World> {
     };
     let dep = (picks, 0..MAPPINGS.len(), any::<bool>());
     let deps = proptest::collection::vec(dep, 1..3);
-    let node = (kinds(), codes(), deps, any::<bool>(), agings(), proptest::bool::weighted(0.3));
-    let node = node.prop_map(|(kind, code, deps, reads_itself, aging, joins)| Node {
+    let together = (proptest::bool::weighted(0.3), prop_oneof![3 => Just(0), 2 => 1u32..8]);
+    let node = (kinds(), codes(), deps, any::<bool>(), agings(), together);
+    let node = node.prop_map(|(kind, code, deps, reads_itself, aging, (joins, batch))| Node {
         kind,
         code,
         deps,
         reads_itself,
         joins,
+        batch,
         aging,
         is_removed: false,
         is_renamed: false,
@@ -745,6 +758,7 @@ fn a_wipe_takes_no_other_partition_along() {
         deps: vec![(0, 0, false)],
         reads_itself: false,
         joins: false,
+        batch: 0,
         aging: Aging::Never,
         is_removed: false,
         is_renamed: false,

@@ -1,10 +1,11 @@
 //! A deterministic simulation: from a number come a project of all kinds of partitions, two processes, and
-//! what happens to them: edits, failures, crashes at any write, cancelled runs, one process between any two
-//! statements of the other.
+//! what happens to them: edits, failures, crashes at any write, cancelled runs, backfills that are paused and
+//! taken up, one process between any two statements of the other.
 //!
 //! Whenever it is quiet, contents are what a full rebuild would give, nothing has run whose key had a
 //! result, `doctor` finds nothing, and no run, claim or temporary file is left. The same number tells the same story.
 
+mod backfill;
 mod crash;
 mod disk;
 mod trace;
@@ -14,7 +15,7 @@ use std::path::Path;
 
 use giornata::base::Durability;
 use giornata::engine::Depth;
-use giornata::store::Store;
+use giornata::store::{Backfill, BackfillState, Store};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -23,6 +24,7 @@ pub use trace::Trace;
 
 use super::freshness_rig::all;
 use super::freshness_wide::{Edit, Rig, World, cases_of, lines, themes};
+use backfill::{Asked, TakeUp, asked, take_ups};
 use crash::Image;
 pub use crash::copy_dir;
 
@@ -49,12 +51,15 @@ enum Act {
         at: u32,
         rows: Vec<(u32, u8)>,
     },
+    Backfill(Asked),
+    TakeUp(TakeUp),
 }
 
 /// What a process is at when it dies.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum During {
     Make(usize),
+    Backfill(Asked),
     Open(usize),
     Gc(usize),
 }
@@ -79,6 +84,7 @@ fn own_acts() -> impl Strategy<Value = Act> {
     let images = prop_oneof![Just(Image::Kept), Just(Image::Lost)];
     let during = prop_oneof![
         6 => process().prop_map(During::Make),
+        3 => asked().prop_map(During::Backfill),
         1 => process().prop_map(During::Open),
         1 => process().prop_map(During::Gc),
     ];
@@ -89,6 +95,8 @@ fn own_acts() -> impl Strategy<Value = Act> {
         2 => (process(), 0u32..80, lines())
             .prop_map(|(process, at, rows)| Act::Weave { process, at, rows }),
         2 => process().prop_map(Act::Quiet),
+        4 => asked().prop_map(Act::Backfill),
+        2 => take_ups().prop_map(Act::TakeUp),
     ]
 }
 
@@ -117,7 +125,9 @@ impl Rig {
         match act {
             Act::Edit(edit) => self.apply(edit),
             Act::Quiet(process) => self.quiet(*process),
-            Act::Crash { at, image, during } => self.crash(*at, *image, *during),
+            Act::Crash { at, image, during } => self.crash(*at, *image, during),
+            Act::Backfill(asked) => self.backfill(asked),
+            Act::TakeUp(take_up) => self.take_up(*take_up),
             Act::Cancel { process, after } => {
                 let process = &mut self.processes[*process];
                 let request = all(self.shelf.refreshed(process), false);
@@ -145,6 +155,8 @@ impl Rig {
         }
         let store = Store::open(&self.shelf.path(".giornata"), Durability::Fast).unwrap();
         assert_eq!(store.running().unwrap(), []);
+        let running = |it: &Backfill| it.state == BackfillState::Running;
+        assert!(!store.backfills(usize::MAX).unwrap().iter().any(running));
     }
 }
 

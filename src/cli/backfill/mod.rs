@@ -10,12 +10,12 @@ use std::num::NonZeroU64;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::Done;
 use super::config::Given;
 use super::error::CliError;
-use super::materialize::HowArgs;
+use super::materialize::{self, HowArgs};
 use super::plan::WantedArgs;
 use super::session::Session;
-use super::{Done, values};
 use crate::base::BackfillId;
 use crate::engine::{Rest, RunOrder, Wish};
 
@@ -82,20 +82,8 @@ struct StartArgs {
     /// What goes first of what can be made now.
     #[arg(long, value_enum, default_value = "critical", value_name = "ORDER")]
     order: Order,
-    /// Say what would be done and how long it takes, and do nothing.
-    #[arg(short = 'n', long)]
-    dry_run: bool,
     #[command(flatten)]
-    how: HowArgs,
-    /// Do not ask before many steps.
-    #[arg(short, long)]
-    yes: bool,
-    /// Label the backfill and its runs.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = values::tag)]
-    tag: Vec<(String, String)>,
-    /// With `--dry-run`: write one JSON document.
-    #[arg(long, requires = "dry_run", conflicts_with = "jsonl")]
-    json: bool,
+    go: materialize::GoArgs,
 }
 
 impl StartArgs {

@@ -16,10 +16,10 @@ use super::super::text::{self, Length};
 use super::super::{Done, job};
 use super::start::{done, plain_spec, tell_end};
 use super::{StartArgs, TakeUpArgs, wanted};
-use crate::base::{BackfillId, PartitionIdx, RunId};
+use crate::base::{BackfillId, PartitionIdx, PartitionSet, RunId};
 use crate::defs::{Domain, Flow, Job, Work};
 use crate::engine::{
-    Access, BackfillSpec, BackfillSummary, Engine, JobUnderway, Launch, Rest, RunOptions,
+    Access, BackfillSpec, BackfillSummary, Engine, JobUnderway, Launch, Progress, Rest, RunOptions,
 };
 use crate::exec::Control;
 use crate::plan::Reach;
@@ -34,7 +34,7 @@ pub(super) fn run(
     if let Some(text) = &args.op_select {
         selected(text, flow)?;
     }
-    let access = if args.dry_run { Access::Read } else { Access::Write };
+    let access = if args.go.dry_run { Access::Read } else { Access::Write };
     let (mut engine, _) = workspace.open(&[], access, &[])?;
     let domain = domain(workspace, &mut engine, job)?;
     let text = wanted::range(args)?.or_else(|| args.wanted.partition.clone());
@@ -42,26 +42,31 @@ pub(super) fn run(
         Some(text) => Expression::parse(&text, 0)?.of_job(&domain, job.name.as_str())?,
         None => domain.all().clone(),
     };
+    let parts = narrowed(args, &engine, job, &domain, parts)?;
     let given = args.given();
     let runs = text::count(parts.len(), "run");
-    if args.dry_run {
+    if args.go.dry_run {
         let ranges = text::ranges(&domain, &parts, Length::of(workspace.term.is_verbose));
-        let output = match args.json {
+        let output = match args.go.json {
             true => Document::text(JobBackfillPlanDocument::new(&job.name, &domain, &parts)),
             false => format!("{runs} of job `{}`, one after the other: {ranges}\n", job.name),
         };
         workspace.term.print(&output);
         return Ok(Done::Fine);
     }
-    if parts.is_empty() {
+    if parts.is_empty() && domain.all().is_empty() {
         return Err(CliError::user(format!("job `{}` has no partition yet", job.name)));
+    }
+    if parts.is_empty() {
+        workspace.term.print("nothing to run\n");
+        return Ok(Done::Fine);
     }
     // What is wrong with its values is told before anything is recorded.
     let first = parts.min().expect("there is one");
     let (at_first, _) = filled(job, &domain, first)?;
     let config = configured(workspace, &at_first, &given)?;
     workspace.term.talk(&format!("{runs} of job `{}`, one after the other\n", job.name));
-    let is_much = parts.len() > super::start::UNASKED_MAX && !args.yes;
+    let is_much = parts.len() > super::start::UNASKED_MAX && !args.go.yes;
     if is_much && workspace.term.is_interactive && !workspace.term.confirm("go on?") {
         workspace.term.tell("nothing was run\n");
         return Ok(Done::Interrupted);
@@ -73,10 +78,28 @@ pub(super) fn run(
         given: given.to_record()?,
         ..plain_spec(args, Reach::Only)
     };
-    let tags = args.tag.iter().cloned().collect();
+    let tags = args.go.tag.iter().cloned().collect();
     let command = workspace.command_line.clone();
     let underway = engine.begin_job_backfill(spec, &domain, parts, tags, &command)?;
-    carry_out(workspace, &mut engine, underway, job, flow, &domain, &args.how)
+    carry_out(workspace, &mut engine, underway, job, flow, &domain, &args.go.how)
+}
+
+/// Of `parts` those whose newest run failed, or that were never run to their end, where only these are wanted.
+fn narrowed(
+    args: &StartArgs,
+    engine: &Engine,
+    job: &Job,
+    domain: &Domain,
+    parts: PartitionSet,
+) -> Result<PartitionSet, CliError> {
+    if !args.failed && !args.missing {
+        return Ok(parts);
+    }
+    let sets = engine.job_progress(&job.name, domain)?;
+    let wanted = [(args.failed, Progress::Failed), (args.missing, Progress::Left)];
+    let wanted = wanted.into_iter().filter(|(is_given, _)| *is_given);
+    let wanted = wanted.fold(PartitionSet::new(), |all, (_, state)| all | &sets[&state]);
+    Ok(parts & wanted)
 }
 
 /// What means nothing for a job of ops, or would be recorded though it is secret.
@@ -88,8 +111,6 @@ fn refuse(args: &StartArgs, job: &Job) -> Result<(), CliError> {
     }
     let wanted = &args.wanted;
     let flags = [
-        (args.missing, "--missing"),
-        (args.failed, "--failed"),
         (args.stale, "--stale"),
         (wanted.force, "--force"),
         (wanted.only, "--only"),

@@ -52,10 +52,10 @@ pub(super) fn run(args: &StartArgs, session: Session<'_>) -> Result<Done, CliErr
     };
     let plan = engine.plan(&request)?;
     let targets = engine.backfill_targets(&request, &plan);
-    let jobs = args.how.jobs.map(NonZeroUsize::get);
+    let jobs = args.go.how.jobs.map(NonZeroUsize::get);
     let estimate = engine.estimate(&plan, jobs)?;
     let runs = engine.backfill_runs(&targets, args.chunk.map(Into::into));
-    if args.dry_run {
+    if args.go.dry_run {
         preview(args, &mut workspace, &engine, &plan, &targets, &estimate, runs);
         return Ok(Done::Fine);
     }
@@ -69,11 +69,11 @@ pub(super) fn run(args: &StartArgs, session: Session<'_>) -> Result<Done, CliErr
         return Ok(Done::Interrupted);
     }
     let mut tags = job.map(|job| job.tags.clone()).unwrap_or_default();
-    tags.extend(args.tag.iter().cloned());
+    tags.extend(args.go.tag.iter().cloned());
     let command = workspace.command_line.clone();
     let chosen = request.chosen;
     let underway = engine.begin_backfill(spec, targets, chosen, tags, &command)?;
-    carry_out(&mut workspace, &mut engine, underway, &args.how)
+    carry_out(&mut workspace, &mut engine, underway, &args.go.how)
 }
 
 /// What is asked for, with the engine that was opened for it.
@@ -84,7 +84,7 @@ struct Opened {
 }
 
 fn access(args: &StartArgs) -> Access {
-    if args.dry_run { Access::Read } else { Access::Write }
+    if args.go.dry_run { Access::Read } else { Access::Write }
 }
 
 fn open(args: &StartArgs, workspace: &mut Workspace<'_>) -> Result<Opened, CliError> {
@@ -129,8 +129,8 @@ fn open_job(
 /// What the arguments say of how it goes.
 pub(super) fn plain_spec(args: &StartArgs, reach: Reach) -> BackfillSpec {
     BackfillSpec {
-        jobs: args.how.jobs.map(NonZeroUsize::get),
-        fail_fast: args.how.fail_fast,
+        jobs: args.go.how.jobs.map(NonZeroUsize::get),
+        fail_fast: args.go.how.fail_fast,
         order: args.order.into(),
         chunk: args.chunk.map(Into::into),
         force: args.wanted.force,
@@ -226,7 +226,7 @@ pub(super) fn done(summary: &BackfillSummary, interrupted: bool) -> Done {
 
 fn is_confirmed(args: &StartArgs, workspace: &mut Workspace<'_>, plan: &Plan) -> bool {
     let steps = plan.certain() + plan.possible();
-    if args.yes || !workspace.term.is_interactive || steps <= UNASKED_MAX {
+    if args.go.yes || !workspace.term.is_interactive || steps <= UNASKED_MAX {
         return true;
     }
     let steps = text::count(steps, "step");
@@ -242,7 +242,7 @@ fn preview(
     estimate: &Estimate,
     runs: u64,
 ) {
-    if args.json {
+    if args.go.json {
         let document = BackfillPlanDocument::new(engine, plan, targets, estimate, runs);
         workspace.term.print(&Document::text(document));
         return;

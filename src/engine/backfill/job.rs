@@ -65,6 +65,21 @@ impl Engine {
         Ok(JobUnderway { underway: Underway::of_job(id, owner, spec, tags), parts })
     }
 
+    /// The partitions of a job of ops by what their newest run says of them: those of which there is no run, or
+    /// none that succeeded, are left.
+    pub fn job_progress(
+        &self,
+        job: &JobName,
+        domain: &Domain,
+    ) -> Result<BTreeMap<Progress, PartitionSet>, Error> {
+        self.ledger.ask(|store| {
+            store.read(|store| {
+                let runs = store.newest_job_runs(job.as_str())?;
+                Ok(by_progress(store, domain.all(), &newest(&runs, domain)))
+            })
+        })
+    }
+
     /// How far a backfill of a job of ops is; `None` if it is one of assets.
     pub fn job_backfill_report(
         &self,
@@ -209,26 +224,37 @@ fn report(
     let Some(backfill) = store.backfill(id)? else { return Err(progress::unknown(store, id)?) };
     let BackfillTargets::Job(targets) = store.backfill_targets(id)? else { return Ok(None) };
     let runs = store.runs_of_backfill(id)?;
-    let mut newest: BTreeMap<PartitionIdx, &BackfillRun> = BTreeMap::new();
-    for run in &runs {
+    let newest = newest(&runs, domain);
+    let sets = by_progress(store, &targets, &newest);
+    let failed = sets[&Progress::Failed].iter();
+    let failed_runs = failed.filter_map(|part| Some((part, newest.get(&part)?.id))).collect();
+    let job = backfill.spec["job"].as_str().and_then(|name| JobName::parse(name).ok());
+    let Some(job) = job else { return Err(progress::unknown(store, id)?) };
+    Ok(Some(JobBackfillReport { backfill, job, runs, sets, failed_runs }))
+}
+
+/// The newest of these runs for each partition.
+fn newest<'a>(runs: &'a [BackfillRun], domain: &Domain) -> BTreeMap<PartitionIdx, &'a BackfillRun> {
+    let mut newest = BTreeMap::new();
+    for run in runs {
         let key = run.partition.as_ref().map(PartitionKey::as_str);
         if let Some(part) = key.and_then(|key| domain.any_index(key)) {
             newest.insert(part, run);
         }
     }
+    newest
+}
+
+fn by_progress(
+    store: &Store,
+    parts: &PartitionSet,
+    newest: &BTreeMap<PartitionIdx, &BackfillRun>,
+) -> BTreeMap<Progress, PartitionSet> {
     let mut sets: BTreeMap<Progress, PartitionSet> =
         Progress::ALL.into_iter().map(|state| (state, PartitionSet::new())).collect();
-    let mut failed_runs = BTreeMap::new();
-    for part in &targets {
-        let run = newest.get(&part);
-        let run = run.copied();
-        let state = progress::of_run(store, run);
-        if let (Progress::Failed, Some(run)) = (state, run) {
-            failed_runs.insert(part, run.id);
-        }
+    for part in parts {
+        let state = progress::of_run(store, newest.get(&part).copied());
         sets.entry(state).or_default().insert(part);
     }
-    let job = backfill.spec["job"].as_str().and_then(|name| JobName::parse(name).ok());
-    let Some(job) = job else { return Err(progress::unknown(store, id)?) };
-    Ok(Some(JobBackfillReport { backfill, job, runs, sets, failed_runs }))
+    sets
 }

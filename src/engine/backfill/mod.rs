@@ -263,12 +263,38 @@ impl Engine {
                 }
             }
         }
-        let state = match (total.is_success(), otherwise) {
+        let is_whole = total.is_success() && self.is_whole(*id, events)?;
+        let state = match (is_whole, otherwise) {
             (true, Some(state)) => *state,
             (true, None) => BackfillState::Success,
             (false, _) => BackfillState::Failure,
         };
         Ok((runs, total, state))
+    }
+
+    /// Whether all that a backfill is about could be planned. What is not there any more and was not made, such
+    /// as that of a file that was removed, is in no plan, so no run tells of it.
+    fn is_whole(
+        &self,
+        id: BackfillId,
+        events: &mut dyn FnMut(&Engine, RunEvent),
+    ) -> Result<bool, Error> {
+        let undone = [Progress::Failed, Progress::Blocked, Progress::Left];
+        let mut is_whole = true;
+        for (asset, undone) in self.backfill_report(id)?.targets(&undone) {
+            let gone = match self.project.assets.contains_key(&asset) {
+                true => &undone - self.planner.domain(&asset).all(),
+                false => undone,
+            };
+            if !gone.is_empty() {
+                is_whole = false;
+                let count = gone.len();
+                let message =
+                    format!("{count} of the partitions of `{asset}` are not there any more");
+                events(self, RunEvent::Warning { message });
+            }
+        }
+        Ok(is_whole)
     }
 
     /// The targets of each run, in the order of the runs.

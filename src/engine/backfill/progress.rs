@@ -8,7 +8,9 @@ use super::cut::Sets;
 use crate::base::{AssetKey, BackfillId, PartitionSet};
 use crate::engine::Error;
 use crate::engine::open::Engine;
-use crate::store::{Backfill, BackfillRun, BackfillTargets, Fate, RunState, Store};
+use crate::store::{
+    Backfill, BackfillRun, BackfillState, BackfillTargets, Fate, RunState, Store,
+};
 
 /// What has become of a partition in a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -184,6 +186,15 @@ fn report(store: &Store, id: BackfillId) -> Result<BackfillReport, Error> {
             for (asset, known) in &mut known {
                 known.running |= store.claimed(asset, &run.owner)?;
             }
+        }
+    }
+    if backfill.state == BackfillState::Success {
+        // Of what was right when its turn came no run tells, be it that somebody else has made it.
+        for known in known.values_mut() {
+            let Some(target) = &known.target else { continue };
+            known.done |= target;
+            known.failed -= target;
+            known.blocked -= target;
         }
     }
     let mut assets: Vec<BackfillAsset> =

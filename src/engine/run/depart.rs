@@ -12,11 +12,12 @@ use super::super::workers::{Keep, Order};
 use super::{Drive, Flight, Launch, OnEvent, Run};
 use crate::base::Rev;
 use crate::defs::Body;
-use crate::exec::Step;
+use crate::exec::{Of, Step};
 use crate::store::NewAttempt;
 
-/// The owners of what others are making, by launch; `None` if memory does not hold the newest state.
-pub(in crate::engine) struct Claims(Option<Vec<Option<String>>>);
+/// By launch, for each of its targets the owner of what others are making; `None` if memory does not hold the
+/// newest state.
+pub(in crate::engine) struct Claims(Option<Vec<Vec<Option<String>>>>);
 
 impl Run {
     /// Claims what is ready to go, says in the store that it has started, and hands it to the workers.
@@ -41,7 +42,20 @@ impl Run {
             return Ok(Claims(None));
         }
         let started_ms = engine.clock.now().timestamp_millis();
-        let claim = |launch: &Launch| self.claim(batch, &launch.flight.targets, started_ms);
+        let claim = |launch: &Launch| match &launch.step.of {
+            // Each goes without the others.
+            Of::Batch(_) => {
+                let mut owners = Vec::with_capacity(launch.flight.targets.len());
+                for target in &launch.flight.targets {
+                    owners.push(self.claim(batch, std::slice::from_ref(target), started_ms)?);
+                }
+                Ok(owners)
+            }
+            Of::Asset(_) | Of::Assets(_) | Of::Job(_) => {
+                let owner = self.claim(batch, &launch.flight.targets, started_ms)?;
+                Ok::<_, Error>(vec![owner; launch.flight.targets.len()])
+            }
+        };
         Ok(Claims(Some(self.launches.iter().map(claim).collect::<Result<_, _>>()?)))
     }
 
@@ -54,19 +68,17 @@ impl Run {
     ) -> Result<Drive, Error> {
         let launches = std::mem::take(&mut self.launches);
         let Claims(Some(owners)) = claims else { return Ok(Drive::Overtaken) };
-        for (Launch { flight, step }, owner) in launches.into_iter().zip(owners) {
-            match owner {
-                Some(owner) => {
-                    self.awaited.insert(owner);
-                }
-                None => self.send(engine, flight, step, events)?,
+        for (launch, owners) in launches.into_iter().zip(owners) {
+            self.awaited.extend(owners.iter().flatten().cloned());
+            if let Some(Launch { flight, step }) = without_others(launch, &owners) {
+                self.send(engine, flight, step, events)?;
             }
         }
         self.graphs.advance(engine, &mut self.workers, &mut self.flights_started)?;
         Ok(Drive::Finished)
     }
 
-    /// Claims all targets of a step or none; gives the owner of one that somebody else is making.
+    /// Claims all of these targets or none; gives the owner of one that somebody else is making.
     fn claim(
         &self,
         batch: &mut Batch<'_>,
@@ -96,7 +108,7 @@ impl Run {
         events: OnEvent<'_>,
     ) -> Result<(), Error> {
         for target in &flight.targets {
-            let (asset, partition) = (target.asset.clone(), step.partition.clone());
+            let (asset, partition) = (target.asset.clone(), target.partition.clone());
             events(engine, RunEvent::StepStarted { asset, partition, attempt: 1 });
             if target.forced {
                 self.forced.entry(target.asset.clone()).or_default().insert(target.part);
@@ -113,4 +125,20 @@ impl Run {
         }
         self.workers.send(Order::Step { number, step, keep: Keep::Results(makes) })
     }
+}
+
+/// What is left of a step without the targets that have an owner; `None` if that is nothing.
+fn without_others(launch: Launch, owners: &[Option<String>]) -> Option<Launch> {
+    if owners.iter().all(Option::is_none) {
+        return Some(launch);
+    }
+    let Launch { flight, step } = launch;
+    // What makes several assets has claimed all of them or none.
+    let Of::Batch(lots) = &step.of else { return None };
+    let is_own = |at: usize| owners.get(at).is_some_and(Option::is_none);
+    let own = lots.iter().enumerate().filter(|(at, _)| is_own(*at));
+    let step = Step::batch(own.map(|(_, lot)| lot.clone()).collect())?;
+    let targets = flight.targets.into_iter().enumerate().filter(|(at, _)| is_own(*at));
+    let targets = targets.map(|(_, target)| target).collect();
+    Some(Launch { flight: Flight { targets, ..flight }, step })
 }

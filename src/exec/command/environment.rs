@@ -42,7 +42,13 @@ impl Environment {
         this.set("GIORNATA_ROOT", &step.paths.root);
         this.set_place(step);
         this.set("GIORNATA_ATTEMPT", step.attempt.to_string());
-        this.set("GIORNATA_PARTITION", step.partition.as_str());
+        match &step.of {
+            Of::Asset(_) | Of::Assets(_) | Of::Job(_) => {
+                this.set("GIORNATA_PARTITION", step.partition.as_str());
+            }
+            // It has many, which are in files.
+            Of::Batch(_) => {}
+        }
         this.set("GIORNATA_RUN", step.run.to_string());
         let config = serde_json::to_string(&step.config);
         this.set("GIORNATA_CONFIG", config.expect("configuration has only string keys"));
@@ -60,6 +66,7 @@ impl Environment {
     fn set_place(&mut self, step: &Step) {
         match &step.of {
             Of::Asset(key) => self.set("GIORNATA_ASSET", key.as_str()),
+            Of::Batch(_) => self.set("GIORNATA_ASSET", step.def.name.as_str()),
             Of::Assets(members) => {
                 let wanted = members.iter().filter(|member| member.is_wanted);
                 let wanted: Vec<&str> = wanted.map(|member| member.key.as_str()).collect();

@@ -36,6 +36,10 @@ impl Scratch {
                 let key = first.map_or(step.def.name.as_str(), |member| member.key.as_str());
                 format!("{key}@{}", step.partition)
             }
+            Of::Batch(lots) => {
+                let first = lots.first().map_or("", |lot| lot.partition.as_str());
+                format!("{}@{first}+{}", step.def.name, lots.len().saturating_sub(1))
+            }
             // A run of a job is for one partition, and its steps are alone in their directory.
             Of::Job(_) => step.shown(),
         };
@@ -70,7 +74,7 @@ impl Scratch {
             let path = self.input(input)?;
             let list = match (&step.of, input.single) {
                 (Of::Job(_), false) => Some(self.list(input, &path)?),
-                (Of::Job(_), true) | (Of::Asset(_) | Of::Assets(_), _) => None,
+                (Of::Job(_), true) | (Of::Asset(_) | Of::Assets(_) | Of::Batch(_), _) => None,
             };
             Ok(Placed { path, list })
         };
@@ -97,11 +101,7 @@ impl Scratch {
             [part] => part,
             // Allowed to be missing: a path where nothing is.
             [] => return Ok(self.file(&input.name)),
-            several => {
-                let (name, found) = (input.name.to_string(), several.len());
-                let reason = format!("it has {found} partitions where one is expected");
-                return Err(Failure::Input { name, reason });
-            }
+            several => return Err(too_many(input, several.len())),
         };
         if let Content::File(path) = &part.content {
             return Ok(path.clone());
@@ -132,6 +132,35 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         self.made.iter().for_each(|path| remove(path));
     }
+}
+
+/// Where the command finds one partition's value of an input, in a directory that has those of others too:
+/// a file named like the partition with the ending of the value, or a directory.
+pub(super) fn input_of_one(input: &Input, dir: &Path, partition: &str) -> Result<PathBuf, Failure> {
+    let fail = |reason| Failure::Input { name: input.name.to_string(), reason };
+    if !input.single {
+        let path = dir.join(safe_name(partition));
+        fs::create_dir(&path).map_err(failed("create", &path))?;
+        for part in &input.parts {
+            place(part, &path.join(part_name(input, part))).map_err(fail)?;
+        }
+        return Ok(path);
+    }
+    match input.parts.as_slice() {
+        [part] => {
+            let path = dir.join(file_name(partition, &part.extension));
+            place(part, &path).map_err(fail)?;
+            Ok(path)
+        }
+        // Allowed to be missing: a path where nothing is.
+        [] => Ok(dir.join(safe_name(partition))),
+        several => Err(too_many(input, several.len())),
+    }
+}
+
+fn too_many(input: &Input, found: usize) -> Failure {
+    let reason = format!("it has {found} partitions where one is expected");
+    Failure::Input { name: input.name.to_string(), reason }
 }
 
 /// Removes a file, a link or a directory; what cannot be removed is left to the sweep of the run.
@@ -166,7 +195,7 @@ fn part_name(input: &Input, part: &Part) -> String {
     file_name(key, &part.extension)
 }
 
-fn file_name(name: &str, extension: &str) -> String {
+pub(super) fn file_name(name: &str, extension: &str) -> String {
     match extension {
         "" => safe_name(name),
         extension => format!("{}.{}", safe_name(name), safe_name(extension)),

@@ -4,6 +4,7 @@
 //! run has; a directory per step would cost as much as a small step itself. What the step does not
 //! hand over is removed when it ends.
 
+mod batch;
 mod environment;
 mod inputs;
 pub(super) mod outputs;
@@ -18,12 +19,15 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
+use serde_json::Value;
+
+use self::batch::Batch;
 pub use self::environment::missing_program;
 use self::environment::{Environment, Programs};
 use self::inputs::Scratch;
 use self::prepared::Prepared;
 use super::log::Begins;
-use super::{Control, Emitted, Executor, Failure, Lifeline, Outcome, Step};
+use super::{Control, Emitted, Executor, Failure, Lifeline, Of, Outcome, Step};
 use crate::defs::{Body, CommandBody, CommandLine};
 
 /// Runs processes.
@@ -48,6 +52,9 @@ impl CommandExecutor {
         control: &Control,
         outcome: &mut Outcome,
     ) -> Result<Vec<Emitted>, Failure> {
+        if let Of::Batch(lots) = &step.of {
+            return self.run_batch(body, step, lots, control, outcome);
+        }
         let mut scratch = Scratch::new(step);
         let outputs = outputs::prepare(step, &mut scratch)?;
         let inputs = scratch.inputs(step)?;
@@ -65,6 +72,35 @@ impl CommandExecutor {
         }
         ended.result?;
         outputs::take(step, outputs, &mut scratch)
+    }
+
+    /// Makes several partitions in one process; how it went for each goes to the members of the outcome.
+    fn run_batch(
+        &mut self,
+        body: &CommandBody,
+        step: &Step,
+        lots: &[Step],
+        control: &Control,
+        outcome: &mut Outcome,
+    ) -> Result<Vec<Emitted>, Failure> {
+        let mut scratch = Scratch::new(step);
+        let batch = Batch::prepare(step, lots, &mut scratch)?;
+        let metadata = scratch.file("metadata.jsonl");
+        let mut environment =
+            Environment::new(step, &batch.inputs, std::slice::from_ref(&batch.outputs), &metadata);
+        batch.name_in(&mut environment);
+        outcome.warnings.extend(environment.warnings.iter().cloned());
+        let (programs, prepared) = (&mut self.programs, &mut self.prepared);
+        let command = environment.command(&body.line, step, programs, prepared)?;
+        let (lifeline, buffer) = (&self.lifeline, &mut self.buffer);
+        let ended = process::run(command, step, control, lifeline, buffer, Begins::AsTheStep);
+        outcome.log = ended.log;
+        outcome.usage = ended.usage;
+        let max_bytes = METADATA_MAX_BYTES.saturating_mul(lots.len() as u64);
+        let report = Report::read(&metadata, max_bytes).unwrap_or_default();
+        outcome.members =
+            batch.conclude(&ended.result, report, &mut outcome.warnings, &mut scratch)?;
+        Ok(Vec::new())
     }
 }
 
@@ -125,27 +161,47 @@ const METADATA_MAX_BYTES: u64 = 1 << 20;
 
 /// Says whether there is any.
 fn read_metadata(path: &Path, outcome: &mut Outcome) -> bool {
-    let Ok(found) = fs::metadata(path) else { return false };
-    if found.len() > METADATA_MAX_BYTES {
-        outcome.warnings.push("$GIORNATA_METADATA has more than 1 MiB and is ignored".to_owned());
-        return true;
-    }
-    let text = fs::read(path).unwrap_or_default();
-    for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        match serde_json::from_slice::<serde_json::Value>(line) {
-            Ok(value) if value.is_object() => outcome.metadata.push(value),
-            Ok(_) => outcome.warnings.push(format!(
-                "line {number} of $GIORNATA_METADATA is no object, such as {{\"accuracy\": 0.9}}"
-            )),
-            Err(error) => outcome
-                .warnings
-                .push(format!("line {number} of $GIORNATA_METADATA is not JSON: {error}")),
-        }
-    }
+    let Some(report) = Report::read(path, METADATA_MAX_BYTES) else { return false };
+    outcome.metadata.extend(report.objects);
+    outcome.warnings.extend(report.wrong);
     true
+}
+
+/// What a command reported.
+#[derive(Default)]
+struct Report {
+    objects: Vec<Value>,
+    /// Of each line that is no object, why.
+    wrong: Vec<String>,
+}
+
+impl Report {
+    /// `None` if there is none.
+    fn read(path: &Path, max_bytes: u64) -> Option<Report> {
+        let found = fs::metadata(path).ok()?;
+        let mut report = Report::default();
+        if found.len() > max_bytes {
+            let max = max_bytes >> 20;
+            report.wrong.push(format!("$GIORNATA_METADATA has more than {max} MiB and is ignored"));
+            return Some(report);
+        }
+        let text = fs::read(path).unwrap_or_default();
+        for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            match serde_json::from_slice::<Value>(line) {
+                Ok(value) if value.is_object() => report.objects.push(value),
+                Ok(_) => report.wrong.push(format!(
+                    "line {number} of $GIORNATA_METADATA is no object, such as {{\"accuracy\": 0.9}}"
+                )),
+                Err(error) => report
+                    .wrong
+                    .push(format!("line {number} of $GIORNATA_METADATA is not JSON: {error}")),
+            }
+        }
+        Some(report)
+    }
 }
 
 pub(super) fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {

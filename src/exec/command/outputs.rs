@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::failed;
-use super::inputs::Scratch;
+use super::inputs::{Scratch, file_name};
 use crate::defs::{Emissions, Emits, OutputDecl, OutputDef};
 use crate::exec::{Emitted, Failure, Produced, Step};
 
@@ -34,6 +34,39 @@ pub(super) fn unused(scratch: &mut Scratch) -> Output {
 pub(super) fn prepare(step: &Step, scratch: &mut Scratch) -> Result<Vec<Output>, Failure> {
     let alone = step.def.outputs.len() == 1;
     step.def.outputs.iter().map(|decl| one(step, decl, alone, scratch)).collect()
+}
+
+/// A directory for the outputs of several partitions, and for each partition its own within it.
+pub(super) fn of_lots(
+    step: &Step,
+    lots: &[Step],
+    scratch: &mut Scratch,
+) -> Result<(Output, Vec<Output>), Failure> {
+    let decl = step.only_output();
+    let (form, extension) = match decl.map(|decl| &decl.form) {
+        Some(OutputDef::Directory) => (Form::Directory, ""),
+        Some(OutputDef::File { name }) => {
+            (Form::File, Path::new(name).extension().and_then(|it| it.to_str()).unwrap_or_default())
+        }
+        Some(OutputDef::Table(format)) => (Form::File, format.extension()),
+        Some(OutputDef::Pieces | OutputDef::None) | None => {
+            let name = step.shown();
+            return Err(Failure::Unsupported(format!("`{name}` cannot be made in batches")));
+        }
+    };
+    let path = scratch.file("output+");
+    fs::create_dir(&path).map_err(failed("create", &path))?;
+    let of_one = |lot: &Step| {
+        let name = file_name(lot.partition.as_str(), extension);
+        let (variables, path) = (vec![format!("output_dir/{name}")], path.join(name));
+        if form == Form::Directory {
+            fs::create_dir(&path).map_err(failed("create", &path))?;
+        }
+        Ok(Output { variables, path, form })
+    };
+    let each = lots.iter().map(of_one).collect::<Result<_, Failure>>()?;
+    let variables = vec!["output_dir".to_owned(), variable(OutputDecl::RESULT)];
+    Ok((Output { variables, path, form: Form::Pieces }, each))
 }
 
 fn one(
@@ -125,7 +158,7 @@ impl Output {
         Failure::WrongOutput { variable: self.variable(), found, expected }
     }
 
-    fn take(self, scratch: &mut Scratch) -> Result<Produced, Failure> {
+    pub(super) fn take(self, scratch: &mut Scratch) -> Result<Produced, Failure> {
         let metadata = match fs::symlink_metadata(&self.path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -38,16 +38,17 @@ enum Damage {
     Flip(u64),
 }
 
-fn project() -> TempDir {
+pub(super) fn project(durability: &str) -> TempDir {
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     fs::create_dir(dir.path().join("assets")).unwrap();
-    fs::write(dir.path().join("giornata.toml"), "[settings]\ndurability = \"fast\"\n").unwrap();
+    let settings = format!("[settings]\ndurability = \"{durability}\"\n");
+    fs::write(dir.path().join("giornata.toml"), settings).unwrap();
     fs::write(dir.path().join("assets/all.yaml"), YAML).unwrap();
     fs::write(dir.path().join("n.txt"), "1\n").unwrap();
     dir
 }
 
-fn make(engine: &mut Engine) -> Result<(), giornata::engine::Error> {
+pub(super) fn make(engine: &mut Engine) -> Result<(), giornata::engine::Error> {
     let request = all(engine, false);
     let options = RunOptions { jobs: Some(2), hands: Hands::Own(1), ..RunOptions::default() };
     let summary = engine.materialize(&request, &options, &Control::new(), &mut |_, _| {})?;
@@ -77,7 +78,7 @@ fn killed(dir: &Path) -> TempDir {
     copy
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -105,7 +106,7 @@ fn damage(path: &Path, damage: Damage) -> io::Result<()> {
 }
 
 /// All values, and the exported file.
-fn values(engine: &Engine, root: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn values(engine: &Engine, root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut values = BTreeMap::new();
     for asset in engine.project().assets.values().filter(|asset| !asset.is_source()) {
         let value = match engine.value(&asset.key, 0).unwrap() {
@@ -138,13 +139,13 @@ fn recover(root: &Path) -> Result<BTreeMap<String, Vec<u8>>, giornata::engine::E
 #[test]
 fn whatever_file_is_damaged_everything_comes_back() {
     let expected = {
-        let dir = project();
+        let dir = project("fast");
         fs::write(dir.path().join("n.txt"), "2\n").unwrap();
         let mut engine = open(dir.path(), Access::Write).unwrap();
         make(&mut engine).unwrap();
         values(&engine, dir.path())
     };
-    let dir = project();
+    let dir = project("fast");
     let pristine = killed(dir.path());
     let store = dir.path().join(".giornata");
     let mut refused = BTreeMap::new();

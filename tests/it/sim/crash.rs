@@ -57,7 +57,7 @@ impl Counter {
 
 impl Rig {
     /// A process dies at its n-th write from now on, if it comes to that.
-    pub(super) fn crash(&mut self, at: u32, image: Image, during: During) {
+    pub(super) fn crash(&mut self, at: u32, image: Image, during: &During) {
         self.vague();
         let copy = tempfile::tempdir().unwrap();
         let (root, to) = (self.shelf.path(".giornata"), copy.path().to_owned());
@@ -82,7 +82,10 @@ impl Rig {
         drop(panic);
         self.shelf.trace.say("died");
         self.shelf.take_ran();
-        let (During::Make(process) | During::Open(process) | During::Gc(process)) = during;
+        let process = match during {
+            During::Make(process) | During::Open(process) | During::Gc(process) => *process,
+            During::Backfill(asked) => asked.process,
+        };
         self.processes[process].engine = None;
         if image == Image::Lost {
             self.processes.iter_mut().for_each(|process| process.engine = None);
@@ -92,19 +95,20 @@ impl Rig {
         }
     }
 
-    fn during(&mut self, during: During) {
+    fn during(&mut self, during: &During) {
         match during {
+            During::Backfill(asked) => self.backfill_unwatched(asked),
             During::Make(process) => {
-                let process = &mut self.processes[process];
+                let process = &mut self.processes[*process];
                 let request = all(self.shelf.refreshed(process), false);
                 self.shelf.race(process, &request);
             }
             During::Open(process) => {
-                self.processes[process].engine = None;
-                self.shelf.refreshed(&mut self.processes[process]);
+                self.processes[*process].engine = None;
+                self.shelf.refreshed(&mut self.processes[*process]);
             }
             During::Gc(process) => {
-                let engine = self.shelf.refreshed(&mut self.processes[process]);
+                let engine = self.shelf.refreshed(&mut self.processes[*process]);
                 engine
                     .gc(Gc { keep: giornata::defs::Keep::default(), mode: GcMode::Remove })
                     .unwrap();
