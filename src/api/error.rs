@@ -189,6 +189,10 @@ pub enum Mistake {
         "it uses a resource named `{resource}`, and {file}:{line} declares another one; rename one"
     )]
     ResourceOfFiles { resource: String, file: String, line: u32 },
+    #[error("its graph is not right: {reason}")]
+    Graph { reason: String },
+    #[error("it says `values`, and only the ops of a graph have such")]
+    Values,
     #[error(transparent)]
     Check(#[from] crate::defs::check::InvalidCheck),
     #[error(

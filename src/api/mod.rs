@@ -46,6 +46,7 @@
 //! let daily = project.asset("daily").inputs(&rain).compute(|_, rain: Table| Ok(rain));
 //! ```
 
+mod backed;
 mod body;
 mod compute;
 mod datum;

@@ -3,6 +3,7 @@
 
 mod asked;
 mod backed;
+mod backed_api;
 mod bench;
 mod bench_smoke;
 mod checks;
