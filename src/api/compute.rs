@@ -222,6 +222,11 @@ pub struct Wire<A> {
 }
 
 impl<A> Wire<A> {
+    /// Of the asset that is read.
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     pub(super) fn read(&self, context: &Context<'_>) -> Result<A, Failure> {
         let input = context.step.inputs.iter().find(|input| input.name == self.name);
         (self.load)(input.ok_or_else(|| Failure::Input {
@@ -423,10 +428,7 @@ impl Calls {
     /// Takes over the functions of a job; gives its definition as it runs on the store.
     pub(super) fn take_job(&mut self, job: &Job, def: Arc<defs::Job>) -> Arc<defs::Job> {
         let table = job.table();
-        let bodies = table.bodies.iter().map(|(slot, body)| (*slot, body.clone()));
-        self.ops.bodies.extend(bodies);
-        let hooks = table.hooks.iter().map(|(slot, hook)| (*slot, hook.clone()));
-        self.ops.hooks.extend(hooks);
+        self.ops.take_functions(table);
         self.managed.take(job, def)
     }
 }

@@ -340,6 +340,12 @@ impl Table {
         named.chain(ios.filter_map(Io::used).map(|used| &*used.name))
     }
 
+    /// Adds the functions of another one.
+    pub(super) fn take_functions(&mut self, other: &Table) {
+        self.bodies.extend(other.bodies.iter().map(|(slot, body)| (*slot, body.clone())));
+        self.hooks.extend(other.hooks.iter().map(|(slot, hook)| (*slot, hook.clone())));
+    }
+
     /// The resources of all its steps.
     pub(super) fn used(&self) -> impl Iterator<Item = Used> {
         let used = |(name, provider): (&Arc<str>, &Arc<dyn Provide>)| Used {
@@ -363,6 +369,13 @@ impl Table {
                 mistakes.push(JobMistake::new(job.0, job.1, kind));
             }
         }
+    }
+
+    /// What is called somewhere, with the mistakes of it.
+    pub(super) fn of(of: (&str, &Origin), parts: &Parts, mistakes: &mut Vec<JobMistake>) -> Table {
+        let mut table = Table::default();
+        table.take(of, parts, mistakes);
+        table
     }
 
     fn take(&mut self, job: (&str, &Origin), parts: &Parts, mistakes: &mut Vec<JobMistake>) {

@@ -85,6 +85,7 @@
 //! | run it in a test | `execute_in_process` | [`Job::execute_in_process`], [`testing`](crate::testing) |
 //! | build graphs from data | | [`raw`] |
 
+mod backed;
 mod body;
 mod compute;
 mod datum;

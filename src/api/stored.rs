@@ -13,7 +13,9 @@ use super::op_context::{Logger, OpContext};
 use super::value;
 use crate::defs::{Body, FunctionSlot, InputDecl, TableFormat, Takes};
 use crate::engine::error_text;
-use crate::exec::{Datum, Emitted, Ended, Failure, InJob, Produced, Refused, Step, Told, caught};
+use crate::exec::{
+    Datum, Emitted, Ended, Failure, InJob, Part, Produced, Refused, Step, Told, caught,
+};
 use crate::io::Kept;
 
 /// Carries out a step of a job by the function of its op.
@@ -89,13 +91,18 @@ fn args(step: &Step, at: &InJob, managed: Option<&Open<'_>>) -> Result<Vec<Arg>,
     let arg = |(place, decl): (usize, &InputDecl)| {
         let parts = step.inputs.iter().find(|input| input.name == decl.name);
         let parts = parts.map(|input| input.parts.as_slice()).unwrap_or_default();
+        let kept = |parts: &[Part]| Datum::new(KeptValue(parts.to_vec()));
         let mut data: Vec<Datum> = match managed.filter(|managed| managed.io.reads(place)) {
             Some(managed) => {
                 let keys = parts.iter().map(|part| &part.key);
                 let places = managed.places(place, at.piece.as_deref(), keys)?;
                 places.into_iter().filter_map(|at| managed.io.read(place, at)).collect()
             }
-            None => parts.iter().map(|part| Datum::new(KeptValue(part.clone()))).collect(),
+            None => match decl.takes {
+                Takes::One if !parts.is_empty() => vec![kept(parts)],
+                Takes::One | Takes::Nothing => Vec::new(),
+                Takes::Many => parts.iter().map(|part| kept(std::slice::from_ref(part))).collect(),
+            },
         };
         Ok(match decl.takes {
             Takes::Nothing => Arg::Nothing,

@@ -70,6 +70,26 @@ impl Flow {
         &self.steps[slot.step as usize].op.outputs[slot.output as usize]
     }
 
+    /// The one result, of a graph that makes an asset; fails with why it has none.
+    pub fn sole_result(&self) -> Result<Slot, String> {
+        let wiring = match self.results.as_slice() {
+            [(_, wiring)] => wiring,
+            [] => return Err("it has no `results`".to_owned()),
+            several => {
+                return Err(format!("it has {} results, and an asset is one", several.len()));
+            }
+        };
+        match wiring {
+            Wiring::One(slot) if self.pieces_of(*slot).is_none() => Ok(*slot),
+            Wiring::One(_) | Wiring::Each(_) | Wiring::Collect(_) => {
+                Err("its result has pieces; an op can collect them".to_owned())
+            }
+            Wiring::List(_) => Err("its result is a list".to_owned()),
+            Wiring::Input(_) => Err("its result is what it is given".to_owned()),
+            Wiring::Value(_) => Err("its result is a fixed value".to_owned()),
+        }
+    }
+
     /// The dynamic output over whose pieces there are values at this one, if there are several.
     pub fn pieces_of(&self, slot: Slot) -> Option<Slot> {
         let scope = self.steps[slot.step as usize].scope;

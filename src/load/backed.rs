@@ -1,7 +1,6 @@
 //! Reads assets that are the result of a graph of ops (`graph`), and looks the graph up: one step, made of
 //! several.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::asset::{Draft, Fields};
@@ -12,8 +11,8 @@ use super::node::{Faults, Sink};
 use super::output::may_be_table;
 use super::resource;
 use crate::base::{AssetKey, JobName};
-use crate::defs::config::{Env, Field, Schema};
-use crate::defs::{Body, Flow, Graph, GraphBody, Slot, Wiring, job_schema};
+use crate::defs::config::Env;
+use crate::defs::{Body, Flow, Graph, GraphBody, Slot, graph_schema};
 
 /// The graph that makes an asset, not looked up.
 #[derive(Debug)]
@@ -128,7 +127,7 @@ fn flow(
             );
             None
         }
-        Ok(flow) => match result(&flow) {
+        Ok(flow) => match flow.sole_result() {
             Ok(slot) => Some((flow, slot)),
             Err(reason) => {
                 let message = format!("graph `{name}` cannot make an asset: {reason}");
@@ -162,31 +161,6 @@ fn inputs(used: &GraphUse, graph: &Graph) -> Vec<Diagnostic> {
     errors
 }
 
-fn result(flow: &Flow) -> Result<Slot, String> {
-    let wiring = match flow.results.as_slice() {
-        [(_, wiring)] => wiring,
-        [] => return Err("it has no `results`".to_owned()),
-        several => return Err(format!("it has {} results, and an asset is one", several.len())),
-    };
-    match wiring {
-        Wiring::One(slot) if flow.pieces_of(*slot).is_none() => Ok(*slot),
-        Wiring::One(_) | Wiring::Each(_) | Wiring::Collect(_) => {
-            Err("its result has pieces; an op can collect them".to_owned())
-        }
-        Wiring::List(_) => Err("its result is a list".to_owned()),
-        Wiring::Input(_) => Err("its result is what it is given".to_owned()),
-        Wiring::Value(_) => Err("its result is a fixed value".to_owned()),
-    }
-}
-
-/// What ops read that would be fields of a job, if one called them: those of the asset's configuration. The
-/// ops do not say of what kind they are.
-fn read_by_ops(flow: &Flow) -> Schema {
-    let names: BTreeSet<&str> =
-        flow.steps.iter().flat_map(|step| &step.op.reads).map(String::as_str).collect();
-    Schema::shape(names.into_iter().map(|name| (name, Field::from(Schema::Any).required())))
-}
-
 /// Gives the asset what its ops have: all of that counts for it.
 fn adopt(
     draft: &mut Draft,
@@ -203,7 +177,7 @@ fn adopt(
             asset.resources.insert(name.clone(), resources.version(name));
         }
     }
-    match job_schema(&read_by_ops(&flow), &flow) {
+    match graph_schema(&flow) {
         Err(mistakes) => {
             for mistake in mistakes {
                 let message = format!("graph `{}`: {mistake}", used.name);

@@ -5,6 +5,7 @@ mod asked;
 mod backed;
 mod backfill;
 mod backfill_chain;
+mod backed_api;
 mod bench;
 mod bench_smoke;
 mod checks;
