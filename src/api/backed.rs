@@ -1,4 +1,4 @@
-//! Assets that a graph of ops makes: one step of the project, made of several.
+//! Assets that a graph of ops makes, one or several: one step of the project, made of several.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,24 +7,27 @@ use serde_json::Value as Json;
 
 use super::compute::Wire;
 use super::datum::Data;
-use super::declare::{Asset, Draft, Sole};
-use super::graph::{Callable, Edge, SubGraph};
+use super::declare::{Asset, Draft, DraftBody, Sole};
+use super::graph::{Callable, Edge, Results, SubGraph};
 use super::handle::Handle;
 use super::job::Table;
 use super::ports::One;
 use super::system;
+use super::together::{Declared, Several};
 use super::value::Form;
 use crate::base::{AssetKey, JobName};
 use crate::defs::config::Env;
-use crate::defs::{Body, Callee, Flow, FunctionBody, GraphBody, graph_schema};
+use crate::defs::{Body, Callee, Flow, FunctionBody, GraphBody, Wiring, graph_schema};
 
-/// The graph that makes an asset.
+/// The graph that makes an asset, or several.
 #[derive(Clone)]
 pub(super) struct Backing {
     pub(super) graph: Callable,
     /// The upstream asset that each input of the graph is, in their order.
     pub(super) upstream: Vec<Arc<str>>,
     pub(super) form: Form,
+    /// The place of the asset among those that it makes, which are its results in their order.
+    pub(super) place: usize,
 }
 
 /// A graph that was judged.
@@ -36,8 +39,9 @@ pub(super) struct Backed {
 }
 
 impl Backing {
-    /// What makes the asset, or everything that is wrong with it.
-    pub(super) fn judge(&self, draft: &Draft, key: &AssetKey) -> Result<Backed, Vec<String>> {
+    /// What makes the asset, or everything that is wrong with it. What is wrong with a graph of several assets
+    /// is told of the first.
+    pub(super) fn judge(&self, draft: &Draft) -> Result<Backed, Vec<String>> {
         let Callee::Graph(graph) = &self.graph.callee else {
             unreachable!("only graphs are taken")
         };
@@ -52,30 +56,86 @@ impl Backing {
                 problems.push(format!("`{what}` is that of its ops"));
             }
         }
-        let name = JobName::parse(key.as_str()).map_err(|error| vec![error.to_string()])?;
+        let first = draft.shared.as_ref().map_or(&draft.name, |names| &names[0]);
+        let name = JobName::parse(first).map_err(|error| vec![error.to_string()])?;
         let compiled = graph
             .compile(&name)
             .map_err(|wrong| wrong.iter().map(ToString::to_string).collect::<Vec<_>>());
         let judged = compiled.and_then(|flow| {
             let flow = versioned(flow).map_err(|problem| vec![problem])?;
-            let result = flow.sole_result().map_err(|problem| vec![problem])?;
             let config = configured(&flow, &draft.values)?;
-            Ok((flow, result, config))
+            Ok((flow, config))
         });
         match judged {
-            Ok((flow, result, config)) if problems.is_empty() => {
-                let variable = |name: &Arc<str>| AssetKey::parse(name).map(|key| key.variable());
-                // A name that is none is told where it is declared.
-                let inputs = self.upstream.iter().map(variable).collect::<Result<_, _>>();
-                let inputs = inputs.map_err(|error| vec![error.to_string()])?;
-                let body = GraphBody { flow: Arc::new(flow), inputs, result };
-                Ok(Backed { body, config, table })
+            Ok((flow, config)) if problems.is_empty() => {
+                Ok(Backed { body: self.body(flow)?, config, table })
             }
+            Ok(_) | Err(_) if self.place > 0 => Err(Vec::new()),
             Ok(_) => Err(problems),
             Err(more) => Err(problems.into_iter().chain(more).collect()),
         }
     }
+
+    fn body(&self, flow: Flow) -> Result<GraphBody, Vec<String>> {
+        let value = |(name, wiring): &(String, Wiring)| {
+            let several = flow.results.len() > 1;
+            let name = if several { format!(" `{name}`") } else { String::new() };
+            flow.value(wiring).map_err(|what| format!("its result{name} {what}"))
+        };
+        let result = value(&flow.results[self.place]).map_err(|problem| vec![problem])?;
+        let others = flow.results.iter().enumerate().filter(|(at, _)| *at != self.place);
+        // What another one lacks is told there.
+        let others = others.filter_map(|(_, of)| value(of).ok()).collect();
+        let variable = |name: &Arc<str>| AssetKey::parse(name).map(|key| key.variable());
+        // A name that is none is told where it is declared.
+        let inputs = self.upstream.iter().map(variable).collect::<Result<_, _>>();
+        let inputs = inputs.map_err(|error| vec![error.to_string()])?;
+        Ok(GraphBody { flow: Arc::new(flow), inputs, result, others })
+    }
 }
+
+/// A tuple with an edge for each of `N` assets, up to four, in the order of their names: what a graph gives
+/// that makes several assets. Implemented here only.
+///
+/// ```
+/// use giornata::api::{Project, graph, op};
+/// # let dir = tempfile::tempdir()?;
+/// let halve = op("halve").input::<i64>("n").output::<i64>("half").output::<i64>("rest");
+/// let halve = halve.run(|_, n| Ok((n / 2, n % 2)));
+/// let seven = op("seven").run(|_| Ok(7_i64));
+/// let halved = graph("halved").define(|g| halve.call(g, seven.call(g)));
+/// let mut project = Project::new("numbers", dir.path());
+/// let (half, rest) = project.assets(["half", "rest"]).graph(&halved);
+/// assert_eq!((project.get(&half, ())?, project.get(&rest, ())?), (3, 1));
+/// # Ok::<(), giornata::api::BoxError>(())
+/// ```
+#[diagnostic::on_unimplemented(message = "`{Self}` is not one edge for each of {N} assets")]
+pub trait Backs<const N: usize>: Results {
+    /// A handle of each.
+    type Handles;
+    #[doc(hidden)]
+    const FORMS: [Form; N];
+
+    #[doc(hidden)]
+    fn handles(declared: Declared<N>) -> Self::Handles;
+}
+
+macro_rules! backs {
+    ($count:literal: $($V:ident $value:ident),*) => {
+        impl<$($V: Data),*> Backs<$count> for ($(Edge<$V>,)*) {
+            type Handles = ($(Handle<$V>,)*);
+            const FORMS: [Form; $count] = [$($V::FORM),*];
+
+            fn handles(Declared([$($value),*]): Declared<$count>) -> Self::Handles {
+                ($(Handle::new($value),)*)
+            }
+        }
+    };
+}
+
+backs!(2: A a, B b);
+backs!(3: A a, B b, C c);
+backs!(4: A a, B b, C c, D d);
 
 /// The code of an op that says no version is the program.
 fn versioned(mut flow: Flow) -> Result<Flow, String> {
@@ -121,7 +181,25 @@ macro_rules! backed {
             pub fn graph<V: Data>(self, graph: &SubGraph<($(One<$A>,)*), Edge<V>>) -> Handle<V> {
                 let Asset { open, wires: ($($wire,)*), kind: Sole } = self;
                 let upstream = vec![$($wire.name().clone()),*];
-                open.finish_backed(Backing { graph: graph.callable().clone(), upstream, form: V::FORM })
+                let graph = graph.callable().clone();
+                open.finish_backed(Backing { graph, upstream, form: V::FORM, place: 0 })
+            }
+        }
+
+        impl<$($A: Data,)* const N: usize> Asset<'_, ($(Wire<$A>,)*), Several<N>> {
+            /// Says that the ops of a graph make a partition of all the assets, and ends the declaration; gives a
+            /// handle of each. The inputs are those of the graph, in their order, and its results, a tuple of
+            /// edges, are the assets. Ops that only others need than are wanted do not run; an op that fails is the
+            /// failure of those that need it. See the example of [`Backs`].
+            pub fn graph<R: Backs<N>>(self, graph: &SubGraph<($(One<$A>,)*), R>) -> R::Handles {
+                let Asset { open, wires: ($($wire,)*), kind } = self;
+                let upstream = vec![$($wire.name().clone()),*];
+                let graph = graph.callable().clone();
+                let body = |place, form| {
+                    let (graph, upstream) = (graph.clone(), upstream.clone());
+                    DraftBody::Graph(Backing { graph, upstream, form, place })
+                };
+                R::handles(open.finish_several(kind, R::FORMS, &body))
             }
         }
     };
@@ -162,3 +240,6 @@ backed! {
 }
 backed!(A a, B b);
 backed!(A a, B b, C c);
+backed!(A a, B b, C c, D d);
+backed!(A a, B b, C c, D d, E e);
+backed!(A a, B b, C c, D d, E e, F f);

@@ -149,6 +149,7 @@ pub use project::{Files, Program, Project};
 pub use report::{Blocked, FailedStep, PartitionRef, Report, Status};
 pub use resource::{Given, Provider, Resource, resource};
 pub use result::JobResult;
+pub use backed::Backs;
 pub use together::{Member, Members, Several, Wanted};
 pub use value::{BoxError, Form, Json, Raw, Stored, Value};
 

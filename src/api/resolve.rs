@@ -258,7 +258,7 @@ impl<'a> Judge<'a> {
         if !self.names.insert(&draft.name) {
             self.mistake(draft, Mistake::Twice);
         }
-        let Made { body, config } = self.body(draft, key.as_ref());
+        let Made { body, config } = self.body(draft);
         let partitions = key.as_ref().and_then(|key| {
             let partitions = self.partitions(draft, key, body.as_ref());
             self.sound(draft, partitions)
@@ -318,7 +318,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What makes it; nothing where that has a mistake.
-    fn body(&mut self, draft: &Draft, key: Option<&AssetKey>) -> Made {
+    fn body(&mut self, draft: &Draft) -> Made {
         if !draft.values.is_null() && !matches!(draft.body, DraftBody::Graph(_)) {
             self.mistake(draft, Mistake::Values);
         }
@@ -328,7 +328,7 @@ impl<'a> Judge<'a> {
             }
             DraftBody::Existing => return Made::default(),
             DraftBody::Graph(backing) => {
-                return key.map_or_else(Made::default, |key| self.backed(draft, key, backing));
+                return self.backed(draft, backing);
             }
             DraftBody::Function { .. } => match &draft.version {
                 Some(version) => Ok(Body::Function(FunctionBody {
@@ -348,8 +348,8 @@ impl<'a> Judge<'a> {
         Made { body: self.sound(draft, body), ..Made::default() }
     }
 
-    fn backed(&mut self, draft: &Draft, key: &AssetKey, backing: &Backing) -> Made {
-        match backing.judge(draft, key) {
+    fn backed(&mut self, draft: &Draft, backing: &Backing) -> Made {
+        match backing.judge(draft) {
             Ok(Backed { body, config, table }) => {
                 for used in table.used() {
                     let used = self.use_one(&used);
@@ -571,7 +571,7 @@ fn asset(
     let mut resources: BTreeMap<String, Option<String>> =
         draft.resources.iter().map(|used| (used.name.to_string(), None)).collect();
     if let Body::Graph(graph) = &body {
-        let used = graph.flow.steps.iter().flat_map(|step| &step.op.resources);
+        let used = graph.counting().flat_map(|step| &step.op.resources);
         resources.extend(used.map(|name| (name.clone(), None)));
     }
     let retries = Retries { max: draft.retries, ..Retries::default() };

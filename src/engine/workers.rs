@@ -1,6 +1,7 @@
 //! Runs steps, and what is done after them, on worker threads or at once: those that make assets, those of
 //! jobs, and those of graphs within assets.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,7 @@ use super::work::{Stored, store};
 use crate::cas::Cas;
 use crate::defs::HookDef;
 use crate::exec::{
-    self, Control, Emitted, Executor, Failure, Functions, Lifeline, Limited, Outcome, Produced,
+    self, Control, Emitted, Executor, Failure, Functions, Lifeline, Limited, Of, Outcome, Produced,
     Retrying, Slots, Step, Worker, caught,
 };
 
@@ -42,6 +43,8 @@ pub enum Order {
         number: u64,
         step: Arc<Step>,
         outcome: Box<Outcome>,
+        /// Why there is no result at the place of an output.
+        absent: BTreeMap<u32, Failure>,
     },
     Hooks {
         number: u64,
@@ -291,12 +294,17 @@ impl Bench {
                 let outcome = self.run(&step);
                 self.results(number, &step, outcome, makes)
             }
-            Order::Graph { number, step, mut outcome } => {
-                let checked = caught(|| self.own.check(&step, &self.control, &mut outcome));
-                if let Err(panic) = checked {
-                    outcome.result = Err(panic.into());
-                }
-                self.results(number, &step, *outcome, 1)
+            Order::Graph { number, step, outcome, absent } => {
+                let judged = caught(|| self.own.judge(&step, *outcome, absent, &self.control));
+                let outcome = judged.unwrap_or_else(|panic| Outcome {
+                    result: Err(panic.into()),
+                    ..Outcome::not_run(&step)
+                });
+                let makes = match &step.of {
+                    Of::Assets(members) => members.iter().filter(|it| it.is_wanted).count(),
+                    Of::Asset(_) | Of::Job(_) => 1,
+                };
+                self.results(number, &step, outcome, makes)
             }
             Order::Hooks { number, hooks } => self.call(number, hooks),
         }

@@ -89,10 +89,13 @@ pub(super) fn link(
         let mut faults = Faults::new();
         let found = library.find_graph(&graph.name, &graph.place, &mut faults, sink);
         if let Some(found) = found.filter(|_| faults.is_empty()) {
-            match flow(&key, &graph, &found) {
-                Ok((flow, result)) => {
-                    let made =
-                        |sink: &mut Sink| adopt(draft, &graph, flow, result, resources, sink);
+            let makes = match &draft.asset.shared {
+                None => vec![key.clone()],
+                Some(shared) => shared.makes.clone(),
+            };
+            match body(&key, &makes, &graph, &found) {
+                Ok(body) => {
+                    let made = |sink: &mut Sink| adopt(draft, &graph, body, resources, sink);
                     sink.noting(&mut faults, made);
                 }
                 Err(errors) => {
@@ -107,15 +110,17 @@ pub(super) fn link(
     }
 }
 
-/// The flow of a graph, and which of its outputs is the result.
-fn flow(
+/// The flow of a graph, and which of its outputs is the result. What makes several assets gives a result for
+/// each, named like its variable.
+fn body(
     key: &AssetKey,
+    makes: &[AssetKey],
     used: &GraphUse,
     graph: &Graph,
-) -> Result<(Arc<Flow>, Slot), Vec<Diagnostic>> {
+) -> Result<GraphBody, Vec<Diagnostic>> {
     let name = &used.name;
     let mut errors = inputs(used, graph);
-    let job = match JobName::parse(key.as_str()) {
+    let job = match JobName::parse(makes.first().unwrap_or(key).as_str()) {
         Ok(job) => job,
         Err(error) => return Err(vec![used.place.error(error.to_string())]),
     };
@@ -127,19 +132,43 @@ fn flow(
             );
             None
         }
-        Ok(flow) => match flow.sole_result() {
-            Ok(slot) => Some((flow, slot)),
+        Ok(flow) => match results(&flow, key, makes) {
+            Ok((result, others)) => Some((flow, result, others)),
             Err(reason) => {
-                let message = format!("graph `{name}` cannot make an asset: {reason}");
+                let what = if makes.len() > 1 { format!("`{key}`") } else { "an asset".to_owned() };
+                let message = format!("graph `{name}` cannot make {what}: {reason}");
                 errors.push(used.place.error(message).label("this graph"));
                 None
             }
         },
     };
     match result {
-        Some((flow, slot)) if errors.is_empty() => Ok((Arc::new(flow), slot)),
+        Some((flow, result, others)) if errors.is_empty() => {
+            let variable = |input: &crate::defs::InputDecl| {
+                let given = used.inputs.iter().find(|(name, _)| **name == *input.name);
+                given.map(|(_, dep)| dep.upstream.variable()).unwrap_or_default()
+            };
+            let inputs = flow.inputs.iter().map(variable).collect();
+            Ok(GraphBody { flow: Arc::new(flow), inputs, result, others })
+        }
         Some(_) | None => Err(errors),
     }
+}
+
+/// The result that an asset is, and those that the others of the step are.
+fn results(
+    flow: &Flow,
+    key: &AssetKey,
+    makes: &[AssetKey],
+) -> Result<(Slot, Vec<Slot>), String> {
+    if let [_] = makes {
+        return Ok((flow.sole_result()?, Vec::new()));
+    }
+    let result = flow.result_named(&key.variable())?;
+    let others = makes.iter().filter(|other| *other != key);
+    // What another one lacks is told there.
+    let others = others.filter_map(|other| flow.result_named(&other.variable()).ok());
+    Ok((result, others.collect()))
 }
 
 fn inputs(used: &GraphUse, graph: &Graph) -> Vec<Diagnostic> {
@@ -165,19 +194,18 @@ fn inputs(used: &GraphUse, graph: &Graph) -> Vec<Diagnostic> {
 fn adopt(
     draft: &mut Draft,
     used: &GraphUse,
-    flow: Arc<Flow>,
-    result: Slot,
+    body: GraphBody,
     resources: &resource::Declared,
     sink: &mut Sink,
 ) {
     let asset = &mut draft.asset;
-    for step in &flow.steps {
+    for step in body.counting() {
         asset.env.extend(step.op.env.iter().cloned());
         for name in &step.op.resources {
             asset.resources.insert(name.clone(), resources.version(name));
         }
     }
-    match graph_schema(&flow) {
+    match graph_schema(&body.flow) {
         Err(mistakes) => {
             for mistake in mistakes {
                 let message = format!("graph `{}`: {mistake}", used.name);
@@ -206,7 +234,7 @@ fn adopt(
         }
     }
     if !used.says_output {
-        asset.output = flow.output(result).form.clone();
+        asset.output = body.flow.output(body.result).form.clone();
         if asset.checks.iter().any(|check| check.test.needs_rows()) && !may_be_table(&asset.output)
         {
             let message = "checks look at rows, and this graph makes no table";
@@ -215,10 +243,5 @@ fn adopt(
             sink.push(used.place.error(message).label("this graph").help(help));
         }
     }
-    let variable = |input: &crate::defs::InputDecl| {
-        let given = used.inputs.iter().find(|(name, _)| **name == *input.name);
-        given.map(|(_, dep)| dep.upstream.variable()).unwrap_or_default()
-    };
-    let inputs = flow.inputs.iter().map(variable).collect();
-    asset.body = Body::Graph(GraphBody { flow, inputs, result });
+    asset.body = Body::Graph(body);
 }

@@ -84,7 +84,7 @@ fn a_graph_makes_each_partition_and_is_stale_when_any_of_its_ops_is() {
     drop(project);
     let (mut project, letter_again, _) = letters(dir.path(), "2", &noted);
     let why = project.why(&letter_again, "eu").unwrap();
-    assert!(format!("{why:?}").contains("op.lower.version"), "{why:?}");
+    assert!(format!("{why:?}").contains("`lower.version` in the graph"), "{why:?}");
     assert_eq!(project.get_range(&letter_again, "all").unwrap().len(), 2);
     assert_eq!(ran(&noted).matches("lower").count(), 3);
     let _ = letter;
@@ -187,7 +187,7 @@ fn what_is_wrong_with_a_graph_is_told_of_the_asset() {
     let told: String =
         mistakes.iter().map(|it| format!("{}: {}\n", it.asset, it.mistake)).collect();
     for expected in [
-        "missing: its graph is not right: `set.by` is missing",
+        "missing: its graph is not right: `set` is missing",
         "unknown: its graph is not right: `set.bye` is not defined",
         "pieces: its graph is not right: its result has pieces; an op can collect them",
         "`twice`: the input `n` is declared twice",
@@ -200,4 +200,80 @@ fn what_is_wrong_with_a_graph_is_told_of_the_asset() {
         assert!(told.contains(expected), "no `{expected}` in\n{told}");
     }
     assert!(mistakes.iter().all(|it| it.file.ends_with("backed_api.rs")), "{told}");
+}
+
+/// What is made of a number by a graph: the ops `left` and `right` need `number`, and `right` needs `slow`.
+fn both(root: &Path, noted: &Ran, left_version: &str) -> (Project, Handle<String>, Handle<i64>, Handle<String>) {
+    let note = |name: &'static str| {
+        let noted = noted.clone();
+        move || noted.lock().unwrap().push(name.to_owned())
+    };
+    let (lefts, slows, rights, sides) = (note("left"), note("slow"), note("right"), note("side"));
+    let left = op("left").version(left_version).input::<String>("text").run(move |_, text| {
+        lefts();
+        Ok(text.trim().to_uppercase())
+    });
+    let slow = op("slow").version("1").memo().input::<String>("text").run(move |_, text| {
+        slows();
+        Ok(text.trim().parse::<i64>().unwrap_or(-1))
+    });
+    let right = op("right").version("1").input::<i64>("n").run(move |_, n| {
+        rights();
+        if n < 0 { Err(format!("{n} is too small").into()) } else { Ok(n * 2) }
+    });
+    let side = op("side").version("1").input::<i64>("n").run(move |_, _| {
+        sides();
+        Ok(())
+    });
+    let pair = graph("pair").input::<String>("text").define(|g, text| {
+        let n = slow.call(g, text);
+        side.call(g, n);
+        (left.call(g, text), right.call(g, n))
+    });
+    let mut project = Project::new("both", root);
+    project.jobs(1);
+    let text = project.source("text").files_as::<String>("text.txt");
+    let (left, right) = project.assets(["left", "right"]).input(&text).graph(&pair);
+    let both = project.asset("both").version("1").input(&left).input(&right);
+    let both = both.compute(|_, left: String, right: i64| Ok(format!("{left} {right}")));
+    (project, left, right, both)
+}
+
+#[test]
+fn a_graph_makes_several_assets_and_only_what_they_need() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("text.txt"), "21\n").unwrap();
+    let noted = Ran::default();
+    let (mut project, left, right, _) = both(dir.path(), &noted, "1");
+    assert_eq!(project.get(&left, ()).unwrap(), "21");
+    assert_eq!(ran(&noted), "left");
+    assert_eq!(project.get(&right, ()).unwrap(), 42);
+    assert_eq!(ran(&noted), "right side slow", "what leads to nothing runs with what it reads");
+    assert_eq!(project.get(&left, ()).unwrap(), "21");
+    assert_eq!(ran(&noted), "");
+
+    // A change of what only one of them needs is a change of that one.
+    drop(project);
+    let (mut project, left, right, both) = both(dir.path(), &noted, "2");
+    assert_eq!(project.get(&right, ()).unwrap(), 42);
+    assert_eq!(ran(&noted), "");
+    let why = format!("{:?}", project.why(&left, ()).unwrap());
+    assert!(why.contains("`left.version` in the graph"), "{why}");
+    assert_eq!(project.get(&left, ()).unwrap(), "21");
+    assert_eq!(ran(&noted), "left");
+
+    // A step fails: whoever does not need it is made, in the same call.
+    fs::write(dir.path().join("text.txt"), "fig\n").unwrap();
+    let Err(Error::Failed { report, .. }) = project.materialize(&both, "all") else {
+        panic!("`right` fails")
+    };
+    assert_eq!(report.ran.len(), 1, "{report:?}");
+    let told: Vec<String> = report.failed.iter().map(|it| format!("{it:?}")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("right") && told[0].contains("-1 is too small"), "{told:?}");
+    assert_eq!(project.get(&left, ()).unwrap(), "FIG");
+    assert_eq!(ran(&noted), "left right side slow");
+    // The memo has what the failed run had made.
+    assert!(project.get(&right, ()).unwrap_err().to_string().ends_with("-1 is too small"));
+    assert_eq!(ran(&noted), "right side");
 }
