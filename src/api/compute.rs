@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::declare::{Asset, Sole};
 use super::handle::{Handle, IntoPartition, Parts};
 use super::job::{Job, Table as OpTable};
+use super::log::{Logger, Reported, tell};
 use super::managed::Managed;
 use super::resource::{Providers, Resource};
 use super::value::{self, BoxError, Form, Stored, Unread, Value};
@@ -17,7 +18,7 @@ use crate::base::{AssetKey, PartitionKey, TimeWindow};
 use crate::defs::{self, FunctionSlot, TableFormat};
 use crate::engine::error_text;
 use crate::exec::{
-    Asks, Emitted, Ended, Failure, Functions, Input, Of, Part, Produced, Provide, Step, Told,
+    Asks, Control, Emitted, Ended, Failure, Functions, Input, Of, Part, Produced, Provide, Step, Told, caught,
 };
 use crate::io::{IoManager, Table};
 
@@ -42,7 +43,10 @@ pub struct Context<'a> {
     step: &'a Step,
     asset: &'a AssetKey,
     /// Behind a lock because a function may ask from several threads.
-    asks: Mutex<&'a mut Asks>,
+    asks: Mutex<Asks>,
+    logger: Logger<'a>,
+    reported: &'a Reported,
+    control: &'a Control,
 }
 
 impl Context<'_> {
@@ -148,6 +152,92 @@ impl Context<'_> {
                 unread(input, Some(&key), &error_text(&error)).into()
             }
         })
+    }
+
+    /// The log of the attempt, which `giornata logs` shows.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// let letter = project.asset("letter").compute(|ctx| {
+    ///     ctx.log().warn("the ink runs out");
+    ///     Ok("dear all".to_owned())
+    /// });
+    /// project.get(&letter, ())?;
+    /// let log = std::fs::read_to_string(dir.path().join(".giornata/logs/1/letter.log"))?;
+    /// assert_eq!(log, "WARN the ink runs out\n");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn log(&self) -> &Logger<'_> {
+        &self.logger
+    }
+
+    /// Notes something about the result: a number, a text or any other JSON value under a name. It is recorded
+    /// with the result, `giornata show` shows it, and `giornata show ASSET --meta NAME` a number over all
+    /// partitions. A second value of a name replaces the first. Of several assets that are made together it is
+    /// noted of each; see [`report_of`](Context::report_of).
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// let letter = project.asset("letter").compute(|ctx| {
+    ///     ctx.report("pages", 3);
+    ///     ctx.report("paper", "rough");
+    ///     Ok("dear all".to_owned())
+    /// });
+    /// project.get(&letter, ())?;
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn report(&self, name: &str, value: impl Into<serde_json::Value>) {
+        self.reported.add(name, value.into(), None);
+    }
+
+    /// The same of one of several assets that are made together; of a name that is none of them it is noted
+    /// of all.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("words", dir.path());
+    /// let (short, _long) = project.assets(["short", "long"]).compute(|ctx| {
+    ///     ctx.report_of("short", "letters", 3);
+    ///     Ok(("fig".to_owned(), "pomegranate".to_owned()))
+    /// });
+    /// project.get(&short, ())?;
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn report_of(&self, asset: &str, name: &str, value: impl Into<serde_json::Value>) {
+        let is_member = match &self.step.of {
+            Of::Assets(members) => members.iter().any(|member| member.key.as_str() == asset),
+            Of::Asset(_) | Of::Job(_) => false,
+        };
+        self.reported.add(name, value.into(), is_member.then_some(asset));
+    }
+
+    /// Whether the run was cancelled. A function cannot be stopped; a long one asks from time to time, and
+    /// returns an error.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("sums", dir.path());
+    /// let sum = project.asset("sum").compute(|ctx| {
+    ///     let mut sum = 0_u64;
+    ///     for n in 0..1_000 {
+    ///         if ctx.is_cancelled() {
+    ///             return Err("nobody waits for it any more".into());
+    ///         }
+    ///         sum += n;
+    ///     }
+    ///     Ok(sum)
+    /// });
+    /// assert_eq!(project.get(&sum, ())?, 499_500);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn is_cancelled(&self) -> bool {
+        self.control.is_cancelled()
     }
 
     /// Which attempt this is, counted from 1; beyond 1 only with [`retries`](Asset::retries).
@@ -447,7 +537,22 @@ impl Functions for Calls {
             let name = step.shown();
             return Err(Failure::Unsupported(format!("this program has no function for `{name}`")));
         };
-        call(&Context { step, asset, asks: Mutex::new(told.asks()) })
+        let (lines, reported) = (Mutex::default(), Reported::default());
+        let logger = Logger {
+            step: asset.as_str(),
+            piece: None,
+            attempt: step.attempt,
+            lines: &lines,
+            secrets: &step.secrets,
+        };
+        let (asks, control) = (Mutex::default(), told.control());
+        let context = Context { step, asset, asks, logger, reported: &reported, control };
+        // What was said before a panic is what tells why.
+        let made = caught(|| call(&context));
+        let asks = context.asks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *told.asks() = asks;
+        tell(told, lines, reported);
+        made.map_err(Failure::Panic)?
     }
 
     fn hook(&self, slot: FunctionSlot, ended: &Ended<'_>) -> Result<(), String> {

@@ -102,6 +102,7 @@ mod job_partition;
 mod job_run;
 mod kind;
 mod launch;
+mod log;
 mod managed;
 mod op;
 mod op_context;
@@ -139,7 +140,8 @@ pub use job_run::{FailedOp, JobReport};
 pub use kind::Kind;
 pub use launch::Launch;
 pub use op::{Op, OpBuilder, op};
-pub use op_context::{Level, LogLine, Logger, OpContext};
+pub use log::{Level, LogLine, Logger};
+pub use op_context::OpContext;
 pub use partitions::Partitions;
 pub use ports::{
     After, Alone, Further, Longer, Many, Maybe, One, Output, Outputs, Param, Pieced, Plain,

@@ -1,7 +1,7 @@
 //! Calls the functions of ops and hooks for steps whose values are kept by the store.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::body::{Arg, FailureKind, OpBody, StepFailure};
 use super::compute::Calls;
@@ -9,7 +9,8 @@ use super::datum::KeptValue;
 use super::hook::{Again, Hook};
 use super::job::Table;
 use super::managed::Open;
-use super::op_context::{Logger, OpContext};
+use super::log::{Logger, Reported, tell};
+use super::op_context::OpContext;
 use super::value;
 use crate::defs::{Body, FunctionSlot, InputDecl, TableFormat, Takes};
 use crate::engine::error_text;
@@ -31,7 +32,7 @@ pub(super) fn call(
     };
     let managed = calls.managed.open(step, at)?;
     let args = args(step, at, managed.as_ref()).map_err(Failure::Function)?;
-    let lines = RefCell::default();
+    let (lines, reported) = (Mutex::default(), Reported::default());
     let logger = Logger {
         step: &at.path,
         piece: at.piece.as_deref(),
@@ -51,6 +52,7 @@ pub(super) fn call(
         config: &at.own,
         read: &at.read,
         logger,
+        reported: &reported,
         resources: &step.resources,
         control: told.control(),
         started: told.started(),
@@ -60,9 +62,7 @@ pub(super) fn call(
     // What was logged before a panic is what tells why.
     let ran = caught(|| body.emitted(&context, args, &step.def.inputs, &step.def.outputs));
     drop(context);
-    for line in lines.into_inner() {
-        told.log(line.level.as_str(), &line.text);
-    }
+    tell(told, lines, reported);
     let made = ran.map_err(Failure::Panic)?.map_err(|(failure, again)| failed(failure, again))?;
     let emit = |(output, piece, datum): (u32, Option<Arc<str>>, Datum)| {
         let kept = datum.held().keep().map_err(|reason| Failure::Store { reason })?;

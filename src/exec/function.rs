@@ -12,6 +12,7 @@ pub struct Told<'a> {
     step: &'a Step,
     lines: Vec<u8>,
     asks: Asks,
+    reported: Vec<serde_json::Value>,
 }
 
 impl Told<'_> {
@@ -28,6 +29,11 @@ impl Told<'_> {
     /// Writes a line to the log of the step, such as `WARN out of ink`.
     pub fn log(&mut self, level: &str, text: &str) {
         self.lines.extend_from_slice(format!("{level} {text}\n").as_bytes());
+    }
+
+    /// Notes what it reports of its result: an object.
+    pub fn report(&mut self, line: serde_json::Value) {
+        self.reported.push(line);
     }
 
     /// What it asks for while it runs.
@@ -53,7 +59,8 @@ pub(super) fn run(functions: &dyn Functions, step: &Step, control: &Control) -> 
         return outcome;
     }
     let started = Instant::now();
-    let mut told = Told { control, started, step, lines: Vec::new(), asks: Asks::default() };
+    let (asks, lines, reported) = (Asks::default(), Vec::new(), Vec::new());
+    let mut told = Told { control, started, step, lines, asks, reported };
     outcome.result = match caught(|| functions.call(step, &mut told)) {
         Ok(result) => in_time(&told, result),
         Err(panic) => Err(panic.into()),
@@ -63,6 +70,7 @@ pub(super) fn run(functions: &dyn Functions, step: &Step, control: &Control) -> 
         outcome.result = Err(Failure::Asks);
     }
     outcome.log = written(&told.lines, step, control);
+    outcome.metadata = told.reported;
     outcome.asked = told.asks;
     outcome.duration = started.elapsed();
     outcome
