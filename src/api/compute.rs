@@ -18,7 +18,8 @@ use crate::base::{AssetKey, PartitionKey, TimeWindow};
 use crate::defs::{self, FunctionSlot, TableFormat};
 use crate::engine::error_text;
 use crate::exec::{
-    Asks, Control, Emitted, Ended, Failure, Functions, Input, Of, Part, Produced, Provide, Step, Told, caught,
+    Asks, Control, Emitted, Ended, Failure, Functions, Input, Of, Part, Produced, Provide, Step,
+    Told, caught,
 };
 use crate::io::{IoManager, Table};
 

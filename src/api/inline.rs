@@ -247,7 +247,8 @@ impl Run<'_> {
             let Some(call) = call else { continue };
             let step = &*of.step.path;
             let job = self.launched.job.name.as_str();
-            let hook = Hook { job, step, piece: of.piece, attempts, failure };
+            let partition = &self.launched.part.key;
+            let hook = Hook { job, step, piece: of.piece, attempts, partition, failure };
             let wrong = match caught(|| call(&hook)) {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error_text(&*error),

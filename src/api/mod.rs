@@ -126,6 +126,7 @@ mod store_tests;
 #[cfg(test)]
 mod tests;
 
+pub use backed::Backs;
 pub use body::{FailureKind, StepFailure};
 pub use compute::{Append, Context, Wire};
 pub use datum::Data;
@@ -139,8 +140,8 @@ pub use job::{Job, JobBuilder, JobMistake, JobMistakeKind, job};
 pub use job_run::{FailedOp, JobReport};
 pub use kind::Kind;
 pub use launch::Launch;
-pub use op::{Op, OpBuilder, op};
 pub use log::{Level, LogLine, Logger};
+pub use op::{Op, OpBuilder, op};
 pub use op_context::OpContext;
 pub use partitions::Partitions;
 pub use ports::{
@@ -151,7 +152,6 @@ pub use project::{Files, Program, Project};
 pub use report::{Blocked, FailedStep, PartitionRef, Report, Status};
 pub use resource::{Given, Provider, Resource, resource};
 pub use result::JobResult;
-pub use backed::Backs;
 pub use together::{Member, Members, Several, Wanted};
 pub use value::{BoxError, Form, Json, Raw, Stored, Value};
 

@@ -8,8 +8,8 @@ use super::compute::Calls;
 use super::datum::KeptValue;
 use super::hook::{Again, Hook};
 use super::job::Table;
-use super::managed::Open;
 use super::log::{Logger, Reported, tell};
+use super::managed::Open;
 use super::op_context::OpContext;
 use super::value;
 use crate::defs::{Body, FunctionSlot, InputDecl, TableFormat, Takes};
@@ -89,13 +89,12 @@ fn body<'a>(table: &'a Table, step: &Step) -> Option<&'a OpBody> {
 /// What the step was given, in the order of its inputs.
 fn args(step: &Step, at: &InJob, managed: Option<&Open<'_>>) -> Result<Vec<Arg>, String> {
     let arg = |(place, decl): (usize, &InputDecl)| {
-        let parts = step.inputs.iter().find(|input| input.name == decl.name);
-        let parts = parts.map(|input| input.parts.as_slice()).unwrap_or_default();
+        let given = step.inputs.iter().find(|input| input.name == decl.name);
+        let parts = given.map(|input| input.parts.as_slice()).unwrap_or_default();
         let kept = |parts: &[Part]| Datum::new(KeptValue(parts.to_vec()));
         let mut data: Vec<Datum> = match managed.filter(|managed| managed.io.reads(place)) {
             Some(managed) => {
-                let keys = parts.iter().map(|part| &part.key);
-                let places = managed.places(place, at.piece.as_deref(), keys)?;
+                let places = managed.places(place, at.piece.as_deref(), given)?;
                 places.into_iter().filter_map(|at| managed.io.read(place, at)).collect()
             }
             None => match decl.takes {
@@ -163,6 +162,7 @@ pub(super) fn hook(table: &Table, slot: FunctionSlot, ended: &Ended<'_>) -> Resu
         step: &at.path,
         piece: at.piece.as_deref(),
         attempts: ended.attempts,
+        partition: &ended.step.partition,
         failure: failure.as_ref(),
     };
     call(&hook).map_err(|error| error_text(&*error))

@@ -157,7 +157,9 @@ mod tests {
         let line = |text: &str| serde_json::from_str(text).unwrap();
         let metadata = vec![line(r#"{"asset": "a", "n": 1}"#), line(r#"{"asset": "x", "m": 2}"#)];
         let outcome = Outcome { result: Ok(made), metadata, ..Outcome::not_run(step) };
-        tell_apart(step, members, outcome, BTreeMap::new(), |own, _| assert!(matches!(own.of, Of::Asset(_))))
+        tell_apart(step, members, outcome, BTreeMap::new(), |own, _| {
+            assert!(matches!(own.of, Of::Asset(_)))
+        })
     }
 
     fn shown(outcome: &Outcome) -> String {

@@ -243,12 +243,14 @@ fn is(
         return Ok(false);
     }
     match &def.that {
-        Predicate::Sql(sql) => ask(step, sql, &seen.value(&def.of)).map_err(|failure| match failure {
-            Failure::Sql { message, .. } => {
-                Failure::Unsupported(format!("the type `{name}` cannot be asked: {message}"))
-            }
-            other => other,
-        }),
+        Predicate::Sql(sql) => {
+            ask(step, sql, &seen.value(&def.of)).map_err(|failure| match failure {
+                Failure::Sql { message, .. } => {
+                    Failure::Unsupported(format!("the type `{name}` cannot be asked: {message}"))
+                }
+                other => other,
+            })
+        }
         Predicate::Function(_) => Ok(true),
     }
 }

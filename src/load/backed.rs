@@ -156,11 +156,7 @@ fn body(
 }
 
 /// The result that an asset is, and those that the others of the step are.
-fn results(
-    flow: &Flow,
-    key: &AssetKey,
-    makes: &[AssetKey],
-) -> Result<(Slot, Vec<Slot>), String> {
+fn results(flow: &Flow, key: &AssetKey, makes: &[AssetKey]) -> Result<(Slot, Vec<Slot>), String> {
     if let [_] = makes {
         return Ok((flow.sole_result()?, Vec::new()));
     }

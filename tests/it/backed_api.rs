@@ -203,7 +203,11 @@ fn what_is_wrong_with_a_graph_is_told_of_the_asset() {
 }
 
 /// What is made of a number by a graph: the ops `left` and `right` need `number`, and `right` needs `slow`.
-fn both(root: &Path, noted: &Ran, left_version: &str) -> (Project, Handle<String>, Handle<i64>, Handle<String>) {
+fn both(
+    root: &Path,
+    noted: &Ran,
+    left_version: &str,
+) -> (Project, Handle<String>, Handle<i64>, Handle<String>) {
     let note = |name: &'static str| {
         let noted = noted.clone();
         move || noted.lock().unwrap().push(name.to_owned())

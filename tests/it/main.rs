@@ -3,9 +3,9 @@
 
 mod asked;
 mod backed;
+mod backed_api;
 mod backfill;
 mod backfill_chain;
-mod backed_api;
 mod bench;
 mod bench_smoke;
 mod checks;

@@ -86,9 +86,7 @@ impl Graphs {
         step: Arc<Step>,
         memos: Memos,
     ) -> Result<(), Error> {
-        let Body::Graph(body) = &step.def.body else {
-            unreachable!("it is begun for its graph")
-        };
+        let Body::Graph(body) = &step.def.body else { unreachable!("it is begun for its graph") };
         let results = wanted(&step, body);
         let Some(asset) = first(&step.of) else { unreachable!("only assets are made by a graph") };
         let frame = self.frame(engine, &step, asset, body, memos)?;
