@@ -175,3 +175,41 @@ assets:
     bench.run(&["m", "sum"]).ends(0);
     assert_eq!(bench.run(&["cat", "sum"]).ends(0).out, "n\n2\n");
 }
+
+/// A script that an op runs is edited while it runs: nobody takes what came of it for the result of either.
+#[test]
+fn what_changes_while_an_op_runs_is_run_again() {
+    let bench = Bench::new(
+        r#"
+jobs:
+  j:
+    partitions: [a, b]
+    on_success: 'echo "$GIORNATA_STEP of $GIORNATA_PARTITION" >> hooks.log'
+    ops:
+      steady: {run: sh steady.sh}
+      edited: {run: sh edited.sh, in: {x: steady}}
+      last: {run: 'test ! -e bad && cp "$x" "$output"', in: {x: edited}}
+"#,
+    );
+    bench.write("steady.sh", "echo steady >> calls.log; echo 1 > $output\n");
+    let edited = "echo edited >> calls.log; echo '# more' >> edited.sh; cat $x > $output\n";
+    bench.write("edited.sh", edited);
+    bench.write("bad", "");
+    let calls = || {
+        let calls = fs::read_to_string(bench.path("calls.log")).unwrap_or_default();
+        bench.write("calls.log", "");
+        calls.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let said = bench.run(&["run", "j", "-p", "a"]).ends(1);
+    said.says("a file that `edited` is made of has changed since the run began");
+    assert_eq!(calls(), ["steady", "edited"]);
+    bench.write("edited.sh", edited);
+    bench.write("edited.sh", &edited.replace("echo '# more' >> edited.sh; ", ""));
+    bench.run(&["run", "j", "--retry", "1", "-p", "a"]).ends(1).says_not("has changed");
+    assert_eq!(calls(), ["edited"]);
+    fs::remove_file(bench.path("bad")).unwrap();
+    bench.run(&["run", "j", "--retry", "2", "-p", "a"]).ends(0);
+    assert_eq!(calls(), [""; 0], "both are taken over");
+    let hooks = fs::read_to_string(bench.path("hooks.log")).unwrap();
+    assert_eq!(hooks, "steady of a\nedited of a\nedited of a\nlast of a\n");
+}

@@ -17,7 +17,7 @@ use super::super::open::Engine;
 use super::super::workers::{Hooks, Keep, Order, StepDone, Workers};
 use super::course::{Before, Course, Frame, Landing, Memos, Pools, Reused, Turn};
 use super::keep::Place;
-use super::keys::{Ops, Settings};
+use super::keys::{Guards, Ops, Settings};
 use super::value::Value;
 use crate::base::{AssetKey, Digest, JobName};
 use crate::defs::{Body, GraphBody, HookDef, Memo, Slot};
@@ -116,14 +116,18 @@ impl Graphs {
         let steps = &body.flow.steps;
         let settings: Vec<Settings> = steps.iter().map(|it| Settings::of(it, &config)).collect();
         let mut digests = Vec::with_capacity(steps.len());
+        let mut guards = Vec::with_capacity(steps.len());
         for (declared, settings) in steps.iter().zip(&settings) {
-            digests.push(match (declared.op.memo, &mut self.ops) {
-                (Memo::Never, _) => Digest::from_bytes([0; 32]),
+            let (digest, guard) = match (declared.op.memo, &mut self.ops) {
+                // Those of the asset are looked at after its step.
+                (Memo::Never, _) => (Digest::from_bytes([0; 32]), Guards::from([])),
                 (Memo::ByContent, Some(ops)) => ops.step(engine, declared, settings)?,
                 (Memo::ByContent, ops) => {
                     ops.insert(Ops::new(engine)?).step(engine, declared, settings)?
                 }
-            });
+            };
+            digests.push(digest);
+            guards.push(guard);
         }
         let around = match around(step, body) {
             Ok(around) => around,
@@ -146,6 +150,7 @@ impl Graphs {
             around,
             settings,
             digests,
+            guards,
             resources: steps.iter().map(|it| engine.resources_of_op(it)).collect(),
             secrets: step.secrets.clone(),
             staging: dir.join("staging"),
