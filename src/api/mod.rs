@@ -162,4 +162,5 @@ pub use crate::defs::{
 pub use crate::engine::flow::StepState;
 pub use crate::engine::{State, Summary};
 pub use crate::exec::{Http, Setup};
+pub use crate::io::http::{HttpError, Reply, Request};
 pub use crate::io::{Table, Value as Cell, Warehouse};
