@@ -21,7 +21,7 @@ use super::resource::{Providers, Used};
 use super::result::JobResult;
 use super::system;
 use super::value::BoxError;
-use crate::base::{InvalidName, JobName};
+use crate::base::{InvalidName, JobName, PartitionKey};
 use crate::defs::config::{Schema, SchemaErrors};
 use crate::defs::template::{self, TemplateError};
 use crate::defs::{
@@ -606,12 +606,13 @@ impl Job {
         }
         let mut ios = Vec::with_capacity(flow.steps.len());
         let opens = has_io && problems.is_empty();
+        let part = launch.part().cloned().unwrap_or_else(PartitionKey::unpartitioned);
         for (step, at) in flow.steps.iter().zip(0..).filter(|_| opens) {
             if !chosen.contains(&at) {
-                ios.push(StepIo::default());
+                ios.push(StepIo::none());
                 continue;
             }
-            match StepIo::open(step, &self.table, &root, &|name| pool.value(name)) {
+            match StepIo::open(step, &self.table, &part, &root, &|name| pool.value(name)) {
                 Ok(io) => ios.push(io),
                 Err(problem) => problems.push(problem),
             }

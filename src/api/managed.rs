@@ -62,7 +62,7 @@ impl Managed {
         };
         let flow_step = &of.flow.steps[place as usize];
         let find = |name: &str| step.resources.shared::<Warehouse>(name);
-        let io = StepIo::open(flow_step, &of.table, &step.paths.root, &find);
+        let io = StepIo::open(flow_step, &of.table, &step.partition, &step.paths.root, &find);
         let io = io.map_err(Failure::Function)?;
         Ok(Some(Open { of, step: flow_step, io }))
     }
@@ -104,7 +104,7 @@ impl Open<'_> {
         let from = &self.of.flow.steps[slot.step as usize];
         let output = &from.def.outputs[slot.output as usize].name;
         match self.of.table.output_io(from, output) {
-            Some(_) => Ok(StepIo::place(from.def.name.as_str(), output, piece)),
+            Some(_) => Ok(self.io.place(from.def.name.as_str(), output, piece)),
             None => Err(StepIo::not_put(input)),
         }
     }

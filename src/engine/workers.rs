@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use super::Error;
 use super::flow::Made;
-use super::job::{Place, Value, keep};
+use super::job::{Place, Value, keep, put};
 use super::open::Engine;
 use super::wish;
 use super::work::{Stored, store};
@@ -320,7 +320,10 @@ impl Bench {
         let mut outcome = self.run(&step);
         outcome.hide(&step.secrets);
         let made = std::mem::replace(&mut outcome.result, Ok(Vec::new()));
-        let made = made.and_then(|made| keep(made, &step.def, place, number));
+        let made = made.and_then(|made| {
+            let made = keep(made, &step.def, place, number)?;
+            put(&step, place, &made).map(|()| made)
+        });
         StepDone { number, step, outcome, made }
     }
 

@@ -195,6 +195,11 @@ fn adopt(
     sink: &mut Sink,
 ) {
     let asset = &mut draft.asset;
+    for step in body.flow.steps.iter().filter(|step| step.op.io.is_some()) {
+        let message = format!("`{}` of graph `{}` says `io`", step.path, used.name);
+        let help = "that is for jobs; an asset says itself where its result is put";
+        sink.push(used.place.error(message).label("makes an asset").help(help));
+    }
     for step in body.counting() {
         asset.env.extend(step.op.env.iter().cloned());
         for name in &step.op.resources {

@@ -77,7 +77,7 @@ impl Value {
     }
 
     /// The value as a step is given it; `dir` is the directory of the store.
-    fn part(&self, dir: &Path, key: PartitionKey) -> Part {
+    pub fn part(&self, dir: &Path, key: PartitionKey) -> Part {
         let Kept { output, extension, content, version } = &*self.0;
         let is_table = output.kind == OutputKind::Table;
         let format = match output.kind {
