@@ -99,7 +99,9 @@ pub mod exec;
 pub mod io;
 pub mod load;
 pub mod plan;
+pub mod sensor;
 pub mod store;
 pub mod testing;
+pub mod watch;
 
 pub use api::{Handle, Json, Mapping, Partitions, Parts, Project, Table};

@@ -1,6 +1,6 @@
 //! Measures what giornata promises of big projects, each figure beside its promise.
 //!
-//! `cargo bench --bench scale` measures everything; `-- null growth exports commands hashing history` only these
+//! `cargo bench --bench scale` measures everything; `-- null growth exports commands hashing history watch` only these
 //! groups, `--large` also ten million partitions and a million exported files, `--in DIR` keeps projects
 //! there for the next time.
 #![expect(
@@ -21,6 +21,7 @@ mod null;
 mod past;
 mod process;
 mod steps;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -96,5 +97,8 @@ fn main() {
     }
     if wanted.has("history") {
         history::measure(&wanted, &mut board);
+    }
+    if wanted.has("watch") {
+        watch::measure(&wanted, &mut board);
     }
 }

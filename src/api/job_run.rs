@@ -93,6 +93,7 @@ fn launched(
         config: launch.configure(&def, &|name| engine.variable(name))?,
         ops: ops.map_err(|error| launch.no_ops(job, error))?,
         retry_of: launch.retry_of(),
+        request: None,
         tags: BTreeMap::new(),
         backfill: None,
     })

@@ -592,6 +592,7 @@ fn asset(
         version: draft.version.clone(),
         checks,
         policy: Policy { retries, ..Policy::default() },
+        automation: None,
         description: draft.description.clone(),
         group: None,
         owners: Vec::new(),

@@ -10,6 +10,7 @@ pub mod error_text;
 pub mod fault;
 pub mod key;
 pub mod record;
+pub mod request;
 pub mod set;
 pub mod similar;
 pub mod time;
@@ -23,6 +24,7 @@ pub use record::{
     AskedRow, AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev,
     StepId, StepParts, Usage,
 };
+pub use request::{Instigator, InstigatorKind, RunRequest, TickOutcome, Wanted};
 pub use set::{PartitionIdx, PartitionSet, Ranges, ranges};
 pub use similar::similar;
 pub use time::{Clock, FixedClock, TimeWindow};

@@ -48,6 +48,7 @@ mod term;
 mod text;
 mod upkeep;
 mod values;
+mod watch;
 mod why;
 mod wipe;
 
@@ -144,6 +145,7 @@ fn dispatch(
         Command::Logs(args) => logs::run(&args, session),
         Command::Cancel(args) => cancel::run(&args, session),
         Command::Retry(args) => retry::run(&args, session),
+        Command::Watch(args) => watch::run(&args, session),
         Command::Config(args) => config::run(&args, session),
         Command::Materialize(args) => materialize::run(&args, session),
         Command::Partitions(args) => partitions::run(&args, session),

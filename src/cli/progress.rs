@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::builder::styling::AnsiColor;
 
 use self::bar::{Bar, Tally};
-pub(super) use self::job::JobReporter;
+pub(super) use self::job::{JobReporter, render_summary as render_job_summary};
 use super::json;
 use super::term::{Term, bold};
 use super::text::{self, Length};
@@ -229,7 +229,7 @@ fn count(tally: &mut Tally, event: &RunEvent, now: Duration) {
 }
 
 /// A failed step: what, why, where the log is and how it ends.
-fn failure(address: &str, reason: &str, log: Option<&str>, tail: &str) -> String {
+pub(super) fn failure(address: &str, reason: &str, log: Option<&str>, tail: &str) -> String {
     let style = bold(AnsiColor::Red);
     let mut text = format!("{style}error{style:#}: `{address}` failed: {reason}\n");
     let lines: Vec<&str> = tail.lines().collect();

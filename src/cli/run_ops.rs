@@ -40,6 +40,7 @@ pub(super) fn run(
         config,
         ops,
         retry_of: args.retry.map(RunId),
+        request: None,
         tags: args.tag.iter().cloned().collect(),
         backfill: None,
     };

@@ -42,6 +42,7 @@ pub(super) struct Workspace<'t> {
     /// Where definitions are, relative to the root; a program that declares its project has none.
     pub assets_dir: Option<PathBuf>,
     pub command_line: String,
+    pub definer: Definer,
     clock: Arc<dyn Clock>,
     functions: Arc<dyn Functions>,
     /// Of the program, over everything else.
@@ -76,60 +77,97 @@ impl<'t> Session<'t> {
     /// Loads the project that the working directory lies in.
     pub fn workspace(self) -> Result<Workspace<'t>, CliError> {
         let directory = self.directory()?;
-        let clock: Arc<dyn Clock> = match self.global.now {
-            Some(now) => Arc::new(FixedClock(now)),
-            None => Arc::new(SystemClock),
-        };
-        let workspace = Workspace {
-            term: self.term,
-            root: directory.clone(),
-            project: Project::empty(),
-            diagnostics: Vec::new(),
-            files: Vec::new(),
-            conditions: Vec::new(),
-            assets_dir: None,
-            command_line: self.command_line,
+        let definer = Definer { source: self.source, directory };
+        let Definitions {
+            root,
+            project,
+            functions,
+            diagnostics,
+            files,
+            conditions,
+            assets_dir,
+            env,
             clock,
-            functions: Arc::new(NoFunctions),
-            env: BTreeMap::new(),
+        } = definer.read()?;
+        // What is said on the command line wins.
+        let clock: Arc<dyn Clock> = match (self.global.now, clock) {
+            (Some(now), _) => Arc::new(FixedClock(now)),
+            (None, Some(clock)) => clock,
+            (None, None) => Arc::new(SystemClock),
         };
-        match self.source {
+        Ok(Workspace {
+            term: self.term,
+            root,
+            project,
+            diagnostics,
+            files,
+            conditions,
+            assets_dir,
+            command_line: self.command_line,
+            definer,
+            clock,
+            functions,
+            env,
+        })
+    }
+}
+
+/// Where the definitions of a project come from.
+pub(super) struct Definer {
+    source: Source,
+    directory: PathBuf,
+}
+
+/// What was defined when it was read.
+pub(super) struct Definitions {
+    root: PathBuf,
+    pub project: Project,
+    pub functions: Arc<dyn Functions>,
+    pub diagnostics: Vec<Diagnostic>,
+    files: Vec<PathBuf>,
+    conditions: Vec<load::Condition>,
+    assets_dir: Option<PathBuf>,
+    env: BTreeMap<String, String>,
+    /// Of a program that says what time it is.
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl Definer {
+    /// Reads the definitions as they are now.
+    pub fn read(&self) -> Result<Definitions, CliError> {
+        match &self.source {
             Source::Program(project) => {
-                let program = project.resolve(&directory)?;
-                let workspace = Workspace {
+                let program = project.resolve(&self.directory)?;
+                let (diagnostics, files, conditions, assets_dir) = match program.files {
+                    None => (Vec::new(), Vec::new(), Vec::new(), None),
+                    Some(it) => (it.diagnostics, it.read, it.conditions, Some(it.assets_dir)),
+                };
+                Ok(Definitions {
                     root: program.root,
                     project: program.project,
                     functions: program.functions,
+                    diagnostics,
+                    files,
+                    conditions,
+                    assets_dir,
                     env: program.env,
-                    // What is said on the command line wins.
-                    clock: match (self.global.now, program.clock) {
-                        (None, Some(clock)) => clock,
-                        (Some(_), _) | (None, None) => workspace.clock,
-                    },
-                    ..workspace
-                };
-                Ok(match program.files {
-                    None => workspace,
-                    Some(files) => Workspace {
-                        diagnostics: files.diagnostics,
-                        files: files.read,
-                        conditions: files.conditions,
-                        assets_dir: Some(files.assets_dir),
-                        ..workspace
-                    },
+                    clock: program.clock,
                 })
             }
             Source::Files => {
-                let root = load::find_root(&directory).ok_or_else(|| no_project(&directory))?;
+                let root =
+                    load::find_root(&self.directory).ok_or_else(|| no_project(&self.directory))?;
                 let loaded = load::project(&root)?;
-                Ok(Workspace {
+                Ok(Definitions {
                     root,
                     project: loaded.project,
+                    functions: Arc::new(NoFunctions),
                     diagnostics: loaded.diagnostics,
                     files: loaded.files,
                     conditions: loaded.conditions,
                     assets_dir: Some(loaded.assets_dir),
-                    ..workspace
+                    env: BTreeMap::new(),
+                    clock: None,
                 })
             }
         }

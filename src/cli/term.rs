@@ -14,8 +14,8 @@ use super::error::CliError;
 
 /// The terminal, or what stands for it.
 pub(super) struct Term {
-    out: Box<dyn Write>,
-    err: Box<dyn Write>,
+    out: Box<dyn Write + Send>,
+    err: Box<dyn Write + Send>,
     /// Why stdout cannot be written to any more.
     broken: Option<io::Error>,
     pub is_quiet: bool,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Check, Flow, FlowStep, IoDef, MappingDef, PartitionsDef, Retries, Slot, SourceDef};
+use super::{
+    Check, Condition, Flow, FlowStep, IoDef, MappingDef, PartitionsDef, Retries, Slot, SourceDef,
+};
 use crate::base::{AssetKey, Digest};
 
 /// One declared asset or source.
@@ -36,6 +38,8 @@ pub struct Asset {
     pub version: Option<String>,
     pub checks: Vec<Check>,
     pub policy: Policy,
+    /// When it is brought up to date by itself, while somebody watches.
+    pub automation: Option<Condition>,
     pub description: Option<String>,
     pub group: Option<String>,
     pub owners: Vec<String>,

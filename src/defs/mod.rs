@@ -4,6 +4,7 @@
 //! the form in which anything is written on a wire.
 
 pub mod asset;
+pub mod automation;
 pub mod check;
 pub mod config;
 pub mod emit;
@@ -17,7 +18,9 @@ pub mod partition;
 pub mod project;
 pub mod resource;
 pub mod retry;
+pub mod schedule;
 pub mod selection;
+pub mod sensor;
 pub mod source;
 pub mod step;
 pub mod template;
@@ -27,6 +30,7 @@ pub use asset::{
     Asset, Body, CommandBody, CommandLine, Dep, FunctionBody, FunctionSlot, GraphBody, Missing,
     Origin, OutputDef, Policy, SharedStep, SqlBody, TableFormat, Word, WordPiece,
 };
+pub use automation::{Condition, InvalidCondition, Term};
 pub use check::{Check, Comparison, Severity, Test};
 pub use emit::{EmissionError, Emissions};
 pub use flow::{Flow, FlowStep, Item, Slot, Wiring};
@@ -41,7 +45,11 @@ pub use partition::{Domain, DynamicDef, KeyTable, Mapping, MappingDef, Partition
 pub use project::{Durability, Keep, KeepRuns, NetworkDisk, Project, Settings};
 pub use resource::{ResourceDef, ResourceKind};
 pub use retry::{Backoff, Jitter, Retries};
+pub use schedule::{Catchup, Schedule, TickPartition};
 pub use selection::{Selection, SelectionError, SelectionErrorKind};
+pub use sensor::{
+    AssetsDef, DirectoryDef, FileEvent, Needs, Ready, RunsDef, Sensor, Starts, Trigger,
+};
 pub use source::{ColumnType, PathPattern, PatternPiece, SourceDef, SplitBy};
 pub use step::{Emits, InputDecl, Least, OutputDecl, StepDef, Takes};
 pub use types::{Builtin, InvalidType, Predicate, TypeDef, TypeRef};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{Asset, Job, PartitionsDef, ResourceDef, TypeDef};
+use super::{Asset, Job, PartitionsDef, ResourceDef, Schedule, Sensor, TypeDef};
 use crate::base::{AssetKey, JobName};
 pub use crate::base::{Durability, NetworkDisk};
 
@@ -21,6 +21,8 @@ pub struct Project {
     /// Assets and sources share one name space.
     pub assets: BTreeMap<AssetKey, Arc<Asset>>,
     pub jobs: BTreeMap<JobName, Arc<Job>>,
+    pub sensors: BTreeMap<JobName, Arc<Sensor>>,
+    pub schedules: BTreeMap<JobName, Arc<Schedule>>,
     /// Partition sets that `giornata.toml` names, for `partitions = "name"`.
     pub partition_sets: BTreeMap<String, PartitionsDef>,
     /// Types of the user's, by the name that a declaration of an input or an output says.
@@ -100,6 +102,8 @@ impl Project {
             timezone: Tz::UTC,
             assets: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            sensors: BTreeMap::new(),
+            schedules: BTreeMap::new(),
             partition_sets: BTreeMap::new(),
             types: BTreeMap::new(),
             resources: BTreeMap::new(),

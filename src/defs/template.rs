@@ -231,6 +231,73 @@ pub fn without(values: &Value) -> Value {
     Value::Object(kept)
 }
 
+/// The names of the words in a text.
+///
+/// ```
+/// use giornata::defs::template::words;
+/// assert_eq!(words("{dir}/{name}, {{as it is}}")?, ["dir", "name"]);
+/// assert!(words("{dir").is_err());
+/// # Ok::<(), giornata::defs::template::TemplateError>(())
+/// ```
+pub fn words(text: &str) -> Result<Vec<String>, TemplateError> {
+    let word = |piece| match piece {
+        Piece::Word { name, .. } => Some(name),
+        Piece::Text(_) => None,
+    };
+    Ok(parse(text)?.into_iter().filter_map(word).collect())
+}
+
+/// A text with its words replaced by what `word` says of their name and form; those of which it says
+/// nothing are errors.
+///
+/// ```
+/// use giornata::defs::template::write;
+/// let word = |name: &str, _: Option<&str>| (name == "n").then(|| "1".to_owned());
+/// assert_eq!(write("a{n}", &word)?, "a1");
+/// assert!(write("a{m}", &word).is_err());
+/// # Ok::<(), giornata::defs::template::TemplateError>(())
+/// ```
+pub fn write(
+    text: &str,
+    word: &dyn Fn(&str, Option<&str>) -> Option<String>,
+) -> Result<String, TemplateError> {
+    let mut written = String::new();
+    for piece in parse(text)? {
+        match piece {
+            Piece::Text(text) => written += &text,
+            Piece::Word { name, format } => match word(&name, format.as_deref()) {
+                Some(text) => written += &text,
+                None => {
+                    let known = "other words".to_owned();
+                    return Err(TemplateError::Unknown { name, known });
+                }
+            },
+        }
+    }
+    Ok(written)
+}
+
+/// As [`write()`], of every text in a value.
+pub fn write_all(
+    value: &Value,
+    word: &dyn Fn(&str, Option<&str>) -> Option<String>,
+) -> Result<Value, TemplateError> {
+    Ok(match value {
+        Value::String(text) => Value::String(write(text, word)?),
+        Value::Array(items) => {
+            let items = items.iter().map(|item| write_all(item, word));
+            Value::Array(items.collect::<Result<_, _>>()?)
+        }
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| {
+                Ok::<_, TemplateError>((name.clone(), write_all(value, word)?))
+            };
+            Value::Object(fields.iter().map(field).collect::<Result<_, _>>()?)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    })
+}
+
 fn has_words(pieces: &[Piece]) -> bool {
     pieces.iter().any(|piece| matches!(piece, Piece::Word { .. }))
 }

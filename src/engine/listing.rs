@@ -79,6 +79,20 @@ pub fn list(root: &Path, pattern: &PathPattern, partitions: &PartitionsDef) -> i
     Ok(listing)
 }
 
+/// The directory in which everything is that matches, and how many levels of it: 1 for what lies directly
+/// in it.
+pub fn place(pattern: &PathPattern, partitions: &PartitionsDef) -> (String, usize) {
+    if pattern.is_literal() {
+        let dir = match pattern.text.rfind('/') {
+            Some(slash) => &pattern.text[..slash.max(1)],
+            None => "",
+        };
+        return (dir.to_owned(), 1);
+    }
+    let matcher = Matcher::new(pattern, partitions);
+    (matcher.prefix, matcher.depth)
+}
+
 /// Collects the paths of all files that lie as deep as a pattern goes.
 fn walk(
     root: &Path,
@@ -219,20 +233,21 @@ pub fn names_digest(dir: &Path) -> io::Result<Digest> {
     names(dir).map(|names| digest_of(&names))
 }
 
-struct Matcher {
+/// A pattern, compiled.
+pub struct Matcher {
     regex: Regex,
     /// What stands before and after the only capture, where that is all.
     around: Option<(String, String)>,
     captures: Vec<(String, Option<String>)>,
     /// The directory below which everything is.
-    prefix: String,
+    pub prefix: String,
     /// How many levels of names below the prefix can match.
-    depth: usize,
+    pub depth: usize,
     date_key: String,
 }
 
 impl Matcher {
-    fn new(pattern: &PathPattern, partitions: &PartitionsDef) -> Matcher {
+    pub fn new(pattern: &PathPattern, partitions: &PartitionsDef) -> Matcher {
         let mut text = String::from("^");
         let mut captures = Vec::new();
         let mut pieces = pattern.pieces.iter().peekable();
@@ -292,12 +307,8 @@ impl Matcher {
         }
     }
 
-    fn key(&self, path: &str) -> Option<PartitionKey> {
-        if let Some((before, after)) = &self.around {
-            let name = path.strip_prefix(&**before)?.strip_suffix(&**after)?;
-            let is_one = !name.is_empty() && !name.contains('/');
-            return is_one.then(|| PartitionKey::new(name));
-        }
+    /// What the captures stand for in a path that matches.
+    pub fn captured(&self, path: &str) -> Option<BTreeMap<String, String>> {
         let found = self.regex.captures(path)?;
         let mut values = BTreeMap::new();
         for (i, (name, format)) in self.captures.iter().enumerate() {
@@ -306,8 +317,18 @@ impl Matcher {
                 None => value.to_owned(),
                 Some(format) => parse_date(value, format)?.format(&self.date_key).to_string(),
             };
-            values.insert(name, value);
+            values.insert(name.clone(), value);
         }
+        Some(values)
+    }
+
+    fn key(&self, path: &str) -> Option<PartitionKey> {
+        if let Some((before, after)) = &self.around {
+            let name = path.strip_prefix(&**before)?.strip_suffix(&**after)?;
+            let is_one = !name.is_empty() && !name.contains('/');
+            return is_one.then(|| PartitionKey::new(name));
+        }
+        let values = self.captured(path)?;
         let text = match values.len() {
             0 => String::new(),
             1 => values.into_values().next()?,

@@ -35,6 +35,7 @@ mod schedule;
 mod settle;
 mod target;
 mod upkeep;
+mod watch;
 mod wish;
 mod work;
 mod workers;
@@ -57,9 +58,12 @@ pub use job::{JobEvent, JobSummary, Launch, partition_of};
 pub use keys::KeyChange;
 pub use open::{Access, Closed, Engine, Options, SetValue, Work};
 pub use report::{
-    AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, RunOrder, State, Value,
+    Among, AssetStatus, Problem, ResultInfo, ResultMark, RunOptions, RunOrder, State, Value,
 };
 pub use resource::variable;
 pub use upkeep::{Made, Observed, Refusal, Refused, Targets, Upkeep};
+pub use watch::{
+    Defined, End, Hear, Heard, OnStop, Rule, Stop, Until, WatchEvent, Watched, Watching, What,
+};
 pub use work::{error_text, spans};
 pub use workers::Hands;

@@ -5,7 +5,7 @@
 //! the whole observation (`shape` of the source's row), so that the next look at an unchanged source
 //! compares one digest and nothing else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -175,6 +175,14 @@ pub struct Eyes<'a> {
     /// What the makers of pieces have recorded, by maker.
     pub made: &'a HashMap<AssetKey, Made>,
     pub blobs: &'a dyn BlobSource,
+    /// Files that are being written: what is known of them stays, and new ones are not there yet.
+    pub busy: &'a HashSet<PathBuf>,
+}
+
+impl Eyes<'_> {
+    fn is_busy(&self, path: &str) -> bool {
+        !self.busy.is_empty() && self.busy.contains(&self.root.join(path))
+    }
 }
 
 /// The recorded result of an asset that makes pieces.
@@ -297,13 +305,24 @@ impl Look {
             }
         };
         self.warnings.extend(warnings.iter().cloned());
+        let (busy, listed): (Vec<_>, Vec<_>) =
+            listed.into_iter().partition(|(_, path, _)| eyes.is_busy(path));
+        let mut dirs = dirs;
+        if busy.iter().any(|(_, _, known)| known.is_none()) {
+            // It was left out, so that the next look has to list again.
+            dirs.iter_mut().for_each(|(_, entry)| entry.taken_ns = i64::MIN);
+        }
         let seen = observe(eyes, &listed, |(_, path, known)| (path, *known))?;
         self.hashed += seen.hashed;
         let files = listed.into_iter().zip(seen.entries).filter_map(|((key, path, _), entry)| {
             // What vanished between the listing and the look was not there.
             Some(SeenFile { key, path, entry: entry? })
         });
-        let files = files.collect();
+        let kept = busy
+            .into_iter()
+            .filter_map(|(key, path, known)| Some(SeenFile { key, path, entry: known? }));
+        let mut files: Vec<SeenFile> = files.chain(kept).collect();
+        files.sort_by(|a, b| (&a.key, &a.path).cmp(&(&b.key, &b.path)));
         let modes = match &asset.body {
             Body::Source(SourceDef::Dir { .. }) => Modes::Count,
             Body::Source(

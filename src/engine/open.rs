@@ -102,6 +102,19 @@ pub struct Engine {
     closed: Closed,
     /// Types of the user's.
     pub(super) types: Arc<BTreeMap<String, TypeDef>>,
+    /// Files that are being written, as far as is known: they are not read now.
+    pub(super) busy: Arc<Busy>,
+}
+
+/// Files that are being written, by absolute path.
+pub type Busy = Mutex<HashSet<PathBuf>>;
+
+/// What is different in other definitions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Redefined {
+    pub changed: Vec<AssetKey>,
+    pub added: Vec<AssetKey>,
+    pub removed: Vec<AssetKey>,
 }
 
 /// How much work an engine has done since it was opened: what promises of speed are tested by.
@@ -160,6 +173,7 @@ impl Engine {
             verified: HashSet::new(),
             step_defs: Mutex::default(),
             closed: Closed::default(),
+            busy: Arc::default(),
         };
         engine.prepare()?;
         Ok(engine)
@@ -168,16 +182,7 @@ impl Engine {
     fn prepare(&mut self) -> Result<(), Error> {
         match self.access {
             Access::Write => {
-                let recovered = self.ledger.store_mut(store::recover)?;
-                let places = recovered.runs.iter().map(|run| store::place_dir(&self.dir, *run));
-                let staging = places.map(|place| place.join("staging"));
-                for dir in recovered.staging.into_iter().chain(staging) {
-                    // What cannot be removed now is tried again at the next recovery of leftovers.
-                    let _ = std::fs::remove_dir_all(dir);
-                }
-                crate::exec::sweep_leftovers(&recovered.runs, &self.root);
-                self.closed = Closed { runs: recovered.runs, steps: recovered.attempts };
-                self.ledger.store_mut(Store::close_backfills)?;
+                self.recover()?;
                 super::doctor::check_after_power_cut(self)?;
             }
             Access::Read => {}
@@ -190,11 +195,59 @@ impl Engine {
                 slack
             }
         };
+        self.take_over()
+    }
+
+    /// Closes runs whose processes have died, and removes what they left.
+    pub(super) fn recover(&mut self) -> Result<(), Error> {
+        let recovered = self.ledger.store_mut(store::recover)?;
+        let places = recovered.runs.iter().map(|run| store::place_dir(&self.dir, *run));
+        let staging = places.map(|place| place.join("staging"));
+        for dir in recovered.staging.into_iter().chain(staging) {
+            // What cannot be removed now is tried again at the next recovery of leftovers.
+            let _ = std::fs::remove_dir_all(dir);
+        }
+        crate::exec::sweep_leftovers(&recovered.runs, &self.root);
+        self.closed = Closed { runs: recovered.runs, steps: recovered.attempts };
+        self.ledger.store_mut(Store::close_backfills)?;
+        Ok(())
+    }
+
+    /// Makes the planner follow the definitions.
+    fn take_over(&mut self) -> Result<(), Error> {
         self.number_static_keys()?;
         self.planner.set_project(&self.project);
         self.planner.set_env(self.env_digests()?);
         self.load_tables()?;
         self.claim_index_spaces(|_| true)
+    }
+
+    /// Replaces the definitions; what is recorded stays. The settings of the store stay as they were.
+    pub fn redefine(
+        &mut self,
+        project: Project,
+        functions: Arc<dyn Functions>,
+    ) -> Result<Redefined, Error> {
+        let (before, after) = (&self.project.assets, &project.assets);
+        let mut redefined = Redefined::default();
+        for (key, asset) in after {
+            match before.get(key) {
+                None => redefined.added.push(key.clone()),
+                Some(known) if known != asset => redefined.changed.push(key.clone()),
+                Some(_) => {}
+            }
+        }
+        redefined.removed =
+            before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
+        self.types = Arc::new(project.types.clone());
+        (self.project, self.functions) = (project, functions);
+        self.step_defs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        for key in redefined.changed.iter().chain(&redefined.removed) {
+            self.sources.remove(key);
+            self.exported.remove(key);
+        }
+        self.take_over()?;
+        Ok(redefined)
     }
 
     /// How much work was done so far.
@@ -254,6 +307,7 @@ impl Engine {
             self.remember(&assets)?;
             let made = self.made(&assets)?;
             let blobs = super::blobs::Source::new(self.cas.clone(), self.ledger.clone());
+            let busy = self.busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
             let eyes = Eyes {
                 made: &made,
                 blobs: &blobs,
@@ -263,6 +317,7 @@ impl Engine {
                 taken_ns: self.fs_clock.now_ns(),
                 slack: self.slack,
                 answers: &answers,
+                busy: &busy,
             };
             let look = observe::look(&eyes, &assets)?;
             if let Some(Looked { mut warnings, faults }) = self.take_in(look)? {

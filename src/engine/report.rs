@@ -21,7 +21,7 @@ use crate::defs::{Body, CommandLine, OutputDef, SourceDef, TableFormat};
 use crate::exec::{Content, Part, Step};
 use crate::io::names::file_name;
 use crate::plan::{Plan, ReasonCode, Records, Request, Why};
-use crate::store::LaunchInfo;
+use crate::store::{LaunchInfo, Owner};
 
 /// The states in which a partition can be, in the order in which they win: each partition is in one.
 ///
@@ -113,6 +113,7 @@ pub struct RunOptions {
     pub given_up: BTreeMap<AssetKey, PartitionSet>,
     /// Not run whatever their state, although targets are: earlier runs of the same backfill have done that.
     pub spared: BTreeMap<AssetKey, PartitionSet>,
+    pub among: Among,
 }
 
 /// Which of the partitions that are ready goes first.
@@ -126,6 +127,16 @@ pub enum RunOrder {
     Oldest,
     /// By the start of its window, the last one.
     Newest,
+}
+
+/// Whether other runs go on in the same process that this one could wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Among {
+    /// It may have been called from a step of another, so it waits for none of them.
+    #[default]
+    Callers,
+    /// They go on beside it, and it waits for what they make.
+    Peers,
 }
 
 /// A recorded result.
@@ -192,6 +203,15 @@ pub struct Problem {
     pub help: String,
 }
 
+impl Among {
+    pub(super) fn owner(self, dir: &Path) -> Result<Owner, Error> {
+        Ok(match self {
+            Among::Callers => Owner::acquire(dir)?,
+            Among::Peers => Owner::acquire_apart(dir)?,
+        })
+    }
+}
+
 impl Engine {
     /// Answers all that `ask` asks, of the planner too, from one state of the store: quicker than one by one.
     pub fn in_one_read<T>(&self, ask: impl FnOnce() -> T) -> T {
@@ -241,7 +261,7 @@ impl Engine {
     }
 
     /// Partitions that some live run is making right now.
-    fn running(&self, asset: &AssetKey) -> Result<PartitionSet, Error> {
+    pub(super) fn running(&self, asset: &AssetKey) -> Result<PartitionSet, Error> {
         Ok(self.ledger.ask(|store| store.running_attempts(asset))?)
     }
 

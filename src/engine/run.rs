@@ -228,7 +228,7 @@ impl Run {
         control: &Control,
     ) -> Result<Run, Error> {
         let lease = engine.cas.lease()?;
-        let owner = Owner::acquire(&engine.dir)?;
+        let owner = options.among.owner(&engine.dir)?;
         let targets: Vec<(AssetKey, PartitionSet)> = plan
             .assets
             .iter()
@@ -304,6 +304,7 @@ impl Run {
         let mut overtaken = engine.ledger.is_behind()?;
         loop {
             self.heed(engine)?;
+            self.stopped |= self.control.is_stopping();
             if !overtaken && !self.stopped {
                 let started = self.start_ready(engine, &parts, &mut schedule, summary, events)?;
                 overtaken = started == Drive::Overtaken || std::mem::take(&mut self.outdated);

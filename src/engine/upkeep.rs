@@ -454,11 +454,32 @@ impl Engine {
     /// Looks at sources now, and says what has changed since they were looked at the last time.
     /// The warnings come with it.
     pub fn observe(&mut self, sources: &[AssetKey]) -> Result<(Vec<Observed>, Vec<String>), Error> {
+        self.observe_as(sources, Asking::All)
+    }
+
+    /// Looks at assets; of those that are sources it says what has changed.
+    pub(super) fn observe_due(
+        &mut self,
+        assets: &[AssetKey],
+    ) -> Result<(Vec<Observed>, Vec<String>), Error> {
+        self.observe_as(assets, Asking::Due)
+    }
+
+    fn observe_as(
+        &mut self,
+        assets: &[AssetKey],
+        asking: Asking,
+    ) -> Result<(Vec<Observed>, Vec<String>), Error> {
+        if self.ledger.is_behind()? {
+            self.catch_up()?;
+        }
+        let is_source = |key: &&AssetKey| self.project.assets[*key].is_source();
+        let sources: Vec<&AssetKey> = assets.iter().filter(is_source).collect();
         let before: Vec<_> = sources.iter().map(|key| self.ledger.column(key)).collect();
         self.planner.set_now(self.clock.now());
-        let warnings = self.look(sources, Asking::All)?;
+        let warnings = self.look(assets, asking)?;
         let mut observed = Vec::new();
-        for (asset, before) in sources.iter().zip(before) {
+        for (asset, before) in sources.into_iter().zip(before) {
             let after = self.ledger.column(asset);
             let (old, new) = (before.with_value(), after.with_value());
             let version = |column: &Column, part| column.get(part).map(|mark: Mark| mark.version);

@@ -2,6 +2,7 @@
 
 use std::io::PipeReader;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ struct Shared {
     changed: Condvar,
     // Readable from the moment its other end is dropped, so a thread in `poll` wakes.
     wake: Option<PipeReader>,
+    /// Nothing more is to be started.
+    drained: AtomicBool,
     on_log: Option<OnLog>,
 }
 
@@ -63,13 +66,24 @@ impl Control {
             Err(_) => (None, None),
         };
         let cancelled = Mutex::new(Cancelled::No { _wake: writer });
-        Control(Arc::new(Shared { cancelled, changed: Condvar::new(), wake, on_log }))
+        let (changed, drained) = (Condvar::new(), AtomicBool::new(false));
+        Control(Arc::new(Shared { cancelled, changed, wake, drained, on_log }))
     }
 
     /// Makes running steps stop and waiting ones give up; it cannot be undone.
     pub fn cancel(&self) {
         *self.lock() = Cancelled::Yes;
         self.0.changed.notify_all();
+    }
+
+    /// Keeps further steps from being started; running ones go on to their end. It cannot be undone.
+    pub fn drain(&self) {
+        self.0.drained.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether nothing more is to be started.
+    pub fn is_stopping(&self) -> bool {
+        self.0.drained.load(Ordering::SeqCst) || self.is_cancelled()
     }
 
     pub fn is_cancelled(&self) -> bool {

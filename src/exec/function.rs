@@ -55,7 +55,7 @@ impl Told<'_> {
 #[expect(clippy::disallowed_methods, reason = "this is where a function is timed")]
 pub(super) fn run(functions: &dyn Functions, step: &Step, control: &Control) -> Outcome {
     let mut outcome = Outcome::not_run(step);
-    if control.is_cancelled() {
+    if control.is_stopping() {
         return outcome;
     }
     let started = Instant::now();

@@ -81,6 +81,7 @@ impl StepBuilder {
             version: None,
             checks: Vec::new(),
             policy: Policy::default(),
+            automation: None,
             description: None,
             group: None,
             owners: Vec::new(),

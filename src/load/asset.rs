@@ -14,7 +14,7 @@ use super::makes::MAKES_KEYS;
 use super::node::{Kind, Sink, Table, Value};
 use super::output::{self, Maker};
 use super::partitions::{self, Sets};
-use super::{check, io, policy, resource, sql};
+use super::{automation, check, io, policy, resource, sql};
 use crate::base::{AssetKey, Digest};
 use crate::defs::{
     Asset, Body, CommandBody, CommandLine, Origin, OutputDef, PartitionsDef, PathPattern, Policy,
@@ -56,6 +56,11 @@ pub(super) static COMMON_KEYS: &[Key] = &[
         "version",
         "The version of the code; with another one everything is stale.",
         &Form::Written,
+    ),
+    key(
+        "automation",
+        "When it is made by itself while watched: `eager`, `on_missing`.",
+        &Form::Text,
     ),
     key("checks", "What must hold of the result: `rows > 0`, `not_null(a)`.", &check::CHECKS),
 ];
@@ -243,6 +248,9 @@ fn read_fields(
         version: fields.get("version").and_then(|value| value.written("version", sink)),
         checks,
         policy: policy::read(fields, sink),
+        automation: fields
+            .get("automation")
+            .and_then(|value| automation::read(value, context, sink)),
         ..blank(key.clone(), &place)
     };
     describe(&mut asset, fields, sink);
@@ -522,6 +530,7 @@ fn blank(key: AssetKey, place: &Place) -> Asset {
         version: None,
         checks: Vec::new(),
         policy: Policy::default(),
+        automation: None,
         description: None,
         group: None,
         owners: Vec::new(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono_tz::Tz;
 
@@ -17,7 +18,7 @@ use super::manifest::{self, Manifest};
 use super::node::{Kind, Sink, Table, Value, repeated_below, repeated_keys};
 use super::{
     Error, Loaded, PROJECT_FILE, backed, calls, graph, io, job, makes, op, resource, script,
-    source, toml, types, yaml,
+    sensor, source, toml, types, yaml,
 };
 use crate::base::AssetKey;
 use crate::defs::Project;
@@ -33,10 +34,12 @@ static KINDS: &[Key] = &[
     key("pools", "How many steps of a pool may run at once.", &POOLS),
     key("resources", "What steps share: databases, directories, services.", &resource::RESOURCES),
     key("io", "Where results are also put: files, tables.", &io::IO),
+    key("sensors", "What starts runs by itself while it is watched.", &sensor::SENSORS),
 ];
 /// Kinds of definitions that later versions read.
-static LATER: &[Key] =
-    &[key("schedules", "Not read yet.", &Form::Any), key("sensors", "Not read yet.", &Form::Any)];
+static LATER: &[Key] = &[key("schedules", "Not read yet.", &Form::Any)];
+/// How long it has to be quiet, where nothing else is said.
+const SETTLE: Duration = Duration::from_millis(50);
 static POOLS: Form = Form::Optional(&types::POOLS);
 static SOURCES: Form = Form::Optional(&Form::Map(&source::SOURCE));
 static ASSETS: Form = Form::Optional(&Form::Map(&asset::ASSET));
@@ -81,6 +84,7 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
         sink,
         drafts: Vec::new(),
         jobs: Vec::new(),
+        sensors: Vec::new(),
         library: Drafts::default(),
         resources: resource::Declared::default(),
         io: io::Declared::default(),
@@ -92,8 +96,18 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
         loader.library.words.read_pools(pools, &mut loader.sink);
     }
     loader.walk();
-    let Loader { mut sink, mut drafts, mut jobs, library, resources, mut io, lost, files, .. } =
-        loader;
+    let Loader {
+        mut sink,
+        mut drafts,
+        mut jobs,
+        sensors,
+        library,
+        resources,
+        mut io,
+        lost,
+        files,
+        ..
+    } = loader;
     if unreadable || manifest.doubtful {
         distrust(&mut drafts, &mut jobs, &mut sink);
     }
@@ -116,6 +130,7 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
     };
     project.jobs = job::resolve(jobs, &project, &library, &mut sink);
     let conditions = std::mem::take(&mut library.words.conditions);
+    project.sensors = sensor::resolve(sensors, &project, &mut sink);
     (project.types, project.pools) = library.words.finish();
     project.resources = resources.defs;
     let assets_dir = manifest.assets_dir.clone();
@@ -187,6 +202,7 @@ struct Loader<'a> {
     sink: Sink,
     drafts: Vec<Draft>,
     jobs: Vec<job::Draft>,
+    sensors: Vec<sensor::Draft>,
     library: Drafts,
     resources: resource::Declared,
     io: io::Declared,
@@ -264,7 +280,7 @@ impl Loader<'_> {
                 key => {
                     let known = KINDS.iter().chain(LATER).map(|kind| kind.name);
                     let help = did_you_mean(key, known).unwrap_or_else(|| {
-                        "known are `sources`, `assets`, `jobs`, `ops`, `graphs`, `types`, `pools`, `resources` and `io`; a key that begins with a dot is left out".to_owned()
+                        "known are `sources`, `assets`, `jobs`, `ops`, `graphs`, `types`, `pools`, `resources`, `io` and `sensors`; a key that begins with a dot is left out".to_owned()
                     });
                     let message = format!("a file of definitions has no key `{key}`");
                     let place = table.key_place(entry);
@@ -301,6 +317,13 @@ impl Loader<'_> {
                     repeated_below(value, &mut self.sink);
                     let place = table.key_place(entry);
                     self.resources.read(&entry.key, &place, value, &mut self.sink);
+                }
+            }
+            "sensors" => {
+                for (entry, value) in table.iter() {
+                    let place = table.key_place(entry);
+                    let read = sensor::read(&entry.key, place, value, SETTLE, &mut self.sink);
+                    self.sensors.extend(read);
                 }
             }
             "jobs" => {

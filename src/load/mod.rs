@@ -5,6 +5,7 @@
 //! reads that; the rest of the project stays usable.
 
 mod asset;
+mod automation;
 mod backed;
 mod calls;
 mod check;
@@ -35,6 +36,7 @@ mod port;
 mod resource;
 mod schema;
 mod script;
+mod sensor;
 mod source;
 mod sql;
 mod sql_file;

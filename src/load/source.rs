@@ -100,7 +100,7 @@ fn read_fields(draft: &mut Draft, table: Table<'_>, sets: &Sets, sink: &mut Sink
         return;
     }
     let Some(files) = table.get("files") else { return };
-    let Some(pattern) = pattern(files, sink) else { return };
+    let Some(pattern) = path_pattern(files, "files", sink) else { return };
     if let Some(value) = table.get("split_by")
         && !pattern.is_literal()
     {
@@ -155,14 +155,15 @@ fn directory(value: Value<'_>, sink: &mut Sink) -> Option<String> {
     Some(relative.to_owned())
 }
 
-fn pattern(value: Value<'_>, sink: &mut Sink) -> Option<PathPattern> {
-    let text = value.text("files", sink)?;
+/// A pattern of paths inside the project, or of absolute ones.
+pub(super) fn path_pattern(value: Value<'_>, what: &str, sink: &mut Sink) -> Option<PathPattern> {
+    let text = value.text(what, sink)?;
     let relative = text.trim_start_matches("./");
     if !text.starts_with('/') && inside(relative).is_none() {
         sink.push(
             value
                 .place()
-                .error("`files` must stay inside the project, or be an absolute path")
+                .error(format!("`{what}` must stay inside the project, or be an absolute path"))
                 .label("leads outside"),
         );
         return None;

@@ -17,6 +17,7 @@ mod facts;
 mod health;
 mod history;
 mod insert;
+mod instigator;
 mod open;
 mod ops;
 mod owner;
@@ -44,6 +45,9 @@ pub use collect::{Limit, Unneeded};
 pub use error::Error;
 pub use health::{BlobState, Problem};
 pub use history::{Fate, Fates, RunQuery};
+pub use instigator::{
+    InstigatorRow, NewTick, Queued, Recorded, RequestState, SensorFile, Switch, TickRow,
+};
 pub use open::OpenOptions;
 pub use ops::{MEMO, OpContent, OpEnd, OpOutput, OpState, OpStep};
 pub use owner::{Owner, Recovered, place_dir, recover, staging_dir};

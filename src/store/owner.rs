@@ -53,6 +53,12 @@ impl Owner {
         Ok(owner)
     }
 
+    /// As `acquire`; other owners of this process wait for it as if it were another process.
+    pub fn acquire_apart(dir: &Path) -> Result<Owner, Error> {
+        let owners = owners_dir(dir);
+        LockFile::create(&owners).map(Owner).map_err(Error::io("write in", &owners))
+    }
+
     /// What [`super::NewRun::owner`] says.
     pub fn id(&self) -> &str {
         self.0.id()

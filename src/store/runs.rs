@@ -13,7 +13,7 @@ use crate::base::{AssetKey, BackfillId, PartitionIdx, PartitionKey, PartitionSet
 /// What [`run_row_at`] reads, for `concat!`.
 macro_rules! RUN_COLUMNS {
     () => {
-        "id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent, backfill"
+        "id, started_ms, finished_ms, state, owner, command, counts, job, tags, config, partition, parent, backfill, request"
     };
 }
 pub(super) use RUN_COLUMNS;
@@ -55,6 +55,8 @@ pub struct LaunchInfo {
     pub tags: BTreeMap<String, String>,
     /// Without secrets.
     pub config: serde_json::Value,
+    /// The request of a tick that it carries out, by its number.
+    pub request: Option<i64>,
 }
 
 /// A recorded run.
@@ -386,9 +388,9 @@ impl Tx<'_> {
         let id = self.ask(|sql| {
             sql.exec(
                 "INSERT INTO run (started_ms, state, owner, command, job, tags, config, partition, parent,
-                     backfill, wish)
+                     backfill, wish, request)
                  VALUES (?1, 'running', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
-                     (SELECT wish FROM backfill WHERE id = ?9))",
+                     (SELECT wish FROM backfill WHERE id = ?9), ?10)",
                 params![
                     started_ms,
                     owner,
@@ -398,7 +400,8 @@ impl Tx<'_> {
                     config,
                     launch.partition.as_ref().map(PartitionKey::as_str),
                     launch.parent.map(run_number),
-                    launch.backfill.map(|backfill| backfill.0 as i64)
+                    launch.backfill.map(|backfill| backfill.0 as i64),
+                    launch.request
                 ],
             )?;
             Ok(sql.conn.last_insert_rowid())
@@ -508,6 +511,7 @@ fn launch_at(row: &Row<'_>, at: usize) -> rusqlite::Result<LaunchInfo> {
         backfill: row.get::<_, Option<i64>>(at + 5)?.map(|id| BackfillId(id as u64)),
         tags: serde_json::from_str(text(at + 1)?).map_err(wrong)?,
         config: serde_json::from_str(text(at + 2)?).map_err(wrong)?,
+        request: row.get(at + 6)?,
     })
 }
 

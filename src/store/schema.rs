@@ -9,8 +9,14 @@ pub(super) fn migrations() -> Migrations<'static> {
     Migrations::from_slice(MIGRATIONS)
 }
 
-const MIGRATIONS: &[M<'static>] =
-    &[M::up(FORMAT_1), M::up(FORMAT_2), M::up(FORMAT_3), M::up(FORMAT_4), M::up(FORMAT_5)];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(FORMAT_1),
+    M::up(FORMAT_2),
+    M::up(FORMAT_3),
+    M::up(FORMAT_4),
+    M::up(FORMAT_5),
+    M::up(FORMAT_6),
+];
 
 // Released formats do not change: a change is a new entry of MIGRATIONS.
 const FORMAT_1: &str = r#"
@@ -316,6 +322,88 @@ ALTER TABLE attempt ADD COLUMN bytes INTEGER;
 ALTER TABLE op_step ADD COLUMN cpu_ms INTEGER;
 ALTER TABLE op_step ADD COLUMN peak_kib INTEGER;
 ALTER TABLE op_step ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}'; -- JSON object
+"#;
+
+// What starts runs by itself: what it has seen, what it asked for, and what became of that.
+const FORMAT_6: &str = r#"
+CREATE TABLE instigator (
+    kind TEXT NOT NULL, -- sensor, schedule, automation
+    name TEXT NOT NULL,
+    state TEXT, -- on, off; NULL: as declared
+    version INTEGER NOT NULL DEFAULT 0, -- counts what was recorded of it
+    cursor TEXT,
+    handled_ms INTEGER, -- the time up to which it was looked after
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
+-- The files that a sensor has taken account of.
+CREATE TABLE sensor_file (
+    name TEXT NOT NULL,
+    path BLOB NOT NULL, -- as bytes: not every name is a text
+    dev INTEGER NOT NULL,
+    ino INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,
+    mode INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    taken_ns INTEGER NOT NULL,
+    PRIMARY KEY (name, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tick (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    due_ms INTEGER NOT NULL, -- of a schedule: the time that it is about
+    started_ms INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    asked INTEGER NOT NULL, -- for how many runs
+    known INTEGER NOT NULL -- of which so many had been asked for before
+) STRICT;
+CREATE INDEX tick_of ON tick (kind, name, id);
+
+-- A key is taken for ever.
+CREATE TABLE run_key (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    key TEXT NOT NULL,
+    tick INTEGER NOT NULL,
+    PRIMARY KEY (kind, name, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE request (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tick INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    data TEXT NOT NULL, -- JSON
+    state TEXT NOT NULL, -- queued, started, success, failure, dropped
+    owner TEXT, -- who has started it
+    attempts INTEGER NOT NULL DEFAULT 0,
+    run INTEGER,
+    detail TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX request_open ON request (id) WHERE state IN ('queued', 'started');
+CREATE INDEX request_tick ON request (tick);
+ALTER TABLE run ADD COLUMN request INTEGER;
+CREATE INDEX run_request ON run (request) WHERE request IS NOT NULL;
+
+CREATE TABLE notification (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL, -- of the declaration
+    key TEXT NOT NULL, -- what it is about: told once
+    created_ms INTEGER NOT NULL,
+    due_ms INTEGER NOT NULL, -- when it is tried next
+    state TEXT NOT NULL, -- waiting, sent, given_up
+    attempts INTEGER NOT NULL DEFAULT 0,
+    body TEXT NOT NULL, -- JSON
+    detail TEXT NOT NULL DEFAULT '',
+    UNIQUE (name, key)
+) STRICT;
+CREATE INDEX notification_open ON notification (due_ms) WHERE state = 'waiting';
 "#;
 
 #[cfg(test)]

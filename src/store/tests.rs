@@ -8,8 +8,9 @@ use rusqlite::params;
 use super::snapshot::Snapshot;
 use super::*;
 use crate::base::{
-    AskedRow, AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind,
-    PartitionKey, PartitionSet, Rev, RunId, StepId, StepParts, Usage,
+    AskedRow, AssetRow, CheckFact, Fact, FailureRow, Flags, Instigator, InstigatorKind, JobName,
+    MatRow, Note, Output, OutputKind, PartitionKey, PartitionSet, Rev, RunId, RunRequest, StepId,
+    StepParts, TickOutcome, Usage, Wanted,
 };
 use crate::cas::stat::{Slack, StatEntry, StatKey};
 
@@ -145,6 +146,30 @@ pub(super) fn tell_a_story(store: &mut Store) {
     tx.skip_op(run, "compute[p1]", 1_003).unwrap();
     tx.commit().unwrap();
 
+    let inbox = Instigator::new(InstigatorKind::Sensor, &JobName::parse("inbox").unwrap());
+    let what = Wanted::Assets { select: "+mart/daily".to_owned(), partition: None };
+    let run_key = Some("a.csv:1".to_owned());
+    let request = RunRequest { run_key, what, tags: Default::default() };
+    let entry = StatEntry { stat: StatKey::default(), digest: digest("a.csv"), taken_ns: 3 };
+    let tick = NewTick {
+        of: &inbox,
+        version: 0,
+        cursor: None,
+        due_ms: 1_010,
+        started_ms: 1_011,
+        duration_ms: 1,
+        outcome: TickOutcome::Requested,
+        reason: "1 new file",
+        requests: &[request.clone(), request],
+        seen: &[SensorFile { path: "inbox/a.csv".into(), entry }],
+        gone: &[],
+    };
+    let mut tx = store.begin().unwrap();
+    let recorded = tx.record_tick(&tick).unwrap().unwrap();
+    assert!(tx.start_request(recorded.queued[0], "o1").unwrap());
+    tx.end_request(recorded.queued[0], RequestState::Success, Some(run), "").unwrap();
+    tx.commit().unwrap();
+
     let mut tx = store.begin().unwrap();
     let failure =
         FailureRow { part: 1, key: digest("k2"), run, reason: "exit status 3".to_owned() };
@@ -193,6 +218,7 @@ fn a_story_leaves_its_traces() {
             blob_small digest=5443af0c data="out"
             fact asset=mart/daily part=0 key=ffb43327 run=1 made_ms=9 failed=0 warned=1 checks="[{\"name\":\"rows > 0\",\"severity\":\"warn\",\"found\":\"got 0\"}]" metadata="{\"rows\":0}"
             failure asset=mart/daily part=1 key=8c381c8e run=1 reason="exit status 3"
+            instigator kind="sensor" name="inbox" version=1 handled_ms=1010
             key_table name="files raw" idx=0 key="x" present=0 added_rev=1 removed_rev=3
             key_table name="files raw" idx=1 key="y" present=1 added_rev=1
             mat asset=raw part=0 changed_at=1 verified_at=0 key=62b5715e version=17762fdd output=-1944230779988835396 run=1 flags=0 made_ms=7
@@ -208,10 +234,14 @@ fn a_story_leaves_its_traces() {
             op_step run=1 step="load" key=fafc21aa state="success" attempts=2 started_ms=1002 duration_ms=4 emitted=2 detail="" log="logs/1/load.log" metadata="{}"
             output id=-7097369335445904863 kind="file" digest=5443af0c size=3
             output id=-1944230779988835396 kind="file" digest=17762fdd size=1
+            request id=1 tick=1 kind="sensor" name="inbox" data="{\"run_key\":\"a.csv:1\",\"select\":\"+mart/daily\"}" state="success" attempts=0 run=1 detail=""
             run id=1 started_ms=1000 finished_ms=2000 state="failure" owner="o1" command="materialize mart/daily" counts="{\"failed\":1,\"ran\":1}" tags="{}" config="{}"
+            run_key kind="sensor" name="inbox" key="a.csv:1" tick=1
             run_target run=1 asset=mart/daily data={0..2,7}
+            sensor_file name="inbox" path="inbox/a.csv" dev=0 ino=0 size=0 mtime_ns=0 ctime_ns=0 mode=0 digest=2db09236 taken_ns=3
             stat path="data/x.csv" dev=1 ino=-1 size=3 mtime_ns=4 ctime_ns=5 mode=6 digest=17762fdd taken_ns=-9223372036854775808
             step_version id=1 asset=mart/daily digest=863a2faf parts="{\"code\":\"SELECT 1\"}"
+            tick id=1 kind="sensor" name="inbox" due_ms=1010 started_ms=1011 duration_ms=1 outcome="requested" reason="1 new file" asked=2 known=1
             trace key=ffb43327 asset=mart/daily part=0 output=-7097369335445904863 version=5443af0c created_rev=2 made_ms=7 partition="0"
         "#]],
     );

@@ -147,6 +147,7 @@ fn project(world: &World) -> Project {
         version: None,
         checks: vec![],
         policy: Policy::default(),
+        automation: None,
         description: None,
         group: None,
         owners: vec![],

@@ -176,6 +176,7 @@ fn asset_of(name: &str, partitions: PartitionsDef, body: Body, output: OutputDef
         version: None,
         checks: vec![],
         policy: Policy::default(),
+        automation: None,
         description: None,
         group: None,
         owners: vec![],

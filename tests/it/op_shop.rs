@@ -150,6 +150,7 @@ pub fn launch() -> Launch {
         config: Config { value: serde_json::json!({}), withheld: Vec::new() },
         ops: None,
         retry_of: None,
+        request: None,
         tags: BTreeMap::new(),
         backfill: None,
     }

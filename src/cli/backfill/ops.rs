@@ -174,7 +174,16 @@ fn carry_out(
         let config = configured_in(&env, &job, &given)?;
         let ops = spec.ops.as_deref().map(|text| selected(text, flow)).transpose()?;
         let (name, tags, backfill) = (job.name.clone(), Default::default(), None);
-        Ok::<_, CliError>(Launch { job: name, partition, config, ops, retry_of, tags, backfill })
+        Ok::<_, CliError>(Launch {
+            job: name,
+            partition,
+            config,
+            ops,
+            retry_of,
+            tags,
+            backfill,
+            request: None,
+        })
     };
     let (name, flow) = (job.name.clone(), Arc::clone(flow));
     let mut reporter = JobReporter::new(form, workspace.term, name, flow, logs);

@@ -278,7 +278,7 @@ fn count(tally: &mut Tally, event: &JobEvent, now: Duration) {
 }
 
 /// One line: what ran, what did not, what failed.
-fn render_summary(summary: &JobSummary, elapsed: Duration) -> String {
+pub(in crate::cli) fn render_summary(summary: &JobSummary, elapsed: Duration) -> String {
     let JobSummary { succeeded, reused, restored, failed, skipped, blocked, cancelled, .. } =
         *summary;
     let mut line = format!("ran {}", succeeded + failed);

@@ -51,6 +51,7 @@ fn asset(name: &str, deps: &[&str]) -> Asset {
         version: None,
         checks: Vec::new(),
         policy: Policy::default(),
+        automation: None,
         description: None,
         group: None,
         owners: Vec::new(),

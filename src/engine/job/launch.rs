@@ -32,6 +32,8 @@ pub struct Launch {
     pub tags: BTreeMap<String, String>,
     /// The backfill that the run is a part of.
     pub backfill: Option<BackfillId>,
+    /// The request of a tick that it carries out, by its number.
+    pub request: Option<i64>,
 }
 
 /// A run that can start.

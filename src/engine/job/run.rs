@@ -77,7 +77,7 @@ impl Run {
         control: &Control,
     ) -> Result<Run, Error> {
         let lease = engine.cas.lease()?;
-        let owner = Owner::acquire(&engine.dir)?;
+        let owner = options.among.owner(&engine.dir)?;
         let mut tags = prepared.job.tags.clone();
         tags.extend(launch.tags.clone());
         let info = LaunchInfo {
@@ -87,6 +87,7 @@ impl Run {
             backfill: launch.backfill,
             tags,
             config: launch.config.masked(),
+            request: launch.request,
         };
         let new = NewRun {
             started_ms: engine.clock.now().timestamp_millis(),
@@ -159,6 +160,7 @@ impl Run {
         let mut news = News { changes: self.at_first(), ..News::default() };
         loop {
             self.heed(engine)?;
+            self.stopped |= self.control.is_stopping();
             if !self.stopped {
                 self.take_ready(engine, &mut news)?;
             }

@@ -83,7 +83,7 @@ impl<'a> Running<'a> {
         control: &'a Control,
         lifeline: &'a Lifeline,
     ) -> Result<Running<'a>, Failure> {
-        if control.is_cancelled() {
+        if control.is_stopping() {
             return Err(Failure::Cancelled);
         }
         if let Some(marker) = lifeline.start() {

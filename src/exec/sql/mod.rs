@@ -69,7 +69,7 @@ impl SqlExecutor {
         step: &Step,
         control: &Control,
     ) -> Result<Table, Failure> {
-        if control.is_cancelled() {
+        if control.is_stopping() {
             return Err(Failure::Cancelled);
         }
         let database = match &mut self.database {

@@ -6,6 +6,7 @@ mod hostile;
 mod ops;
 mod ops_refused;
 mod refused;
+mod watching;
 
 use std::fmt::Write as _;
 
