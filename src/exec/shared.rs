@@ -158,7 +158,7 @@ mod tests {
         let metadata = vec![line(r#"{"asset": "a", "n": 1}"#), line(r#"{"asset": "x", "m": 2}"#)];
         let outcome = Outcome { result: Ok(made), metadata, ..Outcome::not_run(step) };
         tell_apart(step, members, outcome, BTreeMap::new(), |own, _| {
-            assert!(matches!(own.of, Of::Asset(_)))
+            assert!(matches!(own.of, Of::Asset(_)));
         })
     }
 
