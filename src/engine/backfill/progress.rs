@@ -8,9 +8,7 @@ use super::cut::Sets;
 use crate::base::{AssetKey, BackfillId, PartitionSet};
 use crate::engine::Error;
 use crate::engine::open::Engine;
-use crate::store::{
-    Backfill, BackfillRun, BackfillState, BackfillTargets, Fate, RunState, Store,
-};
+use crate::store::{Backfill, BackfillRun, BackfillState, BackfillTargets, Fate, RunState, Store};
 
 /// What has become of a partition in a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
