@@ -1,8 +1,8 @@
 //! Moves the rows of assets to the present: before the first commit of a run, and after its last.
 //!
-//! The opening settle writes the shape under which the run's results are made and takes every fresh
-//! bit away that was made under another, before any result is recorded: a crash in the middle can
-//! then leave bits missing, never wrong. The closing settle asks the planner once more and records
+//! The opening settle writes the shape under which the run's results are made and which inputs there
+//! are, and takes every fresh bit away that was made under another shape or reads what has come or gone,
+//! before any result is recorded: a crash in the middle can then leave bits missing, never wrong. The closing settle asks the planner once more and records
 //! which bits stand as of the revision that was asked about. Both write only if that revision is
 //! still the newest.
 
@@ -16,26 +16,28 @@ use crate::plan::{Plan, Records};
 const TRIES_MAX: u32 = 4;
 
 impl Engine {
-    /// Says under which shape results are going to be made. False if another process has written
-    /// meanwhile: the plan is then no longer the right one.
+    /// Says under which shape and of which inputs results are going to be made. False if another process
+    /// has written meanwhile: the plan is then no longer the right one.
     pub(super) fn settle_opening(&mut self, plan: &Plan) -> Result<bool, Error> {
         let mut rows = Vec::new();
         for part in &plan.assets {
-            let row = self.ledger.row(&part.asset);
-            let shape = Some(self.planner.shape(&part.asset));
-            if self.planner.def(&part.asset).is_source()
-                || part.open().is_empty()
-                || row.shape == shape
-            {
+            if self.planner.def(&part.asset).is_source() || part.open().is_empty() {
                 continue;
             }
-            let row = AssetRow {
-                shape,
-                verified_rev: self.ledger.rev(),
-                fresh: PartitionSet::new(),
-                seen: self.planner.readable(&part.asset),
-                ..AssetRow::clone(&row)
+            let row = self.ledger.row(&part.asset);
+            let shape = Some(self.planner.shape(&part.asset));
+            let seen = self.planner.readable(&part.asset);
+            let (verified_rev, fresh) = match (row.shape == shape, row.seen == seen) {
+                (true, true) => continue,
+                // What is made of other inputs must not be taken for the result that had the bit, should
+                // they all be as they were again.
+                (true, false) => {
+                    let moved = self.planner.reads_another(&part.asset, &row);
+                    (row.verified_rev, &row.fresh - &moved)
+                }
+                (false, _) => (self.ledger.rev(), PartitionSet::new()),
             };
+            let row = AssetRow { shape, verified_rev, fresh, seen, ..AssetRow::clone(&row) };
             rows.push((part.asset.clone(), row));
         }
         self.write_rows(&rows)

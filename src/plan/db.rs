@@ -139,6 +139,18 @@ impl Edge {
         }
         readable
     }
+
+    /// Upstream partitions that can be read now and could not when they were `seen`, or the reverse.
+    pub fn came_or_went(&self, seen: Option<&PartitionSet>, upstream: &Freshness) -> PartitionSet {
+        match seen {
+            // Mostly nothing has: then no set needs to be made in order to know it.
+            Some(seen) if self.reads_all_there_are() && seen == upstream.domain.all() => {
+                PartitionSet::new()
+            }
+            Some(seen) => seen ^ &self.readable(upstream),
+            None => self.readable(upstream),
+        }
+    }
 }
 
 /// What decides the results of an asset apart from inputs and partition.

@@ -395,7 +395,7 @@ impl View<'_> {
         }
         let mut suspects = all - &self.row.fresh;
         for up in self.upstream {
-            let mut moved = self.came_or_went(up);
+            let mut moved = up.edge.came_or_went(self.row.seen.get(up.place), up.state);
             if up.edge.mapping.is_constant() && !moved.is_empty() {
                 // Everyone reads the same, and it is not the same any more. The mapping could not tell:
                 // what has gone is none of the last ones now.
@@ -414,17 +414,6 @@ impl View<'_> {
             suspects |= edge.mapping.downstream_of(&moved) & all;
         }
         suspects
-    }
-
-    /// Upstream partitions that can be read now and could not when the row was written, or the reverse.
-    fn came_or_went(&self, up: &Upstream) -> PartitionSet {
-        let all = up.state.domain.all();
-        match self.row.seen.get(up.place) {
-            // Mostly nothing has: then no set needs to be made in order to know it.
-            Some(seen) if up.edge.reads_all_there_are() && seen == all => PartitionSet::new(),
-            Some(seen) => seen ^ up.edge.readable(up.state),
-            None => up.edge.readable(up.state),
-        }
     }
 
     /// Partitions that read earlier ones of which some may be missing, and are now, or no longer are.

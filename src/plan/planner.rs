@@ -13,7 +13,7 @@ use super::freshness::{self, Freshness, InputView, Judgement, KeyMaker};
 use super::manifest;
 use super::records::{Records, Trace};
 use super::request::{Plan, Request};
-use crate::base::{AssetKey, Digest, Mark, PartitionIdx, PartitionSet};
+use crate::base::{AssetKey, AssetRow, Digest, Mark, PartitionIdx, PartitionSet};
 use crate::defs::partition::{PartitionExpr, PartitionTextError, PartitionWord};
 use crate::defs::{Asset, Domain, KeyTable, MappingDef, Project};
 
@@ -268,6 +268,21 @@ impl Planner {
     pub fn readable(&self, asset: &AssetKey) -> Vec<PartitionSet> {
         let readable = |edge: &Edge| edge.readable(self.freshness(&edge.upstream));
         self.edges(asset).iter().map(readable).collect()
+    }
+
+    /// The partitions of an asset that read something which can be read now and could not be when `row`
+    /// was written, or the reverse.
+    pub fn reads_another(&self, asset: &AssetKey, row: &AssetRow) -> PartitionSet {
+        let mut parts = PartitionSet::new();
+        for (place, edge) in self.edges(asset).iter().enumerate() {
+            let moved = edge.came_or_went(row.seen.get(place), self.freshness(&edge.upstream));
+            match (moved.is_empty(), edge.mapping.is_constant()) {
+                (true, _) => {}
+                (false, true) => return self.domain(asset).all().clone(),
+                (false, false) => parts |= edge.mapping.downstream_of(&moved),
+            }
+        }
+        parts
     }
 
     /// The partitions of `asset` that an expression names now.

@@ -291,6 +291,25 @@ fn what_a_dead_process_made_of_another_definition_is_not_fresh() {
 }
 
 #[test]
+fn what_a_dead_process_made_without_an_input_is_not_fresh_with_it() {
+    // A user would have seen a sum go on lacking a day whose file was away while a process was killed.
+    let mut shelf = Shelf::new(false);
+    shelf.write("data/s/2020-01-01.csv", "1");
+    let mut process = shelf.process(vec![
+        source("s", "data/s/{key}.csv", files_of("s")),
+        asset("u", daily(0, Some(1)), 1, &[("s", "")]),
+        asset("c", daily(0, Some(1)), 1, &[("u?", "")]),
+        asset("d", daily(0, Some(1)), 1, &[("c", "")]),
+    ]);
+    shelf.settle(&mut process);
+    shelf.remove("data/s/2020-01-01.csv");
+    let request = all(shelf.refreshed(&mut process), false);
+    shelf.die(&mut process, &request, 1);
+    shelf.write("data/s/2020-01-01.csv", "1");
+    shelf.settle(&mut process);
+}
+
+#[test]
 fn the_day_after_is_stale_when_only_the_day_before_is_made() {
     // A user would have seen a running total that skipped a correction.
     let mut shelf = Shelf::new(false);

@@ -45,7 +45,7 @@ impl Counter {
                 std::mem::take(&mut self.wrote)
             }
             "INSERT" | "UPDATE" | "DELETE"
-                if !sql.split_whitespace().any(|word| word == "stat") =>
+                if !sql.split_whitespace().any(|word| matches!(word, "stat" | "memory")) =>
             {
                 self.wrote = true;
                 true
@@ -144,7 +144,8 @@ impl Rig {
             let hook = move |write: Write<'_>| {
                 // The end of a transaction is told before it has ended.
                 let is_free = !counter.in_transaction;
-                let counts = counter.counts(write) || is_free;
+                // Whether there is a transaction may depend on when files were looked at.
+                let counts = counter.counts(write) || is_free && !counter.in_transaction;
                 left = match left {
                     Some(0) if is_free => {
                         go.send(()).unwrap();
