@@ -13,7 +13,7 @@ use super::targets::{Spec, without_partitions};
 use super::term::Term;
 use super::text::{self, Length};
 use super::{Done, diagnostics, json, progress};
-use crate::base::PartitionSet;
+use crate::base::{PartitionSet, TickOutcome};
 use crate::engine::{
     Access, Defined, End, Engine, Heard, JobEvent, Observed, OnStop, Rule, RunEvent, RunOptions,
     Stop, Until, WatchEvent, Watching, What,
@@ -178,7 +178,7 @@ fn say(term: &mut MutexGuard<'_, &mut Term>, line: &str) {
 
 fn watch_event(term: &mut MutexGuard<'_, &mut Term>, engine: &Engine, event: &WatchEvent) {
     match event {
-        WatchEvent::Watching { directories, polled, sources, automated, sensors } => {
+        WatchEvent::Watching { directories, polled, sources, automated, sensors, schedules } => {
             let looked = match polled {
                 0 => String::new(),
                 n => {
@@ -189,16 +189,20 @@ fn watch_event(term: &mut MutexGuard<'_, &mut Term>, engine: &Engine, event: &Wa
                 1 => "1 directory".to_owned(),
                 n => format!("{n} directories"),
             };
+            let schedules = match schedules {
+                0 => String::new(),
+                n => format!(", {}", text::count(*n as u64, "schedule")),
+            };
             say(
                 term,
                 &format!(
-                    "watching {places}{looked}: {}, {} kept up to date, {}",
+                    "watching {places}{looked}: {}, {} kept up to date, {}{schedules}",
                     text::count(*sources as u64, "source"),
                     text::count(*automated as u64, "asset"),
                     text::count(*sensors as u64, "sensor"),
                 ),
             );
-            if *automated == 0 && *sensors == 0 {
+            if *automated == 0 && *sensors == 0 && schedules.is_empty() {
                 term.hint(
                     "no asset says `automation`; `giornata watch SELECTION` keeps some up to date",
                 );
@@ -224,15 +228,7 @@ fn watch_event(term: &mut MutexGuard<'_, &mut Term>, engine: &Engine, event: &Wa
             say(term, "definitions have errors; those of before stay in use");
             term.tell(problems);
         }
-        WatchEvent::Ticked { of, outcome, reason, asked, known } => {
-            let known =
-                if *known > 0 { format!(", {known} asked for before") } else { String::new() };
-            let runs = text::count(*asked, "run");
-            say(
-                term,
-                &format!("{of}: {} {runs}{known} ({})", outcome.as_str(), text::harmless(reason)),
-            );
-        }
+        WatchEvent::Ticked { .. } => say(term, &ticked(event)),
         WatchEvent::Begun { run, what, why } => {
             say(term, &format!("run {run}: {} because {}", about(engine, what), why.join("; ")));
         }
@@ -251,6 +247,22 @@ fn watch_event(term: &mut MutexGuard<'_, &mut Term>, engine: &Engine, event: &Wa
             let runs = text::count(*runs as u64, "run");
             term.tell(&format!("stopping when {runs} ended; once more ends them now\n"));
         }
+    }
+}
+
+/// What a tick came to; empty for what is none.
+pub(super) fn ticked(event: &WatchEvent) -> String {
+    let WatchEvent::Ticked { of, outcome, reason, asked, known } = event else {
+        return String::new();
+    };
+    let known = if *known > 0 { format!(", {known} asked for before") } else { String::new() };
+    let reason = text::harmless(reason);
+    match outcome {
+        TickOutcome::Requested => {
+            format!("{of}: requested {}{known} ({reason})", text::count(*asked, "run"))
+        }
+        TickOutcome::Skipped => format!("{of}: skipped ({reason})"),
+        TickOutcome::Failed => format!("{of}: failed ({reason})"),
     }
 }
 

@@ -60,6 +60,8 @@ pub struct NewTick<'a> {
     pub cursor: Option<&'a str>,
     /// The time that it is about, in milliseconds since 1970.
     pub due_ms: i64,
+    /// Up to when it is looked after from now on; `None`: as before.
+    pub handled_ms: Option<i64>,
     pub started_ms: i64,
     pub duration_ms: u64,
     pub outcome: TickOutcome,
@@ -288,8 +290,9 @@ impl Tx<'_> {
             sql.exec(
                 "INSERT INTO instigator (kind, name, version, cursor, handled_ms)
                  VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (kind, name) DO UPDATE SET version = ?3, cursor = ?4, handled_ms = ?5",
-                params![kind, name, tick.version + 1, tick.cursor, tick.due_ms],
+                 ON CONFLICT (kind, name) DO UPDATE SET version = ?3, cursor = ?4,
+                   handled_ms = coalesce(?5, handled_ms)",
+                params![kind, name, tick.version + 1, tick.cursor, tick.handled_ms],
             )?;
             sql.exec(
                 "INSERT INTO tick
@@ -495,6 +498,30 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Replaces the cursor, without a tick; and up to when one was looked after, if that is said. False:
+    /// something was recorded of it since the state of this version, and nothing is changed.
+    pub fn set_cursor(
+        &mut self,
+        of: &Instigator,
+        version: i64,
+        cursor: Option<&str>,
+        handled_ms: Option<i64>,
+    ) -> Result<bool, Error> {
+        if self.instigator(of)?.version != version {
+            return Ok(false);
+        }
+        self.ask(|sql| {
+            sql.exec(
+                "INSERT INTO instigator (kind, name, version, cursor, handled_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (kind, name) DO UPDATE SET version = ?3, cursor = ?4,
+                   handled_ms = coalesce(?5, handled_ms)",
+                params![of.kind.as_str(), &*of.name, version + 1, cursor, handled_ms],
+            )
+        })?;
+        Ok(true)
+    }
+
     /// Forgets what one has seen, so that it begins anew; keys of runs stay taken.
     pub fn reset_cursor(&mut self, of: &Instigator) -> Result<(), Error> {
         self.ask(|sql| {
@@ -592,7 +619,13 @@ mod tests {
 
     fn request(key: Option<&str>) -> RunRequest {
         let what = Wanted::Assets { select: "*".to_owned(), partition: None };
-        RunRequest { run_key: key.map(str::to_owned), what, tags: Default::default() }
+        RunRequest {
+            run_key: key.map(str::to_owned),
+            what,
+            tags: Default::default(),
+            as_of: None,
+            back: 0,
+        }
     }
 
     fn tick<'a>(of: &'a Instigator, version: i64, requests: &'a [RunRequest]) -> NewTick<'a> {
@@ -601,6 +634,7 @@ mod tests {
             version,
             cursor: Some("here"),
             due_ms: 5,
+            handled_ms: Some(5),
             started_ms: 6,
             duration_ms: 7,
             outcome: TickOutcome::Requested,

@@ -51,6 +51,7 @@ mod upkeep;
 mod watch;
 mod watch_processes;
 mod watch_rig;
+mod watch_schedules;
 mod watch_sensors;
 mod weather;
 mod wishes;

@@ -19,6 +19,7 @@ enum Line<'a> {
         sources: usize,
         automated: usize,
         sensors: usize,
+        schedules: usize,
     },
     Observed {
         asset: &'a AssetKey,
@@ -97,13 +98,14 @@ fn of_run(run: u64, line: &str) -> String {
 
 fn line<'a>(engine: &Engine, event: &'a WatchEvent) -> Line<'a> {
     match event {
-        WatchEvent::Watching { directories, polled, sources, automated, sensors } => {
+        WatchEvent::Watching { directories, polled, sources, automated, sensors, schedules } => {
             Line::Watching {
                 directories: *directories,
                 polled: *polled,
                 sources: *sources,
                 automated: *automated,
                 sensors: *sensors,
+                schedules: *schedules,
             }
         }
         WatchEvent::Observed(Observed { asset, added, changed, removed, .. }) => {

@@ -29,6 +29,7 @@ pub enum WatchEvent {
         /// Assets that are brought up to date by themselves.
         automated: usize,
         sensors: usize,
+        schedules: usize,
     },
     /// A source is not what it was.
     Observed(Observed),

@@ -8,9 +8,11 @@
 mod automation;
 mod event;
 mod files;
+mod hand;
 mod launch;
 mod places;
 mod runner;
+mod schedules;
 mod sensors;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 pub use self::automation::Rule;
 use self::automation::{Asked, Sets};
 pub use self::event::{End, Heard, WatchEvent, What};
+pub use self::hand::Preview;
 use self::places::Places;
 pub use self::runner::Hear;
 use self::runner::{Definitions, Order, Report, Runners, Work, World};
@@ -32,7 +35,7 @@ use super::job::JobEvent;
 use super::open::{Engine, Redefined};
 use super::report::RunOptions;
 use super::upkeep::Observed;
-use crate::base::{AssetKey, Rev, Wanted};
+use crate::base::{AssetKey, InstigatorKind, Rev, Wanted};
 use crate::defs::Project;
 use crate::exec::{Control, Functions};
 use crate::store::{Owner, Queued, RequestState};
@@ -289,6 +292,9 @@ impl Loop<'_, '_, '_> {
         self.redefine(batch)?;
         self.look(batch)?;
         self.sense(batch)?;
+        for event in self.engine.tick_schedules()? {
+            self.say(event);
+        }
         self.take_over_requests()?;
         let waiting = self.carry_out_requests()?;
         let asked = self.automate()?;
@@ -309,9 +315,12 @@ impl Loop<'_, '_, '_> {
         let sources = self.again.sources.as_ref().map(|(at, _)| *at);
         let due = [self.again.all, sources, self.sensors.next()];
         let due = due.into_iter().flatten().map(|at| at.saturating_duration_since(now));
-        let tick = self.engine.next_automation(&self.rule);
-        let tick = tick.and_then(|tick| (tick - self.engine.clock.now()).to_std().ok());
-        due.chain(tick).fold(LOOK_AT_STORE, Duration::min).max(Duration::from_millis(1))
+        let ticks = [self.engine.next_automation(&self.rule), self.engine.next_schedule()];
+        let until =
+            |tick: chrono::DateTime<chrono::Utc>| (tick - self.engine.clock.now()).to_std().ok();
+        due.chain(ticks.into_iter().flatten().filter_map(until))
+            .fold(LOOK_AT_STORE, Duration::min)
+            .max(Duration::from_millis(1))
     }
 
     /// Adds what is due whether something happened or not.
@@ -610,6 +619,7 @@ impl Loop<'_, '_, '_> {
             sources: self.places.sources(),
             automated: self.rule.assets(&self.engine).len(),
             sensors: self.engine.project.sensors.len(),
+            schedules: self.engine.project.schedules.len(),
         });
     }
 
@@ -621,17 +631,18 @@ impl Loop<'_, '_, '_> {
     }
 }
 
-/// Requests for partitions of the same assets are carried out together.
+/// Requests of a sensor for partitions of the same assets are carried out together; a tick of a schedule has
+/// a run of its own.
 fn grouped(queued: Vec<Queued>) -> Vec<Vec<Queued>> {
     let mut groups: Vec<Vec<Queued>> = Vec::new();
     let mut places: HashMap<(String, String), usize> = HashMap::new();
     for queued in queued {
         let alike = match &queued.request.what {
-            Wanted::Assets { select, .. } => {
+            Wanted::Assets { select, .. } if queued.of.kind != InstigatorKind::Schedule => {
                 let tags = serde_json::to_string(&queued.request.tags);
                 Some((format!("{}\n{select}", queued.of), tags.unwrap_or_default()))
             }
-            Wanted::Job { .. } => None,
+            Wanted::Assets { .. } | Wanted::Job { .. } => None,
         };
         match alike.as_ref().and_then(|alike| places.get(alike)) {
             Some(at) => groups[*at].push(queued),
