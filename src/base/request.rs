@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::JobName;
+use super::{JobName, RunId};
 
 /// What starts runs by itself: a declared sensor or schedule, or the automation of an asset.
 ///
@@ -111,6 +111,18 @@ pub enum Wanted {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         partition: Option<String>,
     },
+}
+
+/// A run as a sensor on runs sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenRun {
+    pub id: RunId,
+    /// `running`, or how it ended.
+    pub state: String,
+    pub job: Option<String>,
+    pub partition: Option<String>,
+    /// That sensor has asked for it.
+    pub is_own: bool,
 }
 
 /// How a tick ended.

@@ -17,7 +17,7 @@ use super::session::{Session, Workspace};
 use super::targets::Spec;
 use super::text;
 use crate::base::{AssetKey, PartitionSet};
-use crate::defs::{Domain, FlowStep, Job, Project, Schedule, Work};
+use crate::defs::{Domain, FlowStep, Job, Project, Schedule, Sensor, Work};
 use crate::engine::{Access, Backfill, Run, RunQuery};
 
 #[derive(Debug, Args)]
@@ -60,6 +60,7 @@ struct Offer {
     assets: Vec<(String, String)>,
     jobs: Vec<(String, String)>,
     schedules: Vec<(String, String)>,
+    sensors: Vec<(String, String)>,
     /// The ops of the job that is named, for a selection of them.
     ops: Vec<(String, String)>,
     /// What may follow an `@` or `--partition`.
@@ -106,6 +107,9 @@ impl Offer {
         let schedules = workspace.project.schedules.values();
         let about = |def: &Schedule| def.description.clone().unwrap_or_else(|| "schedule".into());
         let schedules = schedules.map(|def| (def.name.to_string(), about(def))).collect();
+        let sensors = workspace.project.sensors.values();
+        let about = |def: &Sensor| def.description.clone().unwrap_or_else(|| "sensor".into());
+        let sensors = sensors.map(|def| (def.name.to_string(), about(def))).collect();
         let partitions = match wanted_partitions(words) {
             Some((selections, typed)) => keys(workspace, &selections, typed).unwrap_or_default(),
             None => Vec::new(),
@@ -115,7 +119,7 @@ impl Offer {
             false => Vec::new(),
         };
         let runs = if wants_runs(words) { runs(workspace).unwrap_or_default() } else { Vec::new() };
-        Offer { assets, jobs, schedules, ops, partitions, runs, backfills }
+        Offer { assets, jobs, schedules, sensors, ops, partitions, runs, backfills }
     }
 }
 
@@ -230,6 +234,7 @@ fn completing(command: Command, offer: &Arc<Offer>) -> Command {
                 Offer::named(&offer.runs, current).into_iter().chain(assets).collect()
             }
             Takes::Backfills => Offer::named(&offer.backfills, current),
+            Takes::Sensors => Offer::named(&offer.sensors, current),
             Takes::Schedules => Offer::named(&offer.schedules, current),
         };
         command.mut_arg(id, |arg| arg.add(ArgValueCompleter::new(complete)))
@@ -248,6 +253,7 @@ enum Takes {
     RunsAndAssets,
     Backfills,
     Schedules,
+    Sensors,
 }
 
 /// What an argument takes, by the name of its value: verbs need not know of this file.
@@ -267,6 +273,7 @@ fn takes(arg: &clap::Arg) -> Option<Takes> {
         "JOB" => return Some(Takes::Jobs),
         "OPS" => return Some(Takes::Ops),
         "BACKFILL" => return Some(Takes::Backfills),
+        "SENSOR" => return Some(Takes::Sensors),
         "SCHEDULE" => return Some(Takes::Schedules),
         _ => {}
     }
@@ -380,6 +387,7 @@ mod tests {
         Offer {
             assets: ["daily", "data/raw", "model"].map(asset).to_vec(),
             schedules: Vec::new(),
+            sensors: Vec::new(),
             jobs: ["nightly", "model_job"].map(asset).to_vec(),
             ops: ["load", "inner.fit"].map(asset).to_vec(),
             partitions: vec!["2024-01".into(), "2024-02".into(), "$(rm x)".into()],

@@ -40,6 +40,7 @@ mod run_ops;
 mod runs;
 mod schedules;
 mod schema;
+mod sensors;
 mod session;
 mod show;
 mod status;
@@ -149,6 +150,7 @@ fn dispatch(
         Command::Retry(args) => retry::run(&args, session),
         Command::Watch(args) => watch::run(&args, session),
         Command::Schedules(args) => schedules::run(&args, session),
+        Command::Sensors(args) => sensors::run(&args, session),
         Command::Config(args) => config::run(&args, session),
         Command::Materialize(args) => materialize::run(&args, session),
         Command::Partitions(args) => partitions::run(&args, session),

@@ -102,7 +102,7 @@ pub(super) fn run(args: &WatchArgs, session: Session<'_>) -> Result<Done, CliErr
         define: &mut define,
         hear: &|engine, heard| printer.hear(engine, &heard),
     })?;
-    Ok(match (interrupted.load(Ordering::SeqCst), watched.failed) {
+    Ok(match (interrupted.load(Ordering::SeqCst), watched.failed + watched.faults) {
         // Who stops it is content.
         (true, _) | (false, 0) => Done::Fine,
         (false, _) => Done::Failed,

@@ -130,9 +130,10 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
     };
     project.jobs = job::resolve(jobs, &project, &library, &mut sink);
     let conditions = std::mem::take(&mut library.words.conditions);
-    project.sensors = starts::resolve("sensor", sensors, |it| &it.starts, &project, &mut sink);
-    project.schedules =
-        starts::resolve("schedule", schedules, |it| &it.starts, &project, &mut sink);
+    let needs = starts::Needs { starts: |it: &Sensor| &it.starts, lacks: sensor::lacks };
+    project.sensors = starts::resolve("sensor", sensors, needs, &project, &mut sink);
+    let needs = starts::Needs { starts: |it: &Schedule| &it.starts, lacks: |_, _| None };
+    project.schedules = starts::resolve("schedule", schedules, needs, &project, &mut sink);
     (project.types, project.pools) = library.words.finish();
     project.resources = resources.defs;
     let assets_dir = manifest.assets_dir.clone();

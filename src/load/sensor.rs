@@ -9,8 +9,11 @@ use super::form::{Form, Key, TEXTS, key};
 use super::node::{Faults, Sink, Table, Value, repeated_below};
 use super::starts::{self, Draft, Words};
 use super::{policy, source};
-use crate::base::JobName;
-use crate::defs::{DirectoryDef, FileEvent, Origin, PathPattern, Ready, Sensor, Trigger};
+use crate::base::{AssetKey, JobName};
+use crate::defs::{
+    AssetsDef, DirectoryDef, FileEvent, Needs, Origin, PathPattern, Project, Ready, RunsDef,
+    Sensor, Starts, Trigger,
+};
 
 /// What a directory sensor looks at.
 static WATCH_KEYS: &[Key] = &[
@@ -25,6 +28,27 @@ static WATCH_KEYS: &[Key] = &[
     ),
     key("events", "What counts: `new`, `changed`, `removed`.", &EVENTS),
 ];
+/// What a sensor on results of assets looks at.
+static ASSETS_KEYS: &[Key] = &[
+    key("assets", "Assets or sources: it asks when they have other results.", &NAMES),
+    key("needs", "How many of them: `any` or `all`; `any` if not given.", &Form::Word(NEEDS)),
+];
+/// What a sensor on runs looks at.
+static RUNS_KEYS: &[Key] = &[
+    key("runs", "How runs end: `success`, `failure`, `cancelled`, `interrupted`.", &STATES),
+    key("of", "Of these jobs; of any run that is not its own if not given.", &NAMES),
+];
+/// What asks a command.
+static COMMAND_KEYS: &[Key] = &[key(
+    "command",
+    "Prints what is to be run: a JSON object on each line, as in `{\"job\": \"process\", \"run_key\": \"7\"}`.",
+    &Form::Text,
+)];
+static NAMES: Form = Form::Either(&[&Form::Text, &TEXTS]);
+static STATE: Form = Form::Word(STATE_WORDS);
+static STATES: Form = Form::Either(&[&STATE, &Form::List(&STATE)]);
+const NEEDS: &[&str] = &["any", "all"];
+const STATE_WORDS: &[&str] = &["success", "failure", "cancelled", "interrupted"];
 /// What any sensor has.
 static KEYS: &[Key] = &[
     key("job", "The job that is run.", &Form::Text),
@@ -48,7 +72,8 @@ static KEYS: &[Key] = &[
 ];
 static EVENTS: Form = Form::List(&Form::Word(EVENT_WORDS));
 const EVENT_WORDS: &[&str] = &["new", "changed", "removed"];
-static SENSOR: Form = Form::Named("sensor", &Form::Table(&[WATCH_KEYS, KEYS]));
+static SENSOR: Form =
+    Form::Named("sensor", &Form::Table(&[WATCH_KEYS, ASSETS_KEYS, RUNS_KEYS, COMMAND_KEYS, KEYS]));
 /// The value of `sensors`.
 pub(super) static SENSORS: Form = Form::Optional(&Form::Map(&SENSOR));
 
@@ -60,6 +85,9 @@ pub(super) const FILE_WORDS: [&str; 8] =
 const IGNORED: [&str; 6] = [".*", "*.tmp", "*.part", "*.crdownload", "~$*", "*~"];
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often a command is asked, where nothing else is said.
+const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn read(
     name: &str,
@@ -73,7 +101,8 @@ pub(super) fn read(
     let found = sink.noting(&mut faults, |sink| {
         repeated_below(value, sink);
         let table = value.table(name.as_str(), sink)?;
-        table.allow(&[WATCH_KEYS, KEYS], &format!("sensor `{name}`"), sink);
+        let own = kind(table).map_or(WATCH_KEYS, |(_, keys)| keys);
+        table.allow(&[own, KEYS], &format!("sensor `{name}`"), sink);
         Some((sensor(&name, &place, table, settle, sink), starts::place(table)))
     });
     let (def, starts) = found.unwrap_or((None, None));
@@ -87,16 +116,20 @@ fn sensor(
     settle: Duration,
     sink: &mut Sink,
 ) -> Option<Sensor> {
-    let Some(watch) = table.get("watch") else {
+    let Some((word, _)) = kind(table) else {
         let error = place.error(format!("sensor `{name}` does not say what it looks at"));
-        sink.push(error.label("no `watch` here").help("for example `watch: \"inbox/*.csv\"`"));
+        let help = "for example `watch: \"inbox/*.csv\"`, `assets: [orders]`, `runs: failure` or \
+                    `command: ./ask.sh`";
+        sink.push(error.label("no `watch` here").help(help));
         return None;
     };
-    let directory = directory(watch, table, settle, sink)?;
-    let mut known: Vec<String> = FILE_WORDS.iter().map(|it| (*it).to_owned()).collect();
-    known.extend(directory.pattern.captures().map(str::to_owned));
+    let (on, known) = trigger(word, table, settle, sink)?;
     let words = Words { known, times: &[] };
-    let starts = starts::read(&format!("sensor `{name}`"), place, table, &words, sink)?;
+    let is_told = matches!(on, Trigger::Command { .. }) && starts::place(table).is_none();
+    let starts = match is_told {
+        true => Starts::Told,
+        false => starts::read(&format!("sensor `{name}`"), place, table, &words, sink)?,
+    };
     let run_key = table.get("run_key").and_then(|it| starts::phrase(it, "run_key", &words, sink));
     let tags = starts::read_tags(table, &words, sink);
     let interval = table.get("interval").and_then(|it| policy::duration(it, "interval", sink));
@@ -106,15 +139,101 @@ fn sensor(
     Some(Sensor {
         name: name.clone(),
         origin: Origin { file: place.path().to_path_buf(), line: place.line() },
-        on: Trigger::Directory(directory),
+        interval: interval.unwrap_or(match on {
+            Trigger::Command { .. } => INTERVAL,
+            Trigger::Directory(_) | Trigger::Assets(_) | Trigger::Runs(_) => Duration::ZERO,
+        }),
+        on,
         starts,
         run_key,
         tags,
-        interval: interval.unwrap_or(Duration::ZERO),
         timeout: timeout.unwrap_or(TIMEOUT),
         is_on: enabled.unwrap_or(true),
         description: description.map(str::to_owned),
     })
+}
+
+/// The key that says what a sensor looks at, and those that go with it.
+fn kind(table: Table<'_>) -> Option<(&'static str, &'static [Key])> {
+    let kinds = [
+        ("watch", WATCH_KEYS),
+        ("assets", ASSETS_KEYS),
+        ("runs", RUNS_KEYS),
+        ("command", COMMAND_KEYS),
+    ];
+    kinds.into_iter().find(|(word, _)| table.get(word).is_some())
+}
+
+/// What it looks at, and the words that stand for what it knows.
+fn trigger(
+    word: &str,
+    table: Table<'_>,
+    settle: Duration,
+    sink: &mut Sink,
+) -> Option<(Trigger, Vec<String>)> {
+    let value = table.get(word)?;
+    let words = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    Some(match word {
+        "watch" => {
+            let directory = directory(value, table, settle, sink)?;
+            let mut known = words(&FILE_WORDS);
+            known.extend(directory.pattern.captures().map(str::to_owned));
+            (Trigger::Directory(directory), known)
+        }
+        "assets" => {
+            let assets = names(value, "assets", AssetKey::parse, sink)?;
+            let needs = table.get("needs").map(|it| it.word("needs", NEEDS, sink));
+            let needs = match needs {
+                None | Some(Some("any")) => Needs::Any,
+                Some(Some(_)) => Needs::All,
+                Some(None) => return None,
+            };
+            (Trigger::Assets(AssetsDef { assets, needs }), words(&["assets", "partition"]))
+        }
+        "runs" => {
+            let states = match value.as_text() {
+                Some(_) => vec![value],
+                None => value.list("runs", sink)?,
+            };
+            let states = states.into_iter().map(|it| it.word("runs", STATE_WORDS, sink));
+            let states = states.collect::<Option<BTreeSet<&str>>>()?;
+            let states = states.into_iter().map(str::to_owned).collect();
+            let jobs = match table.get("of") {
+                None => BTreeSet::new(),
+                Some(value) => names(value, "of", JobName::parse, sink)?,
+            };
+            let known = words(&["run", "state", "job", "partition"]);
+            (Trigger::Runs(RunsDef { states, jobs }), known)
+        }
+        _ => (Trigger::Command { line: value.text("command", sink)?.to_owned() }, Vec::new()),
+    })
+}
+
+/// One name or several; at least one.
+fn names<T: Ord, E: ToString>(
+    value: Value<'_>,
+    what: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+    sink: &mut Sink,
+) -> Option<BTreeSet<T>> {
+    let texts = match value.as_text() {
+        Some(text) => vec![(text.to_owned(), value.place())],
+        None => value.texts(what, sink),
+    };
+    let mut names = BTreeSet::new();
+    for (text, place) in texts {
+        match parse(&text) {
+            Ok(name) => {
+                names.insert(name);
+            }
+            Err(error) => sink.push(place.error(error.to_string()).label("no name")),
+        }
+    }
+    if names.is_empty() {
+        sink.push(value.place().error(format!("`{what}` names nothing")).label("empty"));
+        return None;
+    }
+    Some(names)
 }
 
 fn directory(
@@ -184,4 +303,19 @@ fn ready(value: Value<'_>, sink: &mut Sink) -> Option<Ready> {
         sink.push(error.label("not known").help(help));
     }
     found
+}
+
+/// What a sensor looks at that is not declared.
+pub(super) fn lacks(sensor: &Sensor, project: &Project) -> Option<String> {
+    match &sensor.on {
+        Trigger::Assets(def) => {
+            let lacking = def.assets.iter().find(|key| !project.assets.contains_key(*key))?;
+            Some(format!("there is no sound asset `{lacking}`"))
+        }
+        Trigger::Runs(def) => {
+            let lacking = def.jobs.iter().find(|name| !project.jobs.contains_key(*name))?;
+            Some(format!("there is no sound job `{lacking}`"))
+        }
+        Trigger::Directory(_) | Trigger::Command { .. } => None,
+    }
 }

@@ -158,11 +158,18 @@ fn check_all(value: Value<'_>, words: &Words, sink: &mut Sink) {
     }
 }
 
-/// Looks up what they start; `kind` is as in "sensor".
+/// What one of them needs of the project.
+pub(super) struct Needs<T> {
+    pub starts: fn(&T) -> &Starts,
+    /// What else it names that is not there.
+    pub lacks: fn(&T, &Project) -> Option<String>,
+}
+
+/// Looks up what they need; `kind` is as in "sensor".
 pub(super) fn resolve<T>(
     kind: &str,
     drafts: Vec<Draft<T>>,
-    starts_of: impl Fn(&T) -> &Starts,
+    needs: Needs<T>,
     project: &Project,
     sink: &mut Sink,
 ) -> BTreeMap<JobName, Arc<T>> {
@@ -176,9 +183,14 @@ pub(super) fn resolve<T>(
         let mut is_lost = false;
         if let (Some(def), Some(at)) = (&def, &starts) {
             let owner = format!("{kind} `{name}`");
-            let starts = starts_of(def);
+            let starts = (needs.starts)(def);
             is_lost =
                 !sink.noting(&mut faults, |sink| can_start(starts, &owner, at, project, sink));
+        }
+        if let Some(lacking) = def.as_ref().and_then(|def| (needs.lacks)(def, project)) {
+            let error = place.error(format!("{kind} `{name}`: {lacking}"));
+            sink.noting(&mut faults, |sink| sink.push(error.label("not declared")));
+            is_lost = true;
         }
         let def = def.filter(|_| !is_lost);
         all.insert(name, Declared { def, place, faults });

@@ -1,8 +1,11 @@
 //! Decides what sensors, schedules and automation ask for: pure functions of a cursor and of what was
 //! observed. Who observes, and records what comes of it, is elsewhere.
 
+pub mod assets;
+pub mod command;
 mod condition;
 mod directory;
+pub mod runs;
 pub mod schedule;
 
 use std::collections::BTreeMap;

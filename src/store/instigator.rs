@@ -5,6 +5,7 @@
 //! or not at all ([`Tx::record_tick`]). It counts only if nobody else has recorded one since the state
 //! was read that it was made of, so that of two watchers one is told to look again.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use rusqlite::{Row, params};
 use super::error::undecodable;
 use super::read::{digest_at, run_at, run_number};
 use super::{Error, RunState, Store, Tx, owner};
-use crate::base::{Instigator, InstigatorKind, RunId, RunRequest, TickOutcome};
+use crate::base::{Instigator, InstigatorKind, RunId, RunRequest, SeenRun, TickOutcome};
 use crate::cas::stat::{StatEntry, StatKey};
 
 /// How many ticks are kept of each.
@@ -206,6 +207,44 @@ impl Store {
                 queued_at,
             )
         })
+    }
+
+    /// The run with the highest number; 0 if there was none.
+    pub fn last_run(&self) -> Result<u64, Error> {
+        let last = self.ask(|sql| {
+            sql.maybe("SELECT max(id) FROM run", [], |row| row.get::<_, Option<i64>>(0))
+        })?;
+        Ok(last.flatten().and_then(|id| u64::try_from(id).ok()).unwrap_or(0))
+    }
+
+    /// Runs from a number on, and those of `open`, in ascending order; each with who has asked for it.
+    pub fn runs_seen(
+        &self,
+        of: &Instigator,
+        next: u64,
+        open: &BTreeSet<u64>,
+    ) -> Result<Vec<SeenRun>, Error> {
+        let first = open.first().copied().unwrap_or(next).min(next);
+        let mut seen = self.ask(|sql| {
+            sql.all(
+                "SELECT run.id, run.state, run.job, run.partition,
+                   EXISTS (SELECT 1 FROM request WHERE request.id = run.request
+                     AND kind = ?2 AND name = ?3)
+                 FROM run WHERE run.id >= ?1 ORDER BY run.id",
+                params![first as i64, of.kind.as_str(), &*of.name],
+                |row| {
+                    Ok(SeenRun {
+                        id: run_at(row, 0)?.unwrap_or(RunId(0)),
+                        state: row.get(1)?,
+                        job: row.get(2)?,
+                        partition: row.get::<_, Option<String>>(3)?,
+                        is_own: row.get(4)?,
+                    })
+                },
+            )
+        })?;
+        seen.retain(|run| run.id.0 >= next || open.contains(&run.id.0));
+        Ok(seen)
     }
 
     /// Whether a request with this key was ever made.

@@ -53,5 +53,6 @@ mod watch_processes;
 mod watch_rig;
 mod watch_schedules;
 mod watch_sensors;
+mod watch_signals;
 mod weather;
 mod wishes;

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::super::ticks::State;
 use crate::base::RunRequest;
-use crate::defs::Schedule;
+use crate::defs::{Schedule, Sensor};
 use crate::engine::Preview;
+use crate::sensor::Evaluation;
 use crate::store::TickRow;
 
 #[derive(Serialize)]
@@ -46,6 +47,60 @@ impl<'a> ScheduleEntry<'a> {
             description: def.description.as_deref(),
         }
     }
+}
+
+#[derive(Serialize)]
+pub(in crate::cli) struct SensorsDocument<'a> {
+    pub sensors: Vec<SensorEntry<'a>>,
+}
+
+#[derive(Serialize)]
+pub(in crate::cli) struct SensorEntry<'a> {
+    sensor: &'a str,
+    on: bool,
+    by_hand: bool,
+    looks_at: String,
+    last: Option<TickEntry>,
+    description: Option<&'a str>,
+}
+
+impl<'a> SensorEntry<'a> {
+    pub fn new(
+        def: &'a Sensor,
+        state: &State,
+        looks_at: String,
+        last: Option<&TickRow>,
+    ) -> SensorEntry<'a> {
+        SensorEntry {
+            sensor: def.name.as_str(),
+            on: state.is_on,
+            by_hand: state.by_hand,
+            looks_at,
+            last: last.map(TickEntry::new),
+            description: def.description.as_deref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(in crate::cli) struct SensorPreviewDocument<'a> {
+    reason: &'a str,
+    requests: &'a [RunRequest],
+    faults: &'a [String],
+}
+
+impl<'a> SensorPreviewDocument<'a> {
+    pub fn new(evaluation: &'a Evaluation) -> SensorPreviewDocument<'a> {
+        let Evaluation { requests, reason, faults } = evaluation;
+        SensorPreviewDocument { reason, requests, faults }
+    }
+}
+
+#[derive(Serialize)]
+pub(in crate::cli) struct CursorDocument<'a> {
+    pub cursor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<usize>,
 }
 
 #[derive(Serialize)]

@@ -14,6 +14,7 @@ mod places;
 mod runner;
 mod schedules;
 mod sensors;
+mod signals;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -24,11 +25,12 @@ use std::time::{Duration, Instant};
 pub use self::automation::Rule;
 use self::automation::{Asked, Sets};
 pub use self::event::{End, Heard, WatchEvent, What};
-pub use self::hand::Preview;
+pub use self::hand::{Preview, RunKeys};
 use self::places::Places;
 pub use self::runner::Hear;
 use self::runner::{Definitions, Order, Report, Runners, Work, World};
 use self::sensors::Sensors;
+use self::signals::Signals;
 use super::Error;
 use super::event::RunEvent;
 use super::job::JobEvent;
@@ -105,6 +107,8 @@ pub struct Watched {
     pub runs: u64,
     /// Runs in which something failed.
     pub failed: u64,
+    /// Evaluations of sensors that failed.
+    pub faults: u64,
 }
 
 /// Stops the watching from another thread or a signal; clones stop the same.
@@ -193,6 +197,7 @@ impl Engine {
                 engine: self,
                 places: Places::default(),
                 sensors: Sensors::default(),
+                signals: Signals::default(),
                 flights: BTreeMap::new(),
                 reports: Vec::new(),
                 number: 0,
@@ -246,6 +251,7 @@ struct Loop<'a, 'scope, 'env> {
     define: &'a mut dyn FnMut() -> Result<Defined, String>,
     places: Places,
     sensors: Sensors,
+    signals: Signals,
     flights: BTreeMap<u64, Flight>,
     /// What has become of runs and could not be recorded yet.
     reports: Vec<Report>,
@@ -262,6 +268,7 @@ struct Loop<'a, 'scope, 'env> {
 impl Loop<'_, '_, '_> {
     fn run(mut self) -> Result<Watched, Error> {
         self.declare_sensors();
+        self.declare_signals();
         self.watch_places();
         self.say_watching();
         let mut batch = Batch { all: true, ..Batch::default() };
@@ -292,13 +299,15 @@ impl Loop<'_, '_, '_> {
         self.redefine(batch)?;
         self.look(batch)?;
         self.sense(batch)?;
+        self.take_signals()?;
         for event in self.engine.tick_schedules()? {
             self.say(event);
         }
         self.take_over_requests()?;
         let waiting = self.carry_out_requests()?;
         let asked = self.automate()?;
-        let is_pending = self.again.sources.is_some() || self.sensors.next().is_some();
+        let is_pending =
+            self.again.sources.is_some() || self.sensors.are_waiting() || self.signals.are_asking();
         Ok(!waiting && !asked && !is_pending && self.flights.is_empty())
     }
 
@@ -313,7 +322,7 @@ impl Loop<'_, '_, '_> {
     fn timeout(&self) -> Duration {
         let now = now();
         let sources = self.again.sources.as_ref().map(|(at, _)| *at);
-        let due = [self.again.all, sources, self.sensors.next()];
+        let due = [self.again.all, sources, self.sensors.next(), self.signals.next()];
         let due = due.into_iter().flatten().map(|at| at.saturating_duration_since(now));
         let ticks = [self.engine.next_automation(&self.rule), self.engine.next_schedule()];
         let until =
@@ -365,6 +374,7 @@ impl Loop<'_, '_, '_> {
         };
         self.idle = None;
         self.declare_sensors();
+        self.declare_signals();
         self.watch_places();
         self.say(WatchEvent::Reloaded { changed: changed.clone(), added: added.clone(), removed });
         // What is new was never looked at, and files that changed with the definitions may be in this batch.

@@ -3,7 +3,7 @@
 use super::super::Diagnostic;
 use super::{TOML, project_from};
 use crate::base::JobName;
-use crate::defs::{Catchup, FileEvent, Ready, Starts, TickPartition, Trigger};
+use crate::defs::{Catchup, FileEvent, Needs, Ready, Starts, TickPartition, Trigger};
 
 #[test]
 fn a_sensor_says_what_it_looks_at_and_what_it_starts() {
@@ -161,4 +161,40 @@ schedules:
     assert_eq!(found, expected);
     let sound: Vec<&str> = loaded.project.schedules.keys().map(JobName::as_str).collect();
     assert_eq!(sound, ["eight"]);
+}
+
+#[test]
+fn sensors_look_at_assets_runs_and_commands() {
+    let yaml = r#"
+assets: {a: {run: x, output: a}, b: {run: x, output: b}}
+jobs: {j: {select: a}}
+sensors:
+  one: {assets: [a, b], needs: all, select: a, interval: 10s}
+  two: {runs: failure, of: j, job: j}
+  three: {command: ./ask.sh, timeout: 5s}
+  four: {assets: [a, c], select: a}
+  five: {runs: [failed], job: j}
+  six: {runs: failure, of: k, job: j}
+  seven: {assets: a, select: a, ready: closed, tags: {x: "{path}"}}
+"#;
+    let loaded = project_from(&[TOML, ("assets/a.yaml", yaml)]).unwrap();
+    let line = |it: &Diagnostic| format!("{}: {}", it.position().0, it.message);
+    let found: Vec<String> = loaded.diagnostics.iter().map(line).collect();
+    assert_eq!(
+        found,
+        [
+            "8: sensor `four`: there is no sound asset `c`",
+            "9: `runs` cannot be `failed`",
+            "10: sensor `six`: there is no sound job `k`",
+            "11: sensor `seven` has no key `ready`",
+            "11: nothing is known as `{path}` here",
+        ]
+    );
+    let sensors: Vec<_> = loaded.project.sensors.values().collect();
+    assert_eq!(sensors.len(), 3);
+    let by_name = |name: &str| sensors.iter().find(|it| it.name.as_str() == name).unwrap();
+    assert!(matches!(&by_name("one").on, Trigger::Assets(def) if def.needs == Needs::All));
+    assert!(matches!(&by_name("two").on, Trigger::Runs(def) if def.jobs.len() == 1));
+    assert!(matches!(by_name("three").starts, Starts::Told));
+    assert_eq!(by_name("three").interval, std::time::Duration::from_secs(30));
 }
