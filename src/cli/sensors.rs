@@ -298,7 +298,7 @@ fn cursor(args: &CursorArgs, workspace: &mut Workspace<'_>) -> Result<Done, CliE
             let files = is_of_files.then_some(files);
             Document::text(CursorDocument { cursor: cursor.as_deref(), files })
         }
-        (false, true, _) => format!("{} are known\n", text::count(files as u64, "file")),
+        (false, true, _) => format!("it knows {}\n", text::count(files as u64, "file")),
         (false, false, Some(cursor)) => format!("{}\n", text::harmless(cursor)),
         (false, false, None) => "it remembers nothing yet\n".to_owned(),
     };

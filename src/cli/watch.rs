@@ -114,7 +114,11 @@ fn define(definer: &Definer) -> Result<Defined, String> {
     let read = definer.read().map_err(|error| format!("error: {}\n", error.message()))?;
     let errors: Vec<_> = read.diagnostics.iter().filter(|it| it.is_error()).collect();
     match errors.is_empty() {
-        true => Ok(Defined { project: read.project, functions: read.functions }),
+        true => {
+            // What is wrong with lines of `.env` was said at the start.
+            let (env, _) = read.environment();
+            Ok(Defined { project: read.project, functions: read.functions, env })
+        }
         false => Err(diagnostics::render_all(errors)),
     }
 }
@@ -209,7 +213,7 @@ fn watch_event(term: &mut MutexGuard<'_, &mut Term>, engine: &Engine, event: &Wa
             }
         }
         WatchEvent::Observed(observed) => say(term, &observation(engine, observed)),
-        WatchEvent::Reloaded { changed, added, removed } => {
+        WatchEvent::Reloaded { changed, added, removed, variables } => {
             let list = |word: &str, keys: &[crate::base::AssetKey]| match keys {
                 [] => None,
                 keys => {
@@ -219,7 +223,10 @@ fn watch_event(term: &mut MutexGuard<'_, &mut Term>, engine: &Engine, event: &Wa
                 }
             };
             let parts = [list("changed", changed), list("new", added), list("gone", removed)];
-            let parts: Vec<String> = parts.into_iter().flatten().collect();
+            let mut parts: Vec<String> = parts.into_iter().flatten().collect();
+            if !variables.is_empty() {
+                parts.push(format!("other values of {}", text::harmless(&variables.join(", "))));
+            }
             let what =
                 if parts.is_empty() { "no asset is another".to_owned() } else { parts.join("; ") };
             say(term, &format!("definitions read again: {what}"));

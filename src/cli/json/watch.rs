@@ -34,6 +34,7 @@ enum Line<'a> {
         changed: &'a [AssetKey],
         added: &'a [AssetKey],
         removed: &'a [AssetKey],
+        variables: &'a [String],
     },
     Broken {
         problems: &'a str,
@@ -117,8 +118,8 @@ fn line<'a>(engine: &Engine, event: &'a WatchEvent) -> Line<'a> {
                 removed: Parts::some(domain, removed),
             }
         }
-        WatchEvent::Reloaded { changed, added, removed } => {
-            Line::Reloaded { changed, added, removed }
+        WatchEvent::Reloaded { changed, added, removed, variables } => {
+            Line::Reloaded { changed, added, removed, variables }
         }
         WatchEvent::Broken { problems } => Line::Broken { problems },
         WatchEvent::Ticked { of, outcome, reason, asked, known } => Line::Ticked {

@@ -38,6 +38,8 @@ pub enum WatchEvent {
         changed: Vec<AssetKey>,
         added: Vec<AssetKey>,
         removed: Vec<AssetKey>,
+        /// Names of variables of the environment that have other values.
+        variables: Vec<String>,
     },
     /// The definitions have errors: those of before stay. What is wrong, as it is shown.
     Broken {

@@ -17,6 +17,7 @@ mod sensors;
 mod signals;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,6 +84,8 @@ pub struct Watching<'a> {
 pub struct Defined {
     pub project: Project,
     pub functions: Arc<dyn Functions>,
+    /// What commands inherit, `.env` included.
+    pub env: Vec<(OsString, OsString)>,
 }
 
 /// When the watching ends.
@@ -172,15 +175,17 @@ impl Engine {
             let world = World {
                 root: self.root.clone(),
                 clock: self.clock.clone(),
-                env: self.env.clone(),
                 busy: self.busy.clone(),
             };
             let options = watching.options.among_peers();
             let carried = (world, options, stop.0.control.clone());
             let runners = Runners::new(scope, hear, carried, watch.waker(), watching.runs);
-            let functions = self.functions.clone();
-            let definitions =
-                Definitions { project: Arc::new(self.project.clone()), generation: 0, functions };
+            let definitions = Definitions {
+                project: Arc::new(self.project.clone()),
+                generation: 0,
+                functions: self.functions.clone(),
+                env: self.env.clone(),
+            };
             let owner = Owner::acquire(&self.dir)?;
             let state = Loop {
                 definitions,
@@ -362,21 +367,25 @@ impl Loop<'_, '_, '_> {
             }
         };
         let was_broken = self.broken.take().is_some();
-        if defined.project == self.engine.project && !was_broken {
+        let is_same = defined.project == self.engine.project && defined.env == *self.engine.env;
+        if is_same && !was_broken {
             return Ok(());
         }
-        let Defined { project, functions } = defined;
-        let Redefined { changed, added, removed } = self.engine.redefine(project, functions)?;
+        let Defined { project, functions, env } = defined;
+        let Redefined { changed, added, removed, variables } =
+            self.engine.redefine(project, functions, env)?;
         self.definitions = Definitions {
             project: Arc::new(self.engine.project.clone()),
             generation: self.definitions.generation + 1,
             functions: self.engine.functions.clone(),
+            env: self.engine.env.clone(),
         };
         self.idle = None;
         self.declare_sensors();
         self.declare_signals();
         self.watch_places();
-        self.say(WatchEvent::Reloaded { changed: changed.clone(), added: added.clone(), removed });
+        let (others, news) = (changed.clone(), added.clone());
+        self.say(WatchEvent::Reloaded { changed: others, added: news, removed, variables });
         // What is new was never looked at, and files that changed with the definitions may be in this batch.
         let looked: Vec<AssetKey> = changed.into_iter().chain(added).collect();
         self.look_at(&looked)
