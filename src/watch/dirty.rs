@@ -4,6 +4,7 @@
 //! kernel's queue fills.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,9 +29,17 @@ struct State {
     /// When the first and the last of what is pending came.
     first: Option<Instant>,
     last: Option<Instant>,
-    /// Files that were written to and not closed since, and when.
-    writing: HashMap<PathBuf, Instant>,
+    /// Files that were written to and not closed since.
+    writing: HashMap<PathBuf, Writing>,
     woken: bool,
+}
+
+/// A file that was not closed since something happened to it.
+#[derive(Debug, Clone, Copy)]
+struct Writing {
+    at: Instant,
+    /// It came, and nothing was heard of its content: a link is never closed, nor is what has no content.
+    is_only_made: bool,
 }
 
 /// What is to be looked at.
@@ -148,12 +157,18 @@ impl Shared {
         }
     }
 
-    /// Files that were written to within `age` and not closed since.
+    /// Files that were made or written to within `age` and not closed since.
     pub fn writing(&self, age: Duration) -> HashSet<PathBuf> {
         let now = now();
         let mut state = self.lock();
-        state.writing.retain(|_, at| now.saturating_duration_since(*at) < age);
-        state.writing.keys().cloned().collect()
+        state.writing.retain(|_, known| now.saturating_duration_since(known.at) < age);
+        let writing: Vec<(PathBuf, bool)> =
+            state.writing.iter().map(|(path, known)| (path.clone(), known.is_only_made)).collect();
+        drop(state);
+        let counts = |(path, is_only_made): (PathBuf, bool)| {
+            (!is_only_made || is_to_be_filled(&path)).then_some(path)
+        };
+        writing.into_iter().filter_map(counts).collect()
     }
 }
 
@@ -212,7 +227,10 @@ impl State {
             // Reading, our own too, changes nothing.
             EventKind::Access(_) => return false,
             EventKind::Create(CreateKind::Folder) => self.moved(path),
-            EventKind::Create(_) => self.pending.dirs.extend(path.parent().map(Path::to_path_buf)),
+            EventKind::Create(_) => {
+                self.pending.dirs.extend(path.parent().map(Path::to_path_buf));
+                self.writing.insert(path, Writing { at: now, is_only_made: true });
+            }
             EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
                 self.writing.remove(&path);
                 self.moved(path);
@@ -225,7 +243,7 @@ impl State {
             EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return false,
             EventKind::Modify(ModifyKind::Data(DataChange::Any)) => {
                 self.pending.dirs.extend(path.parent().map(Path::to_path_buf));
-                self.writing.insert(path, now);
+                self.writing.insert(path, Writing { at: now, is_only_made: false });
             }
             EventKind::Modify(_) => {
                 self.pending.dirs.extend(path.parent().map(Path::to_path_buf));
@@ -240,6 +258,11 @@ impl State {
         self.pending.dirs.extend(path.parent().map(Path::to_path_buf));
         self.pending.moved.insert(path);
     }
+}
+
+/// Whether a file is empty that has no other name: whoever made it will write to it, or close it.
+fn is_to_be_filled(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|it| it.is_file() && it.len() == 0 && it.nlink() == 1)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where quiet is measured")]
@@ -291,6 +314,25 @@ mod tests {
         assert!(shared.writing(LONG).is_empty());
         shared.hear(written("d/a"));
         assert!(shared.writing(Duration::ZERO).is_empty(), "nobody has touched it for so long");
+    }
+
+    #[test]
+    fn an_empty_file_is_being_written_until_it_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["empty", "linked", "full"] {
+            std::fs::write(at(name), if name == "full" { "1" } else { "" }).unwrap();
+        }
+        std::fs::hard_link(at("linked"), at("second")).unwrap();
+        let shared = Shared::default();
+        for name in ["empty", "second", "full", "gone"] {
+            let made = EventKind::Create(CreateKind::File);
+            shared.hear(event(made, at(name).to_str().unwrap()));
+        }
+        assert_eq!(shared.writing(LONG), [at("empty")].into());
+        let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        shared.hear(event(closed, at("empty").to_str().unwrap()));
+        assert!(shared.writing(LONG).is_empty());
     }
 
     #[test]

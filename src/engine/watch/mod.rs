@@ -206,6 +206,7 @@ impl Engine {
                 flights: BTreeMap::new(),
                 reports: Vec::new(),
                 number: 0,
+                looks: 0,
                 idle: None,
                 broken: None,
                 again: Again::default(),
@@ -230,6 +231,14 @@ struct Again {
     pause: Option<Duration>,
 }
 
+/// What decisions are made from: as long as it is the same, so are they.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sight {
+    rev: Rev,
+    /// Counts looks at what is not recorded: the definitions, and the files of steps.
+    looks: u64,
+}
+
 /// A run that goes on.
 struct Flight {
     what: What,
@@ -237,8 +246,8 @@ struct Flight {
     /// Assets of which a tick is dealt with when it ends, and of which moment.
     ticked: (BTreeSet<AssetKey>, chrono::DateTime<chrono::Utc>),
     requests: Vec<i64>,
-    /// The state of the store that it was asked for in.
-    rev: Rev,
+    /// What was known when it was asked for.
+    sight: Sight,
 }
 
 struct Loop<'a, 'scope, 'env> {
@@ -261,8 +270,9 @@ struct Loop<'a, 'scope, 'env> {
     /// What has become of runs and could not be recorded yet.
     reports: Vec<Report>,
     number: u64,
-    /// What was asked for and changed nothing in this state of the store: it is not asked for again.
-    idle: Option<(Rev, Sets)>,
+    looks: u64,
+    /// What was asked for and changed nothing: it is not asked for again from the same sight.
+    idle: Option<(Sight, Sets)>,
     /// What was wrong with the definitions when they were read last.
     broken: Option<String>,
     again: Again,
@@ -346,7 +356,7 @@ impl Loop<'_, '_, '_> {
         }
         if batch.all {
             // What could not be made before may be possible now.
-            self.idle = None;
+            self.looks += 1;
             self.told.clear();
         }
     }
@@ -380,7 +390,7 @@ impl Loop<'_, '_, '_> {
             functions: self.engine.functions.clone(),
             env: self.engine.env.clone(),
         };
-        self.idle = None;
+        self.looks += 1;
         self.declare_sensors();
         self.declare_signals();
         self.watch_places();
@@ -416,6 +426,9 @@ impl Loop<'_, '_, '_> {
         let is_writing = !writing.is_empty();
         *self.engine.busy.lock().unwrap_or_else(PoisonError::into_inner) = writing;
         let (observed, warnings) = self.engine.observe_due(keys)?;
+        if keys.iter().any(|key| !self.engine.project.assets[key].is_source()) {
+            self.looks += 1;
+        }
         if is_writing {
             let sources = keys.iter().cloned().collect();
             let (_, known) = self.again.sources.get_or_insert((now() + WRITING, sources));
@@ -442,6 +455,10 @@ impl Loop<'_, '_, '_> {
         self.watch.set_roots(roots.collect());
     }
 
+    fn sight(&self) -> Sight {
+        Sight { rev: self.engine.ledger.rev(), looks: self.looks }
+    }
+
     /// Asks for what is to be made by itself. Says whether anything is.
     fn automate(&mut self) -> Result<bool, Error> {
         let mut busy = Sets::new();
@@ -452,9 +469,9 @@ impl Loop<'_, '_, '_> {
         }
         let at = self.engine.clock.now();
         let Asked { mut targets, why, ticked } = self.engine.automate(&self.rule, &busy)?;
-        let rev = self.engine.ledger.rev();
-        if let Some((idle_rev, idle)) = &self.idle
-            && *idle_rev == rev
+        let sight = self.sight();
+        if let Some((known, idle)) = &self.idle
+            && *known == sight
         {
             for (key, set) in idle {
                 if let Some(target) = targets.get_mut(key) {
@@ -483,7 +500,7 @@ impl Loop<'_, '_, '_> {
         }
         let what = What::Assets(targets);
         let flight =
-            Flight { what, targets: flown, ticked: (ticked, at), requests: Vec::new(), rev };
+            Flight { what, targets: flown, ticked: (ticked, at), requests: Vec::new(), sight };
         self.begin(Work::Bring(request), flight, why);
         Ok(true)
     }
@@ -523,7 +540,7 @@ impl Loop<'_, '_, '_> {
                 targets: Sets::new(),
                 ticked: (BTreeSet::new(), self.engine.clock.now()),
                 requests: group.iter().map(|queued| queued.id).collect(),
-                rev: self.engine.ledger.rev(),
+                sight: self.sight(),
             };
             let why = vec![first.of.to_string()];
             self.begin(Work::Requests(group), flight, why);
@@ -596,14 +613,14 @@ impl Loop<'_, '_, '_> {
         let Some(flight) = self.flights.remove(&number) else { return };
         self.watched.runs += 1;
         self.watched.failed += u64::from(!end.is_success() && !is_cancelled);
-        let rev = self.engine.ledger.rev();
-        if rev == flight.rev && flight.requests.is_empty() {
-            let idle = self.idle.take().filter(|(known, _)| *known == rev);
-            let (_, mut sets) = idle.unwrap_or((rev, Sets::new()));
+        let sight = self.sight();
+        if sight == flight.sight && flight.requests.is_empty() {
+            let idle = self.idle.take().filter(|(known, _)| *known == sight);
+            let (_, mut sets) = idle.unwrap_or((sight, Sets::new()));
             for (key, set) in flight.targets {
                 *sets.entry(key).or_default() |= set;
             }
-            self.idle = Some((rev, sets));
+            self.idle = Some((sight, sets));
         }
         self.say(WatchEvent::Ended { run: number, what: flight.what, end });
     }

@@ -26,6 +26,8 @@ pub(super) struct Places {
     files: BTreeMap<Root, BTreeSet<AssetKey>>,
     /// Commands of sources are asked again when everything is looked at.
     asked: BTreeSet<AssetKey>,
+    /// Which files steps name is known only when they were looked at.
+    steps: BTreeSet<AssetKey>,
 }
 
 impl Places {
@@ -61,6 +63,7 @@ impl Places {
                     places.asked.insert(key.clone());
                 }
                 Place::Step => {
+                    places.steps.insert(key.clone());
                     for root in step_files(engine, asset) {
                         places.files.entry(root).or_default().insert(key.clone());
                     }
@@ -99,7 +102,7 @@ impl Places {
             return found;
         }
         if batch.all {
-            found.extend(self.asked.iter().cloned());
+            found.extend(self.asked.iter().chain(&self.steps).cloned());
         }
         let sources = self.sources.iter();
         found.extend(

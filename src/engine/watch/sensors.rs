@@ -159,12 +159,18 @@ impl Loop<'_, '_, '_> {
             renamed: &sense.renamed,
             tells_renames: sense.tells_renames,
         };
-        let (sensed, again) = match self.engine.sense_files(&sense.def, def, &glance) {
-            Ok(found) => found,
-            Err(fault) => return self.fail(sense, of, &fault),
-        };
+        let (sensed, Waiting { again, files: waiting }) =
+            match self.engine.sense_files(&sense.def, def, &glance) {
+                Ok(found) => found,
+                Err(fault) => return self.fail(sense, of, &fault),
+            };
         let again = if writing.is_empty() { again } else { Some(again.unwrap_or(super::WRITING)) };
         sense.again = again.and_then(|again| now().checked_add(again));
+        if !sense.tells_renames {
+            // Of these nobody will be told how they got their names.
+            let root = &self.engine.root;
+            sense.renamed.extend(waiting.iter().map(|path| root.join(path)));
+        }
         for fault in &sensed.evaluation.faults {
             if sense.told.insert(fault.clone()) {
                 self.say(WatchEvent::Warning { message: format!("sensor `{}`: {fault}", of.name) });
@@ -225,6 +231,12 @@ impl Loop<'_, '_, '_> {
     }
 }
 
+/// Files that are not whole, and after how long the first of them may be.
+pub(super) struct Waiting {
+    pub again: Option<Duration>,
+    pub files: HashSet<PathBuf>,
+}
+
 /// What is known before a look at files.
 pub(super) struct Glance<'a> {
     pub finder: &'a Finder,
@@ -236,13 +248,13 @@ pub(super) struct Glance<'a> {
 }
 
 impl Engine {
-    /// What a directory sensor asks for now, and after how long it has to look again at what is not whole yet.
+    /// What a directory sensor asks for now, and what is not whole yet.
     pub(super) fn sense_files(
         &self,
         sensor: &Sensor,
         def: &DirectoryDef,
         glance: &Glance<'_>,
-    ) -> Result<(Sensed, Option<Duration>), String> {
+    ) -> Result<(Sensed, Waiting), String> {
         let Glance { finder, known, writing, renamed, tells_renames } = *glance;
         let listed = finder.list(&self.root).map_err(|error| {
             let dir = super::places::joined(&self.root, finder.place().0);
@@ -272,6 +284,7 @@ impl Engine {
         let seen = seen.map(|(path, file)| SensorFile { path: path.clone(), entry: file.entry });
         let seen: Vec<SensorFile> = seen.collect();
         let gone = before.into_keys().filter(|path| !files.contains_key(path)).collect();
-        Ok((Sensed { evaluation, seen, gone, ..Sensed::default() }, again))
+        let sensed = Sensed { evaluation, seen, gone, ..Sensed::default() };
+        Ok((sensed, Waiting { again, files: waiting }))
     }
 }
