@@ -35,8 +35,7 @@ pub fn requests(
             Err(fault) => evaluation.faults.push(fault),
         }
     }
-    let meant: Vec<String> =
-        runs.iter().filter(|run| is_meant(def, run)).map(|run| told(run)).collect();
+    let meant: Vec<String> = runs.iter().filter(|run| is_meant(def, run)).map(told).collect();
     evaluation.reason = match meant.as_slice() {
         [many @ .., last] if many.len() >= 3 => format!("{} runs, up to {last}", meant.len()),
         few => few.join(", "),

@@ -8,13 +8,16 @@ use crate::defs::template::TemplateError;
 use crate::defs::{Catchup, Schedule, TickPartition};
 
 /// A tick that is older than this when it is looked at was missed: nobody was there for it.
-pub const GRACE: TimeDelta = TimeDelta::seconds(60);
+pub const GRACE: TimeDelta = TimeDelta::try_seconds(60).expect("it is small");
 
 /// So many ticks are looked at in one go; the rest follows at once.
 const TICKS_MAX: usize = 500;
 
 /// Ticks are computed for so long at a time: of `* * * * *` that are ten thousand.
-const STRETCH: TimeDelta = TimeDelta::days(7);
+const STRETCH: TimeDelta = TimeDelta::try_days(7).expect("it is small");
+
+/// Ticks are whole seconds.
+const SECOND: TimeDelta = TimeDelta::try_seconds(1).expect("it is small");
 
 /// What is to become of ticks that are due.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,7 +50,6 @@ pub fn due(schedule: &Schedule, handled: DateTime<Utc>, now: DateTime<Utc>) -> D
     let mut at = handled;
     while at < now {
         let end = at.checked_add_signed(STRETCH).map_or(now, |end| end.min(now));
-        // Ticks are whole seconds.
         for tick in schedule.between(at, end).into_iter().filter(|tick| *tick > at) {
             if tick < from {
                 let missed = Missed { first: tick, last: tick, count: 0 };
@@ -80,7 +82,7 @@ fn asked_from(
     };
     let mut from = newest;
     for _ in 1..count {
-        let before = schedule.up_to(from - TimeDelta::seconds(1));
+        let before = schedule.up_to(from - SECOND);
         match before.filter(|tick| *tick > handled) {
             Some(tick) => from = tick,
             None => break,
@@ -228,7 +230,7 @@ mod tests {
             policy in policy(), from in 0_i64..5_000, length in 0_i64..3_000, seconds in 0_i64..120,
         ) {
             let schedule = schedule(&["*/7 1-20 * * *", "*/30 * * * *"], Tz::UTC, policy);
-            let (handled, now) = (at(from), at(from + length) + TimeDelta::seconds(seconds));
+            let (handled, now) = (at(from), at(from + length) + TimeDelta::try_seconds(seconds).unwrap());
             let is_tick = |minute: &i64| {
                 let (hour, minute) = (minute / 60 % 24, minute % 60);
                 minute % 30 == 0 || (minute % 7 == 0 && (1..=20).contains(&hour))

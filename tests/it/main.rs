@@ -11,6 +11,7 @@ mod checks;
 mod cli_arguments;
 mod cli_verbs;
 mod config;
+mod conformance_automation;
 mod conformance_staleness;
 mod damage;
 mod docs;

@@ -136,10 +136,9 @@ impl Engine {
         handled: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let (cursor, ms) = (form.text(), handled.timestamp_millis());
-        let set = |batch: &mut super::super::ledger::Batch<'_>| {
-            batch.tx().set_cursor(of, version, Some(&cursor), Some(ms))
-        };
-        Ok(self.ledger.write(|batch| set(batch).map_err(Error::from))?)
+        self.ledger.write(|batch| {
+            Ok::<_, Error>(batch.tx().set_cursor(of, version, Some(&cursor), Some(ms))?)
+        })
     }
 
     /// All in one transaction.

@@ -260,9 +260,16 @@ impl Engine {
             let dir = super::places::joined(&self.root, finder.place().0);
             format!("`{}` cannot be listed: {error}", dir.display())
         })?;
+        // A project in which nothing was recorded yet has no clock of the file system.
+        let now_ns = self.fs_clock.now_ns();
+        let told_ns = match now_ns {
+            i64::MIN => self.clock.now().timestamp_nanos_opt().unwrap_or(now_ns),
+            now_ns => now_ns,
+        };
         let moment = files::Moment {
             root: &self.root,
-            now_ns: self.fs_clock.now_ns(),
+            now_ns,
+            told_ns,
             slack: self.slack,
             writing,
             renamed,

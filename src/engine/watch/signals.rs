@@ -161,7 +161,8 @@ impl Engine {
             let last = self.ledger.ask(|store| store.ticks(of, 1))?;
             Ok(last.first().is_none_or(|tick| tick.reason != *reason))
         };
-        if !asks && !(*tells_skips && is_news()?) {
+        let is_tick = asks || (*tells_skips && is_news()?);
+        if !is_tick {
             let is_same = *cursor == row.cursor && seen.is_empty() && gone.is_empty();
             let kept = is_same
                 || self.ledger.write(|batch| {
