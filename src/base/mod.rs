@@ -24,7 +24,7 @@ pub use record::{
     AskedRow, AssetRow, CheckFact, Fact, FailureRow, Flags, MatRow, Note, Output, OutputKind, Rev,
     StepId, StepParts, Usage,
 };
-pub use request::{Instigator, InstigatorKind, RunRequest, TickOutcome, Wanted};
+pub use request::{Instigator, InstigatorKind, RunRequest, SeenRun, TickOutcome, Wanted};
 pub use set::{PartitionIdx, PartitionSet, Ranges, ranges};
 pub use similar::similar;
 pub use time::{Clock, FixedClock, TimeWindow};

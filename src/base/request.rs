@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::JobName;
+use super::{JobName, RunId};
 
 /// What starts runs by itself: a declared sensor or schedule, or the automation of an asset.
 ///
@@ -78,6 +79,16 @@ pub struct RunRequest {
     /// Labels of the run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// Words such as `latest` are about this moment; `None`: about that in which it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<DateTime<Utc>>,
+    /// With the partition `latest`: so many before it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub back: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What a run is to be about.
@@ -100,6 +111,18 @@ pub enum Wanted {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         partition: Option<String>,
     },
+}
+
+/// A run as a sensor on runs sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenRun {
+    pub id: RunId,
+    /// `running`, or how it ended.
+    pub state: String,
+    pub job: Option<String>,
+    pub partition: Option<String>,
+    /// That sensor has asked for it.
+    pub is_own: bool,
 }
 
 /// How a tick ended.
@@ -136,6 +159,7 @@ mod tests {
             r#"{"job":"process","partition":"2024-01-01","tags":{"team":"a"}}"#,
             r#"{"run_key":"k","select":"+model","partition":"latest"}"#,
             r#"{"select":"*"}"#,
+            r#"{"select":"*","partition":"latest","as_of":"2024-03-10T07:00:00Z","back":1}"#,
         ];
         for line in lines {
             let request: RunRequest = serde_json::from_str(line).unwrap();

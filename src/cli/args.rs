@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::{
     accept, backfill, cancel, cat, check, complete, completions, config, doctor, export, gc, graph,
     init, invalidate, list, logs, man, materialize, new, observe, partitions, path, plan, report,
-    retry, run, runs, schema, show, status, watch, why, wipe,
+    retry, run, runs, schedules, schema, sensors, show, status, watch, why, wipe,
 };
 
 /// Keeps data assets up to date: runs what a change concerns, and says why.
@@ -73,6 +73,8 @@ pub(super) enum Command {
     Cancel(cancel::CancelArgs),
     Retry(retry::RetryArgs),
     Watch(watch::WatchArgs),
+    Schedules(schedules::SchedulesArgs),
+    Sensors(sensors::SensorsArgs),
     Config(config::ConfigArgs),
     Partitions(partitions::PartitionsArgs),
     Cat(cat::CatArgs),

@@ -17,7 +17,7 @@ use super::session::{Session, Workspace};
 use super::targets::Spec;
 use super::text;
 use crate::base::{AssetKey, PartitionSet};
-use crate::defs::{Domain, FlowStep, Job, Project, Work};
+use crate::defs::{Domain, FlowStep, Job, Project, Schedule, Sensor, Work};
 use crate::engine::{Access, Backfill, Run, RunQuery};
 
 #[derive(Debug, Args)]
@@ -59,6 +59,8 @@ struct Offer {
     /// Names with what they are.
     assets: Vec<(String, String)>,
     jobs: Vec<(String, String)>,
+    schedules: Vec<(String, String)>,
+    sensors: Vec<(String, String)>,
     /// The ops of the job that is named, for a selection of them.
     ops: Vec<(String, String)>,
     /// What may follow an `@` or `--partition`.
@@ -102,6 +104,12 @@ impl Offer {
         let jobs = workspace.project.jobs.values();
         let about = |job: &Job| job.description.clone().unwrap_or_else(|| "job".to_owned());
         let jobs = jobs.map(|job| (job.name.to_string(), about(job))).collect();
+        let schedules = workspace.project.schedules.values();
+        let about = |def: &Schedule| def.description.clone().unwrap_or_else(|| "schedule".into());
+        let schedules = schedules.map(|def| (def.name.to_string(), about(def))).collect();
+        let sensors = workspace.project.sensors.values();
+        let about = |def: &Sensor| def.description.clone().unwrap_or_else(|| "sensor".into());
+        let sensors = sensors.map(|def| (def.name.to_string(), about(def))).collect();
         let partitions = match wanted_partitions(words) {
             Some((selections, typed)) => keys(workspace, &selections, typed).unwrap_or_default(),
             None => Vec::new(),
@@ -111,7 +119,7 @@ impl Offer {
             false => Vec::new(),
         };
         let runs = if wants_runs(words) { runs(workspace).unwrap_or_default() } else { Vec::new() };
-        Offer { assets, jobs, ops, partitions, runs, backfills }
+        Offer { assets, jobs, schedules, sensors, ops, partitions, runs, backfills }
     }
 }
 
@@ -214,18 +222,20 @@ fn completing(command: Command, offer: &Arc<Offer>) -> Command {
         let complete = move |current: &OsStr| match takes {
             Takes::Assets => selection(&offer.assets, &offer, current),
             Takes::Ops => selection(&offer.ops, &offer, current),
-            Takes::Jobs => offer.jobs(current),
+            Takes::Jobs => Offer::named(&offer.jobs, current),
             Takes::AssetsAndJobs => {
                 let assets = selection(&offer.assets, &offer, current);
-                assets.into_iter().chain(offer.jobs(current)).collect()
+                assets.into_iter().chain(Offer::named(&offer.jobs, current)).collect()
             }
             Takes::Partitions => offer.partitions(current),
-            Takes::Runs => offer.runs(current),
+            Takes::Runs => Offer::named(&offer.runs, current),
             Takes::RunsAndAssets => {
                 let assets = selection(&offer.assets, &offer, current);
-                offer.runs(current).into_iter().chain(assets).collect()
+                Offer::named(&offer.runs, current).into_iter().chain(assets).collect()
             }
-            Takes::Backfills => offer.backfills(current),
+            Takes::Backfills => Offer::named(&offer.backfills, current),
+            Takes::Sensors => Offer::named(&offer.sensors, current),
+            Takes::Schedules => Offer::named(&offer.schedules, current),
         };
         command.mut_arg(id, |arg| arg.add(ArgValueCompleter::new(complete)))
     });
@@ -242,6 +252,8 @@ enum Takes {
     Runs,
     RunsAndAssets,
     Backfills,
+    Schedules,
+    Sensors,
 }
 
 /// What an argument takes, by the name of its value: verbs need not know of this file.
@@ -261,22 +273,16 @@ fn takes(arg: &clap::Arg) -> Option<Takes> {
         "JOB" => return Some(Takes::Jobs),
         "OPS" => return Some(Takes::Ops),
         "BACKFILL" => return Some(Takes::Backfills),
+        "SENSOR" => return Some(Takes::Sensors),
+        "SCHEDULE" => return Some(Takes::Schedules),
         _ => {}
     }
     (name == "EXPR").then_some(Takes::Partitions)
 }
 
 impl Offer {
-    fn runs(&self, current: &OsStr) -> Vec<CompletionCandidate> {
-        current.to_str().map(|current| named_like(&self.runs, "", current)).unwrap_or_default()
-    }
-
-    fn jobs(&self, current: &OsStr) -> Vec<CompletionCandidate> {
-        current.to_str().map(|current| named_like(&self.jobs, "", current)).unwrap_or_default()
-    }
-
-    fn backfills(&self, current: &OsStr) -> Vec<CompletionCandidate> {
-        current.to_str().map(|current| named_like(&self.backfills, "", current)).unwrap_or_default()
+    fn named(names: &[(String, String)], current: &OsStr) -> Vec<CompletionCandidate> {
+        current.to_str().map(|current| named_like(names, "", current)).unwrap_or_default()
     }
 
     fn partitions(&self, current: &OsStr) -> Vec<CompletionCandidate> {
@@ -380,6 +386,8 @@ mod tests {
         let asset = |name: &str| (name.to_owned(), "about: it\nmore".to_owned());
         Offer {
             assets: ["daily", "data/raw", "model"].map(asset).to_vec(),
+            schedules: Vec::new(),
+            sensors: Vec::new(),
             jobs: ["nightly", "model_job"].map(asset).to_vec(),
             ops: ["load", "inner.fit"].map(asset).to_vec(),
             partitions: vec!["2024-01".into(), "2024-02".into(), "$(rm x)".into()],

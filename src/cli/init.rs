@@ -19,9 +19,11 @@ pub(super) struct InitArgs {
     target: PathBuf,
 }
 
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 10] = [
     ("giornata.toml", include_str!("../../giornata.toml")),
     ("assets/sources.yaml", include_str!("../../assets/sources.yaml")),
+    ("assets/inbox.yaml", include_str!("../../assets/inbox.yaml")),
+    ("assets/station.sql", include_str!("../../assets/station.sql")),
     ("assets/daily_weather.sql", include_str!("../../assets/daily_weather.sql")),
     ("assets/weekly_trend.sql", include_str!("../../assets/weekly_trend.sql")),
     ("assets/monthly_climate.sql", include_str!("../../assets/monthly_climate.sql")),

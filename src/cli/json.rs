@@ -5,6 +5,7 @@ mod backfill;
 mod job;
 mod job_event;
 mod runs;
+mod ticks;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,10 @@ pub(super) use backfill::{
 pub(super) use job::{JobDocument, JobEntry, JobPlanDocument};
 pub(super) use job_event::job_event_line;
 pub(super) use runs::{RunDocument, RunEntry, RunsDocument};
+pub(super) use ticks::{
+    CursorDocument, PreviewsDocument, ScheduleEntry, SchedulesDocument, SensorEntry,
+    SensorPreviewDocument, SensorsDocument, TicksDocument,
+};
 pub(super) use watch::heard_line;
 
 /// The version of every document here.

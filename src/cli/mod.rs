@@ -38,7 +38,9 @@ mod retry;
 mod run;
 mod run_ops;
 mod runs;
+mod schedules;
 mod schema;
+mod sensors;
 mod session;
 mod show;
 mod status;
@@ -46,6 +48,7 @@ mod table;
 mod targets;
 mod term;
 mod text;
+mod ticks;
 mod upkeep;
 mod values;
 mod watch;
@@ -146,6 +149,8 @@ fn dispatch(
         Command::Cancel(args) => cancel::run(&args, session),
         Command::Retry(args) => retry::run(&args, session),
         Command::Watch(args) => watch::run(&args, session),
+        Command::Schedules(args) => schedules::run(&args, session),
+        Command::Sensors(args) => sensors::run(&args, session),
         Command::Config(args) => config::run(&args, session),
         Command::Materialize(args) => materialize::run(&args, session),
         Command::Partitions(args) => partitions::run(&args, session),

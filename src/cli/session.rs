@@ -132,6 +132,13 @@ pub(super) struct Definitions {
     clock: Option<Arc<dyn Clock>>,
 }
 
+impl Definitions {
+    /// The environment of the project, and warnings about it.
+    pub fn environment(&self) -> (Vec<(OsString, OsString)>, Vec<String>) {
+        environment::environment(&self.root, &self.env)
+    }
+}
+
 impl Definer {
     /// Reads the definitions as they are now.
     pub fn read(&self) -> Result<Definitions, CliError> {

@@ -13,7 +13,7 @@ use super::targets::{Spec, without_partitions};
 use super::term::Term;
 use super::text::{self, Length};
 use super::{Done, diagnostics, json, progress};
-use crate::base::PartitionSet;
+use crate::base::{PartitionSet, TickOutcome};
 use crate::engine::{
     Access, Defined, End, Engine, Heard, JobEvent, Observed, OnStop, Rule, RunEvent, RunOptions,
     Stop, Until, WatchEvent, Watching, What,
@@ -102,7 +102,7 @@ pub(super) fn run(args: &WatchArgs, session: Session<'_>) -> Result<Done, CliErr
         define: &mut define,
         hear: &|engine, heard| printer.hear(engine, &heard),
     })?;
-    Ok(match (interrupted.load(Ordering::SeqCst), watched.failed) {
+    Ok(match (interrupted.load(Ordering::SeqCst), watched.failed + watched.faults) {
         // Who stops it is content.
         (true, _) | (false, 0) => Done::Fine,
         (false, _) => Done::Failed,
@@ -114,7 +114,11 @@ fn define(definer: &Definer) -> Result<Defined, String> {
     let read = definer.read().map_err(|error| format!("error: {}\n", error.message()))?;
     let errors: Vec<_> = read.diagnostics.iter().filter(|it| it.is_error()).collect();
     match errors.is_empty() {
-        true => Ok(Defined { project: read.project, functions: read.functions }),
+        true => {
+            // What is wrong with lines of `.env` was said at the start.
+            let (env, _) = read.environment();
+            Ok(Defined { project: read.project, functions: read.functions, env })
+        }
         false => Err(diagnostics::render_all(errors)),
     }
 }
@@ -178,7 +182,7 @@ fn say(term: &mut MutexGuard<'_, &mut Term>, line: &str) {
 
 fn watch_event(term: &mut MutexGuard<'_, &mut Term>, engine: &Engine, event: &WatchEvent) {
     match event {
-        WatchEvent::Watching { directories, polled, sources, automated, sensors } => {
+        WatchEvent::Watching { directories, polled, sources, automated, sensors, schedules } => {
             let looked = match polled {
                 0 => String::new(),
                 n => {
@@ -189,23 +193,27 @@ fn watch_event(term: &mut MutexGuard<'_, &mut Term>, engine: &Engine, event: &Wa
                 1 => "1 directory".to_owned(),
                 n => format!("{n} directories"),
             };
+            let schedules = match schedules {
+                0 => String::new(),
+                n => format!(", {}", text::count(*n as u64, "schedule")),
+            };
             say(
                 term,
                 &format!(
-                    "watching {places}{looked}: {}, {} kept up to date, {}",
+                    "watching {places}{looked}: {}, {} kept up to date, {}{schedules}",
                     text::count(*sources as u64, "source"),
                     text::count(*automated as u64, "asset"),
                     text::count(*sensors as u64, "sensor"),
                 ),
             );
-            if *automated == 0 && *sensors == 0 {
+            if *automated == 0 && *sensors == 0 && schedules.is_empty() {
                 term.hint(
                     "no asset says `automation`; `giornata watch SELECTION` keeps some up to date",
                 );
             }
         }
         WatchEvent::Observed(observed) => say(term, &observation(engine, observed)),
-        WatchEvent::Reloaded { changed, added, removed } => {
+        WatchEvent::Reloaded { changed, added, removed, variables } => {
             let list = |word: &str, keys: &[crate::base::AssetKey]| match keys {
                 [] => None,
                 keys => {
@@ -215,7 +223,10 @@ fn watch_event(term: &mut MutexGuard<'_, &mut Term>, engine: &Engine, event: &Wa
                 }
             };
             let parts = [list("changed", changed), list("new", added), list("gone", removed)];
-            let parts: Vec<String> = parts.into_iter().flatten().collect();
+            let mut parts: Vec<String> = parts.into_iter().flatten().collect();
+            if !variables.is_empty() {
+                parts.push(format!("other values of {}", text::harmless(&variables.join(", "))));
+            }
             let what =
                 if parts.is_empty() { "no asset is another".to_owned() } else { parts.join("; ") };
             say(term, &format!("definitions read again: {what}"));
@@ -224,15 +235,7 @@ fn watch_event(term: &mut MutexGuard<'_, &mut Term>, engine: &Engine, event: &Wa
             say(term, "definitions have errors; those of before stay in use");
             term.tell(problems);
         }
-        WatchEvent::Ticked { of, outcome, reason, asked, known } => {
-            let known =
-                if *known > 0 { format!(", {known} asked for before") } else { String::new() };
-            let runs = text::count(*asked, "run");
-            say(
-                term,
-                &format!("{of}: {} {runs}{known} ({})", outcome.as_str(), text::harmless(reason)),
-            );
-        }
+        WatchEvent::Ticked { .. } => say(term, &ticked(event)),
         WatchEvent::Begun { run, what, why } => {
             say(term, &format!("run {run}: {} because {}", about(engine, what), why.join("; ")));
         }
@@ -251,6 +254,22 @@ fn watch_event(term: &mut MutexGuard<'_, &mut Term>, engine: &Engine, event: &Wa
             let runs = text::count(*runs as u64, "run");
             term.tell(&format!("stopping when {runs} ended; once more ends them now\n"));
         }
+    }
+}
+
+/// What a tick came to; empty for what is none.
+pub(super) fn ticked(event: &WatchEvent) -> String {
+    let WatchEvent::Ticked { of, outcome, reason, asked, known } = event else {
+        return String::new();
+    };
+    let known = if *known > 0 { format!(", {known} asked for before") } else { String::new() };
+    let reason = text::harmless(reason);
+    match outcome {
+        TickOutcome::Requested => {
+            format!("{of}: requested {}{known} ({reason})", text::count(*asked, "run"))
+        }
+        TickOutcome::Skipped => format!("{of}: skipped ({reason})"),
+        TickOutcome::Failed => format!("{of}: failed ({reason})"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::partition::CronRule;
@@ -45,4 +46,37 @@ pub enum Catchup {
     Last(u32),
     /// Each is recorded as skipped.
     None,
+}
+
+impl Schedule {
+    /// The first tick after `at`; `None` if there never is one.
+    pub fn after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.cron.iter().filter_map(|rule| rule.after(self.timezone, at)).min()
+    }
+
+    /// The last tick at or before `at`.
+    pub fn up_to(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.cron.iter().filter_map(|rule| rule.up_to(self.timezone, at)).max()
+    }
+
+    /// Every tick from `from` to `to`, both included, each once, in ascending order.
+    pub fn between(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+        let ticks = self.cron.iter().flat_map(|rule| rule.between(self.timezone, from, to));
+        let mut ticks: Vec<DateTime<Utc>> = ticks.collect();
+        ticks.sort_unstable();
+        ticks.dedup();
+        ticks
+    }
+}
+
+impl std::fmt::Display for Catchup {
+    /// As it is declared.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Catchup::All => f.write_str("all"),
+            Catchup::Last(1) => f.write_str("last"),
+            Catchup::Last(count) => write!(f, "{count}"),
+            Catchup::None => f.write_str("none"),
+        }
+    }
 }

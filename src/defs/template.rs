@@ -231,17 +231,18 @@ pub fn without(values: &Value) -> Value {
     Value::Object(kept)
 }
 
-/// The names of the words in a text.
+/// The words in a text, with their forms.
 ///
 /// ```
 /// use giornata::defs::template::words;
-/// assert_eq!(words("{dir}/{name}, {{as it is}}")?, ["dir", "name"]);
+/// let found = words("{dir}/{tick:%Y}, {{as it is}}")?;
+/// assert_eq!(found, [("dir".to_owned(), None), ("tick".to_owned(), Some("%Y".to_owned()))]);
 /// assert!(words("{dir").is_err());
 /// # Ok::<(), giornata::defs::template::TemplateError>(())
 /// ```
-pub fn words(text: &str) -> Result<Vec<String>, TemplateError> {
+pub fn words(text: &str) -> Result<Vec<(String, Option<String>)>, TemplateError> {
     let word = |piece| match piece {
-        Piece::Word { name, .. } => Some(name),
+        Piece::Word { name, format } => Some((name, format)),
         Piece::Text(_) => None,
     };
     Ok(parse(text)?.into_iter().filter_map(word).collect())

@@ -63,7 +63,8 @@ pub use report::{
 pub use resource::variable;
 pub use upkeep::{Made, Observed, Refusal, Refused, Targets, Upkeep};
 pub use watch::{
-    Defined, End, Hear, Heard, OnStop, Rule, Stop, Until, WatchEvent, Watched, Watching, What,
+    Defined, End, Hear, Heard, OnStop, Preview, Rule, RunKeys, Stop, Until, WatchEvent, Watched,
+    Watching, What,
 };
 pub use work::{error_text, spans};
 pub use workers::Hands;

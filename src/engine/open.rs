@@ -115,6 +115,8 @@ pub struct Redefined {
     pub changed: Vec<AssetKey>,
     pub added: Vec<AssetKey>,
     pub removed: Vec<AssetKey>,
+    /// Names of variables of the environment that are other than before.
+    pub variables: Vec<String>,
 }
 
 /// How much work an engine has done since it was opened: what promises of speed are tested by.
@@ -227,6 +229,7 @@ impl Engine {
         &mut self,
         project: Project,
         functions: Arc<dyn Functions>,
+        env: Vec<(OsString, OsString)>,
     ) -> Result<Redefined, Error> {
         let (before, after) = (&self.project.assets, &project.assets);
         let mut redefined = Redefined::default();
@@ -237,6 +240,8 @@ impl Engine {
                 Some(_) => {}
             }
         }
+        redefined.variables = other_variables(&self.env, &env);
+        self.env = Arc::new(env);
         redefined.removed =
             before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
         self.types = Arc::new(project.types.clone());
@@ -626,4 +631,12 @@ fn replace_values(project: &mut Project, set: &[SetValue]) -> Result<(), Error> 
         }
     }
     Ok(())
+}
+/// The names of variables of which the values differ.
+fn other_variables(before: &[(OsString, OsString)], after: &[(OsString, OsString)]) -> Vec<String> {
+    let map = |env: &[(OsString, OsString)]| env.iter().cloned().collect::<BTreeMap<_, _>>();
+    let (before, after) = (map(before), map(after));
+    let names: BTreeSet<&OsString> = before.keys().chain(after.keys()).collect();
+    let differs = |name: &&OsString| before.get(*name) != after.get(*name);
+    names.into_iter().filter(differs).map(|name| name.to_string_lossy().into_owned()).collect()
 }

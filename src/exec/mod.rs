@@ -45,7 +45,7 @@ pub use held::{Datum, Held};
 pub use hook::Ended;
 pub use lifeline::{Lifeline, sweep_leftovers};
 pub use panics::{Panic, caught};
-pub use probe::probe;
+pub use probe::{answer, probe};
 pub use resource::{
     Http, Opened, Pool, Provide, ResourceError, Resources, Setup, Shared, directory, http,
     provider_of, sqlite,

@@ -12,17 +12,31 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 /// What a command may print. A version is short; more is a mistake.
-const ANSWER_MAX_BYTES: u64 = 64 << 10;
+const VERSION_MAX_BYTES: u64 = 64 << 10;
 // How long a grandchild that left the group may keep us after the leader's end.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Runs `command` by `sh` in `root`, and says what it printed, without white space around it. An error is
-/// a sentence without its subject: `exited with status 3: no such host`.
+/// Asks for a version: as [`answer`], and there has to be one.
 pub fn probe(
     command: &str,
     root: &Path,
     env: &[(OsString, OsString)],
     timeout: Duration,
+) -> Result<String, String> {
+    match answer(command, root, env, timeout, VERSION_MAX_BYTES)? {
+        answer if answer.is_empty() => Err("printed nothing: it has to print a version".to_owned()),
+        answer => Ok(answer),
+    }
+}
+
+/// Runs `command` by `sh` in `root`, and says what it printed, without white space around it. An error is
+/// a sentence without its subject: `exited with status 3: no such host`.
+pub fn answer(
+    command: &str,
+    root: &Path,
+    env: &[(OsString, OsString)],
+    timeout: Duration,
+    bytes_max: u64,
 ) -> Result<String, String> {
     let mut process = Command::new("/bin/sh");
     process.arg("-c").arg(command).current_dir(root).env_clear();
@@ -30,7 +44,7 @@ pub fn probe(
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     process.process_group(0);
     let mut child = process.spawn().map_err(|error| format!("cannot be started: {error}"))?;
-    let (out, err) = (read(child.stdout.take()), read(child.stderr.take()));
+    let (out, err) = (read(child.stdout.take(), bytes_max), read(child.stderr.take(), bytes_max));
     let ended = wait(&mut child, timeout)?;
     let text = |stream: &Receiver<Vec<u8>>| {
         let bytes = stream.recv_timeout(LINGER).unwrap_or_default();
@@ -46,10 +60,9 @@ pub fn probe(
         }
     }
     let answer = text(&out);
-    match answer.len() as u64 {
-        0 => Err("printed nothing: it has to print a version".to_owned()),
-        ANSWER_MAX_BYTES.. => Err(format!("printed more than {ANSWER_MAX_BYTES} bytes")),
-        _ => Ok(answer),
+    match answer.len() as u64 >= bytes_max {
+        true => Err(format!("printed more than {bytes_max} bytes")),
+        false => Ok(answer),
     }
 }
 
@@ -72,14 +85,14 @@ fn wait(child: &mut Child, timeout: Duration) -> Result<std::process::ExitStatus
 }
 
 /// Reads a stream to its end on a thread of its own: no full pipe may stop the command.
-fn read(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+fn read(stream: Option<impl Read + Send + 'static>, bytes_max: u64) -> Receiver<Vec<u8>> {
     let (give, taken) = channel();
     if let Some(stream) = stream {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
             let mut stream = stream;
             // What cannot be read was not printed. The rest is drained, so that nobody is stopped.
-            let _ = stream.by_ref().take(ANSWER_MAX_BYTES).read_to_end(&mut bytes);
+            let _ = stream.by_ref().take(bytes_max).read_to_end(&mut bytes);
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
             let _ = give.send(bytes);
         });

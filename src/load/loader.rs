@@ -17,11 +17,11 @@ use super::library::Drafts;
 use super::manifest::{self, Manifest};
 use super::node::{Kind, Sink, Table, Value, repeated_below, repeated_keys};
 use super::{
-    Error, Loaded, PROJECT_FILE, backed, calls, graph, io, job, makes, op, resource, script,
-    sensor, source, toml, types, yaml,
+    Error, Loaded, PROJECT_FILE, backed, calls, graph, io, job, makes, op, resource, schedule,
+    script, sensor, source, starts, toml, types, yaml,
 };
 use crate::base::AssetKey;
-use crate::defs::Project;
+use crate::defs::{Project, Schedule, Sensor};
 
 /// What a file of definitions may declare.
 static KINDS: &[Key] = &[
@@ -35,16 +35,15 @@ static KINDS: &[Key] = &[
     key("resources", "What steps share: databases, directories, services.", &resource::RESOURCES),
     key("io", "Where results are also put: files, tables.", &io::IO),
     key("sensors", "What starts runs by itself while it is watched.", &sensor::SENSORS),
+    key("schedules", "What starts runs at certain times.", &schedule::SCHEDULES),
 ];
-/// Kinds of definitions that later versions read.
-static LATER: &[Key] = &[key("schedules", "Not read yet.", &Form::Any)];
 /// How long it has to be quiet, where nothing else is said.
 const SETTLE: Duration = Duration::from_millis(50);
 static POOLS: Form = Form::Optional(&types::POOLS);
 static SOURCES: Form = Form::Optional(&Form::Map(&source::SOURCE));
 static ASSETS: Form = Form::Optional(&Form::Map(&asset::ASSET));
 /// Everything that can stand in a YAML file.
-pub(super) static DEFINITIONS: Form = Form::Optional(&Form::Hiding(&[KINDS, LATER]));
+pub(super) static DEFINITIONS: Form = Form::Optional(&Form::Hiding(&[KINDS]));
 
 /// The YAML reader recurses, and a file nested as deep as is allowed needs more stack than a test or
 /// a worker thread has: about 5 MB measured in a debug build. Memory is taken only as it is used.
@@ -85,6 +84,7 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
         drafts: Vec::new(),
         jobs: Vec::new(),
         sensors: Vec::new(),
+        schedules: Vec::new(),
         library: Drafts::default(),
         resources: resource::Declared::default(),
         io: io::Declared::default(),
@@ -101,6 +101,7 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
         mut drafts,
         mut jobs,
         sensors,
+        schedules,
         library,
         resources,
         mut io,
@@ -130,7 +131,10 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
     };
     project.jobs = job::resolve(jobs, &project, &library, &mut sink);
     let conditions = std::mem::take(&mut library.words.conditions);
-    project.sensors = sensor::resolve(sensors, &project, &mut sink);
+    let needs = starts::Needs { starts: |it: &Sensor| &it.starts, lacks: sensor::lacks };
+    project.sensors = starts::resolve("sensor", sensors, needs, &project, &mut sink);
+    let needs = starts::Needs { starts: |it: &Schedule| &it.starts, lacks: |_, _| None };
+    project.schedules = starts::resolve("schedule", schedules, needs, &project, &mut sink);
     (project.types, project.pools) = library.words.finish();
     project.resources = resources.defs;
     let assets_dir = manifest.assets_dir.clone();
@@ -202,7 +206,8 @@ struct Loader<'a> {
     sink: Sink,
     drafts: Vec<Draft>,
     jobs: Vec<job::Draft>,
-    sensors: Vec<sensor::Draft>,
+    sensors: Vec<starts::Draft<Sensor>>,
+    schedules: Vec<starts::Draft<Schedule>>,
     library: Drafts,
     resources: resource::Declared,
     io: io::Declared,
@@ -273,14 +278,10 @@ impl Loader<'_> {
                         self.kind(kind, table);
                     }
                 }
-                key if LATER.iter().any(|later| later.name == key) => {
-                    let message = format!("`{key}` is not supported yet by this version");
-                    self.sink.push(table.key_place(entry).warning(message).label("left out"));
-                }
                 key => {
-                    let known = KINDS.iter().chain(LATER).map(|kind| kind.name);
+                    let known = KINDS.iter().map(|kind| kind.name);
                     let help = did_you_mean(key, known).unwrap_or_else(|| {
-                        "known are `sources`, `assets`, `jobs`, `ops`, `graphs`, `types`, `pools`, `resources`, `io` and `sensors`; a key that begins with a dot is left out".to_owned()
+                        "known are `sources`, `assets`, `jobs`, `ops`, `graphs`, `types`, `pools`, `resources`, `io`, `sensors` and `schedules`; a key that begins with a dot is left out".to_owned()
                     });
                     let message = format!("a file of definitions has no key `{key}`");
                     let place = table.key_place(entry);
@@ -324,6 +325,13 @@ impl Loader<'_> {
                     let place = table.key_place(entry);
                     let read = sensor::read(&entry.key, place, value, SETTLE, &mut self.sink);
                     self.sensors.extend(read);
+                }
+            }
+            "schedules" => {
+                for (entry, value) in table.iter() {
+                    let (place, zone) = (table.key_place(entry), self.manifest.sets.timezone);
+                    let read = schedule::read(&entry.key, place, value, zone, &mut self.sink);
+                    self.schedules.extend(read);
                 }
             }
             "jobs" => {

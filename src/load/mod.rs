@@ -34,12 +34,14 @@ mod partitions;
 mod policy;
 mod port;
 mod resource;
+mod schedule;
 mod schema;
 mod script;
 mod sensor;
 mod source;
 mod sql;
 mod sql_file;
+mod starts;
 #[cfg(test)]
 mod tests;
 mod toml;

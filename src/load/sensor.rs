@@ -1,19 +1,17 @@
 //! Reads `sensors`: what is looked at, when a file is whole, and which runs that asks for.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::asset::{TAGS, tags};
-use super::diagnostic::{Place, did_you_mean};
+use super::asset::TAGS;
+use super::diagnostic::Place;
 use super::form::{Form, Key, TEXTS, key};
 use super::node::{Faults, Sink, Table, Value, repeated_below};
-use super::types::{Declared, twice};
+use super::starts::{self, Draft, Words};
 use super::{policy, source};
-use crate::base::JobName;
-use crate::defs::template;
+use crate::base::{AssetKey, JobName};
 use crate::defs::{
-    DirectoryDef, FileEvent, Origin, PathPattern, Project, Ready, Selection, SelectionErrorKind,
+    AssetsDef, DirectoryDef, FileEvent, Needs, Origin, PathPattern, Project, Ready, RunsDef,
     Sensor, Starts, Trigger,
 };
 
@@ -30,6 +28,27 @@ static WATCH_KEYS: &[Key] = &[
     ),
     key("events", "What counts: `new`, `changed`, `removed`.", &EVENTS),
 ];
+/// What a sensor on results of assets looks at.
+static ASSETS_KEYS: &[Key] = &[
+    key("assets", "Assets or sources: it asks when they have other results.", &NAMES),
+    key("needs", "How many of them: `any` or `all`; `any` if not given.", &Form::Word(NEEDS)),
+];
+/// What a sensor on runs looks at.
+static RUNS_KEYS: &[Key] = &[
+    key("runs", "How runs end: `success`, `failure`, `cancelled`, `interrupted`.", &STATES),
+    key("of", "Of these jobs; of any run that is not its own if not given.", &NAMES),
+];
+/// What asks a command.
+static COMMAND_KEYS: &[Key] = &[key(
+    "command",
+    "Prints what is to be run: a JSON object on each line, as in `{\"job\": \"process\", \"run_key\": \"7\"}`.",
+    &Form::Text,
+)];
+static NAMES: Form = Form::Either(&[&Form::Text, &TEXTS]);
+static STATE: Form = Form::Word(STATE_WORDS);
+static STATES: Form = Form::Either(&[&STATE, &Form::List(&STATE)]);
+const NEEDS: &[&str] = &["any", "all"];
+const STATE_WORDS: &[&str] = &["success", "failure", "cancelled", "interrupted"];
 /// What any sensor has.
 static KEYS: &[Key] = &[
     key("job", "The job that is run.", &Form::Text),
@@ -53,7 +72,8 @@ static KEYS: &[Key] = &[
 ];
 static EVENTS: Form = Form::List(&Form::Word(EVENT_WORDS));
 const EVENT_WORDS: &[&str] = &["new", "changed", "removed"];
-static SENSOR: Form = Form::Named("sensor", &Form::Table(&[WATCH_KEYS, KEYS]));
+static SENSOR: Form =
+    Form::Named("sensor", &Form::Table(&[WATCH_KEYS, ASSETS_KEYS, RUNS_KEYS, COMMAND_KEYS, KEYS]));
 /// The value of `sensors`.
 pub(super) static SENSORS: Form = Form::Optional(&Form::Map(&SENSOR));
 
@@ -66,15 +86,8 @@ const IGNORED: [&str; 6] = [".*", "*.tmp", "*.part", "*.crdownload", "~$*", "*~"
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A sensor of which nothing is looked up yet.
-pub(super) struct Draft {
-    sensor: Option<Sensor>,
-    name: JobName,
-    place: Place,
-    /// Where its job or its selection is said.
-    starts: Option<Place>,
-    faults: Faults,
-}
+/// How often a command is asked, where nothing else is said.
+const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn read(
     name: &str,
@@ -82,24 +95,18 @@ pub(super) fn read(
     value: Value<'_>,
     settle: Duration,
     sink: &mut Sink,
-) -> Option<Draft> {
-    let name = match JobName::parse(name) {
-        Ok(name) => name,
-        Err(error) => {
-            sink.push(place.error(error.to_string()).label("no name"));
-            return None;
-        }
-    };
+) -> Option<Draft<Sensor>> {
+    let name = starts::name(name, &place, sink)?;
     let mut faults = Faults::new();
     let found = sink.noting(&mut faults, |sink| {
         repeated_below(value, sink);
         let table = value.table(name.as_str(), sink)?;
-        table.allow(&[WATCH_KEYS, KEYS], &format!("sensor `{name}`"), sink);
-        let starts = table.get("job").or_else(|| table.get("select")).map(Value::place);
-        Some((sensor(&name, &place, table, settle, sink), starts))
+        let own = kind(table).map_or(WATCH_KEYS, |(_, keys)| keys);
+        table.allow(&[own, KEYS], &format!("sensor `{name}`"), sink);
+        Some((sensor(&name, &place, table, settle, sink), starts::place(table)))
     });
-    let (sensor, starts) = found.unwrap_or((None, None));
-    Some(Draft { sensor, name, place, starts, faults })
+    let (def, starts) = found.unwrap_or((None, None));
+    Some(Draft { def, name, place, starts, faults })
 }
 
 fn sensor(
@@ -109,20 +116,22 @@ fn sensor(
     settle: Duration,
     sink: &mut Sink,
 ) -> Option<Sensor> {
-    let Some(watch) = table.get("watch") else {
+    let Some((word, _)) = kind(table) else {
         let error = place.error(format!("sensor `{name}` does not say what it looks at"));
-        sink.push(error.label("no `watch` here").help("for example `watch: \"inbox/*.csv\"`"));
+        let help = "for example `watch: \"inbox/*.csv\"`, `assets: [orders]`, `runs: failure` or \
+                    `command: ./ask.sh`";
+        sink.push(error.label("no `watch` here").help(help));
         return None;
     };
-    let directory = directory(watch, table, settle, sink)?;
-    let mut known: Vec<String> = FILE_WORDS.iter().map(|it| (*it).to_owned()).collect();
-    known.extend(directory.pattern.captures().map(str::to_owned));
-    let starts = starts(name, place, table, &known, sink)?;
-    let run_key = table.get("run_key").and_then(|value| phrase(value, "run_key", &known, sink));
-    let tags = table.get("tags").map(|value| tags(value, sink)).unwrap_or_default();
-    if let Some(value) = table.get("tags") {
-        check_all(value, &known, sink);
-    }
+    let (on, known) = trigger(word, table, settle, sink)?;
+    let words = Words { known, times: &[] };
+    let is_told = matches!(on, Trigger::Command { .. }) && starts::place(table).is_none();
+    let starts = match is_told {
+        true => Starts::Told,
+        false => starts::read(&format!("sensor `{name}`"), place, table, &words, sink)?,
+    };
+    let run_key = table.get("run_key").and_then(|it| starts::phrase(it, "run_key", &words, sink));
+    let tags = starts::read_tags(table, &words, sink);
     let interval = table.get("interval").and_then(|it| policy::duration(it, "interval", sink));
     let timeout = table.get("timeout").and_then(|it| policy::duration(it, "timeout", sink));
     let enabled = table.get("enabled").and_then(|it| it.boolean("enabled", sink));
@@ -130,15 +139,101 @@ fn sensor(
     Some(Sensor {
         name: name.clone(),
         origin: Origin { file: place.path().to_path_buf(), line: place.line() },
-        on: Trigger::Directory(directory),
+        interval: interval.unwrap_or(match on {
+            Trigger::Command { .. } => INTERVAL,
+            Trigger::Directory(_) | Trigger::Assets(_) | Trigger::Runs(_) => Duration::ZERO,
+        }),
+        on,
         starts,
         run_key,
         tags,
-        interval: interval.unwrap_or(Duration::ZERO),
         timeout: timeout.unwrap_or(TIMEOUT),
         is_on: enabled.unwrap_or(true),
         description: description.map(str::to_owned),
     })
+}
+
+/// The key that says what a sensor looks at, and those that go with it.
+fn kind(table: Table<'_>) -> Option<(&'static str, &'static [Key])> {
+    let kinds = [
+        ("watch", WATCH_KEYS),
+        ("assets", ASSETS_KEYS),
+        ("runs", RUNS_KEYS),
+        ("command", COMMAND_KEYS),
+    ];
+    kinds.into_iter().find(|(word, _)| table.get(word).is_some())
+}
+
+/// What it looks at, and the words that stand for what it knows.
+fn trigger(
+    word: &str,
+    table: Table<'_>,
+    settle: Duration,
+    sink: &mut Sink,
+) -> Option<(Trigger, Vec<String>)> {
+    let value = table.get(word)?;
+    let words = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    Some(match word {
+        "watch" => {
+            let directory = directory(value, table, settle, sink)?;
+            let mut known = words(&FILE_WORDS);
+            known.extend(directory.pattern.captures().map(str::to_owned));
+            (Trigger::Directory(directory), known)
+        }
+        "assets" => {
+            let assets = names(value, "assets", AssetKey::parse, sink)?;
+            let needs = table.get("needs").map(|it| it.word("needs", NEEDS, sink));
+            let needs = match needs {
+                None | Some(Some("any")) => Needs::Any,
+                Some(Some(_)) => Needs::All,
+                Some(None) => return None,
+            };
+            (Trigger::Assets(AssetsDef { assets, needs }), words(&["assets", "partition"]))
+        }
+        "runs" => {
+            let states = match value.as_text() {
+                Some(_) => vec![value],
+                None => value.list("runs", sink)?,
+            };
+            let states = states.into_iter().map(|it| it.word("runs", STATE_WORDS, sink));
+            let states = states.collect::<Option<BTreeSet<&str>>>()?;
+            let states = states.into_iter().map(str::to_owned).collect();
+            let jobs = match table.get("of") {
+                None => BTreeSet::new(),
+                Some(value) => names(value, "of", JobName::parse, sink)?,
+            };
+            let known = words(&["run", "state", "job", "partition"]);
+            (Trigger::Runs(RunsDef { states, jobs }), known)
+        }
+        _ => (Trigger::Command { line: value.text("command", sink)?.to_owned() }, Vec::new()),
+    })
+}
+
+/// One name or several; at least one.
+fn names<T: Ord, E: ToString>(
+    value: Value<'_>,
+    what: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+    sink: &mut Sink,
+) -> Option<BTreeSet<T>> {
+    let texts = match value.as_text() {
+        Some(text) => vec![(text.to_owned(), value.place())],
+        None => value.texts(what, sink),
+    };
+    let mut names = BTreeSet::new();
+    for (text, place) in texts {
+        match parse(&text) {
+            Ok(name) => {
+                names.insert(name);
+            }
+            Err(error) => sink.push(place.error(error.to_string()).label("no name")),
+        }
+    }
+    if names.is_empty() {
+        sink.push(value.place().error(format!("`{what}` names nothing")).label("empty"));
+        return None;
+    }
+    Some(names)
 }
 
 fn directory(
@@ -210,141 +305,17 @@ fn ready(value: Value<'_>, sink: &mut Sink) -> Option<Ready> {
     found
 }
 
-fn starts(
-    name: &JobName,
-    place: &Place,
-    table: Table<'_>,
-    known: &[String],
-    sink: &mut Sink,
-) -> Option<Starts> {
-    let partition =
-        table.get("partition").and_then(|value| phrase(value, "partition", known, sink));
-    match (table.get("job"), table.get("select")) {
-        (Some(job), None) => {
-            let text = job.text("job", sink)?;
-            let job = match JobName::parse(text) {
-                Ok(job) => job,
-                Err(error) => {
-                    sink.push(job.place().error(error.to_string()).label("no name"));
-                    return None;
-                }
-            };
-            let config = match table.get("config") {
-                None => serde_json::Value::Null,
-                Some(value) => {
-                    check_all(value, known, sink);
-                    value.json()
-                }
-            };
-            Some(Starts::Job { job, config, partition })
+/// What a sensor looks at that is not declared.
+pub(super) fn lacks(sensor: &Sensor, project: &Project) -> Option<String> {
+    match &sensor.on {
+        Trigger::Assets(def) => {
+            let lacking = def.assets.iter().find(|key| !project.assets.contains_key(*key))?;
+            Some(format!("there is no sound asset `{lacking}`"))
         }
-        (None, Some(select)) => {
-            if let Some(config) = table.get("config") {
-                let error = config.place().error("`config` is of jobs");
-                sink.push(error.label("this sensor selects assets"));
-            }
-            let text = select.text("select", sink)?;
-            match Selection::parse(text) {
-                Ok(select) => Some(Starts::Assets { select, partition }),
-                Err(error) => {
-                    sink.push(select.place().error(error.to_string()).label("no selection"));
-                    None
-                }
-            }
+        Trigger::Runs(def) => {
+            let lacking = def.jobs.iter().find(|name| !project.jobs.contains_key(*name))?;
+            Some(format!("there is no sound job `{lacking}`"))
         }
-        (Some(_), Some(select)) => {
-            let error = select.place().error("`job` and `select` exclude each other");
-            sink.push(error.label("second"));
-            None
-        }
-        (None, None) => {
-            let error = place.error(format!("sensor `{name}` does not say what it starts"));
-            let help = "for example `job: process`, or `select: \"+model\"`";
-            sink.push(error.label("neither `job` nor `select`").help(help));
-            None
-        }
-    }
-}
-
-/// A text with words in braces.
-fn phrase(value: Value<'_>, what: &str, known: &[String], sink: &mut Sink) -> Option<String> {
-    let text = value.written(what, sink)?;
-    check(&text, &value.place(), known, sink);
-    Some(text)
-}
-
-fn check(text: &str, place: &Place, known: &[String], sink: &mut Sink) {
-    let words = match template::words(text) {
-        Ok(words) => words,
-        Err(error) => return sink.push(place.error(error.to_string()).label("in this text")),
-    };
-    for word in words {
-        if !known.contains(&word) {
-            let help = did_you_mean(&word, known.iter().map(String::as_str))
-                .unwrap_or_else(|| format!("known are `{}`", known.join("`, `")));
-            let error = place.error(format!("nothing is known as `{{{word}}}` here"));
-            sink.push(error.label("in this text").help(help));
-        }
-    }
-}
-
-/// Every text of a value.
-fn check_all(value: Value<'_>, known: &[String], sink: &mut Sink) {
-    if let Some(text) = value.as_text() {
-        check(text, &value.place(), known, sink);
-    } else if let Some(list) = value.as_list() {
-        list.for_each(|item| check_all(item, known, sink));
-    } else if let Some(table) = value.as_table() {
-        table.iter().for_each(|(_, item)| check_all(item, known, sink));
-    }
-}
-
-/// Looks up what the sensors start.
-pub(super) fn resolve(
-    drafts: Vec<Draft>,
-    project: &Project,
-    sink: &mut Sink,
-) -> BTreeMap<JobName, Arc<Sensor>> {
-    let mut sensors: BTreeMap<JobName, Declared<Option<Sensor>>> = BTreeMap::new();
-    for draft in drafts {
-        let Draft { sensor, name, place, starts, mut faults } = draft;
-        if let Some(first) = sensors.get_mut(&name) {
-            twice("sensor", name.as_str(), &place, first, sink);
-            continue;
-        }
-        let mut is_lost = false;
-        if let (Some(sensor), Some(at)) = (&sensor, &starts) {
-            is_lost = !sink.noting(&mut faults, |sink| can_start(sensor, at, project, sink));
-        }
-        let def = sensor.filter(|_| !is_lost);
-        sensors.insert(name, Declared { def, place, faults });
-    }
-    let sound = sensors.into_iter().filter(|(_, declared)| declared.faults.is_empty());
-    sound.filter_map(|(name, declared)| Some((name, Arc::new(declared.def?)))).collect()
-}
-
-/// False where it cannot start what it says; that what it needs is broken is reported where it is.
-fn can_start(sensor: &Sensor, at: &Place, project: &Project, sink: &mut Sink) -> bool {
-    match &sensor.starts {
-        Starts::Job { job, .. } => {
-            let is_there = project.jobs.contains_key(job);
-            if !is_there {
-                let help = did_you_mean(job.as_str(), project.jobs.keys().map(JobName::as_str));
-                let error = at.error(format!("there is no sound job `{job}`"));
-                sink.push(error.label("not declared").help_if(help));
-            }
-            is_there
-        }
-        Starts::Assets { select, .. } => match select.select(project, &|_| BTreeSet::new()) {
-            Ok(_) => true,
-            Err(error) => {
-                if !matches!(error.kind, SelectionErrorKind::Broken(_)) {
-                    let message = format!("sensor `{}`: {error}", sensor.name);
-                    sink.push(at.error(message).label(error.label).help_if(error.help));
-                }
-                false
-            }
-        },
-        Starts::Told => true,
+        Trigger::Directory(_) | Trigger::Command { .. } => None,
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Evaluation;
-use crate::base::{Digest, RunRequest, Wanted};
+use crate::base::{Digest, RunRequest};
 use crate::cas::stat::StatEntry;
 use crate::defs::template::{self, TemplateError};
-use crate::defs::{DirectoryDef, FileEvent, Sensor, Starts};
+use crate::defs::{DirectoryDef, FileEvent, Sensor};
 
 /// What a run is the same by, where nothing else is said.
 const RUN_KEY: &str = "{path}:{hash}";
@@ -86,28 +86,17 @@ fn request(sensor: &Sensor, change: &FileChange) -> Result<RunRequest, String> {
     };
     let word = |name: &str, _: Option<&str>| word(change, path, name);
     let wrong = |error: TemplateError| format!("`{shown}`: {error}");
-    let write = |text: &String| template::write(text, &word).map_err(wrong);
-    let what = match &sensor.starts {
-        Starts::Job { job, config, partition } => Wanted::Job {
-            job: job.clone(),
-            config: template::write_all(config, &word).map_err(wrong)?,
-            partition: partition.as_ref().map(write).transpose()?,
-        },
-        Starts::Assets { select, partition } => Wanted::Assets {
-            select: select.as_str().to_owned(),
-            partition: partition.as_ref().map(write).transpose()?,
-        },
-        Starts::Told => return Err(format!("sensor `{}` starts nothing", sensor.name)),
-    };
+    let what = super::wanted(&sensor.starts, &word).map_err(wrong)?;
+    let what = what.ok_or_else(|| format!("sensor `{}` starts nothing", sensor.name))?;
+    let write = |text: &str| template::write(text, &word).map_err(wrong);
     let run_key = match (change.event, &sensor.run_key) {
         (_, Some(key)) => Some(write(key)?),
-        (FileEvent::New | FileEvent::Changed, None) => Some(write(&RUN_KEY.to_owned())?),
+        (FileEvent::New | FileEvent::Changed, None) => Some(write(RUN_KEY)?),
         // A file may go, come and go again as it was.
         (FileEvent::Removed, None) => None,
     };
-    let tag = |(name, value): (&String, &String)| Ok((name.clone(), write(value)?));
-    let tags = sensor.tags.iter().map(tag).collect::<Result<_, String>>()?;
-    Ok(RunRequest { run_key, what, tags })
+    let tags = super::labels(&sensor.tags, &word).map_err(wrong)?;
+    Ok(RunRequest { run_key, what, tags, as_of: None, back: 0 })
 }
 
 fn word(change: &FileChange, path: &str, name: &str) -> Option<String> {
@@ -138,7 +127,7 @@ mod tests {
     use super::*;
     use crate::base::JobName;
     use crate::cas::stat::StatKey;
-    use crate::defs::{Origin, PathPattern, Ready, Trigger};
+    use crate::defs::{Origin, PathPattern, Ready, Starts, Trigger};
     use proptest::prelude::*;
 
     fn entry(content: &str) -> StatEntry {

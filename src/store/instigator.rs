@@ -5,6 +5,7 @@
 //! or not at all ([`Tx::record_tick`]). It counts only if nobody else has recorded one since the state
 //! was read that it was made of, so that of two watchers one is told to look again.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use rusqlite::{Row, params};
 use super::error::undecodable;
 use super::read::{digest_at, run_at, run_number};
 use super::{Error, RunState, Store, Tx, owner};
-use crate::base::{Instigator, InstigatorKind, RunId, RunRequest, TickOutcome};
+use crate::base::{Instigator, InstigatorKind, RunId, RunRequest, SeenRun, TickOutcome};
 use crate::cas::stat::{StatEntry, StatKey};
 
 /// How many ticks are kept of each.
@@ -60,6 +61,8 @@ pub struct NewTick<'a> {
     pub cursor: Option<&'a str>,
     /// The time that it is about, in milliseconds since 1970.
     pub due_ms: i64,
+    /// Up to when it is looked after from now on; `None`: as before.
+    pub handled_ms: Option<i64>,
     pub started_ms: i64,
     pub duration_ms: u64,
     pub outcome: TickOutcome,
@@ -206,6 +209,44 @@ impl Store {
         })
     }
 
+    /// The run with the highest number; 0 if there was none.
+    pub fn last_run(&self) -> Result<u64, Error> {
+        let last = self.ask(|sql| {
+            sql.maybe("SELECT max(id) FROM run", [], |row| row.get::<_, Option<i64>>(0))
+        })?;
+        Ok(last.flatten().and_then(|id| u64::try_from(id).ok()).unwrap_or(0))
+    }
+
+    /// Runs from a number on, and those of `open`, in ascending order; each with who has asked for it.
+    pub fn runs_seen(
+        &self,
+        of: &Instigator,
+        next: u64,
+        open: &BTreeSet<u64>,
+    ) -> Result<Vec<SeenRun>, Error> {
+        let first = open.first().copied().unwrap_or(next).min(next);
+        let mut seen = self.ask(|sql| {
+            sql.all(
+                "SELECT run.id, run.state, run.job, run.partition,
+                   EXISTS (SELECT 1 FROM request WHERE request.id = run.request
+                     AND kind = ?2 AND name = ?3)
+                 FROM run WHERE run.id >= ?1 ORDER BY run.id",
+                params![first as i64, of.kind.as_str(), &*of.name],
+                |row| {
+                    Ok(SeenRun {
+                        id: run_at(row, 0)?.unwrap_or(RunId(0)),
+                        state: row.get(1)?,
+                        job: row.get(2)?,
+                        partition: row.get::<_, Option<String>>(3)?,
+                        is_own: row.get(4)?,
+                    })
+                },
+            )
+        })?;
+        seen.retain(|run| run.id.0 >= next || open.contains(&run.id.0));
+        Ok(seen)
+    }
+
     /// Whether a request with this key was ever made.
     pub fn has_run_key(&self, of: &Instigator, key: &str) -> Result<bool, Error> {
         let found = self.ask(|sql| {
@@ -288,8 +329,9 @@ impl Tx<'_> {
             sql.exec(
                 "INSERT INTO instigator (kind, name, version, cursor, handled_ms)
                  VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (kind, name) DO UPDATE SET version = ?3, cursor = ?4, handled_ms = ?5",
-                params![kind, name, tick.version + 1, tick.cursor, tick.due_ms],
+                 ON CONFLICT (kind, name) DO UPDATE SET version = ?3, cursor = ?4,
+                   handled_ms = coalesce(?5, handled_ms)",
+                params![kind, name, tick.version + 1, tick.cursor, tick.handled_ms],
             )?;
             sql.exec(
                 "INSERT INTO tick
@@ -495,6 +537,30 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Replaces the cursor, without a tick; and up to when one was looked after, if that is said. False:
+    /// something was recorded of it since the state of this version, and nothing is changed.
+    pub fn set_cursor(
+        &mut self,
+        of: &Instigator,
+        version: i64,
+        cursor: Option<&str>,
+        handled_ms: Option<i64>,
+    ) -> Result<bool, Error> {
+        if self.instigator(of)?.version != version {
+            return Ok(false);
+        }
+        self.ask(|sql| {
+            sql.exec(
+                "INSERT INTO instigator (kind, name, version, cursor, handled_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (kind, name) DO UPDATE SET version = ?3, cursor = ?4,
+                   handled_ms = coalesce(?5, handled_ms)",
+                params![of.kind.as_str(), &*of.name, version + 1, cursor, handled_ms],
+            )
+        })?;
+        Ok(true)
+    }
+
     /// Forgets what one has seen, so that it begins anew; keys of runs stay taken.
     pub fn reset_cursor(&mut self, of: &Instigator) -> Result<(), Error> {
         self.ask(|sql| {
@@ -592,7 +658,13 @@ mod tests {
 
     fn request(key: Option<&str>) -> RunRequest {
         let what = Wanted::Assets { select: "*".to_owned(), partition: None };
-        RunRequest { run_key: key.map(str::to_owned), what, tags: Default::default() }
+        RunRequest {
+            run_key: key.map(str::to_owned),
+            what,
+            tags: Default::default(),
+            as_of: None,
+            back: 0,
+        }
     }
 
     fn tick<'a>(of: &'a Instigator, version: i64, requests: &'a [RunRequest]) -> NewTick<'a> {
@@ -601,6 +673,7 @@ mod tests {
             version,
             cursor: Some("here"),
             due_ms: 5,
+            handled_ms: Some(5),
             started_ms: 6,
             duration_ms: 7,
             outcome: TickOutcome::Requested,

@@ -149,13 +149,14 @@ pub(super) fn tell_a_story(store: &mut Store) {
     let inbox = Instigator::new(InstigatorKind::Sensor, &JobName::parse("inbox").unwrap());
     let what = Wanted::Assets { select: "+mart/daily".to_owned(), partition: None };
     let run_key = Some("a.csv:1".to_owned());
-    let request = RunRequest { run_key, what, tags: Default::default() };
+    let request = RunRequest { run_key, what, tags: Default::default(), as_of: None, back: 0 };
     let entry = StatEntry { stat: StatKey::default(), digest: digest("a.csv"), taken_ns: 3 };
     let tick = NewTick {
         of: &inbox,
         version: 0,
         cursor: None,
         due_ms: 1_010,
+        handled_ms: Some(1_010),
         started_ms: 1_011,
         duration_ms: 1,
         outcome: TickOutcome::Requested,

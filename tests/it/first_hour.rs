@@ -174,6 +174,24 @@ fn where_the_output_stays_equal_nothing_downstream_runs() {
 }
 
 #[test]
+fn a_file_that_is_dropped_is_summarized_once_the_sensor_is_on() {
+    let hour = Hour::begin();
+    let drop = |name: &str, rows: &str| {
+        let header = "date,precipitation,temp_max,temp_min,wind,weather";
+        fs::create_dir_all(hour.root.join("inbox")).unwrap();
+        fs::write(hour.root.join("inbox").join(name), format!("{header}\n{rows}\n")).unwrap();
+    };
+    drop("tacoma.csv", "2016/01/01,1.5,10.0,2.0,3.1,rain");
+    hour.run(&["watch", "--once"]).fine().says_not("run 1");
+    hour.run(&["sensors", "on", "arrivals"]).fine().says("sensor `arrivals` is on");
+    hour.run(&["watch", "--once"]).fine().says("  ran station@tacoma").says("sensor arrivals");
+    hour.run(&["cat", "station@tacoma"]).fine().says("tacoma,1,6.0,1.5");
+    drop("renton.csv", "2016/01/01,0.0,8.0,2.0,3.1,sun");
+    hour.run(&["watch", "--once"]).fine().says("  ran station@renton").says_not("station@tacoma");
+    hour.run(&["schedules", "list"]).fine().says("nightly   off    0 3 * * *");
+}
+
+#[test]
 fn a_misspelt_key_has_its_place_and_a_hint() {
     let hour = Hour::begin();
     hour.edit("assets/monthly_climate.sql", "partitions = {", "partitons = {");

@@ -579,3 +579,21 @@ assets:
     }
     assert_eq!(ran(&lines), ["days@2024-03-02", "nightly@"].into());
 }
+
+#[test]
+fn another_value_in_the_environment_file_makes_what_reads_it_anew() {
+    let mut rig = Rig::new(
+        r#"
+assets:
+  reads: {run: 'echo "$TOKEN" > "$output"', output: r.txt, env: [TOKEN], automation: eager}
+  other: {run: 'echo 1 > "$output"', output: o.txt, automation: eager}
+"#,
+    );
+    rig.write(".env", "TOKEN=one");
+    rig.start(None);
+    rig.settle("ended");
+    rig.write(".env", "TOKEN=two");
+    let lines = rig.settle("ended");
+    assert!(lines[0].ends_with("[\"TOKEN\"]"), "{lines:#?}");
+    assert_eq!(ran(&lines), ["reads@"].into());
+}

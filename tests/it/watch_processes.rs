@@ -252,3 +252,52 @@ fn where_the_queue_overflows_each_file_is_asked_for_once() {
 fn slow() -> bool {
     std::env::var_os("SLOW").is_some()
 }
+
+const CLOCK: &str = r#"
+jobs:
+  note:
+    config: {told: string}
+    ops:
+      say: {run: 'cat hold > /dev/null; echo "$GIORNATA_CONFIG" | tee "$output" >> told.txt', config: [told]}
+schedules:
+  clock: {cron: "0 3 * * *", job: note, config: {told: "{tick:%d %H:%M}"}, catchup: all}
+"#;
+
+fn once(dir: &Path, now: &str) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_giornata"));
+    command.args(["-C", dir.to_str().unwrap(), "watch", "--once", "--now", now]);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn two_that_look_at_the_same_tick_ask_for_one_run() {
+    let dir = project(CLOCK);
+    fs::write(dir.path().join("hold"), "").unwrap();
+    assert!(once(dir.path(), "2024-03-01T12:00:00Z").wait().unwrap().success());
+    let both = [(); 2].map(|()| once(dir.path(), "2024-03-04T03:00:00Z"));
+    for mut child in both {
+        assert!(child.wait().unwrap().success());
+    }
+    let mut told = lines(dir.path(), "told.txt");
+    told.sort();
+    let expected = ["02", "03", "04"].map(|day| format!(r#"{{"told":"{day} 03:00"}}"#));
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_tick_of_one_that_was_killed_has_its_run() {
+    let dir = project(CLOCK);
+    fifo(dir.path());
+    assert!(once(dir.path(), "2024-03-01T12:00:00Z").wait().unwrap().success());
+    let watcher = Watcher::start(dir.path(), &["--now", "2024-03-02T03:00:00Z"]);
+    watcher.hear("run 1: note because schedule clock");
+    watcher.signal(Signal::KILL);
+    watcher.end();
+    fs::remove_file(dir.path().join("hold")).unwrap();
+    fs::write(dir.path().join("hold"), "").unwrap();
+    // Nothing is due any more: what was asked for is what is done.
+    for _ in 0..2 {
+        assert!(once(dir.path(), "2024-03-02T03:00:00Z").wait().unwrap().success());
+    }
+    assert_eq!(lines(dir.path(), "told.txt"), [r#"{"told":"02 03:00"}"#]);
+}

@@ -1,6 +1,7 @@
 //! A project that is watched in a thread: what happens comes as lines, for which tests wait.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -178,11 +179,19 @@ fn open(root: &Path, hands: &Hands) -> Engine {
         root: root.canonicalize().unwrap(),
         access: Access::Write,
         clock: Arc::new(hands.clone()),
-        env: std::env::vars_os().collect(),
+        env: environment(root),
         set: Vec::new(),
         functions: Arc::new(NoFunctions),
     };
     Engine::open(loaded.project, options).unwrap()
+}
+
+/// That of the process, and lines of `.env` without anything special in them.
+fn environment(root: &Path) -> Vec<(OsString, OsString)> {
+    let text = fs::read_to_string(root.join(".env")).unwrap_or_default();
+    let own = text.lines().filter_map(|line| line.split_once('='));
+    let own = own.map(|(name, value)| (name.into(), value.into()));
+    std::env::vars_os().chain(own).collect()
 }
 
 fn watch(
@@ -199,7 +208,11 @@ fn watch(
         let loaded = load::project(&root).map_err(|error| error.to_string())?;
         let errors: Vec<_> = loaded.diagnostics.iter().filter(|it| it.is_error()).collect();
         match errors.first() {
-            None => Ok(Defined { project: loaded.project, functions: Arc::new(NoFunctions) }),
+            None => Ok(Defined {
+                project: loaded.project,
+                functions: Arc::new(NoFunctions),
+                env: environment(&root),
+            }),
             Some(error) => Err(error.message.clone()),
         }
     };
@@ -237,8 +250,10 @@ fn line(engine: &Engine, heard: &Heard) -> Option<String> {
             let news: Vec<String> = news.into_iter().flatten().collect();
             format!("observed {}: {}", seen.asset, news.join(", "))
         }
-        Heard::Watch(WatchEvent::Reloaded { changed, added, removed }) => {
-            format!("reloaded {changed:?} {added:?} {removed:?}")
+        Heard::Watch(WatchEvent::Reloaded { changed, added, removed, variables }) => {
+            let others =
+                if variables.is_empty() { String::new() } else { format!(" {variables:?}") };
+            format!("reloaded {changed:?} {added:?} {removed:?}{others}")
         }
         Heard::Watch(WatchEvent::Broken { problems }) => format!("broken: {problems}"),
         Heard::Watch(WatchEvent::Ticked { of, outcome, reason, asked, known }) => {

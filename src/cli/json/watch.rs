@@ -19,6 +19,7 @@ enum Line<'a> {
         sources: usize,
         automated: usize,
         sensors: usize,
+        schedules: usize,
     },
     Observed {
         asset: &'a AssetKey,
@@ -33,6 +34,7 @@ enum Line<'a> {
         changed: &'a [AssetKey],
         added: &'a [AssetKey],
         removed: &'a [AssetKey],
+        variables: &'a [String],
     },
     Broken {
         problems: &'a str,
@@ -97,13 +99,14 @@ fn of_run(run: u64, line: &str) -> String {
 
 fn line<'a>(engine: &Engine, event: &'a WatchEvent) -> Line<'a> {
     match event {
-        WatchEvent::Watching { directories, polled, sources, automated, sensors } => {
+        WatchEvent::Watching { directories, polled, sources, automated, sensors, schedules } => {
             Line::Watching {
                 directories: *directories,
                 polled: *polled,
                 sources: *sources,
                 automated: *automated,
                 sensors: *sensors,
+                schedules: *schedules,
             }
         }
         WatchEvent::Observed(Observed { asset, added, changed, removed, .. }) => {
@@ -115,8 +118,8 @@ fn line<'a>(engine: &Engine, event: &'a WatchEvent) -> Line<'a> {
                 removed: Parts::some(domain, removed),
             }
         }
-        WatchEvent::Reloaded { changed, added, removed } => {
-            Line::Reloaded { changed, added, removed }
+        WatchEvent::Reloaded { changed, added, removed, variables } => {
+            Line::Reloaded { changed, added, removed, variables }
         }
         WatchEvent::Broken { problems } => Line::Broken { problems },
         WatchEvent::Ticked { of, outcome, reason, asked, known } => Line::Ticked {

@@ -167,6 +167,12 @@ impl Domain {
         }
     }
 
+    /// Of the existing partitions in key order, the one that is so many before the last; for several
+    /// dimensions, those with that key of the time dimension. Empty: there are not so many.
+    pub fn back_from_last(&self, back: u32) -> PartitionSet {
+        self.last(back.saturating_add(1)) - self.last(back)
+    }
+
     /// The span of time of a partition of a time-window domain (of the time dimension, for several).
     pub fn window(&self, index: PartitionIdx) -> Option<TimeWindow> {
         match &self.inner.shape {

@@ -14,6 +14,7 @@ use crate::defs::config::{Config, Withheld};
 use crate::defs::{Body, Domain, Flow, FlowStep, HookDef, Job, Selection, Work};
 use crate::exec::{Resources, Secrets, missing_program};
 use crate::store::{MEMO, OpState, OpStep, RunState};
+use chrono::{DateTime, Utc};
 
 /// What is to be run, and with what.
 #[derive(Debug, Clone)]
@@ -395,13 +396,13 @@ fn needs(engine: &Engine, job: &Job, flow: &Flow, chosen: &BTreeSet<u32>) -> Vec
 type Window = Option<(String, String)>;
 
 /// The partitions of a job that exist now.
-pub(super) fn domain(engine: &Engine, job: &Job) -> Result<Domain, Error> {
+pub(super) fn domain(engine: &Engine, job: &Job, at: DateTime<Utc>) -> Result<Domain, Error> {
     let mut tables = BTreeMap::new();
     for table in job.partitions.key_tables() {
         let found = engine.ledger.key_table(&table)?;
         tables.insert(table, found);
     }
-    Ok(Domain::resolve(Arc::new(job.partitions.clone()), engine.clock.now(), &tables))
+    Ok(Domain::resolve(Arc::new(job.partitions.clone()), at, &tables))
 }
 
 /// The partition that is meant, of those that a job has; `None` for a job without. Fails with what is wrong.
@@ -430,7 +431,7 @@ fn place(
     job: &Job,
     partition: Option<&PartitionKey>,
 ) -> Result<Result<(PartitionKey, Window, Window), String>, Error> {
-    let domain = domain(engine, job)?;
+    let domain = domain(engine, job, engine.clock.now())?;
     let index = match partition_of(job, &domain, partition) {
         Ok(index) => index,
         Err(problem) => return Ok(Err(problem)),

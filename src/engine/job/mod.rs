@@ -22,6 +22,8 @@ pub use launch::{Launch, partition_of};
 pub(super) use put::put;
 pub(super) use value::Value;
 
+use chrono::{DateTime, Utc};
+
 use super::Error;
 use super::open::Engine;
 use super::report::RunOptions;
@@ -31,7 +33,12 @@ use crate::exec::Control;
 impl Engine {
     /// The partitions of a job that exist now; those of sources as of the last look at them.
     pub fn job_domain(&self, job: &Job) -> Result<Domain, Error> {
-        launch::domain(self, job)
+        launch::domain(self, job, self.clock.now())
+    }
+
+    /// The partitions of a job that existed at a time, of those whose windows time decides.
+    pub(super) fn job_domain_at(&self, job: &Job, at: DateTime<Utc>) -> Result<Domain, Error> {
+        launch::domain(self, job, at)
     }
 
     /// The paths of the steps that a launch would run, in their order; one that is mapped over pieces

@@ -138,6 +138,16 @@ fn open(state: &Freshness) -> PartitionSet {
 }
 
 impl Engine {
+    /// The partitions that `rule` asks for now, from the states of all of them; `busy` are being made, and are
+    /// not asked for.
+    pub fn asked_by(
+        &self,
+        rule: &Rule,
+        busy: &BTreeMap<AssetKey, PartitionSet>,
+    ) -> Result<BTreeMap<AssetKey, PartitionSet>, Error> {
+        Ok(self.automate(rule, busy)?.targets)
+    }
+
     /// What `rule` asks for now. `busy`: what runs go on about.
     pub(super) fn automate(&self, rule: &Rule, busy: &Sets) -> Result<Asked, Error> {
         let now = self.clock.now();

@@ -29,6 +29,7 @@ pub enum WatchEvent {
         /// Assets that are brought up to date by themselves.
         automated: usize,
         sensors: usize,
+        schedules: usize,
     },
     /// A source is not what it was.
     Observed(Observed),
@@ -37,6 +38,8 @@ pub enum WatchEvent {
         changed: Vec<AssetKey>,
         added: Vec<AssetKey>,
         removed: Vec<AssetKey>,
+        /// Names of variables of the environment that have other values.
+        variables: Vec<String>,
     },
     /// The definitions have errors: those of before stay. What is wrong, as it is shown.
     Broken {

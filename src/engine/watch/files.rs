@@ -36,8 +36,10 @@ pub(super) struct Listed {
 /// What is known of the moment of a look.
 pub(super) struct Moment<'a> {
     pub root: &'a Path,
-    /// By the clock of the file system.
+    /// By the clock of the file system; the beginning of time where there is none.
     pub now_ns: i64,
+    /// By which it is told how long files rest.
+    pub told_ns: i64,
     pub slack: Slack,
     /// Files that are being written, and those that got their name by a rename, by absolute path.
     pub writing: &'a HashSet<PathBuf>,
@@ -267,7 +269,7 @@ fn is_whole(
         return Whole::WhenTold;
     }
     let rests = |least: Duration| {
-        let age = moment.now_ns.saturating_sub(stat.mtime_ns.max(stat.ctime_ns));
+        let age = moment.told_ns.saturating_sub(stat.mtime_ns.max(stat.ctime_ns));
         let age = Duration::from_nanos(u64::try_from(age).unwrap_or(0));
         let left = least.saturating_sub(age);
         if left.is_zero() { Whole::Yes } else { Whole::After(left) }

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::super::job::Launch;
 use super::super::open::{Engine, SetValue};
 use crate::base::{AssetKey, JobName, PartitionKey, PartitionSet, RunId, Wanted, error_text};
 use crate::defs::config::{Config, Env};
-use crate::defs::partition::PartitionExpr;
+use crate::defs::partition::{PartitionExpr, PartitionTextError};
 use crate::defs::template::At;
 use crate::defs::{Domain, Job, Selection, Work};
 use crate::plan::{Reach, Request};
@@ -17,6 +19,21 @@ use crate::store::{LaunchInfo, Queued, RunState};
 pub(super) enum Ready {
     Assets { request: Request, launch: LaunchInfo },
     Job(Launch),
+}
+
+/// Which partitions are meant, and of which moment.
+#[derive(Clone, Copy)]
+struct Which<'a> {
+    text: &'a str,
+    as_of: Option<DateTime<Utc>>,
+    back: u32,
+}
+
+impl<'a> Which<'a> {
+    fn of(text: &'a str, queued: &Queued) -> Which<'a> {
+        let (as_of, back) = (queued.request.as_of, queued.request.back);
+        Which { text, as_of, back }
+    }
 }
 
 /// Configured values of assets that a request replaces: they have to be there before the engine is open.
@@ -58,7 +75,7 @@ pub(super) fn prepare(engine: &mut Engine, group: &[Queued]) -> Result<Ready, St
             let mut partitions = Vec::new();
             for queued in group {
                 if let Wanted::Assets { partition, .. } = &queued.request.what {
-                    partitions.push(partition.as_deref());
+                    partitions.push(partition.as_deref().map(|text| Which::of(text, queued)));
                 }
             }
             let request = assets(engine, &selection, &partitions)?;
@@ -76,11 +93,13 @@ pub(super) fn prepare(engine: &mut Engine, group: &[Queued]) -> Result<Ready, St
                         request: Some(queued.id),
                         ..LaunchInfo::default()
                     };
-                    let request = assets(engine, selection, &[partition.as_deref()])?;
+                    let which = partition.as_deref().map(|text| Which::of(text, queued));
+                    let request = assets(engine, selection, &[which])?;
                     Ok(Ready::Assets { request, launch })
                 }
                 Work::Flow(_) => {
-                    let (job, partition) = at_partition(engine, &job, partition.as_deref())?;
+                    let which = partition.as_deref().map(|text| Which::of(text, queued));
+                    let (job, partition) = at_partition(engine, &job, which)?;
                     Ok(Ready::Job(Launch {
                         config: configured(engine, &job, config)?,
                         job: job.name.clone(),
@@ -144,7 +163,7 @@ fn configured(engine: &Engine, job: &Job, given: &serde_json::Value) -> Result<C
 fn assets(
     engine: &mut Engine,
     selection: &Selection,
-    partitions: &[Option<&str>],
+    partitions: &[Option<Which<'_>>],
 ) -> Result<Request, String> {
     let mut chosen = select(engine, selection)?;
     let is_source = |key: &AssetKey| engine.project.assets[key].is_source();
@@ -158,51 +177,61 @@ fn assets(
         let domain = engine.planner.domain(&key);
         // An asset that has none goes with any.
         let mut set = PartitionSet::new();
-        if domain.def().is_unpartitioned() || partitions.contains(&None) {
+        if domain.def().is_unpartitioned() || partitions.iter().any(Option::is_none) {
             set = domain.all().clone();
         } else {
-            for text in partitions.iter().flatten() {
-                set |= named(engine, &key, text)?;
+            for which in partitions.iter().flatten() {
+                set |= named(engine, &key, *which)?;
             }
         }
         targets.insert(key, set);
     }
-    if let (true, Some(Some(text))) =
+    if let (true, Some(Some(which))) =
         (targets.values().all(PartitionSet::is_empty), partitions.first())
     {
+        let text = which.text;
         return Err(format!("`{text}` names no partition of `{}`", selection.as_str()));
     }
     Ok(Request { targets, chosen: BTreeMap::new(), reach: Reach::Upstream, force: false })
 }
 
-/// What a text names: the partition with this very key, else what it says as an expression.
-fn named(engine: &Engine, key: &AssetKey, text: &str) -> Result<PartitionSet, String> {
-    if let Some(part) = engine.planner.domain(key).index(text) {
+/// What a text names: the partition with this very key, else what it says as an expression, of those that
+/// exist and existed at the moment that is meant.
+fn named(engine: &mut Engine, key: &AssetKey, which: Which<'_>) -> Result<PartitionSet, String> {
+    if let Some(part) = engine.planner.domain(key).index(which.text) {
         return Ok([part].into_iter().collect());
     }
-    let wrong = |error: crate::defs::partition::PartitionTextError| format!("`{key}`: {error}");
-    let expr = PartitionExpr::parse(text).map_err(wrong)?;
-    engine.planner.select(key, &expr).map_err(wrong)
+    let wrong = |error: PartitionTextError| format!("`{key}`: {error}");
+    let expr = PartitionExpr::parse(which.text).map_err(wrong)?;
+    let now = engine.planner.now();
+    engine.planner.set_now(which.as_of.unwrap_or(now));
+    let set = match which.back {
+        0 => engine.planner.select(key, &expr).map_err(wrong),
+        back => Ok(engine.planner.domain(key).back_from_last(back)),
+    };
+    engine.planner.set_now(now);
+    Ok(set? & engine.planner.domain(key).all())
 }
 
 fn at_partition(
     engine: &mut Engine,
     job: &Arc<Job>,
-    partition: Option<&str>,
+    partition: Option<Which<'_>>,
 ) -> Result<(Arc<Job>, Option<PartitionKey>), String> {
     let name = &job.name;
-    let text = match (job.partitions.is_unpartitioned(), partition) {
+    let which = match (job.partitions.is_unpartitioned(), partition) {
         (true, None) => return Ok((job.clone(), None)),
         (true, Some(_)) => return Err(format!("job `{name}` has no partitions")),
         (false, None) => return Err(format!("job `{name}` runs for one partition at a time")),
-        (false, Some(text)) => text,
+        (false, Some(which)) => which,
     };
     let sources: Vec<AssetKey> = job.partitions.sources().into_iter().collect();
     engine.refresh(&sources).map_err(|error| error_text(&error))?;
     let domain = engine.job_domain(job).map_err(|error| error_text(&error))?;
-    let index = match domain.index(text) {
+    let index = match domain.index(which.text) {
         Some(index) => index,
-        None => one_of(&domain, text).map_err(|problem| format!("job `{name}`: {problem}"))?,
+        None => one_of(engine, job, &domain, which)
+            .map_err(|problem| format!("job `{name}`: {problem}"))?,
     };
     let Some(at) = At::of(&domain, index) else { return Ok((job.clone(), None)) };
     let job = job.at(&at).map_err(|mistakes| {
@@ -213,10 +242,18 @@ fn at_partition(
     Ok((Arc::new(job), domain.key(index)))
 }
 
-fn one_of(domain: &Domain, text: &str) -> Result<u32, String> {
-    let wrong = |error: crate::defs::partition::PartitionTextError| error.to_string();
-    let expr = PartitionExpr::parse(text).map_err(wrong)?;
-    let set = expr.select(domain, &|_| PartitionSet::new()).map_err(wrong)?;
+fn one_of(engine: &Engine, job: &Job, now: &Domain, which: Which<'_>) -> Result<u32, String> {
+    let wrong = |error: PartitionTextError| error.to_string();
+    let domain = match which.as_of {
+        None => now.clone(),
+        Some(at) => engine.job_domain_at(job, at).map_err(|error| error_text(&error))?,
+    };
+    let expr = PartitionExpr::parse(which.text).map_err(wrong)?;
+    let set = match which.back {
+        0 => expr.select(&domain, &|_| PartitionSet::new()).map_err(wrong)?,
+        back => domain.back_from_last(back),
+    };
     let first = set.min().filter(|_| set.len() == 1);
-    first.ok_or_else(|| format!("`{text}` names {} partitions, and a run is for one", set.len()))
+    let (text, count) = (which.text, set.len());
+    first.ok_or_else(|| format!("`{text}` names {count} partitions, and a run is for one"))
 }

@@ -8,12 +8,16 @@
 mod automation;
 mod event;
 mod files;
+mod hand;
 mod launch;
 mod places;
 mod runner;
+mod schedules;
 mod sensors;
+mod signals;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,17 +26,19 @@ use std::time::{Duration, Instant};
 pub use self::automation::Rule;
 use self::automation::{Asked, Sets};
 pub use self::event::{End, Heard, WatchEvent, What};
+pub use self::hand::{Preview, RunKeys};
 use self::places::Places;
 pub use self::runner::Hear;
 use self::runner::{Definitions, Order, Report, Runners, Work, World};
 use self::sensors::Sensors;
+use self::signals::Signals;
 use super::Error;
 use super::event::RunEvent;
 use super::job::JobEvent;
 use super::open::{Engine, Redefined};
 use super::report::RunOptions;
 use super::upkeep::Observed;
-use crate::base::{AssetKey, Rev, Wanted};
+use crate::base::{AssetKey, InstigatorKind, Rev, Wanted};
 use crate::defs::Project;
 use crate::exec::{Control, Functions};
 use crate::store::{Owner, Queued, RequestState};
@@ -75,6 +81,8 @@ pub struct Watching<'a> {
 pub struct Defined {
     pub project: Project,
     pub functions: Arc<dyn Functions>,
+    /// What commands inherit, `.env` included.
+    pub env: Vec<(OsString, OsString)>,
 }
 
 /// When the watching ends.
@@ -99,6 +107,8 @@ pub struct Watched {
     pub runs: u64,
     /// Runs in which something failed.
     pub failed: u64,
+    /// Evaluations of sensors that failed.
+    pub faults: u64,
 }
 
 /// Stops the watching from another thread or a signal; clones stop the same.
@@ -162,15 +172,17 @@ impl Engine {
             let world = World {
                 root: self.root.clone(),
                 clock: self.clock.clone(),
-                env: self.env.clone(),
                 busy: self.busy.clone(),
             };
             let options = watching.options.among_peers();
             let carried = (world, options, stop.0.control.clone());
             let runners = Runners::new(scope, hear, carried, watch.waker(), watching.runs);
-            let functions = self.functions.clone();
-            let definitions =
-                Definitions { project: Arc::new(self.project.clone()), generation: 0, functions };
+            let definitions = Definitions {
+                project: Arc::new(self.project.clone()),
+                generation: 0,
+                functions: self.functions.clone(),
+                env: self.env.clone(),
+            };
             let owner = Owner::acquire(&self.dir)?;
             let state = Loop {
                 definitions,
@@ -187,6 +199,7 @@ impl Engine {
                 engine: self,
                 places: Places::default(),
                 sensors: Sensors::default(),
+                signals: Signals::default(),
                 flights: BTreeMap::new(),
                 reports: Vec::new(),
                 number: 0,
@@ -249,6 +262,7 @@ struct Loop<'a, 'scope, 'env> {
     define: &'a mut dyn FnMut() -> Result<Defined, String>,
     places: Places,
     sensors: Sensors,
+    signals: Signals,
     flights: BTreeMap<u64, Flight>,
     /// What has become of runs and could not be recorded yet.
     reports: Vec<Report>,
@@ -266,6 +280,7 @@ struct Loop<'a, 'scope, 'env> {
 impl Loop<'_, '_, '_> {
     fn run(mut self) -> Result<Watched, Error> {
         self.declare_sensors();
+        self.declare_signals();
         self.watch_places();
         self.say_watching();
         let mut batch = Batch { all: true, ..Batch::default() };
@@ -296,10 +311,15 @@ impl Loop<'_, '_, '_> {
         self.redefine(batch)?;
         self.look(batch)?;
         self.sense(batch)?;
+        self.take_signals()?;
+        for event in self.engine.tick_schedules()? {
+            self.say(event);
+        }
         self.take_over_requests()?;
         let waiting = self.carry_out_requests()?;
         let asked = self.automate()?;
-        let is_pending = self.again.sources.is_some() || self.sensors.next().is_some();
+        let is_pending =
+            self.again.sources.is_some() || self.sensors.are_waiting() || self.signals.are_asking();
         Ok(!waiting && !asked && !is_pending && self.flights.is_empty())
     }
 
@@ -314,11 +334,14 @@ impl Loop<'_, '_, '_> {
     fn timeout(&self) -> Duration {
         let now = now();
         let sources = self.again.sources.as_ref().map(|(at, _)| *at);
-        let due = [self.again.all, sources, self.sensors.next()];
+        let due = [self.again.all, sources, self.sensors.next(), self.signals.next()];
         let due = due.into_iter().flatten().map(|at| at.saturating_duration_since(now));
-        let tick = self.engine.next_automation(&self.rule);
-        let tick = tick.and_then(|tick| (tick - self.engine.clock.now()).to_std().ok());
-        due.chain(tick).fold(LOOK_AT_STORE, Duration::min).max(Duration::from_millis(1))
+        let ticks = [self.engine.next_automation(&self.rule), self.engine.next_schedule()];
+        let until =
+            |tick: chrono::DateTime<chrono::Utc>| (tick - self.engine.clock.now()).to_std().ok();
+        due.chain(ticks.into_iter().flatten().filter_map(until))
+            .fold(LOOK_AT_STORE, Duration::min)
+            .max(Duration::from_millis(1))
     }
 
     /// Adds what is due whether something happened or not.
@@ -351,20 +374,25 @@ impl Loop<'_, '_, '_> {
             }
         };
         let was_broken = self.broken.take().is_some();
-        if defined.project == self.engine.project && !was_broken {
+        let is_same = defined.project == self.engine.project && defined.env == *self.engine.env;
+        if is_same && !was_broken {
             return Ok(());
         }
-        let Defined { project, functions } = defined;
-        let Redefined { changed, added, removed } = self.engine.redefine(project, functions)?;
+        let Defined { project, functions, env } = defined;
+        let Redefined { changed, added, removed, variables } =
+            self.engine.redefine(project, functions, env)?;
         self.definitions = Definitions {
             project: Arc::new(self.engine.project.clone()),
             generation: self.definitions.generation + 1,
             functions: self.engine.functions.clone(),
+            env: self.engine.env.clone(),
         };
         self.looks += 1;
         self.declare_sensors();
+        self.declare_signals();
         self.watch_places();
-        self.say(WatchEvent::Reloaded { changed: changed.clone(), added: added.clone(), removed });
+        let (others, news) = (changed.clone(), added.clone());
+        self.say(WatchEvent::Reloaded { changed: others, added: news, removed, variables });
         // What is new was never looked at, and files that changed with the definitions may be in this batch.
         let looked: Vec<AssetKey> = changed.into_iter().chain(added).collect();
         self.look_at(&looked)
@@ -625,6 +653,7 @@ impl Loop<'_, '_, '_> {
             sources: self.places.sources(),
             automated: self.rule.assets(&self.engine).len(),
             sensors: self.engine.project.sensors.len(),
+            schedules: self.engine.project.schedules.len(),
         });
     }
 
@@ -636,17 +665,18 @@ impl Loop<'_, '_, '_> {
     }
 }
 
-/// Requests for partitions of the same assets are carried out together.
+/// Requests of a sensor for partitions of the same assets are carried out together; a tick of a schedule has
+/// a run of its own.
 fn grouped(queued: Vec<Queued>) -> Vec<Vec<Queued>> {
     let mut groups: Vec<Vec<Queued>> = Vec::new();
     let mut places: HashMap<(String, String), usize> = HashMap::new();
     for queued in queued {
         let alike = match &queued.request.what {
-            Wanted::Assets { select, .. } => {
+            Wanted::Assets { select, .. } if queued.of.kind != InstigatorKind::Schedule => {
                 let tags = serde_json::to_string(&queued.request.tags);
                 Some((format!("{}\n{select}", queued.of), tags.unwrap_or_default()))
             }
-            Wanted::Job { .. } => None,
+            Wanted::Assets { .. } | Wanted::Job { .. } => None,
         };
         match alike.as_ref().and_then(|alike| places.get(alike)) {
             Some(at) => groups[*at].push(queued),

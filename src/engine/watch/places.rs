@@ -12,12 +12,15 @@ use crate::defs::{Asset, Body, SourceDef};
 use crate::load::PROJECT_FILE;
 use crate::watch::{Batch, Root};
 
+/// Variables for commands, beside those of the process.
+const ENVIRONMENT_FILE: &str = ".env";
+
 /// What is watched, and for the sake of which asset.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    /// Of the files of definitions; the second is where the file of the project is.
+    /// Of the files of definitions; beside them the files of the project itself.
     definitions: Vec<Root>,
-    project_file: Option<(PathBuf, Option<StatKey>)>,
+    project_files: Vec<(PathBuf, Option<StatKey>)>,
     sources: BTreeMap<AssetKey, Root>,
     /// Directories of files that steps name, with the assets of these.
     files: BTreeMap<Root, BTreeSet<AssetKey>>,
@@ -34,11 +37,14 @@ impl Places {
             places.definitions.push(Root { dir: engine.root.join(dir), depth: usize::MAX });
             places.definitions.push(Root { dir: engine.root.clone(), depth: 1 });
             // What it was when it was read last, not what it is now.
-            places.project_file = before.project_file.or_else(|| {
-                let file = engine.root.join(PROJECT_FILE);
-                let stat = state(&file);
-                Some((file, stat))
-            });
+            places.project_files = before.project_files;
+            if places.project_files.is_empty() {
+                let files = [PROJECT_FILE, ENVIRONMENT_FILE].map(|name| engine.root.join(name));
+                places.project_files.extend(files.map(|file| {
+                    let stat = state(&file);
+                    (file, stat)
+                }));
+            }
         }
         let all = || engine.project.assets.keys().cloned().collect();
         let cone: BTreeSet<AssetKey> = match rule {
@@ -80,10 +86,12 @@ impl Places {
     /// Whether definitions may be others. Of what lies at the root only one file says something.
     pub fn concern_definitions(&mut self, batch: &Batch) -> bool {
         let Some(first) = self.definitions.first() else { return false };
-        let Some((file, known)) = &mut self.project_file else { return false };
-        let now = state(file);
-        let moved = *known != now;
-        *known = now;
+        let mut moved = false;
+        for (file, known) in &mut self.project_files {
+            let now = state(file);
+            moved |= *known != now;
+            *known = now;
+        }
         moved || batch.concerns(&first.dir, first.depth)
     }
 

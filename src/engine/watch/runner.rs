@@ -26,7 +26,6 @@ use crate::watch::Waker;
 pub(super) struct World {
     pub root: PathBuf,
     pub clock: Arc<dyn Clock>,
-    pub env: Arc<Vec<(OsString, OsString)>>,
     /// Files that are being written.
     pub busy: Arc<Busy>,
 }
@@ -38,6 +37,7 @@ pub(super) struct Definitions {
     /// Counts how often they were replaced.
     pub generation: u64,
     pub functions: Arc<dyn Functions>,
+    pub env: Arc<Vec<(OsString, OsString)>>,
 }
 
 /// Something to be carried out.
@@ -272,12 +272,12 @@ impl Thread<'_> {
     }
 
     fn open(&self, definitions: &Definitions, set: Vec<SetValue>) -> Result<Engine, Error> {
-        let World { root, clock, env, busy, .. } = &self.world;
+        let World { root, clock, busy } = &self.world;
         let options = Options {
             root: root.clone(),
             access: Access::Write,
             clock: clock.clone(),
-            env: env.to_vec(),
+            env: definitions.env.to_vec(),
             set,
             functions: definitions.functions.clone(),
         };

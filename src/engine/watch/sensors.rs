@@ -6,21 +6,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::Error;
+use super::super::open::Engine;
 use super::event::WatchEvent;
-use super::files::{self, Finder, Found, Moment};
+use super::files::{self, Finder, Found};
+use super::signals::{Moment, Sensed};
 use super::{Loop, now};
-use crate::base::{Instigator, InstigatorKind, JobName, TickOutcome};
+use crate::base::{Instigator, InstigatorKind, JobName};
 use crate::cas::stat::StatEntry;
 use crate::defs::{DirectoryDef, Sensor, Trigger};
-use crate::sensor::{self, Evaluation};
-use crate::store::{NewTick, SensorFile, Switch};
+use crate::sensor;
+use crate::store::{InstigatorRow, SensorFile, Switch};
 use crate::watch::{Batch, Root};
 
 /// How often an evaluation is made anew because somebody else has recorded one.
 const TRIES_MAX: u32 = 8;
 
 /// The longest pause after a look that could not be made.
-const BACK_OFF_MAX: Duration = Duration::from_secs(300);
+pub(super) const BACK_OFF_MAX: Duration = Duration::from_secs(300);
 
 /// What is known of the sensors of this process.
 #[derive(Default)]
@@ -43,6 +45,7 @@ struct Sense {
     /// When it was evaluated last, and how long to wait after the next fault.
     evaluated: Option<Instant>,
     pause: Duration,
+    is_failing: bool,
     told: HashSet<String>,
 }
 
@@ -53,6 +56,12 @@ impl Sensors {
 
     pub fn next(&self) -> Option<Instant> {
         self.0.values().filter(|sense| sense.is_on).filter_map(|sense| sense.again).min()
+    }
+
+    /// Whether files are to be looked at again that are not whole yet.
+    pub fn are_waiting(&self) -> bool {
+        let waits = |sense: &Sense| sense.is_on && !sense.is_failing && sense.again.is_some();
+        self.0.values().any(waits)
     }
 }
 
@@ -80,6 +89,7 @@ impl Loop<'_, '_, '_> {
                     again: Some(now()),
                     evaluated: None,
                     pause: Duration::from_secs(1),
+                    is_failing: false,
                     told: HashSet::new(),
                 },
             };
@@ -141,24 +151,19 @@ impl Loop<'_, '_, '_> {
     ) -> Result<bool, Error> {
         self.know(sense, of)?;
         let (began, started) = (now(), self.engine.clock.now());
-        let listed = match sense.finder.list(&self.engine.root) {
-            Ok(listed) => listed,
-            Err(error) => {
-                let dir = sense.root.dir.display();
-                return self.fail(sense, of, &format!("`{dir}` cannot be listed: {error}"));
-            }
-        };
         let writing = self.watch.writing();
-        let moment = Moment {
-            root: &self.engine.root,
-            now_ns: self.engine.fs_clock.now_ns(),
-            slack: self.engine.slack,
+        let glance = Glance {
+            finder: &sense.finder,
+            known: &sense.known,
             writing: &writing,
             renamed: &sense.renamed,
             tells_renames: sense.tells_renames,
         };
-        let Found { files, again, waiting, faults } =
-            files::observe(def, listed, &sense.known, &moment);
+        let (sensed, Waiting { again, files: waiting }) =
+            match self.engine.sense_files(&sense.def, def, &glance) {
+                Ok(found) => found,
+                Err(fault) => return self.fail(sense, of, &fault),
+            };
         let patience = self.watch.settings().writing;
         let again = if writing.is_empty() { again } else { Some(again.unwrap_or(patience)) };
         sense.again = again.and_then(|again| now().checked_add(again));
@@ -167,61 +172,16 @@ impl Loop<'_, '_, '_> {
             let root = &self.engine.root;
             sense.renamed.extend(waiting.iter().map(|path| root.join(path)));
         }
-        // What is not whole is neither new nor gone.
-        let known: BTreeMap<PathBuf, StatEntry> = sense
-            .known
-            .iter()
-            .filter(|(path, _)| !waiting.contains(*path))
-            .map(|(path, entry)| (path.clone(), *entry))
-            .collect();
-        let changes = sensor::changes(&known, &files);
-        let Evaluation { requests, reason, faults: refused } =
-            sensor::requests(&sense.def, def, &changes);
-        for fault in faults.into_iter().chain(refused) {
+        for fault in &sensed.evaluation.faults {
             if sense.told.insert(fault.clone()) {
                 self.say(WatchEvent::Warning { message: format!("sensor `{}`: {fault}", of.name) });
             }
         }
-        let is_news = |(path, file): &(&PathBuf, &sensor::FoundFile)| {
-            sense.known.get(*path) != Some(&file.entry)
-        };
-        let seen: Vec<SensorFile> = files
-            .iter()
-            .filter(is_news)
-            .map(|(path, file)| SensorFile { path: path.clone(), entry: file.entry })
-            .collect();
-        let gone: Vec<PathBuf> =
-            known.keys().filter(|path| !files.contains_key(*path)).cloned().collect();
-        if requests.is_empty() && seen.is_empty() && gone.is_empty() {
-            return Ok(true);
-        }
-        let version = sense.version.unwrap_or(0);
-        let recorded = if requests.is_empty() {
-            self.engine.ledger.write(|batch| {
-                let row = batch.tx().instigator(of)?;
-                if row.version != version {
-                    return Ok(None);
-                }
-                batch.tx().take_account(&of.name, &seen, &gone)?;
-                Ok::<_, Error>(Some(None))
-            })?
-        } else {
-            let tick = NewTick {
-                of,
-                version,
-                cursor: None,
-                due_ms: started.timestamp_millis(),
-                started_ms: started.timestamp_millis(),
-                duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-                outcome: TickOutcome::Requested,
-                reason: &reason,
-                requests: &requests,
-                seen: &seen,
-                gone: &gone,
-            };
-            let recorded = self.engine.ledger.write(|batch| batch.tx().record_tick(&tick))?;
-            recorded.map(Some)
-        };
+        let row = InstigatorRow { version: sense.version.unwrap_or(0), ..InstigatorRow::default() };
+        let moment =
+            Moment { of, row: &row, started_ms: started.timestamp_millis(), took: began.elapsed() };
+        let recorded = self.engine.record_sensed(&moment, &sensed)?;
+        let Sensed { seen, gone, .. } = sensed;
         let Some(recorded) = recorded else {
             // Of two watchers the other was faster.
             sense.version = None;
@@ -234,16 +194,10 @@ impl Loop<'_, '_, '_> {
             sense.renamed.remove(&self.engine.root.join(&path));
             sense.known.insert(path, entry);
         }
-        sense.pause = Duration::from_secs(1);
-        if let Some(recorded) = recorded {
-            sense.version = Some(version + 1);
-            self.say(WatchEvent::Ticked {
-                of: of.clone(),
-                outcome: TickOutcome::Requested,
-                reason,
-                asked: requests.len() as u64,
-                known: recorded.known,
-            });
+        (sense.pause, sense.is_failing) = (Duration::from_secs(1), false);
+        if let Some(event) = recorded {
+            sense.version = Some(row.version + 1);
+            self.say(event);
         }
         Ok(true)
     }
@@ -261,36 +215,84 @@ impl Loop<'_, '_, '_> {
 
     /// A look that could not be made: it is told, recorded, and made again after a while.
     fn fail(&mut self, sense: &mut Sense, of: &Instigator, reason: &str) -> Result<bool, Error> {
-        let at = self.engine.clock.now().timestamp_millis();
-        let version = sense.version.unwrap_or(0);
-        let tick = NewTick {
-            of,
-            version,
-            cursor: None,
-            due_ms: at,
-            started_ms: at,
-            duration_ms: 0,
-            outcome: TickOutcome::Failed,
-            reason,
-            requests: &[],
-            seen: &[],
-            gone: &[],
-        };
-        let recorded = self.engine.ledger.write(|batch| batch.tx().record_tick(&tick))?;
-        if recorded.is_none() {
+        let started_ms = self.engine.clock.now().timestamp_millis();
+        let row = InstigatorRow { version: sense.version.unwrap_or(0), ..InstigatorRow::default() };
+        let moment = Moment { of, row: &row, started_ms, took: Duration::ZERO };
+        let Some(event) = self.engine.record_fault(&moment, reason)? else {
             sense.version = None;
             return Ok(false);
-        }
-        sense.version = Some(version + 1);
+        };
+        sense.version = Some(row.version + 1);
         sense.again = now().checked_add(sense.pause);
         sense.pause = (sense.pause * 2).min(BACK_OFF_MAX);
-        self.say(WatchEvent::Ticked {
-            of: of.clone(),
-            outcome: TickOutcome::Failed,
-            reason: reason.to_owned(),
-            asked: 0,
-            known: 0,
-        });
+        sense.is_failing = true;
+        self.watched.faults += 1;
+        self.say(event);
         Ok(true)
+    }
+}
+
+/// Files that are not whole, and after how long the first of them may be.
+pub(super) struct Waiting {
+    pub again: Option<Duration>,
+    pub files: HashSet<PathBuf>,
+}
+
+/// What is known before a look at files.
+pub(super) struct Glance<'a> {
+    pub finder: &'a Finder,
+    pub known: &'a BTreeMap<PathBuf, StatEntry>,
+    /// By absolute path.
+    pub writing: &'a HashSet<PathBuf>,
+    pub renamed: &'a HashSet<PathBuf>,
+    pub tells_renames: bool,
+}
+
+impl Engine {
+    /// What a directory sensor asks for now, and what is not whole yet.
+    pub(super) fn sense_files(
+        &self,
+        sensor: &Sensor,
+        def: &DirectoryDef,
+        glance: &Glance<'_>,
+    ) -> Result<(Sensed, Waiting), String> {
+        let Glance { finder, known, writing, renamed, tells_renames } = *glance;
+        let listed = finder.list(&self.root).map_err(|error| {
+            let dir = super::places::joined(&self.root, finder.place().0);
+            format!("`{}` cannot be listed: {error}", dir.display())
+        })?;
+        // A project in which nothing was recorded yet has no clock of the file system.
+        let now_ns = self.fs_clock.now_ns();
+        let told_ns = match now_ns {
+            i64::MIN => self.clock.now().timestamp_nanos_opt().unwrap_or(now_ns),
+            now_ns => now_ns,
+        };
+        let moment = files::Moment {
+            root: &self.root,
+            now_ns,
+            told_ns,
+            slack: self.slack,
+            writing,
+            renamed,
+            tells_renames,
+        };
+        let Found { files, again, waiting, faults } = files::observe(def, listed, known, &moment);
+        // What is not whole is neither new nor gone.
+        let before: BTreeMap<PathBuf, StatEntry> = known
+            .iter()
+            .filter(|(path, _)| !waiting.contains(*path))
+            .map(|(path, entry)| (path.clone(), *entry))
+            .collect();
+        let changes = sensor::changes(&before, &files);
+        let mut evaluation = sensor::requests(sensor, def, &changes);
+        evaluation.faults.splice(0..0, faults);
+        let is_news =
+            |(path, file): &(&PathBuf, &sensor::FoundFile)| known.get(*path) != Some(&file.entry);
+        let seen = files.iter().filter(is_news);
+        let seen = seen.map(|(path, file)| SensorFile { path: path.clone(), entry: file.entry });
+        let seen: Vec<SensorFile> = seen.collect();
+        let gone = before.into_keys().filter(|path| !files.contains_key(path)).collect();
+        let sensed = Sensed { evaluation, seen, gone, ..Sensed::default() };
+        Ok((sensed, Waiting { again, files: waiting }))
     }
 }

@@ -3,7 +3,7 @@
 use super::super::Diagnostic;
 use super::{TOML, project_from};
 use crate::base::JobName;
-use crate::defs::{FileEvent, Ready, Starts, Trigger};
+use crate::defs::{Catchup, FileEvent, Needs, Ready, Starts, TickPartition, Trigger};
 
 #[test]
 fn a_sensor_says_what_it_looks_at_and_what_it_starts() {
@@ -89,4 +89,112 @@ sensors:
     assert_eq!(found, expected);
     let names: Vec<&str> = loaded.project.sensors.keys().map(JobName::as_str).collect();
     assert_eq!(names, ["sound"], "`lost` needs what is broken");
+}
+
+#[test]
+fn a_schedule_says_when_it_ticks_and_what_it_starts() {
+    let yaml = r#"
+jobs:
+  report:
+    config: {day: string}
+    ops: {say: {run: "echo 1 > $output", config: [day]}}
+schedules:
+  nightly:
+    cron: ["0 3 * * *", "@monthly"]
+    timezone: Europe/Berlin
+    job: report
+    partition: latest
+    back: 1
+    config: {day: "{tick:%Y-%m-%d}"}
+    catchup: 3
+    tags: {of: "{tick}"}
+    enabled: false
+  plain: {cron: "@daily", job: report}
+"#;
+    let loaded = project_from(&[TOML, ("assets/a.yaml", yaml)]).unwrap();
+    assert_eq!(loaded.diagnostics, []);
+    let schedule = |name: &str| loaded.project.schedules[&JobName::parse(name).unwrap()].clone();
+    let nightly = schedule("nightly");
+    assert_eq!((nightly.cron.len(), nightly.timezone), (2, chrono_tz::Europe::Berlin));
+    assert_eq!(
+        (nightly.partition, nightly.catchup),
+        (TickPartition::Latest { back: 1 }, Catchup::Last(3))
+    );
+    assert!(!nightly.is_on && schedule("plain").is_on);
+    assert_eq!(schedule("plain").catchup, Catchup::Last(1));
+}
+
+#[test]
+fn mistakes_of_schedules_are_said_where_they_are() {
+    let yaml = r#"
+assets: {a: {run: x, output: a}}
+schedules:
+  one: {select: a}
+  two: {cron: "0 3 * *", select: a}
+  three: {cron: ["@daily", "@dayly"], select: a}
+  four: {cron: "@daily", timezone: Europe/Berlni, select: a}
+  five: {cron: "@daily"}
+  six: {cron: "@daily", select: a, tags: {x: "{tock}", y: "{tick:%Q}"}}
+  seven: {cron: "@daily", select: a, catchup: some, back: 2}
+  eight: {cron: "0 0 31 4 *", select: a}
+  nine: {cron: [], select: a, jobb: x}
+  ten: {cron: "@daily", job: x, catchup: 0}
+"#;
+    let loaded = project_from(&[TOML, ("assets/a.yaml", yaml)]).unwrap();
+    let line = |it: &Diagnostic| format!("{}: {}", it.position().0, it.message);
+    let found: Vec<String> = loaded.diagnostics.iter().map(line).collect();
+    let expected = [
+        "4: schedule `one` does not say when it ticks",
+        "5: `0 3 * *` does not say when: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.",
+        "6: `@dayly` does not say when: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.",
+        "7: there is no time zone `Europe/Berlni`",
+        "8: schedule `five` does not say what it starts",
+        "9: nothing is known as `{tock}` here",
+        "9: `%Q` is no form of a time",
+        "10: `catchup` cannot be `some`",
+        "10: `back` goes with `partition: latest`",
+        "11: `0 0 31 4 *` names no time that ever comes",
+        "12: there is no cron expression here",
+        "12: schedule `nine` has no key `jobb`",
+        "13: `catchup` must be a whole number from 1 to 100000",
+    ];
+    assert_eq!(found, expected);
+    let sound: Vec<&str> = loaded.project.schedules.keys().map(JobName::as_str).collect();
+    assert_eq!(sound, ["eight"]);
+}
+
+#[test]
+fn sensors_look_at_assets_runs_and_commands() {
+    let yaml = r#"
+assets: {a: {run: x, output: a}, b: {run: x, output: b}}
+jobs: {j: {select: a}}
+sensors:
+  one: {assets: [a, b], needs: all, select: a, interval: 10s}
+  two: {runs: failure, of: j, job: j}
+  three: {command: ./ask.sh, timeout: 5s}
+  four: {assets: [a, c], select: a}
+  five: {runs: [failed], job: j}
+  six: {runs: failure, of: k, job: j}
+  seven: {assets: a, select: a, ready: closed, tags: {x: "{path}"}}
+"#;
+    let loaded = project_from(&[TOML, ("assets/a.yaml", yaml)]).unwrap();
+    let line = |it: &Diagnostic| format!("{}: {}", it.position().0, it.message);
+    let found: Vec<String> = loaded.diagnostics.iter().map(line).collect();
+    assert_eq!(
+        found,
+        [
+            "8: sensor `four`: there is no sound asset `c`",
+            "9: `runs` cannot be `failed`",
+            "10: sensor `six`: there is no sound job `k`",
+            "11: sensor `seven` has no key `ready`",
+            "11: nothing is known as `{path}` here",
+        ]
+    );
+    let sensors: Vec<_> = loaded.project.sensors.values().collect();
+    assert_eq!(sensors.len(), 3);
+    let by_name = |name: &str| sensors.iter().find(|it| it.name.as_str() == name).unwrap();
+    assert!(matches!(&by_name("one").on, Trigger::Assets(def) if def.needs == Needs::All));
+    assert!(matches!(&by_name("two").on, Trigger::Runs(def) if def.jobs.len() == 1));
+    assert!(matches!(by_name("three").starts, Starts::Told));
+    assert_eq!(by_name("three").interval, std::time::Duration::from_secs(30));
 }
