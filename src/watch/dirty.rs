@@ -38,7 +38,7 @@ struct State {
 #[derive(Debug, Clone, Copy)]
 struct Writing {
     at: Instant,
-    /// It came, and nothing was heard of its content: a link is never closed, nor is what has no content.
+    /// It came, and nothing was heard of its content: if that is a link nobody will close it.
     is_only_made: bool,
 }
 
@@ -166,7 +166,7 @@ impl Shared {
             state.writing.iter().map(|(path, known)| (path.clone(), known.is_only_made)).collect();
         drop(state);
         let counts = |(path, is_only_made): (PathBuf, bool)| {
-            (!is_only_made || is_to_be_filled(&path)).then_some(path)
+            (!is_only_made || has_one_name(&path)).then_some(path)
         };
         writing.into_iter().filter_map(counts).collect()
     }
@@ -260,9 +260,9 @@ impl State {
     }
 }
 
-/// Whether a file is empty that has no other name: whoever made it will write to it, or close it.
-fn is_to_be_filled(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|it| it.is_file() && it.len() == 0 && it.nlink() == 1)
+/// Whether this is a file that has no other name: it was not linked but opened, and is closed some time.
+fn has_one_name(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|it| it.is_file() && it.nlink() == 1)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where quiet is measured")]
@@ -317,21 +317,21 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_being_written_until_it_is_closed() {
+    fn a_file_that_was_made_is_being_written_until_it_is_closed() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        for name in ["empty", "linked", "full"] {
-            std::fs::write(at(name), if name == "full" { "1" } else { "" }).unwrap();
+        for name in ["made", "linked"] {
+            std::fs::write(at(name), "1").unwrap();
         }
         std::fs::hard_link(at("linked"), at("second")).unwrap();
         let shared = Shared::default();
-        for name in ["empty", "second", "full", "gone"] {
+        for name in ["made", "second", "gone"] {
             let made = EventKind::Create(CreateKind::File);
             shared.hear(event(made, at(name).to_str().unwrap()));
         }
-        assert_eq!(shared.writing(LONG), [at("empty")].into());
+        assert_eq!(shared.writing(LONG), [at("made")].into());
         let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
-        shared.hear(event(closed, at("empty").to_str().unwrap()));
+        shared.hear(event(closed, at("made").to_str().unwrap()));
         assert!(shared.writing(LONG).is_empty());
     }
 
