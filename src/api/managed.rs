@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::io::StepIo;
 use super::job::{Job, Table};
-use crate::defs::{self, Flow, FlowStep, Item, Memo, Slot, Wiring, Work};
+use crate::defs::{self, Flow, FlowStep, Memo, Slot, Work};
 use crate::exec::{Failure, InJob, Input, Step};
 use crate::io::{Place, Warehouse};
 
@@ -82,22 +82,13 @@ impl Open<'_> {
             None => Default::default(),
         };
         let name = &self.step.def.inputs[input].name;
-        match &self.step.wires[input] {
-            Wiring::One(slot) => Ok(vec![self.place(name, *slot, None)?]),
-            Wiring::Each(slot) => Ok(vec![self.place(name, *slot, piece)?]),
-            Wiring::Collect(slot) => {
-                parts.iter().map(|part| self.place(name, *slot, Some(part.key.as_str()))).collect()
-            }
-            Wiring::List(items) => {
-                let place = |at: &u32| match &items[*at as usize] {
-                    Item::One(slot) => self.place(name, *slot, None),
-                    Item::Each(slot) => self.place(name, *slot, piece),
-                    Item::Input(_) | Item::Value(_) => Err(StepIo::not_put(name)),
-                };
-                present.iter().map(place).collect()
-            }
-            Wiring::Input(_) | Wiring::Value(_) => Err(StepIo::not_put(name)),
-        }
+        let keys = parts.iter().map(|part| part.key.as_str());
+        let origins = self.step.wires[input].origins(piece, keys, present);
+        let place = |origin: Option<(Slot, Option<&str>)>| {
+            let (slot, piece) = origin.ok_or_else(|| StepIo::not_put(name))?;
+            self.place(name, slot, piece)
+        };
+        origins.into_iter().map(place).collect()
     }
 
     fn place(&self, input: &str, slot: Slot, piece: Option<&str>) -> Result<Place, String> {

@@ -156,6 +156,31 @@ impl FlowStep {
 }
 
 impl Wiring {
+    /// From which output each value of an input is, and of which piece; `None` for what is no output. `piece` is
+    /// that of the step that reads, `keys` are those of the values that it collects, and `present` are the
+    /// places in a list of those that it has.
+    pub fn origins<'a>(
+        &self,
+        piece: Option<&'a str>,
+        keys: impl Iterator<Item = &'a str>,
+        present: &[u32],
+    ) -> Vec<Option<(Slot, Option<&'a str>)>> {
+        match self {
+            Wiring::One(slot) => vec![Some((*slot, None))],
+            Wiring::Each(slot) => vec![Some((*slot, piece))],
+            Wiring::Collect(slot) => keys.map(|key| Some((*slot, Some(key)))).collect(),
+            Wiring::List(items) => {
+                let origin = |at: &u32| match &items[*at as usize] {
+                    Item::One(slot) => Some((*slot, None)),
+                    Item::Each(slot) => Some((*slot, piece)),
+                    Item::Input(_) | Item::Value(_) => None,
+                };
+                present.iter().map(origin).collect()
+            }
+            Wiring::Input(_) | Wiring::Value(_) => vec![None],
+        }
+    }
+
     /// The outputs that it reads.
     pub fn slots(&self) -> impl Iterator<Item = Slot> {
         let (one, several) = match self {

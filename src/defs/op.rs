@@ -1,6 +1,6 @@
 //! An op: a step that yields no asset, to be called in graphs any number of times.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +25,11 @@ pub struct Op {
     /// Which fields of the job's configuration it reads.
     pub reads: BTreeSet<String>,
     pub memo: Memo,
-    /// Where what it gives is also put, by an IO manager.
-    pub io: Option<IoDef>,
+    /// Where what it gives is also put, by an IO manager: by its outputs. One that is said to be put nowhere is
+    /// here too.
+    pub output_io: BTreeMap<Arc<str>, IoDef>,
+    /// The inputs whose values are read by an IO manager, from where they were put.
+    pub input_io: BTreeMap<Arc<str>, IoDef>,
     /// Replaces the digest of the code, if the user wants to say when the code has changed.
     pub version: Option<String>,
     pub hooks: Hooks,
@@ -76,7 +79,8 @@ impl Op {
             outputs: [OutputDecl::result()].into(),
             config: Schema::shape([]),
             reads: BTreeSet::new(),
-            io: None,
+            output_io: BTreeMap::new(),
+            input_io: BTreeMap::new(),
             memo: Memo::Never,
             version: None,
             hooks: Hooks::default(),
@@ -88,6 +92,11 @@ impl Op {
             files: Vec::new(),
             description: None,
         }
+    }
+
+    /// Whether anything that it gives is put somewhere.
+    pub fn is_put(&self) -> bool {
+        self.output_io.values().any(|io| *io != IoDef::Store)
     }
 
     /// The step that a call of it is.

@@ -239,7 +239,8 @@ impl Engine {
         }
         let one_file = edge.given() == Given::One && parts.len() <= 1;
         let (name, variable) = (edge.upstream.clone(), upstream.variable());
-        Ok(Input { name: (&name).into(), variable, single: one_file, parts, items: Vec::new() })
+        let (items, places) = (Vec::new(), Vec::new());
+        Ok(Input { name: (&name).into(), variable, single: one_file, parts, items, places })
     }
 
     /// The value of one partition as a step is given it; several for a source of several files.

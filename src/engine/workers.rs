@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use super::Error;
 use super::flow::Made;
-use super::job::{Place, Value, keep, put};
+use super::job::{Place, Value, keep, put, take};
 use super::open::Engine;
 use super::wish;
 use super::work::{Stored, store};
@@ -318,7 +318,16 @@ impl Bench {
     }
 
     fn values(&mut self, number: u64, step: Arc<Step>, place: &Place) -> StepDone {
-        let mut outcome = self.run(&step);
+        let (step, mut outcome) = match take(step.clone()) {
+            Ok(taken) => {
+                let outcome = self.run(&taken);
+                (taken, outcome)
+            }
+            Err(failure) => {
+                let outcome = Outcome { result: Err(failure), ..Outcome::not_run(&step) };
+                (step, outcome)
+            }
+        };
         outcome.hide(&step.secrets);
         let made = std::mem::replace(&mut outcome.result, Ok(Vec::new()));
         let made = made.and_then(|made| {

@@ -150,6 +150,7 @@ fn step_of_check(step: &Step, produced: &Produced) -> Step {
         single: true,
         parts: vec![part],
         items: Vec::new(),
+        places: Vec::new(),
     };
     Step { inputs: vec![input], ..step.clone() }
 }

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use super::{Failure, Resources, Secrets};
 use crate::base::{AssetKey, Digest, JobName, PartitionKey, RunId, StepName, Usage};
 use crate::defs::{ColumnType, Op, OutputDecl, OutputDef, Severity, StepDef, TableFormat, TypeDef};
-use crate::io::{BlobSource, Encoded};
+use crate::io::{BlobSource, Encoded, Place};
 
 /// One execution of a declared step.
 #[derive(Clone)]
@@ -189,6 +189,8 @@ pub struct Input {
     pub parts: Vec<Part>,
     /// Of a list that an op is given: the place in it of each part, for what was not emitted is left out.
     pub items: Vec<u32>,
+    /// Where each part was put, if an IO manager reads the input.
+    pub places: Vec<Place>,
 }
 
 /// One value of an input: a partition, or one of many values.

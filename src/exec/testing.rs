@@ -188,6 +188,7 @@ impl StepBuilder {
             single,
             parts,
             items: Vec::new(),
+            places: Vec::new(),
         });
         self
     }

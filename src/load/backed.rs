@@ -196,7 +196,9 @@ fn adopt(
     sink: &mut Sink,
 ) {
     let asset = &mut draft.asset;
-    for step in body.flow.steps.iter().filter(|step| step.op.io.is_some()) {
+    for step in
+        body.flow.steps.iter().filter(|step| step.op.is_put() || !step.op.input_io.is_empty())
+    {
         let message = format!("`{}` of graph `{}` says `io`", step.path, used.name);
         let help = "that is for jobs; an asset says itself where its result is put";
         sink.push(used.place.error(message).label("makes an asset").help(help));

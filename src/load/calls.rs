@@ -89,7 +89,7 @@ pub(super) fn graph(
         value.text("description", sink);
     }
     let mut types = Vec::new();
-    let inputs = table.get("takes").map(|value| port::takes(value, &mut types, sink));
+    let inputs = table.get("takes").map(|value| port::takes(value, &mut types, None, sink));
     let inputs = inputs.unwrap_or_default();
     let calls = match table.get("ops") {
         Some(value) => calls(&owner, &inputs, value, context, sink),

@@ -1,6 +1,7 @@
 //! Reads `io`: where results are also put, by name; and which of these an asset says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::asset::{Draft, Fields};
 use super::command::inside;
@@ -11,7 +12,8 @@ use super::output::{self, FORMATS};
 use super::resource;
 use crate::base::AssetKey;
 use crate::defs::{
-    IoDef, Memo, Op, OutputDecl, OutputDef, ResourceKind, TableDef, TableFormat, TableMode,
+    Flow, InputDecl, IoDef, Memo, Op, OutputDecl, OutputDef, ResourceKind, Slot, TableDef,
+    TableFormat, TableMode, Takes, Wiring,
 };
 
 const KINDS: &[&str] = &["file", "table"];
@@ -36,6 +38,27 @@ static KEYS: &[Key] = &[
 static IO_MANAGER: Form = Form::Named("io", &Form::Table(&[KEYS]));
 /// The value of `io` in a file of definitions.
 pub(super) static IO: Form = Form::Optional(&Form::Map(&IO_MANAGER));
+
+/// The name of a manager, and where it is said.
+pub(super) type Named = (String, Place);
+/// That of an input or an output.
+pub(super) type PortIo = (Arc<str>, Named);
+
+/// What an op says about managers.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// Of outputs that say none themselves.
+    pub all: Option<Named>,
+    pub outputs: Vec<PortIo>,
+    pub inputs: Vec<PortIo>,
+}
+
+impl Said {
+    fn place(&self) -> Option<&Place> {
+        let ports = self.outputs.iter().chain(&self.inputs).map(|(_, named)| named);
+        self.all.iter().chain(ports).map(|(_, place)| place).next()
+    }
+}
 
 /// What files say about IO managers.
 #[derive(Debug, Default)]
@@ -159,43 +182,160 @@ impl Declared {
         place.error(message).label("no manager has this name").help(help)
     }
 
-    /// The manager that an op says, for what it gives.
-    pub fn of_op(
-        &self,
-        (name, place): &(String, Place),
-        op: &Op,
-        faults: &mut Faults,
-        sink: &mut Sink,
-    ) -> Option<IoDef> {
+    /// The manager of a name; `none` is that which puts nothing anywhere.
+    fn named(&self, (name, place): &Named, faults: &mut Faults, sink: &mut Sink) -> Option<IoDef> {
         if name == NONE {
-            return None;
+            return Some(IoDef::Store);
         }
         if let Some(broken) = self.broken.get(name) {
             faults.extend(broken);
             return None;
         }
+        if let Some((def, _)) = self.defs.get(name) {
+            return Some(def.clone());
+        }
         let hiding = sink.hiding(name);
-        let Some((def, _)) = self.defs.get(name) else {
-            match hiding.is_empty() {
-                true => sink.noting(faults, |sink| sink.push(self.unknown(name, place))),
-                false => faults.extend(hiding),
+        match hiding.is_empty() {
+            true => sink.noting(faults, |sink| sink.push(self.unknown(name, place))),
+            false => faults.extend(hiding),
+        }
+        None
+    }
+
+    /// Gives an op the managers that it says, for what it gives and for what it reads.
+    pub fn of_op(&self, said: &Said, op: &mut Op, faults: &mut Faults, sink: &mut Sink) {
+        let all =
+            said.all.as_ref().and_then(|named| Some((named, self.named(named, faults, sink)?)));
+        for output in &*op.outputs {
+            let own = said.outputs.iter().find(|(name, _)| *name == output.name);
+            let found = match own {
+                Some((_, named)) => self.named(named, faults, sink).map(|def| (named, def)),
+                None => all.clone(),
+            };
+            let Some(((manager, place), def)) = found else { continue };
+            if let Some(why) = unfit_for_op(&def, output) {
+                let message = format!("its output `{}` cannot be put: {why}", output.name);
+                let error = place.error(message).label(format!("`{manager}`"));
+                sink.noting(faults, |sink| sink.push(error));
             }
-            return None;
-        };
-        sink.noting(faults, |sink| {
-            if op.memo == Memo::ByContent {
-                let help = "what another run has made is put nowhere";
-                let error = place.error("`io` and `memo` exclude each other");
-                sink.push(error.label("this op says `memo`").help(help));
-            }
-            for output in &*op.outputs {
-                if let Some(why) = unfit_for_op(def, output) {
-                    let message = format!("its output `{}` cannot be put: {why}", output.name);
-                    sink.push(place.error(message).label(format!("`{name}`")));
+            op.output_io.insert(output.name.clone(), def);
+        }
+        for (input, named) in &said.inputs {
+            match self.named(named, faults, sink) {
+                None | Some(IoDef::Store) => {}
+                Some(def) => {
+                    op.input_io.insert(input.clone(), def);
                 }
             }
-        });
-        Some(def.clone())
+        }
+        if op.memo == Memo::ByContent
+            && (op.is_put() || !op.input_io.is_empty())
+            && let Some(place) = said.place()
+        {
+            let help = "what another run has made is put nowhere, and what is elsewhere may change";
+            let error = place.error("`io` and `memo` exclude each other");
+            let error = error.label("this op says `memo`").help(help);
+            sink.noting(faults, |sink| sink.push(error));
+        }
+        let used = op.output_io.values().chain(op.input_io.values()).filter_map(database);
+        let used: Vec<String> = used.map(str::to_owned).collect();
+        op.resources.extend(used);
+    }
+}
+
+impl Declared {
+    /// Puts what the steps of a job give by the manager of the job, where their ops say none and it fits.
+    pub fn of_job(&self, named: &Named, flow: &mut Flow, faults: &mut Faults, sink: &mut Sink) {
+        let Some(def) = self.named(named, faults, sink).filter(|def| *def != IoDef::Store) else {
+            return;
+        };
+        for step in &mut flow.steps {
+            let is_open = |output: &&OutputDecl| {
+                !step.op.output_io.contains_key(&output.name)
+                    && unfit_for_op(&def, output).is_none()
+            };
+            let open = step.op.outputs.iter().filter(is_open);
+            let open: Vec<Arc<str>> = open.map(|output| output.name.clone()).collect();
+            if open.is_empty() {
+                continue;
+            }
+            let used = database(&def).map(str::to_owned);
+            let op = Arc::make_mut(&mut step.op);
+            op.output_io.extend(open.into_iter().map(|output| (output, def.clone())));
+            // What another run has made is put nowhere.
+            op.memo = Memo::Never;
+            op.resources.extend(used.clone());
+            Arc::make_mut(&mut step.def).resources.extend(used);
+        }
+    }
+}
+
+/// An input that a manager cannot read.
+pub(super) struct Unread {
+    /// The path of the step.
+    pub step: Arc<str>,
+    pub input: Arc<str>,
+    pub why: String,
+}
+
+/// The inputs of a job's steps that their managers cannot read, because nothing is put where they look.
+pub(super) fn unread(flow: &Flow) -> Vec<Unread> {
+    let mut found = Vec::new();
+    for step in flow.steps.iter().filter(|step| !step.op.input_io.is_empty()) {
+        for (input, wiring) in step.op.inputs.iter().zip(&step.wires) {
+            let Some(reader) = step.op.input_io.get(&input.name) else { continue };
+            if let Some(why) = why_unread(flow, reader, input, wiring) {
+                let (step, input) = (step.path.clone(), input.name.clone());
+                found.push(Unread { step, input, why });
+            }
+        }
+    }
+    found
+}
+
+fn why_unread(flow: &Flow, reader: &IoDef, input: &InputDecl, wiring: &Wiring) -> Option<String> {
+    let is_fixed = match wiring {
+        Wiring::Input(_) | Wiring::Value(_) => true,
+        Wiring::List(items) => items.iter().any(|item| item.slot().is_none()),
+        Wiring::One(_) | Wiring::Each(_) | Wiring::Collect(_) => false,
+    };
+    if is_fixed {
+        return Some("a fixed value is put nowhere".to_owned());
+    }
+    if input.takes == Takes::One && matches!(wiring, Wiring::List(_) | Wiring::Collect(_)) {
+        return Some("its value is made of several; `many` takes each as it was put".to_owned());
+    }
+    let why = |slot: Slot| {
+        let from = &flow.steps[slot.step as usize];
+        let output = &from.op.outputs[slot.output as usize].name;
+        let name = format!("`{}.{output}`", from.path);
+        match from.op.output_io.get(output) {
+            None | Some(IoDef::Store) => Some(format!("{name} is put nowhere")),
+            Some(put) if !meet(reader, put) => Some(format!("{name} is put elsewhere")),
+            Some(_) => None,
+        }
+    };
+    wiring.slots().find_map(why)
+}
+
+/// Whether one manager can find what another one has put.
+fn meet(reader: &IoDef, put: &IoDef) -> bool {
+    match (reader, put) {
+        // The same directory may be written in two ways.
+        (IoDef::Folder { dir, .. }, IoDef::Folder { dir: other, .. }) => {
+            dir == other || dir.is_absolute() != other.is_absolute()
+        }
+        // Two resources may be one database.
+        (IoDef::Table(def), IoDef::Table(other)) => def.table == other.table,
+        (IoDef::Store | IoDef::Program | IoDef::Folder { .. } | IoDef::Table(_), _) => false,
+    }
+}
+
+/// The resource that a manager needs.
+fn database(def: &IoDef) -> Option<&str> {
+    match def {
+        IoDef::Table(def) => Some(&def.on),
+        IoDef::Store | IoDef::Folder { .. } | IoDef::Program => None,
     }
 }
 

@@ -10,6 +10,7 @@ use super::config::{self, Given, schema};
 use super::diagnostic::{Diagnostic, Place, did_you_mean};
 use super::form::{Form, Key, key};
 use super::graph::replace;
+use super::io;
 use super::library::{Built, Library};
 use super::mistake;
 use super::node::{Faults, Sink, Table, Value, repeated_below};
@@ -30,6 +31,7 @@ static KEYS: &[Key] = &[
     key("values", "Values that hold unless a launch gives others.", &config::VALUES),
     key("presets", "Further sets of values, by name.", &config::PRESETS),
     key("partitions", "The pieces of which one is run at a time.", &PARTITIONS),
+    key("io", "The IO manager of what its ops give, where they say none and it fits.", &Form::Text),
     key("tags", "Labels of its runs.", &TAGS),
     key("description", "What it does, in a sentence.", &Form::Text),
 ];
@@ -45,6 +47,7 @@ pub(super) struct Draft {
     what: What,
     given: Given,
     each: Vec<(AssetKey, Place)>,
+    io: Option<io::Named>,
     place: Place,
     faults: Faults,
     /// Whether all is known that can be configured.
@@ -91,6 +94,7 @@ pub(super) fn read(
         what: What::Unknown,
         given: Given::default(),
         each: Vec::new(),
+        io: None,
         place,
         faults: Faults::new(),
         has_schema: false,
@@ -169,8 +173,9 @@ fn draft(
         description: description.map(str::to_owned),
         ..job(name.clone(), place)
     };
+    let io = table.get("io").and_then(|it| Some((it.text("io", sink)?.to_owned(), it.place())));
     let (place, faults) = (place.clone(), Faults::new());
-    Draft { job, what, given, each, place, faults, has_schema }
+    Draft { job, what, given, each, io, place, faults, has_schema }
 }
 
 fn selection(value: Value<'_>, sink: &mut Sink) -> What {
@@ -191,11 +196,12 @@ fn selection(value: Value<'_>, sink: &mut Sink) -> What {
 
 /// What only a job of ops can have.
 fn refuse_of_ops(table: Table<'_>, sink: &mut Sink) {
-    let keys = HOOK_KEYS.iter().map(|key| key.name).chain(["partitions"]);
+    let keys = HOOK_KEYS.iter().map(|key| key.name).chain(["partitions", "io"]);
     for (key, value) in keys.filter_map(|key| Some((key, table.get(key)?))) {
         let error = value.place().error(format!("`{key}` is of jobs that are made of `ops`"));
         let help = match key {
             "partitions" => "the assets have their own; `run JOB -p PARTITION` says which",
+            "io" => "the assets have their own: `io: NAME`",
             _ => "a check of an asset can run a command",
         };
         sink.push(error.label("this job selects assets").help(help));
@@ -239,7 +245,7 @@ fn one(
     library: &Library<'_>,
     sink: &mut Sink,
 ) -> (Option<Job>, Faults) {
-    let Draft { mut job, what, given, each, place, mut faults, mut has_schema } = draft;
+    let Draft { mut job, what, given, each, io, place, mut faults, mut has_schema } = draft;
     for (name, place) in each {
         match followed(&name, project) {
             Ok(Some(def)) => replace(&mut job.partitions, &name, &def),
@@ -255,6 +261,7 @@ fn one(
         What::Ops(draft) => {
             let mut built = library.build(&draft, faults, sink);
             has_schema &= compile(&mut job, &draft, &mut built, sink);
+            put(&mut job, &draft, io.as_ref(), library, &mut built, sink);
             faults = built.faults;
         }
         What::Select(selection, select) => {
@@ -320,6 +327,34 @@ fn compile(job: &mut Job, draft: &GraphDraft, built: &mut Built, sink: &mut Sink
     }
     job.work = Work::Flow(Arc::new(flow));
     is_known
+}
+
+/// Says where what its steps give is put, and what they cannot read from there.
+fn put(
+    job: &mut Job,
+    draft: &GraphDraft,
+    io: Option<&io::Named>,
+    library: &Library<'_>,
+    built: &mut Built,
+    sink: &mut Sink,
+) {
+    let Work::Flow(flow) = &mut job.work else { return };
+    if let Some(io) = io {
+        library.io.of_job(io, Arc::make_mut(flow), &mut built.faults, sink);
+    }
+    // What is broken puts nothing, and that is told already.
+    if !built.faults.is_empty() {
+        return;
+    }
+    for io::Unread { step, input, why } in io::unread(flow) {
+        let call = draft.call(step.split('.').next().unwrap_or(&step));
+        let place = call.map_or(&draft.place, |call| &call.place);
+        let message =
+            format!("job `{}`: no IO manager can read `{input}` of `{step}`: {why}", job.name);
+        let error = place.error(message).label("this step");
+        let help = "`io` of what makes it, or of the job, says where it is put";
+        sink.noting(&mut built.faults, |sink| sink.push(error.help(help)));
+    }
 }
 
 fn wrong_config(owner: &str, draft: &GraphDraft, mistake: &JobConfigMistake) -> Diagnostic {

@@ -15,7 +15,7 @@ use super::resource;
 use super::types::{Declared, Words, twice};
 use super::wire::WireDraft;
 use crate::base::JobName;
-use crate::defs::{Call, Callee, Graph, InputDecl, IoDef, Op, Origin, Source};
+use crate::defs::{Call, Callee, Graph, InputDecl, Op, Origin, Source};
 
 /// What files declare, by name; `None` where it cannot be read at all.
 #[derive(Debug, Default)]
@@ -157,7 +157,7 @@ struct Known<T> {
 pub(super) struct Library<'a> {
     pub words: Words,
     resources: &'a resource::Declared,
-    io: &'a io::Declared,
+    pub io: &'a io::Declared,
     ops: BTreeMap<String, Known<Op>>,
     graphs: BTreeMap<String, Known<Graph>>,
 }
@@ -182,10 +182,7 @@ impl Library<'_> {
         }
         sink.noting(faults, |sink| op::check_tables(draft, self.resources, sink));
         let mut op = draft.op.clone();
-        op.io = draft.io.as_ref().and_then(|io| self.io.of_op(io, &op, faults, sink));
-        if let Some(IoDef::Table(def)) = &op.io {
-            op.resources.insert(def.on.clone());
-        }
+        self.io.of_op(&draft.io, &mut op, faults, sink);
         op
     }
 

@@ -8,6 +8,7 @@ use super::command::{self, RunError};
 use super::config::schema;
 use super::diagnostic::{Place, did_you_mean};
 use super::form::{Form, Key, TEXTS, key};
+use super::io;
 use super::node::{Kind, Sink, Table, Value};
 use super::port::{self, TypeUse};
 use super::sql_file::Named;
@@ -22,7 +23,7 @@ use crate::defs::{
 pub(super) static STEP_KEYS: &[Key] = &[
     key("run", "The command line that it is.", &Form::Text),
     key("sql", "The SQL that it is, or a file of it; its inputs are tables.", &Form::Text),
-    key("takes", "Its inputs: names, or names with types.", &port::TAKES),
+    key("takes", "Its inputs: names, or names with types.", &port::OP_TAKES),
     key("output", "Its only output: a type, or the name of a file.", &port::OUTPUT),
     key(
         "outputs",
@@ -70,8 +71,8 @@ pub(super) struct OpDraft {
     pub types: Vec<TypeUse>,
     pub pool: Option<(String, Place)>,
     pub resources: Vec<(String, Place)>,
-    /// Where what it gives is also put.
-    pub io: Option<(String, Place)>,
+    /// Where what it gives is also put, and by what it reads.
+    pub io: io::Said,
     /// The tables that its SQL reads.
     pub tables: Vec<Read>,
     /// The fields of a job's configuration that it reads.
@@ -89,9 +90,9 @@ pub(super) fn read(
     context: &Context<'_>,
     sink: &mut Sink,
 ) -> OpDraft {
-    let mut types = Vec::new();
+    let (mut types, mut io) = (Vec::new(), io::Said::default());
     let inputs = match table.get("takes") {
-        Some(value) => port::takes(value, &mut types, sink),
+        Some(value) => port::takes(value, &mut types, Some(&mut io.inputs), sink),
         None => derived,
     };
     if all_known && table.get("run").is_none() && table.get("sql").is_none() {
@@ -99,7 +100,7 @@ pub(super) fn read(
         sink.push(place.error(message).label("neither `run` nor `sql`"));
     }
     let (body, tables) = body(table, &inputs, context, sink);
-    let outputs = port::outputs(table, &body, &mut types, sink);
+    let outputs = port::outputs(table, &body, &mut types, &mut io.outputs, sink);
     if let (Body::Command(command), Some(run)) = (&body, table.get("run")) {
         warn_of_output(run, &command.line, &outputs, sink);
     }
@@ -114,7 +115,7 @@ pub(super) fn read(
     let pool = text("pool", sink);
     let resources = table.get("resources").map(|value| value.texts("resources", sink));
     let resources = resources.unwrap_or_default();
-    let io = text("io", sink).and_then(|name| Some((name, table.get("io")?.place())));
+    io.all = text("io", sink).and_then(|name| Some((name, table.get("io")?.place())));
     let memo = table.get("memo").and_then(|value| value.boolean("memo", sink));
     let op = Op {
         inputs: inputs.into(),

@@ -2,6 +2,7 @@
 
 use super::diagnostic::Place;
 use super::form::{Form, Key, TEXTS, key};
+use super::io::PortIo;
 use super::node::{Kind, Sink, Table, Value};
 use super::output::{FORMATS, table_format};
 use crate::base::AssetKey;
@@ -10,8 +11,12 @@ use crate::defs::{
     TableFormat, Takes, TypeRef,
 };
 
-static INPUT_KEYS: &[Key] =
-    &[key("many", "It takes several values, each of this type.", &Form::Text)];
+static INPUT_KEYS: &[Key] = &[
+    key("type", "It takes one value, of this type.", &Form::Text),
+    key("many", "It takes several values, each of this type.", &Form::Text),
+];
+static INPUT_IO_KEYS: &[Key] =
+    &[key("io", "The IO manager that reads its value from where it was put.", &Form::Text)];
 static OUTPUT_KEYS: &[Key] = &[
     key("type", "The type of its value, or of each piece.", &Form::Text),
     key("file", "The name of the file.", &Form::Text),
@@ -19,10 +24,14 @@ static OUTPUT_KEYS: &[Key] = &[
     key("format", "It is a table, kept in this form.", &Form::Word(FORMATS)),
     key("dir", "Whether it is a directory.", &Form::Bool),
     key("optional", "Whether it may be left out; what reads it is then skipped.", &Form::Bool),
+    key("io", "The IO manager by which it is also put elsewhere.", &Form::Text),
 ];
 static INPUT: Form = Form::Either(&[&Form::Text, &Form::Table(&[INPUT_KEYS])]);
-/// The value of `takes`.
+static OP_INPUT: Form = Form::Either(&[&Form::Text, &Form::Table(&[INPUT_KEYS, INPUT_IO_KEYS])]);
+/// The value of `takes` of a graph.
 pub(super) static TAKES: Form = Form::Either(&[&TEXTS, &Form::Map(&INPUT)]);
+/// The value of `takes` of an op.
+pub(super) static OP_TAKES: Form = Form::Either(&[&TEXTS, &Form::Map(&OP_INPUT)]);
 /// One output.
 pub(super) static OUTPUT: Form =
     Form::Named("output", &Form::Either(&[&Form::Text, &Form::Table(&[OUTPUT_KEYS])]));
@@ -88,8 +97,13 @@ pub(super) fn is_input<'a>(
     is_free("input", name, place, others, sink)
 }
 
-/// Reads `takes`: names, or names with types.
-pub(super) fn takes(value: Value<'_>, types: &mut Vec<TypeUse>, sink: &mut Sink) -> Vec<InputDecl> {
+/// Reads `takes`: names, or names with types. Inputs of ops may say by which manager they are read.
+pub(super) fn takes(
+    value: Value<'_>,
+    types: &mut Vec<TypeUse>,
+    mut io: Option<&mut Vec<PortIo>>,
+    sink: &mut Sink,
+) -> Vec<InputDecl> {
     let mut inputs: Vec<InputDecl> = Vec::new();
     match &value.node.kind {
         Kind::List(_) => {
@@ -103,7 +117,7 @@ pub(super) fn takes(value: Value<'_>, types: &mut Vec<TypeUse>, sink: &mut Sink)
             for (entry, kind) in value.as_table().into_iter().flat_map(Table::iter) {
                 let place = Place { span: entry.key_span.clone(), ..value.place() };
                 if is_input(&entry.key, &place, inputs.iter().map(|it| &*it.name), sink) {
-                    inputs.push(input(&entry.key, kind, types, sink));
+                    inputs.push(input(&entry.key, kind, types, io.as_deref_mut(), sink));
                 }
             }
         }
@@ -116,7 +130,13 @@ pub(super) fn takes(value: Value<'_>, types: &mut Vec<TypeUse>, sink: &mut Sink)
     inputs
 }
 
-fn input(name: &str, value: Value<'_>, types: &mut Vec<TypeUse>, sink: &mut Sink) -> InputDecl {
+fn input(
+    name: &str,
+    value: Value<'_>,
+    types: &mut Vec<TypeUse>,
+    io: Option<&mut Vec<PortIo>>,
+    sink: &mut Sink,
+) -> InputDecl {
     let decl = |takes, kind| InputDecl { name: name.into(), takes, kind };
     if value.as_text() == Some("nothing") {
         return decl(Takes::Nothing, TypeRef::Any);
@@ -124,11 +144,19 @@ fn input(name: &str, value: Value<'_>, types: &mut Vec<TypeUse>, sink: &mut Sink
     let Some(table) = value.as_table() else {
         return decl(Takes::One, type_of(value, types, sink));
     };
-    let known = table.allow(&[INPUT_KEYS], &format!("the input `{name}`"), sink);
-    match table.get("many") {
-        Some(many) => decl(Takes::Many, type_of(many, types, sink)),
-        None => {
-            if known {
+    let keys: &[&[Key]] = if io.is_some() { &[INPUT_KEYS, INPUT_IO_KEYS] } else { &[INPUT_KEYS] };
+    let known = table.allow(keys, &format!("the input `{name}`"), sink);
+    let reader = io.and_then(|io| io_of(name, table, io, sink));
+    match (table.get("many"), table.get("type")) {
+        (Some(many), None) => decl(Takes::Many, type_of(many, types, sink)),
+        (Some(many), Some(kind)) => {
+            let message = "`many` and `type` exclude each other";
+            sink.push(kind.place().error(message).label("one value, or several"));
+            decl(Takes::Many, type_of(many, types, sink))
+        }
+        (None, Some(kind)) => decl(Takes::One, type_of(kind, types, sink)),
+        (None, None) => {
+            if known && reader.is_none() {
                 let message = format!("the input `{name}` does not say what it takes");
                 let help = "for example `int`, or `{many: int}` for one of each of several steps";
                 sink.push(table.place().error(message).help(help));
@@ -138,14 +166,23 @@ fn input(name: &str, value: Value<'_>, types: &mut Vec<TypeUse>, sink: &mut Sink
     }
 }
 
+/// Reads which manager an input or an output says.
+fn io_of(name: &str, table: Table<'_>, io: &mut Vec<PortIo>, sink: &mut Sink) -> Option<()> {
+    let value = table.get("io")?;
+    let manager = value.text("io", sink)?.to_owned();
+    io.push((name.into(), (manager, value.place())));
+    Some(())
+}
+
 /// Reads `output` and `outputs`; without both there is one, `result`.
 pub(super) fn outputs(
     table: Table<'_>,
     body: &Body,
     types: &mut Vec<TypeUse>,
+    io: &mut Vec<PortIo>,
     sink: &mut Sink,
 ) -> Vec<OutputDecl> {
-    let mut reader = Outputs { body, types, sink, found: Vec::new() };
+    let mut reader = Outputs { body, types, io, sink, found: Vec::new() };
     match (table.get("output"), table.get("outputs")) {
         (None, None) => reader.found.push(reader.plain(OutputDecl::RESULT)),
         (Some(value), None) => reader.one(OutputDecl::RESULT, value),
@@ -171,6 +208,7 @@ pub(super) fn outputs(
 struct Outputs<'a> {
     body: &'a Body,
     types: &'a mut Vec<TypeUse>,
+    io: &'a mut Vec<PortIo>,
     sink: &'a mut Sink,
     found: Vec<OutputDecl>,
 }
@@ -244,6 +282,7 @@ impl Outputs<'_> {
 
     fn table(&mut self, output: &mut OutputDecl, table: Table<'_>) {
         table.allow(&[OUTPUT_KEYS], &format!("the output `{}`", output.name), self.sink);
+        io_of(&output.name, table, self.io, self.sink);
         if let Some(value) = table.get("type") {
             self.kind(output, value);
         }

@@ -39,6 +39,7 @@ mod lecture;
 mod makes;
 mod op_files;
 mod op_graphs;
+mod op_io;
 mod op_runs;
 mod op_shop;
 mod ops;

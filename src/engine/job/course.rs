@@ -136,7 +136,8 @@ impl Course {
     ) -> Result<Option<Turn>, Error> {
         let Some(id) = self.progress.next(&|name| pools.has_room(name)) else { return Ok(None) };
         let name = self.progress.name(id);
-        let inputs = match value::gather(&self.progress, id, &engine.dir, &self.frame.around) {
+        let Frame { around, partition, .. } = &self.frame;
+        let inputs = match value::gather(&self.progress, id, &engine.dir, around, partition) {
             Ok(inputs) => inputs,
             Err(reason) => {
                 let failure = Failure::Input { name, reason };

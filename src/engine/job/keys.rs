@@ -12,7 +12,7 @@ use super::super::open::Engine;
 use crate::base::{Digest, PartitionKey};
 use crate::cas::Dirs;
 use crate::cas::stat::{Observed, Slack, StatEntry};
-use crate::defs::{Body, FlowStep, Op, OutputDef, TableFormat, Takes, step_config};
+use crate::defs::{Body, FlowStep, IoDef, Op, OutputDef, TableFormat, Takes, step_config};
 use crate::plan::code_parts;
 use crate::store::Store;
 
@@ -110,6 +110,13 @@ impl Ops {
         for output in &*op.outputs {
             digest.part(&*output.name).part(form_text(&output.form));
         }
+        // What is put elsewhere, or read from elsewhere, is made again where that has changed.
+        for (name, io) in op.output_io.iter().filter(|(_, io)| **io != IoDef::Store) {
+            digest.part("put").part(&**name).part(io_text(io));
+        }
+        for (name, io) in &op.input_io {
+            digest.part("read").part(&**name).part(io_text(io));
+        }
         for name in &op.resources {
             let version = engine.project.resources.get(name).and_then(|it| it.version.as_deref());
             digest.part(name).part(version.unwrap_or_default());
@@ -178,6 +185,15 @@ pub fn instance(
     digest.digest(step).part(piece.unwrap_or_default()).part(partition.as_str());
     let (start, end) = window.map_or(("", ""), |(start, end)| (start, end));
     digest.part(start).part(end).digest(inputs).finish()
+}
+
+fn io_text(io: &IoDef) -> String {
+    match io {
+        IoDef::Store => "store".to_owned(),
+        IoDef::Program => "program".to_owned(),
+        IoDef::Folder { dir, format } => format!("files {} {}", dir.display(), format.extension()),
+        IoDef::Table(def) => format!("tables {} {}", def.on, def.table),
+    }
 }
 
 fn form_text(form: &OutputDef) -> &str {

@@ -19,7 +19,7 @@ pub use event::{JobEvent, JobSummary};
 pub(super) use graphs::Graphs;
 pub(super) use keep::{Place, keep};
 pub use launch::{Launch, partition_of};
-pub(super) use put::put;
+pub(super) use put::{put, take};
 pub(super) use value::Value;
 
 use chrono::{DateTime, Utc};

@@ -8,9 +8,9 @@ use super::super::blobs::Digester;
 use super::super::flow::{Gathered, Given, InstanceId, Progress};
 use crate::base::{AssetKey, Digest, DigestBuilder, Output, OutputKind, PartitionKey};
 use crate::cas::hash_file;
-use crate::defs::{Takes, Wiring};
+use crate::defs::{Slot, Takes, Wiring};
 use crate::exec::{Content, Failure, Input, Part, Produced};
-use crate::io::{Encoded, format_of, manager, tree};
+use crate::io::{Encoded, Place, format_of, manager, tree};
 use crate::store::{OpContent, OpOutput};
 
 /// A kept value; clones share it.
@@ -165,18 +165,19 @@ pub struct Inputs {
     pub digest: Digest,
 }
 
-/// Gathers what an instance reads; `around` are the inputs of the flow. Fails with a sentence if a value
-/// cannot be read.
+/// Gathers what an instance reads; `around` are the inputs of the flow, `partition` is that of the run. Fails
+/// with a sentence if a value cannot be read.
 pub fn gather(
     progress: &Progress<Value>,
     id: InstanceId,
     dir: &Path,
     around: &[Input],
+    partition: &PartitionKey,
 ) -> Result<Inputs, String> {
     let mut digest = Digest::builder("giornata 2026 inputs of a step");
     let decls = progress.declared(id).def.inputs.clone();
     let mut inputs = Vec::with_capacity(decls.len());
-    let wires = &progress.declared(id).wires;
+    let (wires, input_io) = (&progress.declared(id).wires, &progress.declared(id).op.input_io);
     for ((decl, wiring), gathered) in decls.iter().zip(wires).zip(progress.inputs(id)) {
         let present = match wiring {
             Wiring::List(items) if decl.takes == Takes::Many => progress.present(id, items),
@@ -227,15 +228,40 @@ pub fn gather(
             }
         };
         cover(&mut digest, &decl.name, &parts);
+        let places = match input_io.contains_key(&decl.name) {
+            true => places(progress, id, wiring, &parts, &present, partition)?,
+            false => Vec::new(),
+        };
         inputs.push(Input {
             name: decl.name.clone(),
             variable: variable(&decl.name),
             single,
             parts,
             items,
+            places,
         });
     }
     Ok(Inputs { inputs, digest: digest.finish() })
+}
+
+/// Where the parts of an input were put.
+fn places(
+    progress: &Progress<Value>,
+    id: InstanceId,
+    wiring: &Wiring,
+    parts: &[Part],
+    present: &[u32],
+    partition: &PartitionKey,
+) -> Result<Vec<Place>, String> {
+    let keys = parts.iter().map(|part| part.key.as_str());
+    let origins = wiring.origins(progress.piece(id), keys, present).into_iter();
+    let place = |origin: Option<(Slot, Option<&str>)>| {
+        let (slot, piece) = origin.ok_or("a fixed value is put nowhere")?;
+        let from = &progress.flow().steps[slot.step as usize].def;
+        let output = &from.outputs[slot.output as usize].name;
+        Ok(Place::of_step(from.name.as_str(), output, partition, piece))
+    };
+    origins.map(place).collect()
 }
 
 fn cover(digest: &mut DigestBuilder, name: &str, parts: &[Part]) {
