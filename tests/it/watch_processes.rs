@@ -108,10 +108,11 @@ fn the_first_signal_lets_steps_end_and_starts_no_more() {
     for signal in [Signal::TERM, Signal::INT] {
         let dir = project(HELD);
         fifo(dir.path());
-        let watcher = Watcher::start(dir.path(), &["-j", "1", "--jsonl"]);
+        // All in one run: what comes while that goes on is another run beside it.
         for name in ["a", "b", "c"] {
             fs::write(dir.path().join(format!("inbox/{name}.csv")), "1").unwrap();
         }
+        let watcher = Watcher::start(dir.path(), &["-j", "1", "--jsonl"]);
         watcher.hear("step-started");
         // Opening it waits for the step that reads it: it runs.
         let hold = fs::File::options().write(true).open(dir.path().join("hold")).unwrap();
