@@ -1,10 +1,14 @@
 //! A long past: many runs beside what is recorded anyway, and a run whose process has died.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use giornata::base::{AssetKey, Durability, PartitionSet, RunId, Usage};
+use giornata::base::{AssetKey, BackfillId, Durability, PartitionSet, RunId, Usage};
+use giornata::engine::BackfillSpec;
+use giornata::plan::Reach;
 use giornata::store::{
-    AttemptEnd, Fate, LaunchInfo, NewAttempt, NewRun, Outcome, Owner, RunState, Store,
+    AttemptEnd, BackfillState, BackfillTargets, Fate, LaunchInfo, NewAttempt, NewBackfill, NewRun,
+    Outcome, Owner, RunState, Store,
 };
 
 /// Adds `runs` that ended, each about a hundred partitions of an asset; the last ones failed.
@@ -32,6 +36,41 @@ pub fn add_runs(root: &Path, asset: &AssetKey, runs: u32) {
             .expect("the run can be recorded");
     }
     tx.commit().expect("the store can be written");
+}
+
+/// Adds a backfill of `targets` that succeeded, carried out by runs of a hundred partitions of an asset each.
+pub fn add_backfill(root: &Path, targets: &BTreeMap<AssetKey, PartitionSet>) -> BackfillId {
+    let mut store = open(root);
+    let owner = Owner::acquire(&root.join(".giornata")).expect("a lock can be had");
+    let spec = serde_json::to_value(BackfillSpec::new(Reach::Upstream)).expect("a spec is written");
+    let command = "giornata backfill --all -p all --chunk 100";
+    let new = NewBackfill {
+        created_ms: 1,
+        owner: owner.id(),
+        command,
+        spec: &spec,
+        tags: &BTreeMap::new(),
+        targets: &BackfillTargets::Assets(targets.clone()),
+    };
+    let mut tx = store.begin().expect("the store can be written");
+    let id = tx.begin_backfill(&new).expect("the backfill can be recorded");
+    let launch = &LaunchInfo { backfill: Some(id), ..LaunchInfo::default() };
+    for (asset, parts) in targets {
+        for piece in parts.iter().collect::<Vec<_>>().chunks(100) {
+            let piece: PartitionSet = piece.iter().copied().collect();
+            let targets = &[(asset.clone(), piece.clone())];
+            let new = NewRun { started_ms: 1, owner: owner.id(), command, targets, launch };
+            let counts = [("ran".to_owned(), piece.len())].into();
+            let run = tx.begin_run(&new).expect("the run can be recorded");
+            tx.put_fate(run, asset, Fate::Success, &piece)
+                .and_then(|()| tx.finish_run(run, RunState::Success, 2, &counts))
+                .expect("the run can be recorded");
+        }
+    }
+    tx.end_backfill(id, owner.id(), BackfillState::Success, 3)
+        .and_then(|()| tx.commit())
+        .expect("the store can be written");
+    id
 }
 
 /// Leaves a run whose process died: `attempts` of it have ended since its sets were written, two have not.

@@ -26,15 +26,25 @@ pub fn write(root: &Path, commands: u32) {
 
 /// Runs everything in this process.
 pub fn run(engine: &mut Engine) -> Summary {
+    let request = request(engine, u32::MAX);
+    materialize(engine, &request)
+}
+
+/// Wants the first `most` days.
+pub fn request(engine: &Engine, most: u32) -> Request {
     let key = AssetKey::parse("nothing").expect("a name");
-    let all = engine.planner().domain(&key).all().clone();
-    let request = Request {
-        targets: [(key, all)].into(),
+    let days = engine.planner().domain(&key).all().iter().take(most as usize).collect();
+    Request {
+        targets: [(key, days)].into(),
         reach: Reach::Upstream,
         force: false,
         chosen: BTreeMap::new(),
-    };
+    }
+}
+
+/// Makes what is wanted in this process.
+pub fn materialize(engine: &mut Engine, request: &Request) -> Summary {
     let options = RunOptions { jobs: Some(2), ..RunOptions::default() };
-    let summary = engine.materialize(&request, &options, &Control::new(), &mut |_, _| {});
+    let summary = engine.materialize(request, &options, &Control::new(), &mut |_, _| {});
     summary.expect("the run can be carried out")
 }

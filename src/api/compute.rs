@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::declare::{Asset, Sole};
 use super::handle::{Handle, IntoPartition, Parts};
 use super::job::{Job, Table as OpTable};
+use super::log::{Logger, Reported, tell, tell_lots};
 use super::managed::Managed;
 use super::resource::{Providers, Resource};
 use super::value::{self, BoxError, Form, Stored, Unread, Value};
@@ -17,7 +18,8 @@ use crate::base::{AssetKey, PartitionKey, TimeWindow};
 use crate::defs::{self, FunctionSlot, TableFormat};
 use crate::engine::error_text;
 use crate::exec::{
-    Asks, Emitted, Ended, Failure, Functions, Input, Made, Of, Part, Produced, Provide, Step, Told,
+    Asks, Control, Emitted, Ended, Failure, Functions, Input, Made, Of, Part, Produced, Provide,
+    Step, Told, caught,
 };
 use crate::io::{IoManager, Table};
 
@@ -78,7 +80,10 @@ pub struct Context<'a> {
     step: &'a Step,
     asset: &'a AssetKey,
     /// Behind a lock because a function may ask from several threads.
-    asks: Mutex<&'a mut Asks>,
+    asks: Mutex<Asks>,
+    logger: Logger<'a>,
+    reported: &'a Reported,
+    control: &'a Control,
 }
 
 impl Context<'_> {
@@ -186,6 +191,92 @@ impl Context<'_> {
         })
     }
 
+    /// The log of the attempt, which `giornata logs` shows.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// let letter = project.asset("letter").compute(|ctx| {
+    ///     ctx.log().warn("the ink runs out");
+    ///     Ok("dear all".to_owned())
+    /// });
+    /// project.get(&letter, ())?;
+    /// let log = std::fs::read_to_string(dir.path().join(".giornata/logs/1/letter.log"))?;
+    /// assert_eq!(log, "WARN the ink runs out\n");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn log(&self) -> &Logger<'_> {
+        &self.logger
+    }
+
+    /// Notes something about the result: a number, a text or any other JSON value under a name. It is recorded
+    /// with the result, `giornata show` shows it, and `giornata show ASSET --meta NAME` a number over all
+    /// partitions. A second value of a name replaces the first. Of several assets that are made together it is
+    /// noted of each; see [`report_of`](Context::report_of).
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("letters", dir.path());
+    /// let letter = project.asset("letter").compute(|ctx| {
+    ///     ctx.report("pages", 3);
+    ///     ctx.report("paper", "rough");
+    ///     Ok("dear all".to_owned())
+    /// });
+    /// project.get(&letter, ())?;
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn report(&self, name: &str, value: impl Into<serde_json::Value>) {
+        self.reported.add(name, value.into(), None);
+    }
+
+    /// The same of one of several assets that are made together; of a name that is none of them it is noted
+    /// of all.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("words", dir.path());
+    /// let (short, _long) = project.assets(["short", "long"]).compute(|ctx| {
+    ///     ctx.report_of("short", "letters", 3);
+    ///     Ok(("fig".to_owned(), "pomegranate".to_owned()))
+    /// });
+    /// project.get(&short, ())?;
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn report_of(&self, asset: &str, name: &str, value: impl Into<serde_json::Value>) {
+        let is_member = match &self.step.of {
+            Of::Assets(members) => members.iter().any(|member| member.key.as_str() == asset),
+            Of::Asset(_) | Of::Batch(_) | Of::Job(_) => false,
+        };
+        self.reported.add(name, value.into(), is_member.then_some(asset));
+    }
+
+    /// Whether the run was cancelled. A function cannot be stopped; a long one asks from time to time, and
+    /// returns an error.
+    ///
+    /// ```
+    /// use giornata::api::Project;
+    /// # let dir = tempfile::tempdir()?;
+    /// let mut project = Project::new("sums", dir.path());
+    /// let sum = project.asset("sum").compute(|ctx| {
+    ///     let mut sum = 0_u64;
+    ///     for n in 0..1_000 {
+    ///         if ctx.is_cancelled() {
+    ///             return Err("nobody waits for it any more".into());
+    ///         }
+    ///         sum += n;
+    ///     }
+    ///     Ok(sum)
+    /// });
+    /// assert_eq!(project.get(&sum, ())?, 499_500);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn is_cancelled(&self) -> bool {
+        self.control.is_cancelled()
+    }
+
     /// Which attempt this is, counted from 1; beyond 1 only with [`retries`](Asset::retries).
     ///
     /// ```
@@ -258,6 +349,11 @@ pub struct Wire<A> {
 }
 
 impl<A> Wire<A> {
+    /// Of the asset that is read.
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     pub(super) fn read(&self, context: &Context<'_>) -> Result<A, Failure> {
         let input = context.step.inputs.iter().find(|input| input.name == self.name);
         (self.load)(input.ok_or_else(|| Failure::Input {
@@ -463,10 +559,7 @@ impl Calls {
     /// Takes over the functions of a job; gives its definition as it runs on the store.
     pub(super) fn take_job(&mut self, job: &Job, def: Arc<defs::Job>) -> Arc<defs::Job> {
         let table = job.table();
-        let bodies = table.bodies.iter().map(|(slot, body)| (*slot, body.clone()));
-        self.ops.bodies.extend(bodies);
-        let hooks = table.hooks.iter().map(|(slot, hook)| (*slot, hook.clone()));
-        self.ops.hooks.extend(hooks);
+        self.ops.take_functions(table);
         self.managed.take(job, def)
     }
 }
@@ -482,20 +575,52 @@ impl Functions for Calls {
             Of::Job(at) => return stored::call(self, step, at, told),
         };
         let found = asset.and_then(|asset| Some((self.calls.get(asset)?, asset)));
-        let Some((Callable::One(call), asset)) = found else { return Err(no_function(step)) };
-        call(&Context { step, asset, asks: Mutex::new(told.asks()) })
+        let Some((Callable::One(call), asset)) = found else {
+            return Err(no_function(step));
+        };
+        let (lines, reported) = (Mutex::default(), Reported::default());
+        let logger = Logger {
+            step: asset.as_str(),
+            piece: None,
+            attempt: step.attempt,
+            lines: &lines,
+            secrets: &step.secrets,
+        };
+        let (asks, control) = (Mutex::default(), told.control());
+        let context = Context { step, asset, asks, logger, reported: &reported, control };
+        // What was said before a panic is what tells why.
+        let made = caught(|| call(&context));
+        let asks = context.asks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *told.asks() = asks;
+        tell(told, lines, reported);
+        made.map_err(Failure::Panic)?
     }
 
-    fn call_batch(&self, lots: &[Step], _: &mut Told<'_>) -> Result<Made, Failure> {
+    fn call_batch(&self, lots: &[Step], told: &mut Told<'_>) -> Result<Made, Failure> {
         let Some(first) = lots.first() else { return Ok(Made::new()) };
         let Of::Asset(asset) = &first.of else { return Err(no_function(first)) };
         let Some(Callable::Batch { call, .. }) = self.calls.get(asset) else {
             return Err(no_function(first));
         };
-        // It cannot ask: that is refused where it is declared.
-        let mut asks = vec![Asks::default(); lots.len()];
-        let contexts = lots.iter().zip(&mut asks);
-        call(contexts.map(|(step, asks)| Context { step, asset, asks: Mutex::new(asks) }).collect())
+        let lines = Mutex::default();
+        let reported: Vec<Reported> = lots.iter().map(|_| Reported::default()).collect();
+        let control = told.control();
+        let mut contexts = Vec::with_capacity(lots.len());
+        for (step, reported) in lots.iter().zip(&reported) {
+            let logger = Logger {
+                step: asset.as_str(),
+                piece: Some(step.partition.as_str()),
+                attempt: step.attempt,
+                lines: &lines,
+                secrets: &step.secrets,
+            };
+            // It cannot ask: that is refused where it is declared.
+            let asks = Mutex::default();
+            contexts.push(Context { step, asset, asks, logger, reported, control });
+        }
+        let made = caught(|| call(contexts));
+        tell_lots(told, lines, reported);
+        made.map_err(Failure::Panic)?
     }
 
     fn hook(&self, slot: FunctionSlot, ended: &Ended<'_>) -> Result<(), String> {

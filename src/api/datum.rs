@@ -58,24 +58,35 @@ pub(super) fn described(kept: Result<Kept, String>) -> String {
     }
 }
 
-/// A value that another step, or another process, has left.
-pub(super) struct KeptValue(pub(super) Part);
+/// A value that another step, or another process, has left: of a source it may be several files.
+pub(super) struct KeptValue(pub(super) Vec<Part>);
+
+impl KeptValue {
+    fn one(&self) -> Result<&Part, String> {
+        match self.0.as_slice() {
+            [one] => Ok(one),
+            several => Err(format!("it is {} files, not one", several.len())),
+        }
+    }
+}
 
 impl Held for KeptValue {
     fn keep(&self) -> Result<Kept, String> {
-        let bytes = value::bytes(&self.0).map_err(|error| error.to_string())?;
-        match self.0.format {
+        let part = self.one()?;
+        let bytes = value::bytes(part).map_err(|error| error.to_string())?;
+        match part.format {
             None => Ok(Kept::Bytes { bytes: bytes.into_owned(), extension: "".into() }),
             Some(format) => {
-                let table =
-                    io::manager(format).read(&bytes, self.0.schema.as_deref(), &self.0.columns);
+                let table = io::manager(format).read(&bytes, part.schema.as_deref(), &part.columns);
                 table.map(Kept::Table).map_err(|error| error.to_string())
             }
         }
     }
 
     fn describe(&self) -> String {
-        match value::bytes(&self.0) {
+        let bytes =
+            self.one().and_then(|part| value::bytes(part).map_err(|error| error.to_string()));
+        match bytes {
             Ok(bytes) => of_bytes(&bytes),
             Err(error) => format!("a value that cannot be read ({error})"),
         }
@@ -109,8 +120,8 @@ pub(super) fn take<T: Data>(datum: Datum) -> Result<T, BoxError> {
 }
 
 pub(super) fn load<T: Data>(datum: &Datum) -> Result<T, BoxError> {
-    if let Some(KeptValue(part)) = datum.get() {
-        return Ok(value::read(part)?);
+    if let Some(KeptValue(parts)) = datum.get() {
+        return Ok(value::read_joined(parts)?);
     }
     match datum.held().keep()? {
         Kept::Bytes { bytes, .. } => T::load(&Raw::of(&bytes, None, None)),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::backed::Backing;
 use super::compute::{Append, Callable, Verdict, Wire};
 use super::handle::{Handle, Parts, Reference};
 use super::io::Io;
@@ -32,6 +33,8 @@ pub(super) struct Draft {
     pub(super) io: Option<Io>,
     pub(super) resources: Vec<Used>,
     pub(super) retries: u32,
+    /// Of the ops of its graph; null if it says none.
+    pub(super) values: serde_json::Value,
     pub(super) description: Option<String>,
 }
 
@@ -40,7 +43,7 @@ impl Draft {
     pub(super) fn is_existing(&self) -> bool {
         match self.body {
             DraftBody::Existing => true,
-            DraftBody::Source { .. } | DraftBody::Function { .. } => false,
+            DraftBody::Source { .. } | DraftBody::Function { .. } | DraftBody::Graph(_) => false,
         }
     }
 }
@@ -66,6 +69,8 @@ pub(super) enum DraftBody {
         form: Form,
         call: Callable,
     },
+    /// Ops make it.
+    Graph(Backing),
 }
 
 #[derive(Clone)]
@@ -106,6 +111,7 @@ impl<'p> Open<'p> {
             io: None,
             resources: Vec::new(),
             retries: 0,
+            values: serde_json::Value::Null,
             description: None,
         };
         Open { project, draft }
@@ -113,6 +119,11 @@ impl<'p> Open<'p> {
 
     pub(super) fn finish_existing<V>(mut self) -> Handle<V> {
         self.draft.body = DraftBody::Existing;
+        Handle::new(self.project.declare(self.draft))
+    }
+
+    pub(super) fn finish_backed<V>(mut self, backing: Backing) -> Handle<V> {
+        self.draft.body = DraftBody::Graph(backing);
         Handle::new(self.project.declare(self.draft))
     }
 
@@ -710,6 +721,27 @@ impl<'p, W, K> Asset<'p, W, K> {
     /// One sentence for listings; see the example of [`Asset`].
     pub fn description(mut self, text: &str) -> Asset<'p, W, K> {
         self.open.draft.description = Some(text.to_owned());
+        self
+    }
+
+    /// Values of the ops of its [`graph`](Asset::graph), each under the name of its step, over their defaults;
+    /// they count for staleness. Nothing else has such.
+    ///
+    /// ```
+    /// use giornata::api::{Project, graph, op};
+    /// use serde_json::json;
+    /// # let dir = tempfile::tempdir()?;
+    /// let greet = op("greet").config(json!({"name": "string"})).run(|ctx| {
+    ///     Ok(format!("hello {}", ctx.setting::<String>("name")?))
+    /// });
+    /// let greeting = graph("greeting").define(|g| greet.call(g));
+    /// let mut project = Project::new("greetings", dir.path());
+    /// let ada = project.asset("ada").values(json!({"greet": {"name": "Ada"}})).graph(&greeting);
+    /// assert_eq!(project.get(&ada, ())?, "hello Ada");
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn values(mut self, values: serde_json::Value) -> Asset<'p, W, K> {
+        self.open.draft.values = values;
         self
     }
 }

@@ -237,6 +237,12 @@ pub enum Mistake {
         "it uses a resource named `{resource}`, and {file}:{line} declares another one; rename one"
     )]
     ResourceOfFiles { resource: String, file: String, line: u32 },
+    /// The graph that makes it does not hold.
+    #[error("its graph is not right: {reason}")]
+    Graph { reason: String },
+    /// Values of ops are said, and no ops make it.
+    #[error("it says `values`, and only the ops of a graph have such")]
+    Values,
     /// The text of a check cannot be read.
     #[error(transparent)]
     Check(#[from] crate::defs::check::InvalidCheck),

@@ -530,6 +530,10 @@ pub struct SubGraph<I, R> {
 }
 
 impl<I, R: Results> SubGraph<I, R> {
+    pub(super) fn callable(&self) -> &Callable {
+        &self.callable
+    }
+
     fn new(name: String, graph: Graph, results: R) -> SubGraph<I, R> {
         let refs = results.refs(&graph);
         let name_of = |place: usize| match refs.len() {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::body::StepFailure;
+use crate::base::PartitionKey;
 
 /// A failure after which no other attempt is made, whatever the policy of the op: Dagster's
 /// `Failure(allow_retries=False)`.
@@ -117,6 +118,7 @@ pub struct Hook<'a> {
     pub(super) step: &'a str,
     pub(super) piece: Option<&'a str>,
     pub(super) attempts: u32,
+    pub(super) partition: &'a PartitionKey,
     pub(super) failure: Option<&'a StepFailure>,
 }
 
@@ -153,6 +155,29 @@ impl Hook<'_> {
     /// ```
     pub fn piece(&self) -> Option<&str> {
         self.piece
+    }
+
+    /// The partition of the run; the empty key of a job without partitions.
+    ///
+    /// ```
+    /// use giornata::api::{Launch, Partitions, job, op};
+    /// use std::sync::{Arc, Mutex};
+    /// let told = Arc::new(Mutex::new(Vec::new()));
+    /// let tell = told.clone();
+    /// let count = op("count").run(|_| Ok(1_i64));
+    /// let days = job("days")
+    ///     .partitions(Partitions::daily("2014-07-01"))
+    ///     .on_success(move |hook| {
+    ///         tell.lock().map_err(|_| "poisoned")?.push(hook.partition().to_string());
+    ///         Ok(())
+    ///     })
+    ///     .define(|g| { count.call(g); });
+    /// days.execute(&Launch::new().partition("2014-07-04"))?;
+    /// assert_eq!(*told.lock().map_err(|_| "poisoned")?, ["2014-07-04"]);
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn partition(&self) -> &PartitionKey {
+        self.partition
     }
 
     /// How many attempts there were, at least 1; see the example of [`Hook`].

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -13,7 +13,8 @@ use super::hook::{Again, Hook};
 use super::io::StepIo;
 use super::job::Table;
 use super::job_partition::Part;
-use super::op_context::{LogLine, Logger, OpContext};
+use super::log::{LogLine, Logger, Reported};
+use super::op_context::OpContext;
 use super::result::{JobResult, StepReport};
 use crate::base::Digest;
 use crate::defs::{self, Body, Flow, FlowStep, FunctionSlot, HookDef, InputDecl};
@@ -41,7 +42,7 @@ struct Run<'a> {
     resources: Vec<Resources>,
     secrets: Arc<Secrets>,
     control: Control,
-    lines: RefCell<Vec<LogLine>>,
+    lines: Mutex<Vec<LogLine>>,
     warnings: Vec<String>,
 }
 
@@ -66,7 +67,7 @@ pub(super) fn run(launched: &Launched<'_>, chosen: &BTreeSet<u32>) -> JobResult 
         resources: launched.flow.steps.iter().map(names).collect(),
         secrets: launched.pool.secrets(),
         control: Control::new(),
-        lines: RefCell::default(),
+        lines: Mutex::default(),
         warnings: Vec::new(),
     };
     let mut reports = Vec::new();
@@ -79,7 +80,8 @@ pub(super) fn run(launched: &Launched<'_>, chosen: &BTreeSet<u32>) -> JobResult 
         progress.ended(id, made, how);
     }
     let Run { lines, warnings, .. } = run;
-    JobResult::new(launched.job, chosen, progress, reports, lines.into_inner(), warnings)
+    let lines = lines.into_inner().unwrap_or_else(PoisonError::into_inner);
+    JobResult::new(launched.job, chosen, progress, reports, lines, warnings)
 }
 
 impl Run<'_> {
@@ -93,28 +95,29 @@ impl Run<'_> {
         let of =
             Of { step: progress.declared(id), place: progress.step(id), piece: progress.piece(id) };
         let mut attempts = 1;
-        let (failure, made) = loop {
+        let (failure, made, reported) = loop {
             let args = args(progress, id);
+            let reported = Reported::default();
             let (ended, made) = match self.read(&of, args) {
-                Ok(args) => self.attempt(&of, attempts, body, args),
+                Ok(args) => self.attempt(&of, attempts, body, args, &reported),
                 Err(failure) => (Attempt::Failed(failure), Vec::new()),
             };
             let (ended, made) = self.put(&of, ended, made);
             let (failure, again) = match ended {
-                Attempt::Success => break (None, made),
+                Attempt::Success => break (None, made, reported.joined()),
                 Attempt::Failed(failure) => (failure, None),
                 Attempt::Again(failure, again) => (failure, Some(again)),
             };
             let text = self.secrets.mask(&failure.text).into_owned();
             let failure = StepFailure { text, ..failure };
             if !self.waits_for_another(&of, attempts, &failure, again.as_ref()) {
-                break (Some(failure), made);
+                break (Some(failure), made, reported.joined());
             }
             attempts += 1;
         };
         self.call_hooks(&of, attempts, failure.as_ref());
         let emitted = made.iter().map(|(output, piece, _)| (*output, piece.clone())).collect();
-        (StepReport { attempts, failure, emitted }, made)
+        (StepReport { attempts, failure, emitted, reported }, made)
     }
 
     /// Inputs that are read by a manager of their own.
@@ -166,6 +169,7 @@ impl Run<'_> {
         attempt: u32,
         body: &OpBody,
         args: Vec<Arg>,
+        reported: &Reported,
     ) -> (Attempt, Vec<Made<Datum>>) {
         let (config, read) = &self.launched.settings[of.place as usize];
         let def = &of.step.def;
@@ -188,6 +192,7 @@ impl Run<'_> {
                 lines: &self.lines,
                 secrets: &self.secrets,
             },
+            reported,
             resources: &self.resources[of.place as usize],
             control: &self.control,
             started,
@@ -242,7 +247,8 @@ impl Run<'_> {
             let Some(call) = call else { continue };
             let step = &*of.step.path;
             let job = self.launched.job.name.as_str();
-            let hook = Hook { job, step, piece: of.piece, attempts, failure };
+            let partition = &self.launched.part.key;
+            let hook = Hook { job, step, piece: of.piece, attempts, partition, failure };
             let wrong = match caught(|| call(&hook)) {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error_text(&*error),

@@ -218,17 +218,25 @@ impl OpIo {
 }
 
 /// The managers of one step in a run.
-#[derive(Default)]
 pub(super) struct StepIo {
     name: String,
+    /// Of the run.
+    partition: PartitionKey,
     outputs: Vec<Option<Arc<dyn IoManager>>>,
     inputs: Vec<Option<Arc<dyn IoManager>>>,
 }
 
 impl StepIo {
+    /// Of a step that does not run.
+    pub(super) fn none() -> StepIo {
+        let (outputs, inputs) = (Vec::new(), Vec::new());
+        StepIo { name: String::new(), partition: PartitionKey::unpartitioned(), outputs, inputs }
+    }
+
     pub(super) fn open(
         step: &FlowStep,
         table: &Table,
+        partition: &PartitionKey,
         root: &Path,
         find: &Find<'_>,
     ) -> Result<StepIo, String> {
@@ -237,15 +245,15 @@ impl StepIo {
         let inputs = step.def.inputs.iter().map(|it| open(table.input_io(step, &it.name)));
         Ok(StepIo {
             name: step.def.name.to_string(),
+            partition: partition.clone(),
             outputs: outputs.collect::<Result<_, _>>()?,
             inputs: inputs.collect::<Result<_, _>>()?,
         })
     }
 
     /// Where the value of an output is put; `step` is the step with its job.
-    pub(super) fn place(step: &str, output: &str, piece: Option<&str>) -> Place {
-        let partition = piece.map_or_else(PartitionKey::unpartitioned, PartitionKey::new);
-        Place { name: step.to_owned(), output: output.to_owned(), partition }
+    pub(super) fn place(&self, step: &str, output: &str, piece: Option<&str>) -> Place {
+        Place::of_step(step, output, &self.partition, piece)
     }
 
     /// Puts a value where its output says; what is handed on is then read from there.
@@ -259,7 +267,7 @@ impl StepIo {
         let Some(io) = &self.outputs[output as usize] else { return Ok(datum) };
         let kept = datum.held().keep()?;
         self.put_kept(output, name, piece, &kept)?;
-        let at = StepIo::place(&self.name, name, piece);
+        let at = self.place(&self.name, name, piece);
         Ok(Datum::new(Placed { io: io.clone(), at }))
     }
 
@@ -272,7 +280,7 @@ impl StepIo {
         kept: &Kept,
     ) -> Result<(), String> {
         let Some(io) = &self.outputs[output as usize] else { return Ok(()) };
-        let at = StepIo::place(&self.name, name, piece);
+        let at = self.place(&self.name, name, piece);
         io.store(&at, kept, &version_of(kept)).map_err(|error| format!("put `{at}`: {error}"))
     }
 

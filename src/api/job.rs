@@ -21,7 +21,7 @@ use super::resource::{Providers, Used};
 use super::result::JobResult;
 use super::system;
 use super::value::BoxError;
-use crate::base::{InvalidName, JobName};
+use crate::base::{InvalidName, JobName, PartitionKey};
 use crate::defs::config::{Schema, SchemaErrors};
 use crate::defs::template::{self, TemplateError};
 use crate::defs::{
@@ -340,6 +340,12 @@ impl Table {
         named.chain(ios.filter_map(Io::used).map(|used| &*used.name))
     }
 
+    /// Adds the functions of another one.
+    pub(super) fn take_functions(&mut self, other: &Table) {
+        self.bodies.extend(other.bodies.iter().map(|(slot, body)| (*slot, body.clone())));
+        self.hooks.extend(other.hooks.iter().map(|(slot, hook)| (*slot, hook.clone())));
+    }
+
     /// The resources of all its steps.
     pub(super) fn used(&self) -> impl Iterator<Item = Used> {
         let used = |(name, provider): (&Arc<str>, &Arc<dyn Provide>)| Used {
@@ -363,6 +369,13 @@ impl Table {
                 mistakes.push(JobMistake::new(job.0, job.1, kind));
             }
         }
+    }
+
+    /// What is called somewhere, with the mistakes of it.
+    pub(super) fn of(of: (&str, &Origin), parts: &Parts, mistakes: &mut Vec<JobMistake>) -> Table {
+        let mut table = Table::default();
+        table.take(of, parts, mistakes);
+        table
     }
 
     fn take(&mut self, job: (&str, &Origin), parts: &Parts, mistakes: &mut Vec<JobMistake>) {
@@ -593,12 +606,13 @@ impl Job {
         }
         let mut ios = Vec::with_capacity(flow.steps.len());
         let opens = has_io && problems.is_empty();
+        let part = launch.part().cloned().unwrap_or_else(PartitionKey::unpartitioned);
         for (step, at) in flow.steps.iter().zip(0..).filter(|_| opens) {
             if !chosen.contains(&at) {
-                ios.push(StepIo::default());
+                ios.push(StepIo::none());
                 continue;
             }
-            match StepIo::open(step, &self.table, &root, &|name| pool.value(name)) {
+            match StepIo::open(step, &self.table, &part, &root, &|name| pool.value(name)) {
                 Ok(io) => ios.push(io),
                 Err(problem) => problems.push(problem),
             }

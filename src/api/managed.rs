@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use super::io::StepIo;
 use super::job::{Job, Table};
-use crate::base::PartitionKey;
 use crate::defs::{self, Flow, FlowStep, Item, Memo, Slot, Wiring, Work};
-use crate::exec::{Failure, InJob, Step};
+use crate::exec::{Failure, InJob, Input, Step};
 use crate::io::{Place, Warehouse};
 
 /// The jobs of a program that say `io`, by name.
@@ -63,40 +62,39 @@ impl Managed {
         };
         let flow_step = &of.flow.steps[place as usize];
         let find = |name: &str| step.resources.shared::<Warehouse>(name);
-        let io = StepIo::open(flow_step, &of.table, &step.paths.root, &find);
+        let io = StepIo::open(flow_step, &of.table, &step.partition, &step.paths.root, &find);
         let io = io.map_err(Failure::Function)?;
         Ok(Some(Open { of, step: flow_step, io }))
     }
 }
 
 impl Open<'_> {
-    /// Where the values of an input were put, in the order of `parts`, which are their keys; `piece` is that
+    /// Where the values of an input were put, in the order of what the step was `given` there; `piece` is that
     /// of the step.
-    pub(super) fn places<'k>(
+    pub(super) fn places(
         &self,
         input: usize,
         piece: Option<&str>,
-        parts: impl ExactSizeIterator<Item = &'k PartitionKey>,
+        given: Option<&Input>,
     ) -> Result<Vec<Place>, String> {
+        let (parts, present) = match given {
+            Some(given) => (given.parts.as_slice(), given.items.as_slice()),
+            None => Default::default(),
+        };
         let name = &self.step.def.inputs[input].name;
         match &self.step.wires[input] {
             Wiring::One(slot) => Ok(vec![self.place(name, *slot, None)?]),
             Wiring::Each(slot) => Ok(vec![self.place(name, *slot, piece)?]),
             Wiring::Collect(slot) => {
-                parts.map(|key| self.place(name, *slot, Some(key.as_str()))).collect()
+                parts.iter().map(|part| self.place(name, *slot, Some(part.key.as_str()))).collect()
             }
-            // What was not emitted is left out, and nothing says which that is.
-            Wiring::List(items) if items.len() != parts.len() => Err(format!(
-                "the input `{name}` is read by an IO manager, and something of its list was not emitted; \
-                 leave `input_io` out where outputs are optional"
-            )),
             Wiring::List(items) => {
-                let place = |item: &Item| match item {
+                let place = |at: &u32| match &items[*at as usize] {
                     Item::One(slot) => self.place(name, *slot, None),
                     Item::Each(slot) => self.place(name, *slot, piece),
                     Item::Input(_) | Item::Value(_) => Err(StepIo::not_put(name)),
                 };
-                items.iter().map(place).collect()
+                present.iter().map(place).collect()
             }
             Wiring::Input(_) | Wiring::Value(_) => Err(StepIo::not_put(name)),
         }
@@ -106,7 +104,7 @@ impl Open<'_> {
         let from = &self.of.flow.steps[slot.step as usize];
         let output = &from.def.outputs[slot.output as usize].name;
         match self.of.table.output_io(from, output) {
-            Some(_) => Ok(StepIo::place(from.def.name.as_str(), output, piece)),
+            Some(_) => Ok(self.io.place(from.def.name.as_str(), output, piece)),
             None => Err(StepIo::not_put(input)),
         }
     }

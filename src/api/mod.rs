@@ -85,6 +85,7 @@
 //! | run it in a test | `execute_in_process` | [`Job::execute_in_process`], [`testing`](crate::testing) |
 //! | build graphs from data | | [`raw`] |
 
+mod backed;
 mod batch;
 mod body;
 mod compute;
@@ -102,6 +103,7 @@ mod job_partition;
 mod job_run;
 mod kind;
 mod launch;
+mod log;
 mod managed;
 mod op;
 mod op_context;
@@ -125,6 +127,7 @@ mod store_tests;
 #[cfg(test)]
 mod tests;
 
+pub use backed::Backs;
 pub use body::{FailureKind, StepFailure};
 pub use compute::{Append, Context, Wire};
 pub use datum::Data;
@@ -138,8 +141,9 @@ pub use job::{Job, JobBuilder, JobMistake, JobMistakeKind, job};
 pub use job_run::{FailedOp, JobReport};
 pub use kind::Kind;
 pub use launch::Launch;
+pub use log::{Level, LogLine, Logger};
 pub use op::{Op, OpBuilder, op};
-pub use op_context::{Level, LogLine, Logger, OpContext};
+pub use op_context::OpContext;
 pub use partitions::Partitions;
 pub use ports::{
     After, Alone, Further, Longer, Many, Maybe, One, Output, Outputs, Param, Pieced, Plain,
@@ -159,4 +163,5 @@ pub use crate::defs::{
 pub use crate::engine::flow::StepState;
 pub use crate::engine::{State, Summary};
 pub use crate::exec::{Http, Setup};
+pub use crate::io::http::{HttpError, Reply, Request};
 pub use crate::io::{Table, Value as Cell, Warehouse};

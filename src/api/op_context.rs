@@ -1,6 +1,5 @@
 //! What the function of an op is told, and the log that it writes.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -9,10 +8,11 @@ use serde_json::Value;
 
 use super::compute::window_of;
 use super::hook::Again;
+use super::log::{Logger, Reported};
 use super::resource::Resource;
 use super::value::BoxError;
 use crate::base::{PartitionKey, TimeWindow};
-use crate::exec::{Control, Resources, Secrets};
+use crate::exec::{Control, Resources};
 
 /// What the function of an op is told about the step that it carries out: Dagster's `context` of an op.
 ///
@@ -51,6 +51,7 @@ pub struct OpContext<'a> {
     /// What it reads of the job's configuration.
     pub(super) read: &'a Value,
     pub(super) logger: Logger<'a>,
+    pub(super) reported: &'a Reported,
     pub(super) resources: &'a Resources,
     pub(super) control: &'a Control,
     pub(super) started: Instant,
@@ -206,6 +207,25 @@ impl OpContext<'_> {
         &self.logger
     }
 
+    /// Notes something about what the op makes: a number, a text or any other JSON value under a name, kept with
+    /// the step ([`JobResult::reported`](super::JobResult::reported)), and with the asset if the op gives the
+    /// result of one. A second value of a name replaces the first; that of an attempt that failed is dropped.
+    ///
+    /// ```
+    /// use giornata::api::{job, op};
+    /// let read = op("read").run(|ctx| {
+    ///     let rows = vec![1_i64, 2, 3];
+    ///     ctx.report("rows", rows.len());
+    ///     Ok(rows.iter().sum::<i64>())
+    /// });
+    /// let result = job("j").define(|g| { read.call(g); }).execute_in_process()?;
+    /// assert_eq!(result.reported("read", "rows"), Some(&3.into()));
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn report(&self, name: &str, value: impl Into<Value>) {
+        self.reported.add(name, value.into(), None);
+    }
+
     /// Whether what it does is no longer wanted: it has taken longer than its time-out, or the run was
     /// cancelled. A function cannot be stopped; a long one asks from time to time, and returns.
     ///
@@ -237,111 +257,5 @@ impl OpContext<'_> {
 
     pub(super) fn take_asked(&self) -> Option<Again> {
         self.asked.take()
-    }
-}
-
-/// How much a line of a log matters, from little to much: `Level::Debug < Level::Error`. See the example of
-/// [`Logger`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// What only matters when something is wrong.
-    Debug,
-    /// What happens.
-    Info,
-    /// What somebody should look at.
-    Warn,
-    /// What went wrong.
-    Error,
-}
-
-impl Level {
-    /// `INFO` and so on, as in a log file.
-    ///
-    /// ```
-    /// use giornata::api::Level;
-    /// assert_eq!(Level::Warn.as_str(), "WARN");
-    /// assert!(Level::Debug < Level::Warn);
-    /// ```
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Level::Debug => "DEBUG",
-            Level::Info => "INFO",
-            Level::Warn => "WARN",
-            Level::Error => "ERROR",
-        }
-    }
-}
-
-/// One line of the log of a run; see the example of [`Logger`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLine {
-    /// The step that wrote it, with its piece.
-    pub step: String,
-    /// Counted from 1.
-    pub attempt: u32,
-    /// How much it matters.
-    pub level: Level,
-    /// What was written, with `***` for secrets.
-    pub text: String,
-}
-
-/// The log of one attempt of a step. Lines are kept with the run in the order in which they were written,
-/// those of failed attempts too; a secret in them is shown as `***`.
-///
-/// ```
-/// use giornata::api::{Level, job, op};
-/// let speaks = op("speaks").run(|ctx| {
-///     ctx.log().debug("the tank is checked");
-///     ctx.log().info("in");
-///     ctx.log().warn(format!("out of {}", "ink"));
-///     ctx.log().error("a page is missing");
-///     Ok(())
-/// });
-/// let result = job("j").define(|g| { speaks.call(g); }).execute_in_process()?;
-/// let line = &result.log()[2];
-/// assert_eq!((line.step.as_str(), line.level, line.text.as_str()), ("speaks", Level::Warn, "out of ink"));
-/// # Ok::<(), giornata::api::BoxError>(())
-/// ```
-#[derive(Debug)]
-pub struct Logger<'a> {
-    pub(super) step: &'a str,
-    pub(super) piece: Option<&'a str>,
-    pub(super) attempt: u32,
-    pub(super) lines: &'a RefCell<Vec<LogLine>>,
-    /// What is written without them.
-    pub(super) secrets: &'a Secrets,
-}
-
-impl Logger<'_> {
-    /// Writes what only matters when something is wrong; see the example of [`Logger`].
-    pub fn debug(&self, text: impl Into<String>) {
-        self.write(Level::Debug, text.into());
-    }
-
-    /// Writes what happens; see the example of [`Logger`].
-    pub fn info(&self, text: impl Into<String>) {
-        self.write(Level::Info, text.into());
-    }
-
-    /// Writes what somebody should look at; see the example of [`Logger`].
-    pub fn warn(&self, text: impl Into<String>) {
-        self.write(Level::Warn, text.into());
-    }
-
-    /// Writes what went wrong; the step does not fail by it. See the example of [`Logger`].
-    pub fn error(&self, text: impl Into<String>) {
-        self.write(Level::Error, text.into());
-    }
-
-    fn write(&self, level: Level, text: String) {
-        let step = match self.piece {
-            Some(piece) => format!("{}[{piece}]", self.step),
-            None => self.step.to_owned(),
-        };
-        let text = match self.secrets.mask(&text) {
-            Cow::Borrowed(_) => text,
-            Cow::Owned(masked) => masked,
-        };
-        self.lines.borrow_mut().push(LogLine { step, attempt: self.attempt, level, text });
     }
 }

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use chrono::DateTime;
 use chrono_tz::Tz;
 
+use super::backed::{Backed, Backing};
 use super::compute::{Callable, Calls, Verdict};
 use super::declare::{Count, Draft, DraftBody, DraftCheck, DraftDep};
 use super::error::{DeclarationError, Error, Mistake};
 use super::handle::Reference;
 use super::io::Io;
-use super::job::Job;
+use super::job::{Job, Table as OpTable};
 use super::partitions::{Partitions, parse_zone};
 use super::project::{Files, Program};
 use super::resource::{Providers, Replaced, Used};
@@ -103,12 +104,12 @@ impl Whole<'_> {
             jobs.push(judge.job(job, place));
         }
         judge.refuse_resources_of_files(&project);
-        let Judge { calls, checks, mut resources, ios, mistakes, .. } = judge;
+        let Judge { calls, checks, mut resources, ios, ops, mistakes, .. } = judge;
         if !mistakes.is_empty() {
             return Err(Error::Declarations { project: self.name.to_owned(), mistakes });
         }
         resources.extend(self.replaced.each());
-        let mut calls = Calls { calls, checks, resources, ios, ..Calls::default() };
+        let mut calls = Calls { calls, checks, resources, ios, ops, ..Calls::default() };
         for ((job, place), def) in self.jobs.iter().zip(jobs) {
             let def = calls.take_job(job, def?);
             if project.jobs.insert(def.name.clone(), def).is_some() {
@@ -134,7 +135,16 @@ struct Judge<'a> {
     checks: BTreeMap<(AssetKey, String), Verdict>,
     resources: Providers,
     ios: BTreeMap<AssetKey, Arc<dyn IoManager>>,
+    /// Functions of the ops of graphs that make assets.
+    ops: OpTable,
     mistakes: Vec<DeclarationError>,
+}
+
+/// How the value of an asset comes to be.
+#[derive(Default)]
+struct Made {
+    body: Option<Body>,
+    config: BTreeMap<String, serde_json::Value>,
 }
 
 impl<'a> Judge<'a> {
@@ -150,6 +160,7 @@ impl<'a> Judge<'a> {
             checks: BTreeMap::new(),
             resources: Providers::new(),
             ios: BTreeMap::new(),
+            ops: OpTable::default(),
             mistakes: Vec::new(),
         }
     }
@@ -248,7 +259,7 @@ impl<'a> Judge<'a> {
         if !self.names.insert(&draft.name) {
             self.mistake(draft, Mistake::Twice);
         }
-        let body = self.body(draft);
+        let Made { body, config } = self.body(draft);
         let partitions = key.as_ref().and_then(|key| {
             let partitions = self.partitions(draft, key, body.as_ref());
             self.sound(draft, partitions)
@@ -279,12 +290,13 @@ impl<'a> Judge<'a> {
         let (Some(key), Some(body), Some(partitions)) = (key, body, partitions) else { return };
         if let DraftBody::Function { call, .. } = &draft.body {
             self.calls.insert(key.clone(), call.clone());
-            let ready = draft.io.as_ref().and_then(Io::ready);
-            self.ios.extend(ready.map(|io| (key.clone(), io.clone())));
         }
+        let ready = draft.io.as_ref().and_then(Io::ready);
+        self.ios.extend(ready.map(|io| (key.clone(), io.clone())));
         let follows = self.follows_existing(draft).into_iter().collect();
         let shared = draft.shared.as_ref().map(|names| Arc::new(shared_step(names)));
-        let mut asset = asset(draft, key, body, partitions, deps, checks, shared);
+        let mut asset =
+            Asset { config, ..asset(draft, key, body, partitions, deps, checks, shared) };
         asset.policy.batch = batch;
         self.assets.push(Declared { asset, follows });
     }
@@ -310,12 +322,19 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn body(&mut self, draft: &Draft) -> Option<Body> {
+    /// What makes it; nothing where that has a mistake.
+    fn body(&mut self, draft: &Draft) -> Made {
+        if !draft.values.is_null() && !matches!(draft.body, DraftBody::Graph(_)) {
+            self.mistake(draft, Mistake::Values);
+        }
         let body = match &draft.body {
             DraftBody::Source { pattern, split_by, columns } => {
                 source(pattern, split_by.as_deref(), columns).map(Body::Source)
             }
-            DraftBody::Existing => return None,
+            DraftBody::Existing => return Made::default(),
+            DraftBody::Graph(backing) => {
+                return self.backed(draft, backing);
+            }
             DraftBody::Function { .. } => match &draft.version {
                 Some(version) => Ok(Body::Function(FunctionBody {
                     version: version.clone(),
@@ -331,7 +350,26 @@ impl<'a> Judge<'a> {
                     .map_err(|reason| Mistake::Executable { reason }),
             },
         };
-        self.sound(draft, body)
+        Made { body: self.sound(draft, body), ..Made::default() }
+    }
+
+    fn backed(&mut self, draft: &Draft, backing: &Backing) -> Made {
+        match backing.judge(draft) {
+            Ok(Backed { body, config, table }) => {
+                for used in table.used() {
+                    let used = self.use_one(&used);
+                    self.sound(draft, used);
+                }
+                self.ops.take_functions(&table);
+                Made { body: Some(Body::Graph(body)), config }
+            }
+            Err(reasons) => {
+                for reason in reasons {
+                    self.mistake(draft, Mistake::Graph { reason });
+                }
+                Made::default()
+            }
+        }
     }
 
     fn partitions(
@@ -548,7 +586,14 @@ fn asset(
     let output = match &draft.body {
         DraftBody::Source { .. } | DraftBody::Existing => OutputDef::None,
         DraftBody::Function { form, .. } => form.output(&draft.name),
+        DraftBody::Graph(backing) => backing.form.output(&draft.name),
     };
+    let mut resources: BTreeMap<String, Option<String>> =
+        draft.resources.iter().map(|used| (used.name.to_string(), None)).collect();
+    if let Body::Graph(graph) = &body {
+        let used = graph.counting().flat_map(|step| &step.op.resources);
+        resources.extend(used.map(|name| (name.clone(), None)));
+    }
     let retries = Retries { max: draft.retries, ..Retries::default() };
     Asset {
         key,
@@ -562,7 +607,7 @@ fn asset(
         io: draft.io.as_ref().map(Io::def),
         config: BTreeMap::new(),
         env: BTreeSet::new(),
-        resources: draft.resources.iter().map(|used| (used.name.to_string(), None)).collect(),
+        resources,
         inputs: Vec::new(),
         version: draft.version.clone(),
         checks,

@@ -202,8 +202,8 @@ impl Resource<PathBuf> {
 }
 
 impl Resource<Http> {
-    /// Where a service is, and the headers to send to it. Nothing is sent by giornata: the value is for
-    /// the client of your choice.
+    /// Where a service is, and the headers to send to it: its value begins requests
+    /// ([`Http::get`](Http::get)), and has both for a client of your choice.
     ///
     /// ```
     /// use giornata::api::{Given, Launch, Resource, job, op};

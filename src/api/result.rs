@@ -8,7 +8,7 @@ use super::body::StepFailure;
 use super::datum::{Data, load};
 use super::error::Error;
 use super::handle::Parts;
-use super::op_context::LogLine;
+use super::log::LogLine;
 use crate::base::PartitionKey;
 use crate::defs::{self, OutputDecl};
 use crate::engine::flow::{InstanceId, Progress, StepState};
@@ -57,6 +57,8 @@ pub(super) struct StepReport {
     pub(super) failure: Option<StepFailure>,
     /// In the order of emission.
     pub(super) emitted: Vec<(u32, Option<Arc<str>>)>,
+    /// Of the last attempt.
+    pub(super) reported: serde_json::Map<String, serde_json::Value>,
 }
 
 impl JobResult {
@@ -230,6 +232,12 @@ impl JobResult {
     /// What the steps wrote, line after line; see the example of [`Logger`](super::Logger).
     pub fn log(&self) -> &[LogLine] {
         &self.log
+    }
+
+    /// What a step reported under a name; `None` if it did not, or did not run. See the example of
+    /// [`OpContext::report`](super::OpContext::report).
+    pub fn reported(&self, step: &str, name: &str) -> Option<&serde_json::Value> {
+        self.report(step)?.reported.get(name)
     }
 
     /// What should be looked at, though nothing failed by it: hooks that did, and resources that could not be

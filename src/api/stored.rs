@@ -1,19 +1,22 @@
 //! Calls the functions of ops and hooks for steps whose values are kept by the store.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::body::{Arg, FailureKind, OpBody, StepFailure};
 use super::compute::Calls;
 use super::datum::KeptValue;
 use super::hook::{Again, Hook};
 use super::job::Table;
+use super::log::{Logger, Reported, tell};
 use super::managed::Open;
-use super::op_context::{Logger, OpContext};
+use super::op_context::OpContext;
 use super::value;
 use crate::defs::{Body, FunctionSlot, InputDecl, TableFormat, Takes};
 use crate::engine::error_text;
-use crate::exec::{Datum, Emitted, Ended, Failure, InJob, Produced, Refused, Step, Told, caught};
+use crate::exec::{
+    Datum, Emitted, Ended, Failure, InJob, Part, Produced, Refused, Step, Told, caught,
+};
 use crate::io::Kept;
 
 /// Carries out a step of a job by the function of its op.
@@ -29,7 +32,7 @@ pub(super) fn call(
     };
     let managed = calls.managed.open(step, at)?;
     let args = args(step, at, managed.as_ref()).map_err(Failure::Function)?;
-    let lines = RefCell::default();
+    let (lines, reported) = (Mutex::default(), Reported::default());
     let logger = Logger {
         step: &at.path,
         piece: at.piece.as_deref(),
@@ -49,6 +52,7 @@ pub(super) fn call(
         config: &at.own,
         read: &at.read,
         logger,
+        reported: &reported,
         resources: &step.resources,
         control: told.control(),
         started: told.started(),
@@ -58,9 +62,7 @@ pub(super) fn call(
     // What was logged before a panic is what tells why.
     let ran = caught(|| body.emitted(&context, args, &step.def.inputs, &step.def.outputs));
     drop(context);
-    for line in lines.into_inner() {
-        told.log(line.level.as_str(), &line.text);
-    }
+    tell(told, lines, reported);
     let made = ran.map_err(Failure::Panic)?.map_err(|(failure, again)| failed(failure, again))?;
     let emit = |(output, piece, datum): (u32, Option<Arc<str>>, Datum)| {
         let kept = datum.held().keep().map_err(|reason| Failure::Store { reason })?;
@@ -87,15 +89,19 @@ fn body<'a>(table: &'a Table, step: &Step) -> Option<&'a OpBody> {
 /// What the step was given, in the order of its inputs.
 fn args(step: &Step, at: &InJob, managed: Option<&Open<'_>>) -> Result<Vec<Arg>, String> {
     let arg = |(place, decl): (usize, &InputDecl)| {
-        let parts = step.inputs.iter().find(|input| input.name == decl.name);
-        let parts = parts.map(|input| input.parts.as_slice()).unwrap_or_default();
+        let given = step.inputs.iter().find(|input| input.name == decl.name);
+        let parts = given.map(|input| input.parts.as_slice()).unwrap_or_default();
+        let kept = |parts: &[Part]| Datum::new(KeptValue(parts.to_vec()));
         let mut data: Vec<Datum> = match managed.filter(|managed| managed.io.reads(place)) {
             Some(managed) => {
-                let keys = parts.iter().map(|part| &part.key);
-                let places = managed.places(place, at.piece.as_deref(), keys)?;
+                let places = managed.places(place, at.piece.as_deref(), given)?;
                 places.into_iter().filter_map(|at| managed.io.read(place, at)).collect()
             }
-            None => parts.iter().map(|part| Datum::new(KeptValue(part.clone()))).collect(),
+            None => match decl.takes {
+                Takes::One if !parts.is_empty() => vec![kept(parts)],
+                Takes::One | Takes::Nothing => Vec::new(),
+                Takes::Many => parts.iter().map(|part| kept(std::slice::from_ref(part))).collect(),
+            },
         };
         Ok(match decl.takes {
             Takes::Nothing => Arg::Nothing,
@@ -156,6 +162,7 @@ pub(super) fn hook(table: &Table, slot: FunctionSlot, ended: &Ended<'_>) -> Resu
         step: &at.path,
         piece: at.piece.as_deref(),
         attempts: ended.attempts,
+        partition: &ended.step.partition,
         failure: failure.as_ref(),
     };
     call(&hook).map_err(|error| error_text(&*error))

@@ -220,7 +220,7 @@ pub trait Members<const N: usize> {
 
 /// Assets that were declared.
 #[doc(hidden)]
-pub struct Declared<const N: usize>([Reference; N]);
+pub struct Declared<const N: usize>(pub(super) [Reference; N]);
 
 /// What there is of each.
 #[doc(hidden)]
@@ -274,7 +274,8 @@ macro_rules! compute {
                     $(let $wire = $wire.read(context)?;)*
                     emitted(function(context, $($wire),*).map_err(said)?)
                 });
-                V::handles(open.finish_several(kind, V::FORMS, &call))
+                let body = |_, form| DraftBody::Function { form, call: Callable::One(call.clone()) };
+                V::handles(open.finish_several(kind, V::FORMS, &body))
             }
         }
     };
@@ -297,21 +298,21 @@ fn emitted<const N: usize>(made: impl Members<N>) -> Result<Vec<Emitted>, Failur
 }
 
 impl Open<'_> {
-    /// Declares each of several assets.
-    fn finish_several<const N: usize>(
+    /// Declares each of several assets; `body` says how the one at a place is made.
+    pub(super) fn finish_several<const N: usize>(
         self,
         kind: Several<N>,
         forms: [Form; N],
-        call: &Call,
+        body: &dyn Fn(usize, Form) -> DraftBody,
     ) -> Declared<N> {
         let Several { members, mut strangers } = kind;
         let Open { project, draft } = self;
         let names: Arc<[Arc<str>]> = members.iter().map(|(name, _)| name.clone()).collect();
-        let mut forms = forms.into_iter();
+        let mut forms = forms.into_iter().enumerate();
         Declared(members.map(|(name, member)| {
             let mut own = draft.clone();
-            let form = forms.next().expect("there are as many forms as names");
-            own.body = DraftBody::Function { form, call: Callable::One(call.clone()) };
+            let (place, form) = forms.next().expect("there are as many forms as names");
+            own.body = body(place, form);
             own.export = member.export.or(own.export);
             own.description = member.description.or(own.description);
             own.checks.extend(member.checks);

@@ -83,6 +83,14 @@ impl Column {
         (0..self.parts.len()).map(|i| self.mark(i))
     }
 
+    /// Those of `among` that have an entry, if only that of a removed value.
+    pub fn entries(&self, among: &PartitionSet) -> PartitionSet {
+        if among.len() < self.parts.len() as u64 {
+            return among.iter().filter(|part| self.place(*part).is_ok()).collect();
+        }
+        self.parts.iter().copied().filter(|part| among.contains(*part)).collect()
+    }
+
     /// Partitions that have a value.
     pub fn with_value(&self) -> PartitionSet {
         self.iter().filter(Mark::has_value).map(|mark| mark.part).collect()
@@ -148,5 +156,9 @@ mod tests {
         assert_eq!(column.get(2), None);
         assert_eq!(column.get(8), None);
         assert_eq!(column.changed_since(Rev(3)).iter().collect::<Vec<_>>(), [4, 5, 6]);
+        for among in [vec![2, 4, 8], (0..20).collect()] {
+            let among: PartitionSet = among.into_iter().collect();
+            assert_eq!(column.entries(&among), &among & &(3..=7).collect());
+        }
     }
 }

@@ -23,6 +23,8 @@ use crate::base::Digest;
 const TRIES: u32 = 3;
 /// Read and hashed at once: it fits into the cache of a core. A power of two, as the tree needs it.
 const PIECE: u64 = 512 << 10;
+/// Up to so many bytes a file is read at once, whatever its size.
+const SMALL: usize = 64 << 10;
 /// Threads work side by side within so many bytes, which a disk can read ahead.
 const WINDOW: u64 = 32 << 20;
 
@@ -103,6 +105,18 @@ pub(super) fn hash_open(file: &File, size: u64) -> io::Result<Option<(Digest, u6
             }
         }
         Ok(Some((blake3::hash(&buffer[..got]).into(), got as u64)))
+    })
+}
+
+/// Hashes what one reading gives of an open file, which is all of it if that is as long as the file; `None`
+/// if it gives too much, or nothing because it cannot be read like a file.
+pub(super) fn hash_small(file: &File) -> Option<(Digest, u64)> {
+    BUFFER.with_borrow_mut(|buffer| {
+        if buffer.len() <= SMALL {
+            buffer.resize(SMALL + 1, 0);
+        }
+        let got = file.read_at(&mut buffer[..=SMALL], 0).ok()?;
+        (got <= SMALL).then(|| (blake3::hash(&buffer[..got]).into(), got as u64))
     })
 }
 

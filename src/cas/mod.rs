@@ -5,6 +5,7 @@
 //! caller syncs before it commits a row that names a blob. Which blobs are in use is not known here.
 
 mod blob;
+mod dirs;
 mod error;
 mod export;
 mod hash;
@@ -18,6 +19,7 @@ use std::sync::{Mutex, OnceLock};
 
 use crate::base::{Digest, Durability};
 
+pub use dirs::Dirs;
 pub use error::Error;
 pub use hash::{Hashed, hash_file, hash_files};
 pub use sweep::{BlobInfo, Exclusive, Lease, Swept};

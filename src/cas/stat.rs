@@ -20,12 +20,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rayon::prelude::*;
-use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use rustix::fs::{Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use serde::{Deserialize, Serialize};
 
-use super::Error;
-use super::hash::hash_stable;
 use crate::base::Digest;
 
 /// The coarsest stamps that are met in practice (FAT), for file systems that were not probed.
@@ -60,7 +57,7 @@ pub struct Slack {
     pub ns: i64,
 }
 
-/// What [`observe`] found.
+/// What [`Dirs::observe`](super::Dirs::observe) found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observed {
     /// The old entry is to be trusted; nothing was read.
@@ -78,6 +75,17 @@ impl StatKey {
             mtime_ns: stamp(metadata.mtime(), metadata.mtime_nsec()),
             ctime_ns: stamp(metadata.ctime(), metadata.ctime_nsec()),
             mode: metadata.mode(),
+        }
+    }
+
+    pub(super) fn of_stat(stat: &Stat) -> StatKey {
+        StatKey {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            size: stat.st_size as u64,
+            mtime_ns: stamp(stat.st_mtime, stat.st_mtime_nsec as i64),
+            ctime_ns: stamp(stat.st_ctime, stat.st_ctime_nsec as i64),
+            mode: stat.st_mode,
         }
     }
 }
@@ -137,38 +145,13 @@ impl Observed {
 
 /// Whether a file that has the stat `now` still has the digest of `entry`.
 pub fn trusted(entry: &StatEntry, now: &StatKey, slack: Slack) -> bool {
-    let settled = entry.taken_ns.saturating_sub(slack.for_dev(now.dev));
-    entry.stat == *now && now.mtime_ns < settled && now.ctime_ns < settled
+    entry.stat == *now && is_settled(now, entry.taken_ns, slack)
 }
 
-/// Says a file's digest, and reads it only if `known` cannot be trusted. `taken_ns` is what
-/// [`FsClock::now_ns`] said before the batch of which this is part.
-pub fn observe(
-    path: &Path,
-    known: Option<&StatEntry>,
-    taken_ns: i64,
-    slack: Slack,
-) -> Result<Observed, Error> {
-    if let Some(entry) = known {
-        let now = StatKey::of(&path.metadata().map_err(Error::io("read", path))?);
-        if trusted(entry, &now, slack) {
-            return Ok(Observed::Unchanged(*entry));
-        }
-    }
-    let hashed = hash_stable(path)?;
-    Ok(Observed::Hashed(StatEntry { stat: hashed.stat, digest: hashed.digest, taken_ns }))
-}
-
-/// [`observe`] for many files, in parallel; the results are in the order of the paths.
-pub fn observe_all<P: AsRef<Path> + Sync>(
-    files: &[(P, Option<StatEntry>)],
-    taken_ns: i64,
-    slack: Slack,
-) -> Vec<Result<Observed, Error>> {
-    files
-        .par_iter()
-        .map(|(path, known)| observe(path.as_ref(), known.as_ref(), taken_ns, slack))
-        .collect()
+/// Whether nobody has written to a file since `taken_ns` that has the stat `now` after that.
+pub(super) fn is_settled(now: &StatKey, taken_ns: i64, slack: Slack) -> bool {
+    let settled = taken_ns.saturating_sub(slack.for_dev(now.dev));
+    now.mtime_ns < settled && now.ctime_ns < settled
 }
 
 /// The clock by which the file system stamps: it can only be read by having something stamped.

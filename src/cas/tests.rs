@@ -8,9 +8,7 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::hash::hash_stable_with;
-use super::stat::{
-    FsClock, Observed, SLACK_UNKNOWN_NS, Slack, StatEntry, StatKey, observe, trusted,
-};
+use super::stat::{FsClock, Observed, SLACK_UNKNOWN_NS, Slack, StatEntry, StatKey, trusted};
 use super::*;
 
 fn open(dir: &Path) -> Cas {
@@ -368,12 +366,15 @@ fn an_edit_in_the_same_tick_is_seen() {
     let clock = FsClock::open(dir.path());
     let slack = clock.probe();
     let path = dir.path().join("f");
+    let mut dirs = Dirs::new(dir.path());
+    let mut observe =
+        |known: Option<&StatEntry>, now| dirs.observe("f", known, now, slack).unwrap();
     let mut known = None;
     for i in 0..300_u32 {
         // Always the same size, and as fast as it goes.
         let content = format!("{i:08}");
         fs::write(&path, &content).unwrap();
-        let seen = observe(&path, known.as_ref(), clock.now_ns(), slack).unwrap();
+        let seen = observe(known.as_ref(), clock.now_ns());
         assert_eq!(seen.entry().digest, Digest::of_blob(content.as_bytes()), "edit {i}");
         known = Some(*seen.entry());
     }
@@ -388,12 +389,53 @@ fn an_old_file_is_not_read_again() {
     let slack = clock.probe();
     let written = StatKey::of(&fs::metadata(&path).unwrap());
     let late = written.ctime_ns + 10 * SLACK_UNKNOWN_NS;
-    let first = observe(&path, None, late, slack).unwrap();
+    let mut dirs = Dirs::new(dir.path());
+    let first = dirs.observe("f", None, late, slack).unwrap();
     assert!(matches!(first, Observed::Hashed(_)));
-    let second = observe(&path, Some(first.entry()), late, slack).unwrap();
+    let second = dirs.observe("f", Some(first.entry()), late, slack).unwrap();
     assert_eq!(second, Observed::Unchanged(*first.entry()));
-    let all = stat::observe_all(&[(&path, Some(*first.entry())), (&path, None)], late, slack);
-    assert!(matches!(all[..], [Ok(Observed::Unchanged(_)), Ok(Observed::Hashed(_))]));
+}
+
+/// Whatever the order of directories, and however far a file is from having settled, what is said of it is
+/// what a look by its whole path says.
+#[test]
+fn files_are_found_by_their_names_in_any_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    let sizes = [0, 1, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 700_000];
+    let mut paths = Vec::new();
+    for place in ["", "a/", "a/b/", "c/"] {
+        fs::create_dir_all(root.join(place)).unwrap();
+        for size in sizes {
+            let path = format!("{place}f{size}");
+            let content: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+            fs::write(root.join(&path), content).unwrap();
+            paths.push(path);
+        }
+    }
+    let outside = dir.path().join("outside");
+    fs::write(&outside, "x").unwrap();
+    std::os::unix::fs::symlink("../../outside", root.join("c/link")).unwrap();
+    paths.extend([outside.to_str().unwrap().to_owned(), "c/link".to_owned()]);
+    let slack = Slack { dev: 0, ns: 0 };
+    for taken_ns in [i64::MIN, i64::MAX] {
+        for order in [1, 5, 7] {
+            let mut dirs = Dirs::new(&root);
+            for place in 0..paths.len() {
+                let path = &paths[place * order % paths.len()];
+                let hashed = hash_files(&[root.join(path)]).pop().unwrap().unwrap();
+                let wanted = StatEntry { stat: hashed.stat, digest: hashed.digest, taken_ns };
+                let seen = dirs.observe(path, None, taken_ns, slack).unwrap();
+                assert_eq!(seen, Observed::Hashed(wanted), "{path}");
+            }
+        }
+    }
+    let mut dirs = Dirs::new(&root);
+    for _ in 0..3 {
+        let mut fault = |path| dirs.observe(path, None, i64::MAX, slack).unwrap_err();
+        assert!(matches!(fault("a/none"), Error::Io { action: "open", .. }));
+        assert!(matches!(fault("a/b"), Error::NotAFile { .. }));
+    }
 }
 
 #[test]

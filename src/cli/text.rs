@@ -66,11 +66,11 @@ pub(super) fn ranges(domain: &Domain, set: &PartitionSet, length: Length) -> Str
     if domain.def().is_unpartitioned() {
         return String::new();
     }
-    let mut items = domain.render(set);
-    let more = match length {
-        Length::Short if items.len() > RANGES_MAX => items.split_off(RANGES_MAX).len(),
-        Length::Short | Length::Full => 0,
+    let most = match length {
+        Length::Short => RANGES_MAX,
+        Length::Full => usize::MAX,
     };
+    let (items, more) = domain.render_first(set, most);
     let text = items.join(", ");
     if more == 0 { text } else { format!("{text}, and {more} more") }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Check, Condition, Flow, IoDef, MappingDef, Op, PartitionsDef, Retries, Slot, SourceDef,
+    Check, Condition, Flow, FlowStep, IoDef, MappingDef, PartitionsDef, Retries, Slot, SourceDef,
 };
 use crate::base::{AssetKey, Digest};
 
@@ -161,12 +161,16 @@ pub struct GraphBody {
     pub inputs: Vec<String>,
     /// The output that is the result: of a step that runs once, and not one of pieces.
     pub result: Slot,
+    /// The results of the other assets that the same step makes.
+    pub others: Vec<Slot>,
 }
 
 impl GraphBody {
-    /// The ops whose files count: those that do not say themselves when their code has changed.
-    pub fn counting(&self) -> impl Iterator<Item = &Op> {
-        self.flow.steps.iter().map(|step| &*step.op).filter(|op| op.version.is_none())
+    /// The steps that count for the result: all but those that only other results need.
+    pub fn counting(&self) -> impl Iterator<Item = &FlowStep> {
+        let left_out = self.flow.needed_for_others(&[self.result], &self.others);
+        let steps = (0..).zip(&self.flow.steps);
+        steps.filter(move |(at, _)| !left_out.contains(at)).map(|(_, step)| step)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The configuration of a job of ops: its own fields, and those of each op under the name of its step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -73,6 +73,16 @@ pub fn job_schema(own: &Schema, flow: &Flow) -> Result<Schema, Vec<JobConfigMist
     let own = fields.into_iter().flat_map(|fields| fields.iter());
     let own = own.map(|(name, field)| (name, field.clone()));
     Ok(Schema::shape(own.chain(tree.fields())))
+}
+
+/// What can be configured of an asset that a graph makes: the fields of its ops, and what they read that would
+/// be fields of a job, if one called them. The ops do not say of what kind those are.
+pub fn graph_schema(flow: &Flow) -> Result<Schema, Vec<JobConfigMistake>> {
+    let names: BTreeSet<&str> =
+        flow.steps.iter().flat_map(|step| &step.op.reads).map(String::as_str).collect();
+    let read =
+        Schema::shape(names.into_iter().map(|name| (name, Field::from(Schema::Any).required())));
+    job_schema(&read, flow)
 }
 
 fn has_fields(schema: &Schema) -> bool {

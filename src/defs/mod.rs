@@ -39,7 +39,7 @@ pub use graph::{
 };
 pub use io::{IoDef, TableDef, TableMode};
 pub use job::{Job, Work};
-pub use job_config::{JobConfigMistake, job_schema, step_config};
+pub use job_config::{JobConfigMistake, graph_schema, job_schema, step_config};
 pub use op::{HookDef, Hooks, Memo, Op};
 pub use partition::{Domain, DynamicDef, KeyTable, Mapping, MappingDef, PartitionsDef};
 pub use project::{Durability, Keep, KeepRuns, NetworkDisk, Project, Settings};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::Schema;
-use super::{Body, CommandLine, FunctionSlot, InputDecl, Origin, OutputDecl, Retries, StepDef};
+use super::{
+    Body, CommandLine, FunctionSlot, InputDecl, IoDef, Origin, OutputDecl, Retries, StepDef,
+};
 use crate::base::StepName;
 
 /// One declared op.
@@ -23,6 +25,8 @@ pub struct Op {
     /// Which fields of the job's configuration it reads.
     pub reads: BTreeSet<String>,
     pub memo: Memo,
+    /// Where what it gives is also put, by an IO manager.
+    pub io: Option<IoDef>,
     /// Replaces the digest of the code, if the user wants to say when the code has changed.
     pub version: Option<String>,
     pub hooks: Hooks,
@@ -72,6 +76,7 @@ impl Op {
             outputs: [OutputDecl::result()].into(),
             config: Schema::shape([]),
             reads: BTreeSet::new(),
+            io: None,
             memo: Memo::Never,
             version: None,
             hooks: Hooks::default(),

@@ -26,7 +26,8 @@ pub enum ResourceKind {
     Sqlite,
     /// A directory, which is made if it is not there.
     Directory,
-    /// Where a service is, and the headers to send with each request. Nothing is sent by giornata.
+    /// Where a service is, and the headers to send with each request. Functions of a program have a client for
+    /// it; nothing else is sent.
     Http,
 }
 

@@ -74,7 +74,9 @@ impl<'a> Code<'a> {
         match &asset.body {
             Body::Command(command) => self.add_command(command),
             Body::Graph(graph) => {
-                for op in graph.counting() {
+                // Those that do not say themselves when their code has changed.
+                let ops = graph.counting().map(|step| &step.op);
+                for op in ops.filter(|op| op.version.is_none()) {
                     if let Body::Command(command) = &op.body {
                         self.add_command(command);
                     }

@@ -37,7 +37,13 @@ impl Became {
             }
         }
         let key = (asset.clone(), fate);
-        *self.fates.entry(key.clone()).or_default() |= parts;
+        let known = self.fates.entry(key.clone()).or_default();
+        // To unite two sets takes as long as the bigger one is.
+        if parts.len() == 1 {
+            known.extend(parts);
+        } else {
+            *known |= parts;
+        }
         self.news.insert(key);
     }
 

@@ -234,8 +234,9 @@ impl Ledger {
             let mut batch = Batch { tx, moves: Vec::new() };
             let value = fill(&mut batch)?;
             let Batch { tx, moves } = batch;
-            if tx.has_new_traces() {
-                inner.untraced.clear();
+            // Before it is committed: to ask about one of them again does no harm.
+            for key in tx.new_traces() {
+                inner.untraced.remove(key);
             }
             (found, tx.commit()?, value, moves)
         };
@@ -536,6 +537,14 @@ impl Inner {
         Ok(trace)
     }
 
+    fn ever_made(&mut self, asset: &AssetKey, parts: &PartitionSet) -> Result<PartitionSet, Error> {
+        let made = self.marks(asset, parts)?.entries(parts);
+        if made.len() < parts.len() && self.store().is_renumbered(asset)? {
+            return Ok(parts.clone());
+        }
+        Ok(made)
+    }
+
     /// A column with at least these partitions.
     fn marks(&mut self, asset: &AssetKey, parts: &PartitionSet) -> Result<Arc<Column>, Error> {
         let held = self.columns.get(asset);
@@ -600,6 +609,10 @@ impl Records for Ledger {
 
     fn marks(&self, asset: &AssetKey, parts: &PartitionSet) -> Arc<Column> {
         self.lock().answer(|inner| inner.marks(asset, parts))
+    }
+
+    fn ever_made(&self, asset: &AssetKey, parts: &PartitionSet) -> PartitionSet {
+        self.lock().answer(|inner| inner.ever_made(asset, parts))
     }
 
     fn trace(&self, key: &Digest) -> Option<Trace> {
@@ -702,5 +715,40 @@ mod tests {
         mine.catch_up().unwrap();
         assert_eq!(mine.column(&asset).get(0).unwrap().version, row("4").version);
         assert_eq!(put_if("5").unwrap(), Some(true));
+    }
+
+    #[test]
+    fn a_key_without_a_trace_is_asked_about_once_until_it_has_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Arc::new(Cas::open(dir.path(), Durability::Fast).unwrap());
+        let ledger = Ledger::new(Store::open(dir.path(), Durability::Fast).unwrap(), cas).unwrap();
+        let asset = AssetKey::parse("u").unwrap();
+        let [mine, others] = ["mine", "others"].map(|key| Digest::of_blob(key.as_bytes()));
+        let bytes: Arc<[u8]> = b"x".as_slice().into();
+        let (digest, size) = (Digest::of_blob(&bytes), bytes.len() as u64);
+        let kind = crate::base::OutputKind::File;
+        let output = Output { kind, digest, size, schema: None };
+        let record = |key: &Digest| {
+            let (output, version) = (&output, &output.version());
+            let partition = &PartitionKey::unpartitioned();
+            let trace =
+                store::NewTrace { asset: &asset, part: 0, partition, output, version, made_ms: 0 };
+            let put = ledger.write(|batch| {
+                batch.tx().put_blob_small(&digest, &bytes)?;
+                batch.tx().put_trace(key, &trace)
+            });
+            assert_eq!(put.unwrap(), store::Traced::New);
+        };
+        let asked = || {
+            let before = ledger.ask(Store::statements);
+            let found = ledger.trace(&mine).is_some();
+            (found, ledger.ask(Store::statements) - before)
+        };
+        assert_eq!(asked(), (false, 1));
+        assert_eq!(asked(), (false, 0));
+        record(&others);
+        assert_eq!(asked(), (false, 0), "it has none yet");
+        record(&mine);
+        assert!(asked().0);
     }
 }

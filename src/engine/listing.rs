@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 use regex::Regex;
@@ -65,9 +65,8 @@ pub fn list(root: &Path, pattern: &PathPattern, partitions: &PartitionsDef) -> i
         return Ok(listing);
     }
     let matcher = Matcher::new(pattern, partitions);
-    let start = PathBuf::from(&matcher.prefix);
     let mut paths = Vec::new();
-    walk(root, &start, matcher.depth, &mut paths, &mut listing)?;
+    walk(root, &matcher.prefix, matcher.depth, &mut paths, &mut listing)?;
     let file = |path: String| Some(Listed { key: matcher.key(&path)?, path });
     if paths.len() < MANY {
         listing.files.extend(paths.into_iter().filter_map(file));
@@ -96,7 +95,7 @@ pub fn place(pattern: &PathPattern, partitions: &PartitionsDef) -> (String, usiz
 /// Collects the paths of all files that lie as deep as a pattern goes.
 fn walk(
     root: &Path,
-    dir: &Path,
+    dir: &str,
     depth: usize,
     files: &mut Vec<String>,
     listing: &mut Listing,
@@ -106,8 +105,7 @@ fn walk(
         .and_then(|meta| Ok((StatKey::of(&meta), std::fs::read_dir(&full)?)))
     {
         Ok((stat, entries)) => {
-            let path = dir.to_string_lossy().into_owned();
-            listing.dirs.push(ListedDir { path, stat, names: NO_NAMES });
+            listing.dirs.push(ListedDir { path: dir.to_owned(), stat, names: NO_NAMES });
             entries
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -115,11 +113,16 @@ fn walk(
     };
     for entry in entries {
         let entry = entry?;
-        let path = dir.join(entry.file_name());
-        let Some(text) = path.to_str() else {
-            let name = path.display();
-            listing.warnings.push(format!("`{name}` is left out: its name is not UTF-8"));
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            let path = Path::new(dir).join(name);
+            let path = path.display();
+            listing.warnings.push(format!("`{path}` is left out: its name is not UTF-8"));
             continue;
+        };
+        let path = match dir {
+            "" | "/" => format!("{dir}{name}"),
+            dir => format!("{dir}/{name}"),
         };
         let kind = entry.file_type()?;
         // A link to a directory is followed only where the pattern says how deep it goes.
@@ -130,7 +133,7 @@ fn walk(
                 walk(root, &path, below, files, listing)?;
             }
         } else {
-            files.push(text.to_owned());
+            files.push(path);
         }
     }
     Ok(())

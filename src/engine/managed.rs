@@ -291,7 +291,7 @@ fn wrong(what: &str, source: IoError) -> Error {
 }
 
 /// A part as managers take it.
-fn kept_of(part: &Part) -> Result<Kept, IoError> {
+pub(super) fn kept_of(part: &Part) -> Result<Kept, IoError> {
     let read;
     let bytes: &[u8] = match &part.content {
         Content::Inline(bytes) => bytes,

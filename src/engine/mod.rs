@@ -41,8 +41,8 @@ mod work;
 mod workers;
 
 pub use crate::store::{
-    Attempt, Backfill, BackfillState, Fate, Fates, LaunchInfo, OpState, OpStep, Run, RunQuery,
-    RunState, Told, Wish,
+    Attempt, Backfill, BackfillRun, BackfillState, Fate, Fates, LaunchInfo, OpState, OpStep, Run,
+    RunQuery, RunState, Told, Wish,
 };
 pub use backfill::{
     BackfillAsset, BackfillReport, BackfillSpec, BackfillSummary, Estimate, JobBackfillReport,

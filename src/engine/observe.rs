@@ -5,22 +5,23 @@
 //! the whole observation (`shape` of the source's row), so that the next look at an unchanged source
 //! compares one digest and nothing else.
 
+mod recorded;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+pub use recorded::{Known, observation, record};
+
 use super::Error;
 use super::code::{self, Code};
-use super::ledger::Batch;
 use super::listing::{self, Listed, ListedDir, Listing};
 use super::upkeep::reported_version;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{
-    AssetKey, AssetRow, Column, Digest, Flags, Mark, MatRow, PartitionIdx, PartitionKey,
-    PartitionSet, Rev,
-};
+use crate::base::{AssetKey, Digest, PartitionIdx, PartitionKey};
+use crate::cas::Dirs;
 use crate::cas::stat::{self, Observed, Slack, StatEntry, StatKey};
 use crate::defs::{
     Asset, Body, ColumnType, Domain, DynamicDef, PartitionsDef, PathPattern, SourceDef, SplitBy,
@@ -232,7 +233,7 @@ pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
                 // The script is code, whose digest is known; only its state is looked at here.
                 paths.extend(code::script(asset));
                 let known = |path: &String| eyes.stats.get(Path::new(path)).copied();
-                let seen = observe(eyes, &paths, |path| (path, known(path)))?;
+                let seen = observe(eyes, &paths, |_| false, |path| (path, known(path)))?;
                 look.hashed += seen.hashed;
                 let mut named = Vec::new();
                 for (i, (path, entry)) in paths.iter().zip(seen.entries).enumerate() {
@@ -250,6 +251,9 @@ pub fn look(eyes: &Eyes<'_>, assets: &[Arc<Asset>]) -> Result<Look, Error> {
     }
     Ok(look)
 }
+
+/// Files that are there, directories that were read, and warnings.
+type Found = (Vec<SeenFile>, Vec<(String, StatEntry)>, Vec<String>);
 
 impl Look {
     /// What cannot be read is the fault of its source, and of nothing else.
@@ -272,57 +276,29 @@ impl Look {
     ) -> Result<(), Error> {
         let about = Memory::about(asset);
         let known = eyes.memories.get(&asset.key).filter(|memory| memory.about == about);
-        let (listed, dirs, warnings) = match known.filter(|memory| memory.dirs_stand(eyes)) {
+        let (files, dirs, warnings) = match known.filter(|memory| memory.dirs_stand(eyes)) {
             Some(memory) => {
-                let listed =
-                    memory.files.iter().map(|f| (f.key.clone(), f.path.clone(), Some(f.entry)));
-                (listed.collect::<Vec<_>>(), memory.dirs.clone(), memory.warnings.clone())
+                let is_busy = |path: &str| eyes.is_busy(path);
+                let seen =
+                    observe(eyes, &memory.files, is_busy, |file| (&file.path, Some(file.entry)))?;
+                self.hashed += seen.hashed;
+                if seen.is_unchanged() {
+                    self.warnings.extend(memory.warnings.iter().cloned());
+                    self.sources.push(Seen::as_before(asset, memory));
+                    return Ok(());
+                }
+                let files = memory.files.iter().cloned().zip(seen.entries);
+                let files =
+                    files.filter_map(|(file, entry)| Some(SeenFile { entry: entry?, ..file }));
+                (files.collect(), memory.dirs.clone(), memory.warnings.clone())
             }
             None => {
                 let found = list()
                     .map_err(|source| Error::Io { path: eyes.root.join(place.path), source })?;
-                let before: HashMap<&str, StatEntry> = known
-                    .iter()
-                    .flat_map(|memory| memory.files.iter().map(|f| (f.path.as_str(), f.entry)))
-                    .collect();
-                let listed = found.files.into_iter().map(|Listed { key, path }| {
-                    let known = before.get(path.as_str()).copied();
-                    (key, path, known)
-                });
-                let dirs = found.dirs.into_iter().map(|ListedDir { path, stat, names }| {
-                    (path, StatEntry { stat, digest: names, taken_ns: eyes.taken_ns })
-                });
-                let dirs: Vec<_> = dirs.collect();
-                let mut warnings = found.warnings;
-                let listed: Vec<_> = listed.collect();
-                let is_there =
-                    !listed.is_empty() || (place.what == "directory" && !dirs.is_empty());
-                if place.alone && !is_there {
-                    let (Named { path, what, .. }, key) = (place, &asset.key);
-                    warnings.push(format!("there is no {what} `{path}` for source `{key}`"));
-                }
-                (listed, dirs, warnings)
+                self.found(eyes, asset, place, known, found)?
             }
         };
         self.warnings.extend(warnings.iter().cloned());
-        let (busy, listed): (Vec<_>, Vec<_>) =
-            listed.into_iter().partition(|(_, path, _)| eyes.is_busy(path));
-        let mut dirs = dirs;
-        if busy.iter().any(|(_, _, known)| known.is_none()) {
-            // It was left out, so that the next look has to list again.
-            dirs.iter_mut().for_each(|(_, entry)| entry.taken_ns = i64::MIN);
-        }
-        let seen = observe(eyes, &listed, |(_, path, known)| (path, *known))?;
-        self.hashed += seen.hashed;
-        let files = listed.into_iter().zip(seen.entries).filter_map(|((key, path, _), entry)| {
-            // What vanished between the listing and the look was not there.
-            Some(SeenFile { key, path, entry: entry? })
-        });
-        let kept = busy
-            .into_iter()
-            .filter_map(|(key, path, known)| Some(SeenFile { key, path, entry: known? }));
-        let mut files: Vec<SeenFile> = files.chain(kept).collect();
-        files.sort_by(|a, b| (&a.key, &a.path).cmp(&(&b.key, &b.path)));
         let modes = match &asset.body {
             Body::Source(SourceDef::Dir { .. }) => Modes::Count,
             Body::Source(
@@ -336,6 +312,47 @@ impl Look {
         let memory = Memory::new(about, dirs, files, warnings, modes);
         self.see(asset, known, memory);
         Ok(())
+    }
+
+    /// Looks at files that were listed anew: which of them are there still, the directories, and warnings.
+    fn found(
+        &mut self,
+        eyes: &Eyes<'_>,
+        asset: &Asset,
+        place: &Named<'_>,
+        known: Option<&Arc<Memory>>,
+        found: Listing,
+    ) -> Result<Found, Error> {
+        let mut warnings = found.warnings;
+        let is_there =
+            !found.files.is_empty() || (place.what == "directory" && !found.dirs.is_empty());
+        if place.alone && !is_there {
+            let (Named { path, what, .. }, key) = (place, &asset.key);
+            warnings.push(format!("there is no {what} `{path}` for source `{key}`"));
+        }
+        let before: HashMap<&str, StatEntry> = known
+            .iter()
+            .flat_map(|memory| memory.files.iter().map(|f| (f.path.as_str(), f.entry)))
+            .collect();
+        let entry = |path: &String| before.get(path.as_str()).copied();
+        let is_busy = |path: &str| eyes.is_busy(path);
+        let seen = observe(eyes, &found.files, is_busy, |file| (&file.path, entry(&file.path)))?;
+        self.hashed += seen.hashed;
+        let left_out = |file: &Listed| eyes.is_busy(&file.path) && entry(&file.path).is_none();
+        let taken_ns = match found.files.iter().any(left_out) {
+            // The next look has to list again.
+            true => i64::MIN,
+            false => eyes.taken_ns,
+        };
+        let files = found.files.into_iter().zip(seen.entries);
+        let files = files.filter_map(|(Listed { key, path }, entry)| {
+            // What vanished between the listing and the look was not there.
+            Some(SeenFile { key, path, entry: entry? })
+        });
+        let dirs = found.dirs.into_iter().map(|ListedDir { path, stat, names }| {
+            (path, StatEntry { stat, digest: names, taken_ns })
+        });
+        Ok((files.collect(), dirs.collect(), warnings))
     }
 
     /// Takes what a command answered; what it answered before holds where it was not asked, and stays
@@ -548,22 +565,36 @@ struct Observation {
     hashed: u64,
 }
 
-/// Says the digests of files. Those that the stat cache cannot vouch for are read, in parallel.
+impl Observation {
+    /// All files are there, and none had to be read.
+    fn is_unchanged(&self) -> bool {
+        self.hashed == 0 && self.entries.iter().all(Option::is_some)
+    }
+}
+
+/// Says the digests of files. Those that the stat cache cannot vouch for are read, in parallel. A busy one is
+/// what is known of it, if anything.
 fn observe<T: Sync>(
     eyes: &Eyes<'_>,
     items: &[T],
+    is_busy: impl Fn(&str) -> bool + Sync,
     file: impl Fn(&T) -> (&String, Option<StatEntry>) + Sync,
 ) -> Result<Observation, Error> {
-    let one = |item: &T| {
+    let one = |dirs: &mut Dirs<'_>, item: &T| {
         let (path, known) = file(item);
-        let full = eyes.root.join(path);
-        match stat::observe(&full, known.as_ref(), eyes.taken_ns, eyes.slack) {
+        if is_busy(path) {
+            return Ok(known.map(Observed::Unchanged));
+        }
+        match dirs.observe(path, known.as_ref(), eyes.taken_ns, eyes.slack) {
             Ok(seen) => Ok(Some(seen)),
-            Err(_) if !full.exists() => Ok(None),
-            Err(source) => Err(Error::Look { path: full, source }),
+            Err(source) => {
+                let path = eyes.root.join(path);
+                if path.exists() { Err(Error::Look { path, source }) } else { Ok(None) }
+            }
         }
     };
-    let seen: Vec<Option<Observed>> = items.par_iter().map(one).collect::<Result<_, _>>()?;
+    let seen = items.par_iter().map_init(|| Dirs::new(eyes.root), one);
+    let seen: Vec<Option<Observed>> = seen.collect::<Result<_, _>>()?;
     let was_hashed = |seen: &&Option<Observed>| matches!(seen, Some(Observed::Hashed(_)));
     Ok(Observation {
         hashed: seen.iter().filter(was_hashed).count() as u64,
@@ -572,6 +603,11 @@ fn observe<T: Sync>(
 }
 
 impl Seen {
+    fn as_before(asset: &Arc<Asset>, memory: &Arc<Memory>) -> Seen {
+        let (asset, memory) = (asset.clone(), memory.clone());
+        Seen { asset, shape: memory.shape, memory, is_new: false }
+    }
+
     /// Takes into the digest which partitions are declared to exist: a file may lie there before its
     /// day is one of them. Where the files themselves say it, they have said it all.
     pub fn within(&mut self, domain: &Domain) {
@@ -712,78 +748,4 @@ fn strangers_text(asset: &AssetKey, paths: &[&str]) -> String {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let belong = if paths.len() == 1 { "belongs" } else { "belong" };
     format!("{}{more} {belong} to no partition of `{asset}`", shown.join(", "))
-}
-
-/// What is recorded of a source.
-pub struct Known {
-    /// When it was looked at.
-    pub seen_ms: i64,
-    pub row: Arc<AssetRow>,
-    pub column: Arc<Column>,
-}
-
-/// Records what was seen of one source: versions that differ, tombstones of what is gone, keys, and the
-/// row.
-pub fn record(
-    batch: &mut Batch<'_>,
-    known: &Known,
-    seen: &Seen,
-    domain: &Domain,
-    versions: &BTreeMap<PartitionKey, Digest>,
-) -> Result<(), crate::store::Error> {
-    let key = &seen.asset.key;
-    let mut present: BTreeMap<PartitionIdx, Digest> = BTreeMap::new();
-    match seen.dynamic_table() {
-        Some(table) => {
-            let (names, were) = batch.tx().key_rows(&table)?;
-            let keys: Vec<PartitionKey> = versions.keys().cloned().collect();
-            let indexes = batch.tx().add_keys(&table, &keys)?;
-            present.extend(indexes.into_iter().zip(versions.values().copied()));
-            let gone = were.iter().filter(|index| !present.contains_key(index));
-            let gone: Vec<PartitionKey> = gone.map(|index| names[index as usize].clone()).collect();
-            batch.tx().remove_keys(&table, &gone)?;
-        }
-        None => {
-            for (key, version) in versions {
-                if let Some(part) = domain.index(key.as_str()) {
-                    present.insert(part, *version);
-                }
-            }
-        }
-    }
-    let next = batch.tx().next_rev();
-    let is_new = |(part, version): &(&PartitionIdx, &Digest)| {
-        let before = known.column.get(**part).filter(Mark::has_value);
-        before.is_none_or(|mark| mark.version != **version)
-    };
-    let moved = present.iter().filter(is_new);
-    let moved = moved.map(|(part, version)| observation(*part, *version, next, known.seen_ms));
-    batch.put_all(key, moved.collect())?;
-    let fresh: PartitionSet = present.keys().copied().collect();
-    let gone = known.column.with_value() - &fresh;
-    if !gone.is_empty() {
-        batch.remove(key, &gone)?;
-    }
-    let row = AssetRow {
-        verified_rev: next,
-        shape: Some(seen.shape),
-        fresh,
-        ..AssetRow::clone(&known.row)
-    };
-    batch.set_row(key, row)
-}
-
-pub fn observation(part: PartitionIdx, version: Digest, rev: Rev, seen_ms: i64) -> MatRow {
-    MatRow {
-        part,
-        changed_at: rev,
-        verified_at: rev,
-        step: None,
-        key: version,
-        version,
-        output: None,
-        run: None,
-        flags: Flags::default(),
-        made_ms: seen_ms,
-    }
 }

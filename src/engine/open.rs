@@ -451,6 +451,7 @@ impl Engine {
             .filter(|seen| self.ledger.row(&seen.asset.key).shape != Some(seen.shape))
             .collect();
         let news: Vec<_> = sources.iter().filter(|seen| seen.is_new).collect();
+        let mut tables = Vec::new();
         if !changed.is_empty() || !news.is_empty() || !stats.is_empty() {
             let mut found = Vec::new();
             for seen in &changed {
@@ -474,21 +475,20 @@ impl Engine {
                 for seen in &news {
                     batch.tx().put_memory(&seen.asset.key, &seen.memory.to_bytes())?;
                 }
+                let mut tables = Vec::new();
                 for (seen, known, versions) in &found {
                     let domain = self.planner.domain(&seen.asset.key);
-                    observe::record(batch, known, seen, domain, versions)?;
+                    tables.extend(observe::record(batch, known, seen, domain, versions)?);
                 }
-                Ok::<_, Error>(())
+                Ok::<_, Error>(tables)
             })?;
-            if written.is_none() {
-                return Ok(None);
-            }
+            let Some(written) = written else { return Ok(None) };
+            tables = written;
         }
         self.stats.extend(stats);
-        let tables: Vec<String> = changed.iter().filter_map(|seen| seen.dynamic_table()).collect();
         let moved: Vec<AssetKey> = changed.iter().map(|seen| seen.asset.key.clone()).collect();
-        for table in tables {
-            self.planner.set_table(&table, self.ledger.key_table(&table)?);
+        for (name, table) in tables {
+            self.planner.set_table(&name, table);
         }
         for key in moved {
             self.planner.touch(&key);

@@ -303,12 +303,12 @@ fn put_fact(
 
 /// Says which checks of a result that was taken failed; returns how many of them are errors.
 fn tell_checks(engine: &Engine, landed: &Landed, events: OnEvent<'_>) -> u64 {
-    let Target { asset, part, .. } = &landed.target;
+    let Target { asset, partition, .. } = &landed.target;
     let mut errors = 0;
     for CheckResult { name, severity, found } in &landed.outcome.checks {
         let Some(found) = found else { continue };
         errors += u64::from(*severity != Severity::Warn);
-        let (asset, partition) = (asset.clone(), partition_of(engine, asset, *part));
+        let (asset, partition) = (asset.clone(), partition.clone());
         let (name, severity, found) = (name.clone(), *severity, found.clone());
         events(engine, RunEvent::CheckFailed { asset, partition, name, severity, found });
     }
@@ -384,8 +384,7 @@ fn reason(failure: &Failure, outcome: &Outcome) -> String {
 }
 
 fn succeeded(engine: &Engine, landed: &Landed, changed: bool, events: OnEvent<'_>) {
-    let Target { asset, part, reasons, .. } = &landed.target;
-    let partition = partition_of(engine, asset, *part);
+    let Target { asset, partition, reasons, .. } = &landed.target;
     events(
         engine,
         RunEvent::StepSucceeded {
@@ -404,7 +403,7 @@ fn succeeded(engine: &Engine, landed: &Landed, changed: bool, events: OnEvent<'_
 }
 
 fn failed(engine: &Engine, landed: &Landed, reason: &str, events: OnEvent<'_>) {
-    let (Target { asset, part, .. }, outcome) = (&landed.target, &landed.outcome);
+    let (Target { asset, partition, .. }, outcome) = (&landed.target, &landed.outcome);
     let (log, log_tail) = match &outcome.log {
         Some(log) => (Some(log.path.clone()), log.tail.clone()),
         None => (None, String::new()),
@@ -413,7 +412,7 @@ fn failed(engine: &Engine, landed: &Landed, reason: &str, events: OnEvent<'_>) {
         engine,
         RunEvent::StepFailed {
             asset: asset.clone(),
-            partition: partition_of(engine, asset, *part),
+            partition: partition.clone(),
             duration: outcome.duration,
             reason: reason.to_owned(),
             log,

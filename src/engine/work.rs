@@ -1,6 +1,8 @@
 //! Builds steps as plain data, and puts what they have made into the content store.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -96,11 +98,17 @@ fn store_file(
     let io = |source: std::io::Error| Failure::Store { reason: source.to_string() };
     let schema = name_of(form);
     let kind = OutputKind::File;
-    if std::fs::metadata(path).map_err(io)?.len() <= inline_max {
-        let bytes = std::fs::read(path).map_err(io)?;
+    let file = File::open(path).map_err(io)?;
+    let size = file.metadata().map_err(io)?.len();
+    if size <= inline_max {
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+        // Something that the command has left behind may write to it yet.
+        file.take(inline_max + 1).read_to_end(&mut bytes).map_err(io)?;
         let (digest, size) = (Digest::of_blob(&bytes), bytes.len() as u64);
-        let output = Output { kind, digest, size, schema };
-        return Ok(Stored { output, small: Some(bytes.into()), blobs: vec![] });
+        if size <= inline_max {
+            let output = Output { kind, digest, size, schema };
+            return Ok(Stored { output, small: Some(bytes.into()), blobs: vec![] });
+        }
     }
     let put = cas.put_file(path).map_err(|e| Failure::Store { reason: error_text(&e) })?;
     let output = Output { kind, digest: put.digest, size: put.size, schema };
@@ -231,7 +239,7 @@ impl Engine {
         }
         let one_file = edge.given() == Given::One && parts.len() <= 1;
         let (name, variable) = (edge.upstream.clone(), upstream.variable());
-        Ok(Input { name: (&name).into(), variable, single: one_file, parts })
+        Ok(Input { name: (&name).into(), variable, single: one_file, parts, items: Vec::new() })
     }
 
     /// The value of one partition as a step is given it; several for a source of several files.

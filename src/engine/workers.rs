@@ -1,6 +1,7 @@
 //! Runs steps, and what is done after them, on worker threads or at once: those that make assets, those of
 //! jobs, and those of graphs within assets.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -8,14 +9,14 @@ use std::thread::JoinHandle;
 
 use super::Error;
 use super::flow::Made;
-use super::job::{Place, Value, keep};
+use super::job::{Place, Value, keep, put};
 use super::open::Engine;
 use super::wish;
 use super::work::{Stored, store};
 use crate::cas::Cas;
 use crate::defs::HookDef;
 use crate::exec::{
-    self, Control, Emitted, Executor, Failure, Functions, Lifeline, Limited, Outcome, Produced,
+    self, Control, Emitted, Executor, Failure, Functions, Lifeline, Limited, Of, Outcome, Produced,
     Retrying, Slots, Step, Worker, caught,
 };
 
@@ -42,6 +43,8 @@ pub enum Order {
         number: u64,
         step: Arc<Step>,
         outcome: Box<Outcome>,
+        /// Why there is no result at the place of an output.
+        absent: BTreeMap<u32, Failure>,
     },
     Hooks {
         number: u64,
@@ -291,12 +294,18 @@ impl Bench {
                 let outcome = self.run(&step);
                 self.results(number, &step, outcome, makes)
             }
-            Order::Graph { number, step, mut outcome } => {
-                let checked = caught(|| self.own.check(&step, &self.control, &mut outcome));
-                if let Err(panic) = checked {
-                    outcome.result = Err(panic.into());
-                }
-                self.results(number, &step, *outcome, 1)
+            Order::Graph { number, step, outcome, absent } => {
+                let judged = caught(|| self.own.judge(&step, *outcome, absent, &self.control));
+                let outcome = judged.unwrap_or_else(|panic| Outcome {
+                    result: Err(panic.into()),
+                    ..Outcome::not_run(&step)
+                });
+                let makes = match &step.of {
+                    Of::Assets(members) => members.iter().filter(|it| it.is_wanted).count(),
+                    Of::Batch(lots) => lots.len(),
+                    Of::Asset(_) | Of::Job(_) => 1,
+                };
+                self.results(number, &step, outcome, makes)
             }
             Order::Hooks { number, hooks } => self.call(number, hooks),
         }
@@ -312,7 +321,10 @@ impl Bench {
         let mut outcome = self.run(&step);
         outcome.hide(&step.secrets);
         let made = std::mem::replace(&mut outcome.result, Ok(Vec::new()));
-        let made = made.and_then(|made| keep(made, &step.def, place, number));
+        let made = made.and_then(|made| {
+            let made = keep(made, &step.def, place, number)?;
+            put(&step, place, &made).map(|()| made)
+        });
         StepDone { number, step, outcome, made }
     }
 
@@ -364,6 +376,8 @@ fn apart(mut outcome: Outcome, makes: usize) -> Vec<Outcome> {
     let mut outcomes = std::mem::take(&mut outcome.members);
     // It is told once.
     let warnings = std::mem::take(&mut outcome.warnings);
+    // There is one, mostly.
+    outcomes.reserve_exact(makes.saturating_sub(outcomes.len()));
     outcomes.resize(makes, outcome);
     if let Some(first) = outcomes.first_mut() {
         first.warnings.extend(warnings);

@@ -149,6 +149,7 @@ fn step_of_check(step: &Step, produced: &Produced) -> Step {
         variable: "result".to_owned(),
         single: true,
         parts: vec![part],
+        items: Vec::new(),
     };
     Step { inputs: vec![input], ..step.clone() }
 }

@@ -14,6 +14,9 @@ pub struct Told<'a> {
     step: &'a Step,
     lines: Vec<u8>,
     asks: Asks,
+    reported: Vec<serde_json::Value>,
+    /// Of one of several partitions that are made by one call, by its place.
+    reported_of: Vec<(usize, serde_json::Value)>,
 }
 
 impl Told<'_> {
@@ -30,6 +33,16 @@ impl Told<'_> {
     /// Writes a line to the log of the step, such as `WARN out of ink`.
     pub fn log(&mut self, level: &str, text: &str) {
         self.lines.extend_from_slice(format!("{level} {text}\n").as_bytes());
+    }
+
+    /// Notes what it reports of its result: an object.
+    pub fn report(&mut self, line: serde_json::Value) {
+        self.reported.push(line);
+    }
+
+    /// The same of one of the partitions of a batch, by its place among them.
+    pub fn report_of(&mut self, place: usize, line: serde_json::Value) {
+        self.reported_of.push((place, line));
     }
 
     /// What it asks for while it runs.
@@ -55,12 +68,19 @@ pub(super) fn run(functions: &dyn Functions, step: &Step, control: &Control) -> 
         return outcome;
     }
     let started = Instant::now();
-    let mut told = Told { control, started, step, lines: Vec::new(), asks: Asks::default() };
+    let (asks, lines, reported) = (Asks::default(), Vec::new(), Vec::new());
+    let reported_of = Vec::new();
+    let mut told = Told { control, started, step, lines, asks, reported, reported_of };
     let called = match &step.of {
         Of::Asset(_) | Of::Assets(_) | Of::Job(_) => caught(|| functions.call(step, &mut told)),
         Of::Batch(lots) => caught(|| {
             let made = functions.call_batch(lots, &mut told)?;
             outcome.members = batch::outcomes(lots, made);
+            for (place, line) in std::mem::take(&mut told.reported_of) {
+                if let Some(own) = outcome.members.get_mut(place) {
+                    own.metadata.push(line);
+                }
+            }
             Ok(Vec::new())
         }),
     };
@@ -76,6 +96,7 @@ pub(super) fn run(functions: &dyn Functions, step: &Step, control: &Control) -> 
         outcome.result = Err(Failure::Asks);
     }
     outcome.log = written(&told.lines, step, control);
+    outcome.metadata = told.reported;
     outcome.asked = told.asks;
     outcome.duration = started.elapsed();
     outcome

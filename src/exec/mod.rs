@@ -32,6 +32,7 @@ mod ops_tests;
 #[cfg(test)]
 mod testing;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use batch::Made;
@@ -51,6 +52,7 @@ pub use resource::{
 };
 pub use retry::Retrying;
 pub use secrets::Secrets;
+pub use shared::ASSET;
 pub use slots::{Limited, Slots};
 pub use sql::{SqlExecutor, judge_condition};
 pub use step::{
@@ -159,10 +161,32 @@ impl Executor for Worker {
         {
             outcome.result = Err(failure);
         }
+        self.judge(step, outcome, BTreeMap::new(), control)
+    }
+}
+
+/// Runs what stays on this thread, and says what it took.
+fn on_thread(run: impl FnOnce() -> Outcome) -> Outcome {
+    let watch = usage::OnThread::begin();
+    let outcome = run();
+    Outcome { usage: watch.end(), ..outcome }
+}
+
+impl Worker {
+    /// Judges what was made, of several assets each by itself. `absent` says why what is not there is not, by
+    /// the places of outputs.
+    pub fn judge(
+        &mut self,
+        step: &Step,
+        mut outcome: Outcome,
+        absent: BTreeMap<u32, Failure>,
+        control: &Control,
+    ) -> Outcome {
         match &step.of {
-            Of::Assets(members) => shared::tell_apart(step, members, outcome, |step, outcome| {
-                self.check(step, control, outcome);
-            }),
+            Of::Assets(members) => {
+                let check = |step: &Step, own: &mut Outcome| self.check(step, control, own);
+                shared::tell_apart(step, members, outcome, absent, check)
+            }
             Of::Batch(lots) => {
                 batch::share(&mut outcome);
                 for (lot, own) in lots.iter().zip(&mut outcome.members) {
@@ -176,18 +200,9 @@ impl Executor for Worker {
             }
         }
     }
-}
 
-/// Runs what stays on this thread, and says what it took.
-fn on_thread(run: impl FnOnce() -> Outcome) -> Outcome {
-    let watch = usage::OnThread::begin();
-    let outcome = run();
-    Outcome { usage: watch.end(), ..outcome }
-}
-
-impl Worker {
-    /// Judges what was made; where a check says so, it is not taken.
-    pub fn check(&mut self, step: &Step, control: &Control, outcome: &mut Outcome) {
+    /// Where a check says so, what was made is not taken.
+    fn check(&mut self, step: &Step, control: &Control, outcome: &mut Outcome) {
         let Ok([made]) = outcome.result.as_deref() else { return };
         if step.def.checks.is_empty() {
             return;

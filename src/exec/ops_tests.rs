@@ -146,6 +146,7 @@ fn outputs_are_of_their_types() {
     check_type("int", "3.5", &expect!["output `n` of `it`: expected int, got 3.5"]);
     check_type("int", "three", &expect!["output `n` of `it`: expected int, got the text `three`"]);
     check_type("string", "three", &expect!["n=three"]);
+    check_type("string", "21", &expect!["n=21"]);
     check_type(
         "list(int)",
         "[1, \"x\"]",

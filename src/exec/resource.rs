@@ -17,6 +17,7 @@ use crate::base::error_text;
 use crate::defs::config::{Config, Env};
 use crate::defs::resource::{ResourceDef, ResourceKind};
 use crate::io::Warehouse;
+use crate::io::http::Request;
 
 /// What a provider may fail with.
 pub type ResourceError = Box<dyn std::error::Error + Send + Sync>;
@@ -95,21 +96,13 @@ impl Setup<'_> {
     }
 }
 
-/// Where a service is, and what to send to it with each request: the value of a resource that
+/// Where a service is, what to send to it with each request, and a client for it: the value of a resource that
 /// `giornata::api::Resource::http` declares. Its `Debug` form leaves the values of the headers out.
 ///
-/// ```
-/// use giornata::api::{Given, Launch, Resource, job, op};
-/// let api = Resource::http("api", "https://example.org", [("Accept", Given::from("text/csv"))]);
-/// let uses = api.clone();
-/// let ask = op("ask").uses(&api).run(move |ctx| {
-///     let api = ctx.resource(&uses)?;
-///     Ok(format!("{} as {}", api.url, api.headers["Accept"]))
-/// });
-/// let j = job("j").define(|g| { ask.call(g); });
-/// assert_eq!(j.execute_in_process()?.value::<String>("ask")?, "https://example.org as text/csv");
-/// # Ok::<(), giornata::api::BoxError>(())
-/// ```
+/// [`get`](Http::get) and its like begin a request with the headers of the resource; addresses lie below `url`.
+/// `send` waits for the reply, by default for 30 seconds at the most. A status of 400 or more is an error; the
+/// proxies that the environment names are used, and connections are used again.
+/// What another client is to send is in `url` and `headers`. See the example of [`Http::get`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Http {
     /// The base of all addresses.
@@ -127,6 +120,70 @@ impl fmt::Debug for Http {
 }
 
 impl Http {
+    /// A request for what is at an address below `url`.
+    ///
+    /// ```
+    /// use giornata::api::{Given, Launch, Resource, job, op};
+    /// use std::io::{BufRead, BufReader, Write};
+    /// use std::time::Duration;
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let url = format!("http://{}/v1", listener.local_addr()?);
+    /// # let serve = std::thread::spawn(move || {
+    /// #     let (mut stream, _) = listener.accept().unwrap();
+    /// #     let asked: Vec<String> = BufReader::new(stream.try_clone().unwrap()).lines()
+    /// #         .map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+    /// #     write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Page: 1\r\n\r\nn\n1\n2").unwrap();
+    /// #     asked
+    /// # });
+    /// let api = Resource::http("api", url, [("Authorization", Given::env("TOKEN"))]);
+    /// let uses = api.clone();
+    /// let ask = op("ask").uses(&api).run(move |ctx| {
+    ///     let orders = ctx.resource(&uses)?.get("orders").query("day", "2014-07-04");
+    ///     let reply = orders.header("Accept", "text/csv").timeout(Duration::from_secs(5)).send()?;
+    ///     assert_eq!((reply.status, reply.header("X-Page")), (200, Some("1")));
+    ///     Ok(reply.text()?.to_owned())
+    /// });
+    /// let j = job("j").define(|g| { ask.call(g); });
+    /// let result = j.execute(&Launch::new().env("TOKEN", "hunter22"))?;
+    /// assert_eq!(result.value::<String>("ask")?, "n\n1\n2");
+    /// # assert!(serve.join().unwrap()[0].starts_with("GET /v1/orders?day=2014-07-04 "));
+    /// # Ok::<(), giornata::api::BoxError>(())
+    /// ```
+    pub fn get(&self, path: &str) -> Request {
+        self.request("GET", path)
+    }
+
+    /// A request that sends something to an address below `url`.
+    ///
+    /// ```
+    /// use giornata::api::Http;
+    /// use serde_json::json;
+    /// let service = Http { url: "https://example.org".to_owned(), headers: Default::default() };
+    /// let as_json = service.post("orders").json(&json!({"pieces": 7}));
+    /// let as_text = service.put("orders/7").body("text/csv", "pieces\n7\n");
+    /// let none = service.delete("orders/7");
+    /// // `as_json.send()?.json::<Order>()?`
+    /// # let _ = (as_json, as_text, none);
+    /// ```
+    pub fn post(&self, path: &str) -> Request {
+        self.request("POST", path)
+    }
+
+    /// A request that puts something at an address below `url`; see the example of [`Http::post`].
+    pub fn put(&self, path: &str) -> Request {
+        self.request("PUT", path)
+    }
+
+    /// A request that removes what is at an address below `url`; see the example of [`Http::post`].
+    pub fn delete(&self, path: &str) -> Request {
+        self.request("DELETE", path)
+    }
+
+    fn request(&self, method: &'static str, path: &str) -> Request {
+        let request = Request::new(method, &self.url, path);
+        self.headers.iter().fold(request, |request, (name, value)| request.header(name, value))
+    }
+
     /// As a command finds it in its environment.
     fn to_json(&self) -> Value {
         json!({"url": self.url, "headers": self.headers})

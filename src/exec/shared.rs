@@ -3,6 +3,7 @@
 //! An asset that was asked for and not made is a failure of that asset alone; one that was made and not asked
 //! for is not taken, and that is said.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,15 @@ use crate::base::AssetKey;
 use crate::defs::Body;
 
 /// The key of a reported line that says of which asset it is.
-const ASSET: &str = "asset";
+pub const ASSET: &str = "asset";
 
-/// Makes one outcome of each asset that was asked for. `check` judges what was made of one.
+/// Makes one outcome of each asset that was asked for. `absent` says why one was not made, where that is
+/// known; `check` judges what was made of one.
 pub(super) fn tell_apart(
     step: &Step,
     members: &[Member],
     mut outcome: Outcome,
+    mut absent: BTreeMap<u32, Failure>,
     mut check: impl FnMut(&Step, &mut Outcome),
 ) -> Outcome {
     let Ok(made) = &mut outcome.result else { return outcome };
@@ -37,8 +40,9 @@ pub(super) fn tell_apart(
             }
             continue;
         }
+        let mut why = || absent.remove(&place).unwrap_or_else(|| missing(step, &member.key));
         let mut own = Outcome {
-            result: found.map(|emitted| vec![emitted]).ok_or_else(|| missing(step, &member.key)),
+            result: found.map(|emitted| vec![emitted]).ok_or_else(&mut why),
             log: outcome.log.clone(),
             duration: outcome.duration,
             usage: outcome.usage,
@@ -61,7 +65,8 @@ fn missing(step: &Step, asset: &AssetKey) -> Failure {
         Body::Function(_) => {
             Failure::Function(format!("gave no value of `{asset}`, which was asked for"))
         }
-        Body::Command(_) | Body::Sql(_) | Body::Graph(_) | Body::Source(_) => {
+        Body::Graph(_) => Failure::Function(format!("gave no result for `{asset}`")),
+        Body::Command(_) | Body::Sql(_) | Body::Source(_) => {
             Failure::NoOutput { variable: variable(asset.as_str()) }
         }
     }
@@ -185,7 +190,9 @@ mod tests {
         let line = |text: &str| serde_json::from_str(text).unwrap();
         let metadata = vec![line(r#"{"asset": "a", "n": 1}"#), line(r#"{"asset": "x", "m": 2}"#)];
         let outcome = Outcome { result: Ok(made), metadata, ..Outcome::not_run(step) };
-        tell_apart(step, members, outcome, |own, _| assert!(matches!(own.of, Of::Asset(_))))
+        tell_apart(step, members, outcome, BTreeMap::new(), |own, _| {
+            assert!(matches!(own.of, Of::Asset(_)));
+        })
     }
 
     fn shown(outcome: &Outcome) -> String {

@@ -187,6 +187,8 @@ pub struct Input {
     pub single: bool,
     /// In canonical order.
     pub parts: Vec<Part>,
+    /// Of a list that an op is given: the place in it of each part, for what was not emitted is left out.
+    pub items: Vec<u32>,
 }
 
 /// One value of an input: a partition, or one of many values.

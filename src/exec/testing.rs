@@ -182,7 +182,13 @@ impl StepBuilder {
         let single = parts.len() == 1;
         let name = AssetKey::parse(name).unwrap();
         let variable = name.variable();
-        self.step.inputs.push(Input { name: (&name).into(), variable, single, parts });
+        self.step.inputs.push(Input {
+            name: (&name).into(),
+            variable,
+            single,
+            parts,
+            items: Vec::new(),
+        });
         self
     }
 

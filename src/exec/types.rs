@@ -81,6 +81,9 @@ struct Seen<'a> {
     format: Option<TableFormat>,
     schema: Option<&'a str>,
     form: Form,
+    /// It is named as JSON, so that a text in it has quotes. What any other file holds may be a text that
+    /// only looks like JSON: `21`.
+    is_named_json: bool,
 }
 
 enum Form {
@@ -100,18 +103,18 @@ impl<'a> Seen<'a> {
         format: Option<TableFormat>,
         schema: Option<&'a str>,
     ) -> Seen<'a> {
+        let is_named_json = extension.eq_ignore_ascii_case("json");
         let form = match (serde_json::from_slice(bytes), std::str::from_utf8(bytes)) {
             (Ok(value), _) => Form::Json(value),
-            (Err(_), Ok(text)) if !extension.eq_ignore_ascii_case("json") => {
-                Form::Text(text.strip_suffix('\n').unwrap_or(text).to_owned())
-            }
+            (Err(_), Ok(text)) if !is_named_json => Form::Text(line(text).to_owned()),
             (Err(_), _) => Form::Bytes,
         };
-        Seen { bytes, format, schema, form }
+        Seen { bytes, format, schema, form, is_named_json }
     }
 
     fn directory() -> Seen<'static> {
-        Seen { bytes: &[], format: None, schema: None, form: Form::Directory }
+        let form = Form::Directory;
+        Seen { bytes: &[], format: None, schema: None, form, is_named_json: false }
     }
 
     /// In a few words, for messages.
@@ -131,19 +134,28 @@ impl<'a> Seen<'a> {
             (Builtin::Table, _) => self.format.is_some_and(|format| {
                 manager(format).read(self.bytes, self.schema, &Default::default()).is_ok()
             }),
+            (Builtin::String, Form::Json(_)) if !self.is_named_json => true,
             (_, Form::Json(value)) => declared.admits(value),
             (_, Form::Text(_) | Form::Bytes) => false,
         }
     }
 
-    /// What a predicate is asked about.
-    fn value(&self) -> Value {
+    /// What a predicate is asked about, of a type that is built on `of`.
+    fn value(&self, of: &TypeRef) -> Value {
+        let is_text = *of == TypeRef::Builtin(Builtin::String) && !self.is_named_json;
         match &self.form {
+            Form::Json(value) if is_text && !value.is_string() => {
+                Value::String(line(&String::from_utf8_lossy(self.bytes)).to_owned())
+            }
             Form::Json(value) => value.clone(),
             Form::Text(text) => Value::String(text.clone()),
             Form::Bytes | Form::Directory => Value::Null,
         }
     }
+}
+
+fn line(text: &str) -> &str {
+    text.strip_suffix('\n').unwrap_or(text)
 }
 
 fn short(text: &str) -> String {
@@ -199,7 +211,7 @@ fn within(
     };
     for value in values {
         let form = Form::Json(value.clone());
-        let seen = Seen { bytes: &[], format: None, schema: None, form };
+        let seen = Seen { bytes: &[], format: None, schema: None, form, is_named_json: true };
         if !is(step, inner, &seen, ask, depth)? {
             return Ok(false);
         }
@@ -231,12 +243,14 @@ fn is(
         return Ok(false);
     }
     match &def.that {
-        Predicate::Sql(sql) => ask(step, sql, &seen.value()).map_err(|failure| match failure {
-            Failure::Sql { message, .. } => {
-                Failure::Unsupported(format!("the type `{name}` cannot be asked: {message}"))
-            }
-            other => other,
-        }),
+        Predicate::Sql(sql) => {
+            ask(step, sql, &seen.value(&def.of)).map_err(|failure| match failure {
+                Failure::Sql { message, .. } => {
+                    Failure::Unsupported(format!("the type `{name}` cannot be asked: {message}"))
+                }
+                other => other,
+            })
+        }
         Predicate::Function(_) => Ok(true),
     }
 }

@@ -48,6 +48,22 @@ impl Place {
     pub fn of(name: &str, partition: PartitionKey) -> Place {
         Place { name: name.to_owned(), output: String::new(), partition }
     }
+
+    /// The value at an output of a step of a job, `job/step`: of a run for a partition, and of a piece, if
+    /// there are such.
+    pub fn of_step(
+        name: &str,
+        output: &str,
+        partition: &PartitionKey,
+        piece: Option<&str>,
+    ) -> Place {
+        let partition = match piece {
+            None => partition.clone(),
+            Some(piece) if partition.is_unpartitioned() => PartitionKey::new(piece),
+            Some(piece) => PartitionKey::new(format!("{partition}|{piece}")),
+        };
+        Place { name: name.to_owned(), output: output.to_owned(), partition }
+    }
 }
 
 impl std::fmt::Display for Place {

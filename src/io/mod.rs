@@ -6,6 +6,7 @@
 
 mod csv;
 mod folder;
+pub mod http;
 mod json_lines;
 mod manager;
 mod memory;

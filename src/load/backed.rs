@@ -1,7 +1,6 @@
 //! Reads assets that are the result of a graph of ops (`graph`), and looks the graph up: one step, made of
 //! several.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::asset::{Draft, Fields};
@@ -12,8 +11,8 @@ use super::node::{Faults, Sink};
 use super::output::may_be_table;
 use super::resource;
 use crate::base::{AssetKey, JobName};
-use crate::defs::config::{Env, Field, Schema};
-use crate::defs::{Body, Flow, Graph, GraphBody, Slot, Wiring, job_schema};
+use crate::defs::config::Env;
+use crate::defs::{Body, Flow, Graph, GraphBody, Slot, graph_schema};
 
 /// The graph that makes an asset, not looked up.
 #[derive(Debug)]
@@ -91,10 +90,13 @@ pub(super) fn link(
         let mut faults = Faults::new();
         let found = library.find_graph(&graph.name, &graph.place, &mut faults, sink);
         if let Some(found) = found.filter(|_| faults.is_empty()) {
-            match flow(&key, &graph, &found) {
-                Ok((flow, result)) => {
-                    let made =
-                        |sink: &mut Sink| adopt(draft, &graph, flow, result, resources, sink);
+            let makes = match &draft.asset.shared {
+                None => vec![key.clone()],
+                Some(shared) => shared.makes.clone(),
+            };
+            match body(&key, &makes, &graph, &found) {
+                Ok(body) => {
+                    let made = |sink: &mut Sink| adopt(draft, &graph, body, resources, sink);
                     sink.noting(&mut faults, made);
                 }
                 Err(errors) => {
@@ -109,15 +111,17 @@ pub(super) fn link(
     }
 }
 
-/// The flow of a graph, and which of its outputs is the result.
-fn flow(
+/// The flow of a graph, and which of its outputs is the result. What makes several assets gives a result for
+/// each, named like its variable.
+fn body(
     key: &AssetKey,
+    makes: &[AssetKey],
     used: &GraphUse,
     graph: &Graph,
-) -> Result<(Arc<Flow>, Slot), Vec<Diagnostic>> {
+) -> Result<GraphBody, Vec<Diagnostic>> {
     let name = &used.name;
     let mut errors = inputs(used, graph);
-    let job = match JobName::parse(key.as_str()) {
+    let job = match JobName::parse(makes.first().unwrap_or(key).as_str()) {
         Ok(job) => job,
         Err(error) => return Err(vec![used.place.error(error.to_string())]),
     };
@@ -129,19 +133,39 @@ fn flow(
             );
             None
         }
-        Ok(flow) => match result(&flow) {
-            Ok(slot) => Some((flow, slot)),
+        Ok(flow) => match results(&flow, key, makes) {
+            Ok((result, others)) => Some((flow, result, others)),
             Err(reason) => {
-                let message = format!("graph `{name}` cannot make an asset: {reason}");
+                let what = if makes.len() > 1 { format!("`{key}`") } else { "an asset".to_owned() };
+                let message = format!("graph `{name}` cannot make {what}: {reason}");
                 errors.push(used.place.error(message).label("this graph"));
                 None
             }
         },
     };
     match result {
-        Some((flow, slot)) if errors.is_empty() => Ok((Arc::new(flow), slot)),
+        Some((flow, result, others)) if errors.is_empty() => {
+            let variable = |input: &crate::defs::InputDecl| {
+                let given = used.inputs.iter().find(|(name, _)| **name == *input.name);
+                given.map(|(_, dep)| dep.upstream.variable()).unwrap_or_default()
+            };
+            let inputs = flow.inputs.iter().map(variable).collect();
+            Ok(GraphBody { flow: Arc::new(flow), inputs, result, others })
+        }
         Some(_) | None => Err(errors),
     }
+}
+
+/// The result that an asset is, and those that the others of the step are.
+fn results(flow: &Flow, key: &AssetKey, makes: &[AssetKey]) -> Result<(Slot, Vec<Slot>), String> {
+    if let [_] = makes {
+        return Ok((flow.sole_result()?, Vec::new()));
+    }
+    let result = flow.result_named(&key.variable())?;
+    let others = makes.iter().filter(|other| *other != key);
+    // What another one lacks is told there.
+    let others = others.filter_map(|other| flow.result_named(&other.variable()).ok());
+    Ok((result, others.collect()))
 }
 
 fn inputs(used: &GraphUse, graph: &Graph) -> Vec<Diagnostic> {
@@ -163,48 +187,27 @@ fn inputs(used: &GraphUse, graph: &Graph) -> Vec<Diagnostic> {
     errors
 }
 
-fn result(flow: &Flow) -> Result<Slot, String> {
-    let wiring = match flow.results.as_slice() {
-        [(_, wiring)] => wiring,
-        [] => return Err("it has no `results`".to_owned()),
-        several => return Err(format!("it has {} results, and an asset is one", several.len())),
-    };
-    match wiring {
-        Wiring::One(slot) if flow.pieces_of(*slot).is_none() => Ok(*slot),
-        Wiring::One(_) | Wiring::Each(_) | Wiring::Collect(_) => {
-            Err("its result has pieces; an op can collect them".to_owned())
-        }
-        Wiring::List(_) => Err("its result is a list".to_owned()),
-        Wiring::Input(_) => Err("its result is what it is given".to_owned()),
-        Wiring::Value(_) => Err("its result is a fixed value".to_owned()),
-    }
-}
-
-/// What ops read that would be fields of a job, if one called them: those of the asset's configuration. The
-/// ops do not say of what kind they are.
-fn read_by_ops(flow: &Flow) -> Schema {
-    let names: BTreeSet<&str> =
-        flow.steps.iter().flat_map(|step| &step.op.reads).map(String::as_str).collect();
-    Schema::shape(names.into_iter().map(|name| (name, Field::from(Schema::Any).required())))
-}
-
 /// Gives the asset what its ops have: all of that counts for it.
 fn adopt(
     draft: &mut Draft,
     used: &GraphUse,
-    flow: Arc<Flow>,
-    result: Slot,
+    body: GraphBody,
     resources: &resource::Declared,
     sink: &mut Sink,
 ) {
     let asset = &mut draft.asset;
-    for step in &flow.steps {
+    for step in body.flow.steps.iter().filter(|step| step.op.io.is_some()) {
+        let message = format!("`{}` of graph `{}` says `io`", step.path, used.name);
+        let help = "that is for jobs; an asset says itself where its result is put";
+        sink.push(used.place.error(message).label("makes an asset").help(help));
+    }
+    for step in body.counting() {
         asset.env.extend(step.op.env.iter().cloned());
         for name in &step.op.resources {
             asset.resources.insert(name.clone(), resources.version(name));
         }
     }
-    match job_schema(&read_by_ops(&flow), &flow) {
+    match graph_schema(&body.flow) {
         Err(mistakes) => {
             for mistake in mistakes {
                 let message = format!("graph `{}`: {mistake}", used.name);
@@ -233,7 +236,7 @@ fn adopt(
         }
     }
     if !used.says_output {
-        asset.output = flow.output(result).form.clone();
+        asset.output = body.flow.output(body.result).form.clone();
         if asset.checks.iter().any(|check| check.test.needs_rows()) && !may_be_table(&asset.output)
         {
             let message = "checks look at rows, and this graph makes no table";
@@ -242,10 +245,5 @@ fn adopt(
             sink.push(used.place.error(message).label("this graph").help(help));
         }
     }
-    let variable = |input: &crate::defs::InputDecl| {
-        let given = used.inputs.iter().find(|(name, _)| **name == *input.name);
-        given.map(|(_, dep)| dep.upstream.variable()).unwrap_or_default()
-    };
-    let inputs = flow.inputs.iter().map(variable).collect();
-    asset.body = Body::Graph(GraphBody { flow, inputs, result });
+    asset.body = Body::Graph(body);
 }

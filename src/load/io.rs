@@ -10,7 +10,9 @@ use super::node::{Faults, Sink, Table, Value};
 use super::output::{self, FORMATS};
 use super::resource;
 use crate::base::AssetKey;
-use crate::defs::{IoDef, OutputDef, ResourceKind, TableDef, TableFormat, TableMode};
+use crate::defs::{
+    IoDef, Memo, Op, OutputDecl, OutputDef, ResourceKind, TableDef, TableFormat, TableMode,
+};
 
 const KINDS: &[&str] = &["file", "table"];
 const MODES: &[&str] = &["replace_partition", "append", "merge"];
@@ -68,9 +70,8 @@ impl Declared {
         }
     }
 
-    /// Looks up what the managers use, and which manager each asset has.
-    pub fn link(&mut self, drafts: &mut [Draft], resources: &resource::Declared, sink: &mut Sink) {
-        self.find_databases(resources, sink);
+    /// Looks up which manager each asset has.
+    pub fn link(&self, drafts: &mut [Draft], sink: &mut Sink) {
         let mut tables: BTreeMap<(String, String), AssetKey> = BTreeMap::new();
         for draft in drafts.iter_mut().filter(|draft| !draft.asset.is_source()) {
             let key = draft.asset.key.clone();
@@ -92,7 +93,8 @@ impl Declared {
         }
     }
 
-    fn find_databases(&mut self, resources: &resource::Declared, sink: &mut Sink) {
+    /// Looks up what the managers use.
+    pub fn find_databases(&mut self, resources: &resource::Declared, sink: &mut Sink) {
         for (name, (def, place)) in &self.defs {
             let IoDef::Table(TableDef { on, .. }) = def else { continue };
             let faults = self.broken.entry(name.clone()).or_default();
@@ -131,11 +133,7 @@ impl Declared {
                 draft.sound = false;
                 return None;
             }
-            let help = did_you_mean(&name, self.defs.keys().map(String::as_str)).unwrap_or_else(|| {
-                format!("declare it in a file of definitions: `io: {{{name}: {{type: file, path: ..}}}}`")
-            });
-            let message = format!("there is no IO manager `{name}`");
-            sink.push(place.error(message).label("no manager has this name").help(help));
+            sink.push(self.unknown(&name, &place));
             return None;
         };
         match unfit(def, &draft.asset.output) {
@@ -147,6 +145,75 @@ impl Declared {
                 None
             }
         }
+    }
+}
+
+impl Declared {
+    fn unknown(&self, name: &str, place: &Place) -> Diagnostic {
+        let help = did_you_mean(name, self.defs.keys().map(String::as_str)).unwrap_or_else(|| {
+            format!(
+                "declare it in a file of definitions: `io: {{{name}: {{type: file, path: ..}}}}`"
+            )
+        });
+        let message = format!("there is no IO manager `{name}`");
+        place.error(message).label("no manager has this name").help(help)
+    }
+
+    /// The manager that an op says, for what it gives.
+    pub fn of_op(
+        &self,
+        (name, place): &(String, Place),
+        op: &Op,
+        faults: &mut Faults,
+        sink: &mut Sink,
+    ) -> Option<IoDef> {
+        if name == NONE {
+            return None;
+        }
+        if let Some(broken) = self.broken.get(name) {
+            faults.extend(broken);
+            return None;
+        }
+        let hiding = sink.hiding(name);
+        let Some((def, _)) = self.defs.get(name) else {
+            match hiding.is_empty() {
+                true => sink.noting(faults, |sink| sink.push(self.unknown(name, place))),
+                false => faults.extend(hiding),
+            }
+            return None;
+        };
+        sink.noting(faults, |sink| {
+            if op.memo == Memo::ByContent {
+                let help = "what another run has made is put nowhere";
+                let error = place.error("`io` and `memo` exclude each other");
+                sink.push(error.label("this op says `memo`").help(help));
+            }
+            for output in &*op.outputs {
+                if let Some(why) = unfit_for_op(def, output) {
+                    let message = format!("its output `{}` cannot be put: {why}", output.name);
+                    sink.push(place.error(message).label(format!("`{name}`")));
+                }
+            }
+        });
+        Some(def.clone())
+    }
+}
+
+/// Why what an op gives at an output cannot be put there.
+fn unfit_for_op(def: &IoDef, output: &OutputDecl) -> Option<&'static str> {
+    match (def, &output.form) {
+        (_, OutputDef::Directory) => Some("it is a directory"),
+        // Each of its files is a value.
+        (IoDef::Folder { .. }, OutputDef::Pieces) => None,
+        (IoDef::Table(_), OutputDef::File { .. } | OutputDef::Pieces)
+            if unfit(def, &output.form).is_some() =>
+        {
+            Some("a database takes tables; `type: table` says that an output is one")
+        }
+        (
+            IoDef::Store | IoDef::Program | IoDef::Folder { .. } | IoDef::Table(_),
+            OutputDef::Table(_) | OutputDef::File { .. } | OutputDef::Pieces | OutputDef::None,
+        ) => None,
     }
 }
 

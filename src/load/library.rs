@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::asset::Context;
 use super::calls::{self, CallDraft, CalleeDraft, GraphDraft};
 use super::diagnostic::{Diagnostic, Place, did_you_mean};
+use super::io;
 use super::mistake;
 use super::node::{Faults, Sink, Table, repeated_below};
 use super::op::{self, OpDraft};
@@ -14,7 +15,7 @@ use super::resource;
 use super::types::{Declared, Words, twice};
 use super::wire::WireDraft;
 use crate::base::JobName;
-use crate::defs::{Call, Callee, Graph, InputDecl, Op, Origin, Source};
+use crate::defs::{Call, Callee, Graph, InputDecl, IoDef, Op, Origin, Source};
 
 /// What files declare, by name; `None` where it cannot be read at all.
 #[derive(Debug, Default)]
@@ -68,17 +69,15 @@ impl Drafts {
     pub fn resolve<'a>(
         mut self,
         resources: &'a resource::Declared,
+        io: &'a io::Declared,
         sink: &mut Sink,
     ) -> Library<'a> {
         self.words.resolve(sink);
         let order = in_order(&mut self.graphs, sink);
         let (ops, graphs) = (BTreeMap::new(), BTreeMap::new());
-        let mut library = Library { words: self.words, resources, ops, graphs };
+        let mut library = Library { words: self.words, resources, io, ops, graphs };
         for (name, Declared { def, mut faults, .. }) in self.ops {
-            if let Some(draft) = &def {
-                library.look_up(draft, &mut faults, sink);
-            }
-            let def = def.map(|draft| Arc::new(draft.op));
+            let def = def.map(|draft| Arc::new(library.look_up(&draft, &mut faults, sink)));
             library.ops.insert(name, Known { def, faults });
         }
         // A graph in a circle is called before it is built.
@@ -158,6 +157,7 @@ struct Known<T> {
 pub(super) struct Library<'a> {
     pub words: Words,
     resources: &'a resource::Declared,
+    io: &'a io::Declared,
     ops: BTreeMap<String, Known<Op>>,
     graphs: BTreeMap<String, Known<Graph>>,
 }
@@ -171,7 +171,8 @@ pub(super) struct Built {
 }
 
 impl Library<'_> {
-    fn look_up(&self, draft: &OpDraft, faults: &mut Faults, sink: &mut Sink) {
+    /// The op of a draft with what it names looked up.
+    fn look_up(&self, draft: &OpDraft, faults: &mut Faults, sink: &mut Sink) -> Op {
         draft.types.iter().for_each(|it| self.words.check_type(it, faults, sink));
         if let Some((name, place)) = &draft.pool {
             self.words.check_pool(name, place, faults, sink);
@@ -180,6 +181,12 @@ impl Library<'_> {
             self.resources.check(name, place, faults, sink);
         }
         sink.noting(faults, |sink| op::check_tables(draft, self.resources, sink));
+        let mut op = draft.op.clone();
+        op.io = draft.io.as_ref().and_then(|io| self.io.of_op(io, &op, faults, sink));
+        if let Some(IoDef::Table(def)) = &op.io {
+            op.resources.insert(def.on.clone());
+        }
+        op
     }
 
     fn graph(&self, draft: &GraphDraft, faults: Faults, sink: &mut Sink) -> Known<Graph> {
@@ -250,8 +257,7 @@ impl Library<'_> {
     fn callee(&self, call: &CallDraft, faults: &mut Faults, sink: &mut Sink) -> Option<Callee> {
         match &call.callee {
             CalleeDraft::Own(draft) => {
-                self.look_up(draft, faults, sink);
-                Some(Callee::Op(Arc::new(draft.op.clone())))
+                Some(Callee::Op(Arc::new(self.look_up(draft, faults, sink))))
             }
             CalleeDraft::Op(name, place) => match self.ops.get(name) {
                 Some(known) => {

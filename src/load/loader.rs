@@ -112,10 +112,11 @@ fn load_here(tree: &dyn Tree, declare: impl FnOnce(Tz) -> Vec<Declared>) -> Resu
         distrust(&mut drafts, &mut jobs, &mut sink);
     }
     resources.link(&mut drafts, &mut sink);
-    let mut library = library.resolve(&resources, &mut sink);
+    io.find_databases(&resources, &mut sink);
+    let mut library = library.resolve(&resources, &io, &mut sink);
     library.words.link(&mut drafts, &mut sink);
     backed::link(&mut drafts, &library, &resources, &mut sink);
-    io.link(&mut drafts, &resources, &mut sink);
+    io.link(&mut drafts, &mut sink);
     drafts.extend(declare(manifest.sets.timezone).into_iter().map(Declared::draft));
     let resolved = graph::resolve(drafts, lost, &mut sink);
     let mut project = Project {

@@ -110,10 +110,6 @@ fn judge(step: Table<'_>, makes: Value<'_>, code: &Code, members: &[Member<'_>],
         let help = "for example `makes: [left, right]`";
         sink.push(makes.place().error("`makes` names no asset").label("nothing here").help(help));
     }
-    if let Some(graph) = step.get("graph") {
-        let message = "a graph makes one asset";
-        sink.push(graph.place().error(message).label("for several assets"));
-    }
     let is_sql = matches!(code, Code::SqlFile { .. }) || step.get("sql").is_some();
     if is_sql {
         let help = "a command makes several: `run: ./both.sh`, `makes: [left, right]`";

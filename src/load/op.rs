@@ -44,6 +44,7 @@ pub(super) static STEP_KEYS: &[Key] = &[
         "Of the steps in this pool only so many run at once as it has room for.",
         &Form::Text,
     ),
+    key("io", "The IO manager by which what it gives is also put elsewhere.", &Form::Text),
     key("memo", "Whether a result that was made of the same is taken instead.", &Form::Bool),
     key("version", "The version of the code, in place of the code itself.", &Form::Written),
     key("description", "What it does, in a sentence.", &Form::Text),
@@ -69,6 +70,8 @@ pub(super) struct OpDraft {
     pub types: Vec<TypeUse>,
     pub pool: Option<(String, Place)>,
     pub resources: Vec<(String, Place)>,
+    /// Where what it gives is also put.
+    pub io: Option<(String, Place)>,
     /// The tables that its SQL reads.
     pub tables: Vec<Read>,
     /// The fields of a job's configuration that it reads.
@@ -111,6 +114,7 @@ pub(super) fn read(
     let pool = text("pool", sink);
     let resources = table.get("resources").map(|value| value.texts("resources", sink));
     let resources = resources.unwrap_or_default();
+    let io = text("io", sink).and_then(|name| Some((name, table.get("io")?.place())));
     let memo = table.get("memo").and_then(|value| value.boolean("memo", sink));
     let op = Op {
         inputs: inputs.into(),
@@ -138,7 +142,7 @@ pub(super) fn read(
         ..Op::new(name, origin, body)
     };
     let pool = pool.and_then(|name| Some((name, table.get("pool")?.place())));
-    OpDraft { op, types, pool, resources, tables, reads }
+    OpDraft { op, types, pool, resources, io, tables, reads }
 }
 
 fn body(

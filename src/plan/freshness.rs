@@ -11,19 +11,21 @@
 //! missing or itself waiting is not settled.
 
 mod asks;
+mod keys;
 mod reasons;
 
 use std::cell::{LazyCell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use self::keys::{InputView, KeyMaker};
 use self::reasons::Reasons;
 use super::db::{self, AssetInput, Db, Edge, StepVersion, World};
 use super::manifest;
 use super::reason::ReasonCode;
 use super::records::{Records, Trace};
 use crate::base::{AssetKey, AssetRow, Column, Digest, Flags, Mark, PartitionIdx, PartitionSet};
-use crate::defs::{Asset, Domain, DynamicDef, Missing, PartitionsDef};
+use crate::defs::{Asset, Domain, DynamicDef, PartitionsDef};
 
 /// A result that is right but has to be recorded as such.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,6 +158,11 @@ impl Freshness {
     /// Partitions on which consumers cannot count even when verified and restored ones are recorded.
     fn unsettled(&self) -> PartitionSet {
         &(&self.run | &self.pending) | &self.blocked
+    }
+
+    /// Those of which [`Freshness::version`] gives one, but for what goes away in this very moment.
+    fn with_version(&self) -> PartitionSet {
+        &(&self.kept | &self.verify_set) | &self.restore_set
     }
 
     pub fn verify_set(&self) -> &PartitionSet {
@@ -459,8 +466,7 @@ impl View<'_> {
         }
         let candidates = &(suspects | &fresh.pending) - &fresh.blocked;
         for up in self.upstream.iter().filter(|up| up.must_exist()) {
-            let lacks = |part: &PartitionIdx| !up.edge.mapping.absent(*part).is_empty();
-            fresh.blocked.extend(candidates.iter().filter(lacks));
+            fresh.blocked |= up.edge.mapping.lacking(&candidates);
         }
         self.spread(&mut fresh.faulted, |_| true);
         fresh.blocked |= &fresh.faulted;
@@ -491,9 +497,59 @@ impl View<'_> {
         }
     }
 
-    /// Decides by content keys about suspects whose upstream is settled, earlier partitions first.
+    /// Suspects that have to run whatever their content keys are, because nothing was ever recorded of them.
+    /// Where millions are missing, computing keys would take seconds and tell nothing.
+    fn never_made(&self, fresh: &Freshness, suspects: &PartitionSet) -> PartitionSet {
+        if !self.own.is_empty() {
+            // They wait for one another, so that it counts which of them run.
+            return PartitionSet::new();
+        }
+        // Whether an attempt that failed was under the very same key is to be told.
+        let mut never = &(suspects - &self.row.failed) - &fresh.asks_anew;
+        if never.is_empty() {
+            return never;
+        }
+        never -= self.db.records().ever_made(&self.def.key, &never);
+        for up in self.upstream.iter().filter(|up| up.must_exist()) {
+            let lacks = up.edge.mapping.upstream_of(&never) - up.state.with_version();
+            if lacks.is_empty() {
+                continue;
+            }
+            if up.edge.mapping.is_constant() {
+                return PartitionSet::new();
+            }
+            never -= up.edge.mapping.downstream_of(&lacks);
+        }
+        never
+    }
+
+    /// Decides about suspects whose upstream is settled.
     fn decide(&self, fresh: &mut Freshness, suspects: &PartitionSet, step: &StepVersion) {
-        let records = self.db.records();
+        let never = self.never_made(fresh, suspects);
+        let mut reasons = Reasons::new(self.db.records(), step);
+        if never.is_empty() {
+            self.decide_by_keys(fresh, suspects, step, &mut reasons);
+        } else {
+            fresh.kept -= &never;
+            fresh.run |= &never;
+            fresh.without_result |= &never;
+            reasons.add_all(ReasonCode::Missing, &never);
+            self.decide_by_keys(fresh, &(suspects - never), step, &mut reasons);
+        }
+        fresh.reasons = reasons.finish();
+    }
+
+    /// Decides by content keys, earlier partitions first.
+    fn decide_by_keys(
+        &self,
+        fresh: &mut Freshness,
+        suspects: &PartitionSet,
+        step: &StepVersion,
+        reasons: &mut Reasons<'_>,
+    ) {
+        if suspects.is_empty() {
+            return;
+        }
         let (own, columns) = self.columns(suspects);
         let restored: RefCell<BTreeMap<PartitionIdx, Digest>> = RefCell::default();
         let blocked = fresh.blocked.clone();
@@ -510,7 +566,6 @@ impl View<'_> {
         let inputs: Vec<InputView> =
             domains.map(|(edge, domain)| InputView { edge, domain }).collect();
         let mut keys = KeyMaker::new(step.digest, self.domain, &inputs, &version);
-        let mut reasons = Reasons::new(records, step);
         // Mostly nobody asks, and it takes several passes over all partitions.
         let absent = fresh.absent();
         let lacking = LazyCell::new(|| self.lacking(&absent));
@@ -552,7 +607,6 @@ impl View<'_> {
             };
             reasons.compare(&mark, due, inputs);
         }
-        fresh.reasons = reasons.finish();
     }
 
     /// The records that decide about suspects: the asset's own, and those of each edge.
@@ -709,70 +763,5 @@ pub fn judge(records: &dyn Records, terms: &Terms, mark: Option<&Mark>, key: Dig
     match records.trace(&key).filter(|trace| terms.take(trace)) {
         Some(trace) => Judgement::Restore(trace),
         None => Judgement::Run,
-    }
-}
-
-/// One dependency, for computing keys.
-pub struct InputView<'a> {
-    pub edge: &'a Edge,
-    pub domain: &'a Domain,
-}
-
-/// Computes content keys of one asset. What all partitions read alike is hashed once.
-pub struct KeyMaker<'a> {
-    step: Digest,
-    domain: &'a Domain,
-    inputs: &'a [InputView<'a>],
-    version: &'a dyn Fn(usize, PartitionIdx) -> Option<Digest>,
-    constant: Vec<Option<Digest>>,
-}
-
-impl<'a> KeyMaker<'a> {
-    /// `version` answers for (place of the dependency, upstream partition).
-    pub fn new(
-        step: Digest,
-        domain: &'a Domain,
-        inputs: &'a [InputView<'a>],
-        version: &'a dyn Fn(usize, PartitionIdx) -> Option<Digest>,
-    ) -> KeyMaker<'a> {
-        KeyMaker { step, domain, inputs, version, constant: vec![None; inputs.len()] }
-    }
-
-    /// `None` if an input has no version.
-    pub fn content_key(&mut self, part: PartitionIdx) -> Option<Digest> {
-        let digests = self.inputs(part)?;
-        Some(manifest::content_key(&self.step, self.domain, part, &digests))
-    }
-
-    /// The digest of each input; `None` if one has no version.
-    pub fn inputs(&mut self, part: PartitionIdx) -> Option<Vec<Digest>> {
-        let mut digests = Vec::with_capacity(self.inputs.len());
-        for dep in 0..self.inputs.len() {
-            let digest = match self.constant[dep] {
-                Some(digest) => digest,
-                None => self.input(dep, part)?,
-            };
-            digests.push(digest);
-        }
-        Some(digests)
-    }
-
-    fn input(&mut self, dep: usize, part: PartitionIdx) -> Option<Digest> {
-        let InputView { edge, domain } = &self.inputs[dep];
-        let mut mapped = edge.mapping.upstream_of_one(part);
-        let version = |part: PartitionIdx| (self.version)(dep, part);
-        match edge.missing {
-            Missing::Error => {}
-            // A partition without a version is not part of the input.
-            Missing::Allow => {
-                mapped = mapped.iter().filter(|part| version(*part).is_some()).collect();
-            }
-        }
-        let name = edge.upstream.as_str();
-        let digest = manifest::input_digest(name, edge.given(), domain, &mapped, &version)?;
-        if edge.mapping.is_constant() {
-            self.constant[dep] = Some(digest);
-        }
-        Some(digest)
     }
 }

@@ -127,7 +127,7 @@ fn graph_parts(graph: &GraphBody) -> Vec<(String, String)> {
         Wiring::Input(at) => input(*at),
         Wiring::Value(value) => value.to_string(),
     };
-    for step in &graph.flow.steps {
+    for step in graph.counting() {
         let mut put =
             |name: &str, value: String| parts.push((format!("op.{}.{name}", step.path), value));
         match &step.op.version {

@@ -82,7 +82,12 @@ impl Planner {
         let executed = Arc::new(AtomicU64::new(0));
         let db = PlanDb::new(records.clone(), executed.clone());
         let (assets, tables) = (Arc::default(), Arc::default());
-        let world = World::new(&db, Arc::clone(&assets), Arc::clone(&tables), Arc::default(), now);
+        let tables_now = Arc::clone(&tables);
+        let world = World::builder(Arc::clone(&assets), tables_now, Arc::default(), now)
+            .assets_durability(Durability::MEDIUM)
+            .tables_durability(Durability::MEDIUM)
+            .env_durability(Durability::MEDIUM)
+            .new(&db);
         let (order, pieces, renewed) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
         Planner {
             db,
@@ -112,7 +117,12 @@ impl Planner {
                 }
                 None => {
                     let files = Arc::default();
-                    AssetInput::new(&self.db, def.clone(), files, 0, Arc::default(), None)
+                    // What is declared seldom moves, so that what follows from it alone need not be
+                    // verified whenever records have moved.
+                    AssetInput::builder(def.clone(), files, 0, Arc::default(), None)
+                        .def_durability(Durability::MEDIUM)
+                        .files_durability(Durability::MEDIUM)
+                        .new(&self.db)
                 }
             };
             assets.insert(key.clone(), input);

@@ -30,6 +30,13 @@ pub trait Records: Send + Sync {
         self.column(asset)
     }
 
+    /// Of `parts`, those of which anything was ever recorded, and perhaps others: of what is not among them
+    /// there is neither a mark nor a trace, whatever its key.
+    fn ever_made(&self, asset: &AssetKey, parts: &PartitionSet) -> PartitionSet {
+        let _cannot_be_told = asset;
+        parts.clone()
+    }
+
     /// What is recorded of one partition, if it has a value.
     fn mark(&self, asset: &AssetKey, part: PartitionIdx) -> Option<Mark> {
         let marks = self.marks(asset, &PartitionSet::from_iter([part]));

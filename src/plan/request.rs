@@ -210,7 +210,9 @@ pub fn plan(planner: &Planner, request: &Request) -> Plan {
                         // What cannot be had and need not be had is nobody's business.
                         Missing::Allow => needed -= &planner.freshness(&edge.upstream).absent(),
                     }
-                    *wanted.entry(edge.upstream.clone()).or_default() |= needed;
+                    if !needed.is_empty() {
+                        *wanted.entry(edge.upstream.clone()).or_default() |= needed;
+                    }
                 }
             }
         }

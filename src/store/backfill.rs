@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use rusqlite::{Row, params};
 
 use super::error::undecodable;
-use super::read::{key_at, set_at};
-use super::runs::{RUN_COLUMNS, run_row_at};
+use super::history::fate_at;
+use super::read::{key_at, run_at, set_at};
+use super::runs::run_state_at;
 use super::write::serialize;
-use super::{Error, Run, Store, Tx, Wish, owner};
-use crate::base::{AssetKey, BackfillId, PartitionIdx, PartitionSet};
+use super::{Error, Fates, RunState, Store, Tx, Wish, owner};
+use crate::base::{AssetKey, BackfillId, PartitionIdx, PartitionKey, PartitionSet, RunId};
 
 /// Stands for the partitions of a job in `backfill_target`: numbers of assets begin with 1.
 const OF_JOB: i64 = 0;
@@ -51,6 +52,16 @@ pub struct Backfill {
     pub command: String,
     pub spec: serde_json::Value,
     pub tags: BTreeMap<String, String>,
+}
+
+/// One of the runs that carry out a backfill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackfillRun {
+    pub id: RunId,
+    pub state: RunState,
+    pub owner: String,
+    /// Of the job, if it is one of ops.
+    pub partition: Option<PartitionKey>,
 }
 
 /// What has become of a backfill.
@@ -199,28 +210,61 @@ impl Store {
 
 impl Store {
     /// The runs of a backfill, in the order in which they began.
-    pub fn runs_of_backfill(&self, id: BackfillId) -> Result<Vec<Run>, Error> {
+    pub fn runs_of_backfill(&self, id: BackfillId) -> Result<Vec<BackfillRun>, Error> {
         self.ask(|sql| {
             sql.all(
-                concat!("SELECT ", RUN_COLUMNS!(), " FROM run WHERE backfill = ?1 ORDER BY id"),
+                "SELECT id, state, owner, partition FROM run WHERE backfill = ?1 ORDER BY id",
                 [id.0 as i64],
-                run_row_at,
+                backfill_run_at,
             )
         })
     }
 
+    /// What each of the runs of a backfill is about, in one statement however many they are.
+    pub fn targets_of_backfill_runs(
+        &self,
+        id: BackfillId,
+    ) -> Result<BTreeMap<RunId, Vec<(AssetKey, PartitionSet)>>, Error> {
+        let mut by_run: BTreeMap<RunId, Vec<(AssetKey, PartitionSet)>> = BTreeMap::new();
+        let rows = self.ask(|sql| {
+            sql.all(
+                "SELECT run, name, data FROM run JOIN run_target ON run_target.run = run.id
+                   JOIN asset ON asset.id = run_target.asset WHERE run.backfill = ?1",
+                [id.0 as i64],
+                |row| Ok((run_id_at(row, 0)?, key_at(row, 1)?, set_at(row, 2)?)),
+            )
+        })?;
+        for (run, asset, set) in rows {
+            by_run.entry(run).or_default().push((asset, set));
+        }
+        Ok(by_run)
+    }
+
+    /// What became of the partitions of each of the runs of a backfill, as [`Store::fates`] says of one.
+    pub fn fates_of_backfill(&self, id: BackfillId) -> Result<BTreeMap<RunId, Fates>, Error> {
+        let mut by_run: BTreeMap<RunId, Fates> = BTreeMap::new();
+        let rows = self.ask(|sql| {
+            sql.all(
+                "SELECT run, name, outcome, data FROM run JOIN run_set ON run_set.run = run.id
+                   JOIN asset ON asset.id = run_set.asset WHERE run.backfill = ?1",
+                [id.0 as i64],
+                |row| Ok((run_id_at(row, 0)?, fate_at(row, 1)?)),
+            )
+        })?;
+        for (run, (of, set)) in rows {
+            by_run.entry(run).or_default().insert(of, set);
+        }
+        Ok(by_run)
+    }
+
     /// The newest run of each partition of a job, in the order in which they began.
-    pub fn newest_job_runs(&self, job: &str) -> Result<Vec<Run>, Error> {
+    pub fn newest_job_runs(&self, job: &str) -> Result<Vec<BackfillRun>, Error> {
         self.ask(|sql| {
             sql.all(
-                concat!(
-                    "SELECT ",
-                    RUN_COLUMNS!(),
-                    " FROM run WHERE id IN
-                       (SELECT max(id) FROM run WHERE job = ?1 GROUP BY partition) ORDER BY id"
-                ),
+                "SELECT id, state, owner, partition FROM run WHERE id IN
+                   (SELECT max(id) FROM run WHERE job = ?1 GROUP BY partition) ORDER BY id",
                 [job],
-                run_row_at,
+                backfill_run_at,
             )
         })
     }
@@ -379,6 +423,19 @@ impl Tx<'_> {
             ) => Ok(Some(Told::Refused(found.state))),
         }
     }
+}
+
+fn run_id_at(row: &Row<'_>, at: usize) -> rusqlite::Result<RunId> {
+    run_at(row, at)?.ok_or_else(|| undecodable("number of a run"))
+}
+
+fn backfill_run_at(row: &Row<'_>) -> rusqlite::Result<BackfillRun> {
+    Ok(BackfillRun {
+        id: run_id_at(row, 0)?,
+        state: run_state_at(row, 1)?,
+        owner: row.get(2)?,
+        partition: row.get::<_, Option<String>>(3)?.map(PartitionKey::new),
+    })
 }
 
 fn backfill_at(row: &Row<'_>) -> rusqlite::Result<(Backfill, String)> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use super::error::undecodable;
 use super::read::{key_at, run_at, run_number, set_at};
@@ -139,15 +139,21 @@ impl Store {
             "SELECT name, outcome, data FROM run_set JOIN asset ON asset.id = run_set.asset
              WHERE run = ?1",
             [run_number(run)],
-            |row| {
-                let outcome = row.get_ref(1)?.as_str()?;
-                let known = Fate::ALL.into_iter().find(|fate| fate.as_str() == outcome);
-                let fate = known.ok_or_else(|| undecodable("outcome in a run"))?;
-                Ok(((key_at(row, 0)?, fate), set_at(row, 2)?))
-            },
+            |row| fate_at(row, 0),
         )?;
         Ok(rows.into_iter().collect())
     }
+}
+
+/// The entry of [`Fates`] in three columns, from `at` on: name, outcome, set.
+pub(super) fn fate_at(
+    row: &Row<'_>,
+    at: usize,
+) -> rusqlite::Result<((AssetKey, Fate), PartitionSet)> {
+    let outcome = row.get_ref(at + 1)?.as_str()?;
+    let known = Fate::ALL.into_iter().find(|fate| fate.as_str() == outcome);
+    let fate = known.ok_or_else(|| undecodable("outcome in a run"))?;
+    Ok(((key_at(row, at)?, fate), set_at(row, at + 2)?))
 }
 
 impl Tx<'_> {

@@ -40,7 +40,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 use crate::base::fault::{self, Write};
 use crate::base::{AssetKey, Digest, Durability, Output, PartitionIdx, PartitionKey};
 
-pub use backfill::{Backfill, BackfillState, BackfillTargets, NewBackfill, Told};
+pub use backfill::{Backfill, BackfillRun, BackfillState, BackfillTargets, NewBackfill, Told};
 pub use collect::{Limit, Unneeded};
 pub use error::Error;
 pub use health::{BlobState, Problem};

@@ -93,9 +93,10 @@ impl Store {
 
 const FILE: &str = "giornata.db";
 
-/// The log goes into the database when it has this many pages (64 MiB): each time costs a few syncs, for
-/// which a run has to wait, and a small result adds about ten pages.
-const CHECKPOINT_PAGES: u32 = 16_384;
+/// The log goes into the database when it has this many pages (16 MiB): each time costs a few syncs, for
+/// which a run has to wait, and a small result adds about ten pages. A page at the end of a growing log costs
+/// twice as much as one in the place of an older one, and a big log takes long to remove.
+const CHECKPOINT_PAGES: u32 = 4_096;
 
 /// SQLite says only that it cannot.
 fn refuse_directory(path: &Path) -> Result<(), Error> {

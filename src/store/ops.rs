@@ -244,6 +244,17 @@ impl Tx<'_> {
         self.put_op_outputs(run, step, outputs)
     }
 
+    /// Says that what a step of a run made is not what its key says, so that no retry takes it.
+    pub fn forget_op_key(&mut self, run: RunId, step: &str) -> Result<(), Error> {
+        self.ask(|sql| {
+            sql.exec(
+                "UPDATE op_step SET key = zeroblob(32) WHERE run = ?1 AND step = ?2",
+                params![run_number(run), step],
+            )
+        })?;
+        Ok(())
+    }
+
     fn put_op_outputs(
         &mut self,
         run: RunId,

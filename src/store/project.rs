@@ -56,6 +56,16 @@ impl Store {
         })
     }
 
+    /// Whether there may be traces of an asset for partitions of which there is no row: records were forgotten
+    /// because their numbers came to mean something else.
+    pub fn is_renumbered(&self, asset: &AssetKey) -> Result<bool, Error> {
+        self.ask(|sql| {
+            let Some(id) = sql.asset_id(asset)? else { return Ok(false) };
+            let query = "SELECT 1 FROM meta WHERE key = 'renumbered ' || ?1";
+            Ok(sql.maybe(query, [id], |_| Ok(()))?.is_some())
+        })
+    }
+
     /// The digests of all outputs that are trees.
     pub fn trees(&self) -> Result<Vec<Digest>, Error> {
         self.ask(|sql| {
@@ -102,6 +112,12 @@ impl Tx<'_> {
             if known.is_none() {
                 return Ok(());
             }
+            // The traces that stay have the numbers of before, and no row is left to tell of them.
+            sql.exec(
+                "INSERT OR IGNORE INTO meta (key, value) SELECT 'renumbered ' || ?1, ?2
+                 WHERE EXISTS (SELECT 1 FROM mat WHERE asset = ?1)",
+                params![id, next],
+            )?;
             for statement in [
                 "DELETE FROM mat WHERE asset = ?1",
                 "DELETE FROM mat_log WHERE asset = ?1",
@@ -122,5 +138,34 @@ impl Tx<'_> {
         })?;
         self.touch();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{key, mat};
+    use crate::base::Durability;
+    use crate::store::Store;
+
+    #[test]
+    fn what_is_numbered_anew_is_known_to_have_been() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), Durability::Batch).unwrap();
+        let mut tx = store.begin().unwrap();
+        for asset in ["made", "never"] {
+            tx.set_index_space(&key(asset), "days").unwrap();
+        }
+        tx.put_mat(&key("made"), &mat(0, "k", "v")).unwrap();
+        tx.commit().unwrap();
+        for (space, is_renumbered) in [("days", false), ("hours", true), ("days", true)] {
+            let mut tx = store.begin().unwrap();
+            for asset in ["made", "never"] {
+                tx.set_index_space(&key(asset), space).unwrap();
+            }
+            tx.commit().unwrap();
+            assert_eq!(store.is_renumbered(&key("made")).unwrap(), is_renumbered, "{space}");
+            assert!(!store.is_renumbered(&key("never")).unwrap(), "nothing could be forgotten");
+        }
+        assert!(!store.is_renumbered(&key("nobody")).unwrap());
     }
 }

@@ -485,20 +485,22 @@ impl Tx<'_> {
 }
 
 pub(super) fn run_row_at(row: &Row<'_>) -> rusqlite::Result<Run> {
-    let state = row.get_ref(3)?.as_str()?;
     Ok(Run {
         id: run_at(row, 0)?.ok_or_else(|| undecodable("number of a run"))?,
         started_ms: row.get(1)?,
         finished_ms: row.get(2)?,
-        state: RunState::ALL
-            .into_iter()
-            .find(|known| known.as_str() == state)
-            .ok_or_else(|| undecodable("state of a run"))?,
+        state: run_state_at(row, 3)?,
         owner: row.get(4)?,
         command: row.get(5)?,
         counts: numbers_at(row, 6)?,
         launch: launch_at(row, 7)?,
     })
+}
+
+pub(super) fn run_state_at(row: &Row<'_>, at: usize) -> rusqlite::Result<RunState> {
+    let state = row.get_ref(at)?.as_str()?;
+    let known = RunState::ALL.into_iter().find(|known| known.as_str() == state);
+    known.ok_or_else(|| undecodable("state of a run"))
 }
 
 fn launch_at(row: &Row<'_>, at: usize) -> rusqlite::Result<LaunchInfo> {

@@ -629,3 +629,25 @@ fn the_description_of_a_step_is_kept_once() {
     assert_eq!(store.step_parts(step).unwrap(), Some(parts));
     assert_eq!(store.step_parts(StepId(99)).unwrap(), None);
 }
+
+#[test]
+fn marks_are_found_however_the_partitions_lie() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path(), Durability::Batch).unwrap();
+    let a = key("a");
+    let mut tx = store.begin().unwrap();
+    for part in (0..400).filter(|part| part % 7 != 3) {
+        tx.put_mat(&a, &mat(part, "k", "v")).unwrap();
+    }
+    tx.commit().unwrap();
+    let column = store.column(&a).unwrap();
+    for step in [1, 2, 3, 50, 90, 101, 399] {
+        for block in [1_u32, 2, 20] {
+            let wanted: PartitionSet = (0..600).filter(|part| part % step < block).collect();
+            let found = store.marks_in(&a, &wanted).unwrap();
+            let expected: Vec<_> = column.iter().filter(|it| wanted.contains(it.part)).collect();
+            assert_eq!(found, expected, "{block} of each {step}");
+        }
+    }
+    assert_eq!(store.marks_in(&key("b"), &set([1, 3, 5, 7, 9])).unwrap(), []);
+}

@@ -57,8 +57,8 @@ pub struct Tx<'a> {
     changed: bool,
     /// Assets whose `max_changed` is already that of this transaction.
     moved: HashSet<i64>,
-    /// Keys lead to something that did not before.
-    traced: bool,
+    /// Keys that lead to something, and did not before.
+    traced: Vec<Digest>,
     /// A result and its trace name the same output.
     last_output: Option<(Output, i64)>,
     done: bool,
@@ -102,7 +102,7 @@ impl Store {
             found: Rev(0),
             changed: false,
             moved: HashSet::new(),
-            traced: false,
+            traced: Vec::new(),
             last_output: None,
             done: false,
         };
@@ -125,9 +125,9 @@ impl Tx<'_> {
         Rev(self.found.0 + 1)
     }
 
-    /// Whether a key leads to something now that did not before.
-    pub fn has_new_traces(&self) -> bool {
-        self.traced
+    /// Keys that lead to something now, and did not before.
+    pub fn new_traces(&self) -> &[Digest] {
+        &self.traced
     }
 
     /// Makes it all happen. The revision stays what it was if no record was changed.
@@ -396,7 +396,9 @@ impl Tx<'_> {
             )
         })?;
         self.changed |= inserted > 0;
-        self.traced |= inserted > 0;
+        if inserted > 0 {
+            self.traced.push(*key);
+        }
         Ok(inserted > 0)
     }
 
@@ -541,6 +543,8 @@ impl Tx<'_> {
         let known = self.key_indexes(name, keys)?;
         let mut indexes = Vec::with_capacity(keys.len());
         let (mut new, mut again) = (Vec::new(), Vec::new());
+        // In a sorted list each comes once.
+        let may_repeat = !keys.is_sorted_by(|a, b| a < b);
         let mut given: HashMap<&PartitionKey, PartitionIdx> = HashMap::new();
         for (key, known) in keys.iter().zip(known) {
             let index = match (known, given.get(key)) {
@@ -556,7 +560,9 @@ impl Tx<'_> {
                     free - 1
                 }
             };
-            given.insert(key, index);
+            if may_repeat {
+                given.insert(key, index);
+            }
             indexes.push(index);
         }
         self.changed |= !new.is_empty() || !again.is_empty();

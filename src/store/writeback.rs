@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-/// After so many commits of one process the log is written, some ten megabytes.
-const COMMITS: u32 = 256;
+/// After so many commits of one process the log is written, some five megabytes.
+const COMMITS: u32 = 128;
 
 /// Writes the log every now and then, on a thread of its own, which a process with few commits never starts.
 #[derive(Debug)]

@@ -22,9 +22,6 @@ use self::dirty::{Pending, Shared};
 pub use self::dirty::{Stalled, Waker};
 use self::poll::{Place, Poller};
 
-/// How long a file counts as being written that nobody touches and nobody closes.
-const WRITING: Duration = Duration::from_secs(3);
-
 /// How to watch.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -32,6 +29,8 @@ pub struct Settings {
     pub settle: Duration,
     /// Or when so long has passed since the first event of it.
     pub cap: Duration,
+    /// A file counts as being written for so long that nobody touches and nobody closes.
+    pub writing: Duration,
     /// How often directories are looked at that have no events.
     pub poll: Duration,
     /// Whether events are used where they work.
@@ -57,6 +56,7 @@ impl Default for Settings {
         Settings {
             settle: Duration::from_millis(50),
             cap: Duration::from_secs(1),
+            writing: Duration::from_secs(3),
             poll: Duration::from_secs(2),
             events: Events::WhereTheyWork,
             left_out: Vec::new(),
@@ -224,9 +224,13 @@ impl Watch {
         Stall(Some(self.shared.stall()))
     }
 
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Files that are being written, as far as events tell: written to and not closed since.
     pub fn writing(&self) -> HashSet<PathBuf> {
-        self.shared.writing(WRITING)
+        self.shared.writing(self.settings.writing)
     }
 
     /// Waits for the next batch; an empty one if somebody wakes, or nothing came for `timeout`.

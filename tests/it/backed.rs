@@ -386,6 +386,61 @@ assets:
     assert_eq!(left, 0, "what ops hand to each other goes with the run");
 }
 
+/// `pair` gives two results, of which the second needs what the first does not.
+const PAIR: &str = r#"
+graphs:
+  pair:
+    takes: {x: int}
+    ops:
+      count: {run: 'echo count >> calls.log; cp "$x" "$output"', in: {x: x}}
+      left: {run: 'echo left >> calls.log; echo "{\"of\": 1}" > "$GIORNATA_METADATA"; cp "$n" "$output"', in: {n: count}}
+      slow: {run: 'echo slow >> calls.log; echo slow >&2; [ $(cat "$n") -gt 0 ] && cp "$n" "$output"', in: {n: count}}
+      right: {run: 'echo right >> calls.log; (echo n; cat "$n") > "$output"', in: {n: slow}, outputs: {result: {type: table}}}
+    results: {mart_left: left, right: right}
+sources:
+  number: {files: number.txt}
+assets:
+  both: {graph: pair, makes: {mart/left: {output: left.txt}, right: {checks: [rows > 0]}}, deps: {x: number}}
+  sum: {sql: "SELECT sum(n) AS n FROM right"}
+"#;
+
+#[test]
+fn a_graph_makes_several_assets() {
+    let bench = Bench::new(PAIR);
+    bench.write("number.txt", "3\n");
+    let calls = || {
+        let calls = fs::read_to_string(bench.path("calls.log")).unwrap_or_default();
+        bench.write("calls.log", "");
+        let mut calls: Vec<&str> = calls.split_whitespace().collect();
+        calls.sort();
+        calls.join(" ")
+    };
+    bench.run(&["check"]).ends(0);
+    // One alone: what only the other one needs does not run.
+    bench.run(&["m", "mart/left"]).ends(0).says("ran 1 ");
+    assert_eq!((calls().as_str(), cat(&bench, "mart/left").as_str()), ("count left", "3\n"));
+    bench.run(&["show", "mart/left"]).ends(0).says("made with    right (step `both`)").says("of ");
+    assert_eq!(bench.steps(), ["right@", "sum@"]);
+    assert_eq!((calls().as_str(), cat(&bench, "sum").as_str()), ("count right slow", "n\n3\n"));
+    bench.run(&["show", "right"]).ends(0).says("graph of ops").says_not("of  ");
+    // Both at once: the common step runs once.
+    bench.write("number.txt", "4\n");
+    assert_eq!(bench.steps(), ["mart/left@", "right@", "sum@"]);
+    assert_eq!(calls(), "count left right slow");
+    bench.edit("echo slow >&2", "echo slower >&2");
+    bench.why("right").says("`slow.run` in the graph");
+    assert_eq!(bench.steps(), ["right@"], "and the sum is what it was");
+    assert_eq!(calls(), "count right slow");
+    // A step that one of them needs fails.
+    bench.write("number.txt", "0\n");
+    let said = bench.run(&["m", "--all"]).ends(1);
+    said.says("`right` failed: `slow`: exit status 1").says("ran 1 (").says("1 failed, 1 blocked");
+    assert_eq!((&*cat(&bench, "mart/left"), &*cat(&bench, "right")), ("0\n", "n\n4\n"));
+    bench.run(&["status", "mart/left", "--check"]).ends(0);
+    let left = fs::read_dir(bench.path(".giornata/staging")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "what ops hand to each other goes with the run");
+}
+
 #[track_caller]
 fn refused(asset: &str, message: &str) -> Said {
     let text = format!("{}  it: {{{asset}}}\n", PROJECT.split("  report:").next().unwrap());
@@ -418,5 +473,8 @@ fn what_makes_no_sense_is_refused() {
     refused("graph: pieces", "its result has pieces");
     refused("graph: nothing", "it has no `results`");
     refused("graph: broken", "did you mean `retries`?");
-    refused("graph: inner, makes: [a, b], deps: {x: number}", "a graph makes one asset");
+    refused(
+        "graph: inner, makes: [a, b], deps: {x: number}",
+        "graph `inner` cannot make `a`: it has no result `a`; it gives `result`",
+    );
 }

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 
 use giornata::base::{BackfillId, Durability};
-use giornata::store::{BackfillState, RunState, Store};
+use giornata::store::{BackfillState, Run, RunQuery, RunState, Store};
 use serde_json::Value;
 
 use crate::bench::{Bench, Said};
@@ -493,9 +493,10 @@ fn each_partition_of_a_job_of_ops_is_a_run_and_a_retry_takes_what_was_made() {
     assert_eq!(document["counts"]["done"], 2);
     drop(backfill(&bench, &["show", "1"]).ends(0).says("2025-01-31"));
     drop(backfill(&bench, &["list"]).ends(0).says("failure"));
-    let runs = store(&bench).runs_of_backfill(BackfillId(1)).unwrap();
+    let runs = store(&bench).runs(&RunQuery::default()).unwrap();
     assert_eq!(runs.len(), 3);
-    assert!(runs.iter().all(|run| run.launch.tags["why"] == "test"));
+    let of_it = |run: &Run| run.launch.backfill == Some(BackfillId(1));
+    assert!(runs.iter().all(|run| of_it(run) && run.launch.tags["why"] == "test"));
     bench.write("broken.txt", "");
     drop(backfill(&bench, &["retry", "1"]).ends(0).says("1 run succeeded, 0 failed"));
     // What its first step made is taken from the run that failed.

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use giornata::base::Durability;
-use giornata::engine::{Attempts, Engine, RunQuery, RunState, Summary, Work};
+use giornata::engine::{Attempts, Engine, Progress, RunQuery, RunState, Summary, Work};
 use giornata::plan::Plan;
 use giornata::store::Store;
 use giornata::store::snapshot::Snapshot;
@@ -135,14 +135,62 @@ fn a_changed_source_is_planned_without_a_look_at_whole_columns() {
 }
 
 #[test]
-fn a_command_costs_few_statements() {
+fn what_was_never_made_is_planned_without_its_keys() {
+    const MADE: u32 = 7;
+    let [few, many] = [40, 4_000].map(|days| {
+        let dir = tempfile::tempdir().unwrap();
+        steps::write(dir.path(), days);
+        let mut engine = grid::open(dir.path());
+        let (all, some) = (steps::request(&engine, days), steps::request(&engine, MADE));
+        let (plan, nothing_made) = cost(&mut engine, |engine| engine.plan(&all).unwrap());
+        assert_eq!((plan.certain(), plan.assets[0].fresh.len()), (days.into(), 0));
+        steps::materialize(&mut engine, &some);
+        drop(engine);
+        let mut engine = grid::open(dir.path());
+        let (plan, some_made) = cost(&mut engine, |engine| engine.plan(&all).unwrap());
+        assert_eq!((plan.certain(), plan.assets[0].fresh.len()), ((days - MADE).into(), 7));
+        [nothing_made, some_made]
+    });
+    // A key would be looked up among those that have led to something.
+    assert_eq!(few, many);
+    assert!(few.iter().all(|work| work.statements <= 8), "{few:?}");
+}
+
+#[test]
+fn a_command_costs_few_statements_and_pages() {
     let dir = tempfile::tempdir().unwrap();
     const COMMANDS: u32 = 40;
     steps::write(dir.path(), COMMANDS);
     let mut engine = grid::open(dir.path());
+    let before = log_pages(dir.path());
     let (summary, work) = cost(&mut engine, steps::run);
     assert_eq!(summary, Summary { ran: COMMANDS.into(), unchanged: 0, ..summary });
-    assert!(work.statements <= u64::from(COMMANDS) * 20 + 40, "{work:?}");
+    assert!(work.statements <= u64::from(COMMANDS) * 18 + 40, "{work:?}");
+    let pages = log_pages(dir.path()) - before;
+    assert!(pages <= u64::from(COMMANDS) * 10 + 40, "{pages}");
+}
+
+/// The pages in SQLite's log, of a store that is open.
+fn log_pages(root: &Path) -> u64 {
+    let log = root.join(".giornata/giornata.db-wal");
+    // Each has 24 bytes in front of it.
+    std::fs::metadata(log).unwrap().len() / (4096 + 24)
+}
+
+#[test]
+fn how_far_a_backfill_is_costs_the_same_for_any_number_of_runs() {
+    let [few, many] = [200, 2_000].map(|partitions| {
+        let (_dir, grid) = made(partitions, Kind::Failing);
+        let targets = grid.request_all().targets;
+        let id = past::add_backfill(&grid.root, &targets);
+        let mut engine = grid.engine();
+        let (report, work) = cost(&mut engine, |engine| engine.backfill_report(id).unwrap());
+        assert_eq!(report.runs.len() as u32, ASSETS * partitions / 100);
+        assert_eq!(report.targets(&[Progress::Done]), targets);
+        work
+    });
+    assert_eq!(few, many);
+    assert!(few.statements <= 8, "{few:?}");
 }
 
 #[test]

@@ -451,6 +451,27 @@ fn many_new_keys_of_one_dimension_move_no_result_to_another() {
 }
 
 #[test]
+fn what_has_other_numbers_is_planned_to_be_restored() {
+    // A user would have been told that all of it is missing and has to run.
+    let mut shelf = Shelf::new(true);
+    for name in ["a", "b"] {
+        shelf.write(&format!("data/s/{name}.csv"), "1");
+    }
+    let assets = |partitions| {
+        vec![
+            source("s", "data/s/{key}.csv", files_of("s")),
+            asset("u", partitions, 1, &[("s", "all")]),
+        ]
+    };
+    let mut process = shelf.process(assets(fixed(&["a", "b"])));
+    assert_eq!(shelf.make_all(&mut process).names(), ["u@a", "u@b"]);
+    let mut process = shelf.process(assets(files_of("s")));
+    let state = shelf.refreshed(&mut process).planner().freshness(&key("u")).clone();
+    assert_eq!((state.restore_set().len(), state.run.len()), (2, 0));
+    assert_eq!(shelf.make_all(&mut process).names(), [""; 0]);
+}
+
+#[test]
 fn the_names_of_several_files_count_as_steps_see_them() {
     // A user would have seen a listing of file names go on naming a file that was renamed.
     let mut shelf = Shelf::new(false);

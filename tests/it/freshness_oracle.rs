@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use giornata::base::{AssetKey, Clock, Flags, PartitionIdx, PartitionKey};
 use giornata::defs::{Asset, Body, Missing, PartitionsDef, Project, SourceDef};
 use giornata::engine::{Access, Engine, Value};
-use giornata::plan::{Edge, Request};
+use giornata::plan::{Decision, Edge, Request};
 
 use super::freshness_rig::{
     Accepted, Aging, Process, Shelf, ask, head, made, push_input, takes_world, tree,
@@ -36,6 +36,8 @@ impl Shelf {
         let assets: Vec<AssetKey> = process.project.assets.keys().cloned().collect();
         cold.refresh(&assets).unwrap();
         let hot = process.engine.as_ref().unwrap();
+        check_by_keys(hot);
+        check_by_keys(&cold);
         let aging = aging(&process.project);
         for asset in assets.iter().filter(|asset| !aging.contains(*asset)) {
             assert_eq!(
@@ -61,6 +63,25 @@ impl Shelf {
                     let invalidated = self.invalidated.lock().unwrap();
                     assert!(!invalidated.contains(&id), "{id} is fresh, but was invalidated");
                 }
+            }
+        }
+    }
+}
+
+/// What is to run although all that it reads is fresh has a content key that has led to nothing, whether
+/// that was looked at or not.
+pub fn check_by_keys(engine: &Engine) {
+    let planner = engine.planner();
+    for asset in planner.order() {
+        let state = planner.freshness(asset).clone();
+        let is_fresh = |edge: &Edge, part| {
+            edge.mapping.upstream_of_one(part).is_subset(&planner.freshness(&edge.upstream).kept)
+        };
+        for part in &state.run - &state.asks_anew {
+            if planner.edges(asset).iter().all(|edge| is_fresh(edge, part)) {
+                let decision = planner.decide(asset, part);
+                let runs = matches!(decision, Decision::Run { .. });
+                assert!(runs, "{} is to run, but {decision:?}", id(engine, asset, part));
             }
         }
     }

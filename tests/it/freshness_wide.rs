@@ -20,6 +20,7 @@ use giornata::exec::Control;
 use giornata::plan::{Reach, Request};
 use proptest::prelude::*;
 
+use super::freshness_oracle::check_by_keys;
 use super::freshness_rig::{
     Aging, Every, Process, Shelf, all, asset, daily, day_key, dir, files_of, fixed, key, observed,
     project, source, split, windows,
@@ -457,6 +458,7 @@ impl Rig {
     fn make(&mut self, process: usize, node: usize, parts: u8, reach: u8, force: bool) {
         let process = &mut self.processes[process];
         let engine = self.shelf.refreshed(process);
+        check_by_keys(engine);
         let target = key(&name(&self.world, node));
         let Some(parts) = chosen(engine, &target, parts) else { return };
         let targets = BTreeMap::from([(target, parts)]);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use giornata::api::{
-    BoxError, Io, Job, JobReport, Launch, Project, Resource, Table, TableMode, job, op,
+    BoxError, Io, Job, JobReport, Json, Launch, Project, Resource, Table, TableMode, job, op,
 };
 use giornata::base::{Digest, PartitionKey};
 use giornata::io::{IoError, IoManager, Kept, MemoryIo, Place, Versions, Warehouse};
@@ -119,19 +119,31 @@ fn an_input_is_read_by_its_own_manager_from_where_it_was_put() {
 }
 
 #[test]
-fn a_list_of_which_something_was_not_emitted_cannot_be_read_by_a_manager() {
+fn a_list_of_which_something_was_not_emitted_is_read_by_a_manager() {
     let dir = tempfile::tempdir().unwrap();
     let memory = Io::memory();
     let pick = op("pick").optional::<i64>("left").optional::<i64>("right").io(&memory);
-    let pick = pick.run(|_| Ok((Some(1), None)));
-    let sum = op("sum").list::<i64>("all").input_io("all", &memory);
-    let sum = sum.run(|_, all| Ok(all.iter().sum::<i64>()));
+    let pick = pick.run(|_| Ok((None, Some(2))));
+    let three = op("three").io(&memory).run(|_| Ok(3_i64));
+    let sum = op("sum").list::<i64>("all").input_io("all", &memory).run(|_, all| Ok(Json(all)));
     let j = job("j").define(|g| {
         let (left, right) = pick.call(g);
-        sum.call(g, [left, right]);
+        sum.call(g, [left, right, three.call(g)]);
+    });
+    assert_eq!(j.execute_in_process().unwrap().value::<Json<Vec<i64>>>("sum").unwrap().0, [2, 3]);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let see = seen.clone();
+    let sum = op("sum").list::<i64>("all").input_io("all", &memory).run(move |_, all| {
+        see.lock().unwrap().extend(all);
+        Ok(())
+    });
+    let j = job("j").define(|g| {
+        let (left, right) = pick.call(g);
+        sum.call(g, [left, right, three.call(g)]);
     });
     let report = project(dir.path(), [j]).run("j", &Launch::new()).unwrap();
-    assert!(report.failed[0].reason.contains("not emitted; leave `input_io` out"), "{report:?}");
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(*seen.lock().unwrap(), [2, 3]);
 }
 
 /// Refuses one place as long as it is told to.

@@ -3,6 +3,7 @@
 
 mod asked;
 mod backed;
+mod backed_api;
 mod backfill;
 mod backfill_chain;
 mod batch;

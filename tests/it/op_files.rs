@@ -175,3 +175,113 @@ assets:
     bench.run(&["m", "sum"]).ends(0);
     assert_eq!(bench.run(&["cat", "sum"]).ends(0).out, "n\n2\n");
 }
+
+/// A script that an op runs is edited while it runs: nobody takes what came of it for the result of either.
+#[test]
+fn what_changes_while_an_op_runs_is_run_again() {
+    let bench = Bench::new(
+        r#"
+jobs:
+  j:
+    partitions: [a, b]
+    on_success: 'echo "$GIORNATA_STEP of $GIORNATA_PARTITION" >> hooks.log'
+    ops:
+      steady: {run: sh steady.sh}
+      edited: {run: sh edited.sh, in: {x: steady}}
+      last: {run: 'test ! -e bad && cp "$x" "$output"', in: {x: edited}}
+"#,
+    );
+    bench.write("steady.sh", "echo steady >> calls.log; echo 1 > $output\n");
+    let edited = "echo edited >> calls.log; echo '# more' >> edited.sh; cat $x > $output\n";
+    bench.write("edited.sh", edited);
+    bench.write("bad", "");
+    let calls = || {
+        let calls = fs::read_to_string(bench.path("calls.log")).unwrap_or_default();
+        bench.write("calls.log", "");
+        calls.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let said = bench.run(&["run", "j", "-p", "a"]).ends(1);
+    said.says("a file that `edited` is made of has changed since the run began");
+    assert_eq!(calls(), ["steady", "edited"]);
+    bench.write("edited.sh", edited);
+    bench.write("edited.sh", &edited.replace("echo '# more' >> edited.sh; ", ""));
+    bench.run(&["run", "j", "--retry", "1", "-p", "a"]).ends(1).says_not("has changed");
+    assert_eq!(calls(), ["edited"]);
+    fs::remove_file(bench.path("bad")).unwrap();
+    bench.run(&["run", "j", "--retry", "2", "-p", "a"]).ends(0);
+    assert_eq!(calls(), [""; 0], "both are taken over");
+    let hooks = fs::read_to_string(bench.path("hooks.log")).unwrap();
+    assert_eq!(hooks, "steady of a\nedited of a\nedited of a\nlast of a\n");
+}
+
+/// What ops give is put into files and tables, for each partition and piece apart.
+#[test]
+fn what_ops_give_is_put_where_their_manager_keeps_it() {
+    let bench = Bench::new(
+        r#"
+resources:
+  warehouse: {type: sqlite, path: data/w.db}
+io:
+  files: {type: file, path: out}
+  tables: {type: table, on: warehouse}
+ops:
+  count: {run: 'wc -c < "$x" > "$output"', takes: [x], io: files}
+jobs:
+  daily:
+    partitions: {daily: {start: 2024-01-01}}
+    ops:
+      cut: {run: 'for n in 1 22; do echo $n > "$output_dir/p$n.txt"; done', outputs: "{piece}.txt"}
+      count: {use: count, in: {x: {each: cut}}}
+      rows: {run: '(echo day; echo "$GIORNATA_PARTITION") > "$output"', output: table, io: tables}
+"#,
+    );
+    bench.run(&["check"]).ends(0);
+    for day in ["2024-01-01", "2024-01-02", "2024-01-01"] {
+        bench.run(&["run", "daily", "-p", day]).ends(0);
+    }
+    let mut files = Vec::new();
+    let mut open = vec![bench.path("out")];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name =
+                    path.strip_prefix(bench.path("out")).unwrap().to_string_lossy().into_owned();
+                files.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files.retain(|(name, _)| name.starts_with("daily/count"));
+    files.sort();
+    let values: Vec<&str> = files.iter().map(|(_, value)| value.trim()).collect();
+    assert_eq!(values, ["2", "3", "2", "3"], "{files:?}");
+    assert!(files[0].0.contains("2024-01-01") && files[3].0.contains("2024-01-02"), "{files:?}");
+    let database = giornata::io::Warehouse::open(&bench.path("data/w.db")).unwrap();
+    let tables =
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'";
+    let tables = database.query(tables, &[]).unwrap().rows;
+    assert_eq!(tables.len(), 1, "{tables:?}");
+    let table = tables[0][0].as_text().unwrap();
+    let rows = database.query(&format!("SELECT day FROM \"{table}\" ORDER BY day"), &[]).unwrap();
+    assert_eq!(rows.rows, [["2024-01-01".into()], ["2024-01-02".into()]]);
+    // What cannot be put fails its step.
+    bench.edit("path: out", "path: giornata.toml");
+    let said = bench.run(&["run", "daily", "-p", "2024-01-03"]).ends(1);
+    said.says("put `daily/count.result@2024-01-03|p1`");
+    // Mistakes.
+    bench.edit("io: files}", "io: fils}");
+    bench
+        .run(&["check"])
+        .ends(2)
+        .says("there is no IO manager `fils`")
+        .says("did you mean `files`?");
+    bench.edit("io: fils}", "io: tables}");
+    bench
+        .run(&["check"])
+        .ends(2)
+        .says("its output `result` cannot be put: a database takes tables");
+    bench.edit("io: tables}", "io: files, memo: true}");
+    bench.run(&["check"]).ends(2).says("`io` and `memo` exclude each other");
+}

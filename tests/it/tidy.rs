@@ -26,6 +26,7 @@ const LAYERS: &[(u8, &[&str])] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store", "io/warehouse", "exec/sql"]),
     ("rusqlite_migration", &["store"]),
+    ("ureq", &["io/http"]),
     ("salsa", &["plan"]),
     ("notify", &["watch"]),
     ("axum", &["server"]),

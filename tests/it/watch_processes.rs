@@ -108,11 +108,14 @@ fn the_first_signal_lets_steps_end_and_starts_no_more() {
     for signal in [Signal::TERM, Signal::INT] {
         let dir = project(HELD);
         fifo(dir.path());
-        // All in one run: what comes while that goes on is another run beside it.
-        for name in ["a", "b", "c"] {
-            fs::write(dir.path().join(format!("inbox/{name}.csv")), "1").unwrap();
-        }
         let watcher = Watcher::start(dir.path(), &["-j", "1", "--jsonl"]);
+        // All at once: what comes later would be another run.
+        let (later, inbox) = (dir.path().join("later"), dir.path().join("inbox"));
+        fs::create_dir(&later).unwrap();
+        for name in ["a", "b", "c"] {
+            fs::write(later.join(format!("{name}.csv")), "1").unwrap();
+        }
+        fs::rename(later, inbox).unwrap();
         watcher.hear("step-started");
         // Opening it waits for the step that reads it: it runs.
         let hold = fs::File::options().write(true).open(dir.path().join("hold")).unwrap();

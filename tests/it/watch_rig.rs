@@ -56,7 +56,12 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let (teller, lines) = channel();
         let hands = Hands::at("2024-03-01T12:00:00Z");
-        let settings = Settings { settle: Duration::from_millis(10), ..Settings::default() };
+        let settings = Settings {
+            settle: Duration::from_millis(10),
+            // However slow the machine is.
+            writing: LONG,
+            ..Settings::default()
+        };
         let rig = Rig { dir, hands, settings, watcher: None, lines, teller, open: 0 };
         rig.write("giornata.toml", "name = \"watched\"\n");
         rig.write("assets/a.yaml", definitions);

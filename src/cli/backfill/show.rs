@@ -12,8 +12,8 @@ use super::{ListArgs, ShowArgs, ops};
 use crate::base::{AssetKey, PartitionSet};
 use crate::defs::Domain;
 use crate::engine::{
-    Access, Backfill, BackfillAsset, BackfillReport, BackfillSpec, Engine, JobBackfillReport,
-    Progress, Run,
+    Access, Backfill, BackfillAsset, BackfillReport, BackfillRun, BackfillSpec, Engine,
+    JobBackfillReport, Progress,
 };
 
 pub(super) fn list(args: &ListArgs, session: Session<'_>) -> Result<Done, CliError> {
@@ -121,7 +121,7 @@ fn render_job(report: &JobBackfillReport, domain: &Domain, length: Length) -> St
 }
 
 /// What is said of a backfill as a whole.
-fn header(backfill: &Backfill, runs: &[Run], length: Length) -> String {
+fn header(backfill: &Backfill, runs: &[BackfillRun], length: Length) -> String {
     let mut out = format!("backfill {}\n\n", backfill.id);
     let mut field = |name: &str, value: &str| {
         out += format!("{name:<12} {value}").trim_end();

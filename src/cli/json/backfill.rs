@@ -8,8 +8,8 @@ use super::{Parts, PlanDocument};
 use crate::base::{AssetKey, BackfillId, JobName, PartitionSet};
 use crate::defs::Domain;
 use crate::engine::{
-    Backfill, BackfillAsset, BackfillReport, BackfillSummary, Engine, Estimate, JobBackfillReport,
-    Run, Summary,
+    Backfill, BackfillAsset, BackfillReport, BackfillRun, BackfillSummary, Engine, Estimate,
+    JobBackfillReport, Summary,
 };
 use crate::plan::Plan;
 
@@ -104,7 +104,7 @@ impl<'a> BackfillEntry<'a> {
 
     fn of(
         backfill: &'a Backfill,
-        runs: &[Run],
+        runs: &[BackfillRun],
         counts: BTreeMap<&'static str, u64>,
     ) -> BackfillEntry<'a> {
         BackfillEntry {

@@ -192,6 +192,11 @@ impl Domain {
         select::render(self, set)
     }
 
+    /// The first items of that text, at most so many, and how many more there are: those are not written.
+    pub fn render_first(&self, set: &PartitionSet, most: usize) -> (Vec<String>, usize) {
+        select::render_first(self, set, most)
+    }
+
     /// A digest of which partitions exist, in constant time for time windows.
     pub fn extent(&self) -> Digest {
         let mut digest = Digest::builder("giornata 2026 domain extent");

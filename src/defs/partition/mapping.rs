@@ -297,6 +297,21 @@ impl Mapping {
         }
     }
 
+    /// Those of `downstream` for which the mapping names a key that does not exist upstream: all for which
+    /// [`Mapping::absent`] tells of any.
+    pub fn lacking(&self, downstream: &PartitionSet) -> PartitionSet {
+        match &*self.relation {
+            Relation::All | Relation::Last(_) | Relation::Asked(_) => PartitionSet::new(),
+            Relation::Same => downstream - self.upstream.all(),
+            Relation::ByKey(_)
+            | Relation::Table(..)
+            | Relation::Overlap(_)
+            | Relation::Dimensions(_) => {
+                downstream.iter().filter(|part| !self.absent(*part).is_empty()).collect()
+            }
+        }
+    }
+
     /// True if every downstream partition reads the same upstream set (`all`, `last(n)`): then one look
     /// serves all of them.
     pub fn is_constant(&self) -> bool {

@@ -147,6 +147,8 @@ fn check_inverse(mapping: &Mapping, up: &Domain, down: &Domain, seed: u64) {
     let one = |q: PartitionIdx| mapping.downstream_of(&[q].into_iter().collect());
     let union: PartitionSet = some_up.iter().flat_map(one).collect();
     assert_eq!(mapping.downstream_of(&some_up), union);
+    let lacks = |p: &PartitionIdx| !mapping.absent(*p).is_empty();
+    assert_eq!(mapping.lacking(&some_down), some_down.iter().filter(lacks).collect());
 }
 
 proptest! {
@@ -191,7 +193,12 @@ proptest! {
         let domain = domain(&def, 400);
         let set = pick(&domain, seed);
         let text = domain.render(&set).join(",");
-        prop_assert_eq!(select(&domain, &text), set, "{}", text);
+        prop_assert_eq!(&select(&domain, &text), &set, "{}", text);
+        let with_gone = &set | &(0..3).collect();
+        let mut shown = domain.render(&with_gone);
+        let most = seed as usize % 9;
+        let more = shown.split_off(shown.len().min(most)).len();
+        prop_assert_eq!(domain.render_first(&with_gone, most), (shown, more));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Decides which partitions of a domain a parsed expression names, and writes sets back as text.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 
@@ -9,7 +10,7 @@ use super::domain::Shape;
 use super::text::{Atom, Body, Item, PartitionTextError, PartitionWord, Term, key_text};
 use super::time_text::{self, LocalSpan};
 use super::{Domain, zone};
-use crate::base::{PartitionIdx, PartitionSet};
+use crate::base::{PartitionIdx, PartitionSet, ranges};
 
 type Answer<'a> = dyn Fn(PartitionWord) -> PartitionSet + 'a;
 
@@ -373,19 +374,35 @@ fn select_term(
 
 /// Canonical text of a set; each item selects its part of the set.
 pub(super) fn render(domain: &Domain, set: &PartitionSet) -> Vec<String> {
+    render_first(domain, set, usize::MAX).0
+}
+
+/// The first items of the canonical text of a set, and how many more there are.
+pub(super) fn render_first(
+    domain: &Domain,
+    set: &PartitionSet,
+    most: usize,
+) -> (Vec<String>, usize) {
     match domain.shape() {
-        Shape::Multi(multi) => multi.render(set),
+        Shape::Multi(multi) => {
+            let mut items = multi.render(set);
+            let more = items.split_off(items.len().min(most)).len();
+            (items, more)
+        }
         Shape::One | Shape::Time(_) | Shape::Keys { .. } | Shape::Broken => {
-            let mut items = Vec::new();
-            for run in neighbours(domain, set) {
-                items.extend(render_run(domain, &run));
-            }
+            let runs = neighbours(domain, set);
+            let (shown, mut more) = (runs.len().min(most), runs.len().saturating_sub(most));
+            let mut items: Vec<String> =
+                runs[..shown].iter().filter_map(|run| render_run(domain, run)).collect();
             // What does not exist any more has a name, but no place among the others.
             let gone = set - domain.all();
-            items.extend(
-                gone.iter().filter_map(|index| domain.key(index)).map(|k| key_text(k.as_str())),
-            );
-            items
+            for key in gone.iter().filter_map(|index| domain.key(index)) {
+                match items.len() < most {
+                    true => items.push(key_text(key.as_str())),
+                    false => more += 1,
+                }
+            }
+            (items, more)
         }
     }
 }
@@ -397,7 +414,7 @@ fn neighbours(domain: &Domain, set: &PartitionSet) -> Vec<(PartitionIdx, Partiti
     match domain.shape() {
         Shape::Time(_) => {
             let follows = |a: PartitionIdx, b: PartitionIdx| all.range_cardinality(a + 1..b) == 0;
-            runs_of(chosen.iter(), follows)
+            runs_of(ranges(&chosen).map(RangeInclusive::into_inner), follows)
         }
         Shape::Keys { table, declared: None } if chosen.len() * 16 < all.len() => {
             let by_key = table.by_key();
@@ -405,7 +422,7 @@ fn neighbours(domain: &Domain, set: &PartitionSet) -> Vec<(PartitionIdx, Partiti
             places.sort_unstable();
             let exists = |index: &PartitionIdx| all.contains(*index);
             let follows = |a: usize, b: usize| !by_key[a + 1..b].iter().any(exists);
-            let runs = runs_of(places.into_iter(), follows).into_iter();
+            let runs = runs_of(places.into_iter().map(|place| (place, place)), follows).into_iter();
             runs.map(|(first, last)| (by_key[first], by_key[last])).collect()
         }
         Shape::One | Shape::Keys { .. } | Shape::Multi(_) | Shape::Broken => {
@@ -414,15 +431,16 @@ fn neighbours(domain: &Domain, set: &PartitionSet) -> Vec<(PartitionIdx, Partiti
     }
 }
 
+/// Joins pieces that follow each other, each from its first member to its last.
 fn runs_of<T: Copy>(
-    members: impl Iterator<Item = T>,
+    pieces: impl Iterator<Item = (T, T)>,
     follows: impl Fn(T, T) -> bool,
 ) -> Vec<(T, T)> {
     let mut runs: Vec<(T, T)> = Vec::new();
-    for member in members {
+    for (first, last) in pieces {
         match runs.last_mut() {
-            Some(run) if follows(run.1, member) => run.1 = member,
-            Some(_) | None => runs.push((member, member)),
+            Some(run) if follows(run.1, first) => run.1 = last,
+            Some(_) | None => runs.push((first, last)),
         }
     }
     runs

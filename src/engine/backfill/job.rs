@@ -12,14 +12,16 @@ use crate::engine::open::Engine;
 use crate::engine::report::RunOptions;
 use crate::engine::{Error, JobEvent, JobSummary, Launch, Summary};
 use crate::exec::Control;
-use crate::store::{Backfill, BackfillState, BackfillTargets, NewBackfill, Owner, Run, Store};
+use crate::store::{
+    Backfill, BackfillRun, BackfillState, BackfillTargets, NewBackfill, Owner, Store,
+};
 
 /// A backfill of a job of ops with what has become of its partitions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobBackfillReport {
     pub backfill: Backfill,
     pub job: JobName,
-    pub runs: Vec<Run>,
+    pub runs: Vec<BackfillRun>,
     /// Each partition is in one of them.
     pub sets: BTreeMap<Progress, PartitionSet>,
     /// The newest run of each partition that has failed.
@@ -232,10 +234,10 @@ fn report(
 }
 
 /// The newest of these runs for each partition.
-fn newest<'a>(runs: &'a [Run], domain: &Domain) -> BTreeMap<PartitionIdx, &'a Run> {
+fn newest<'a>(runs: &'a [BackfillRun], domain: &Domain) -> BTreeMap<PartitionIdx, &'a BackfillRun> {
     let mut newest = BTreeMap::new();
     for run in runs {
-        let key = run.launch.partition.as_ref().map(PartitionKey::as_str);
+        let key = run.partition.as_ref().map(PartitionKey::as_str);
         if let Some(part) = key.and_then(|key| domain.any_index(key)) {
             newest.insert(part, run);
         }
@@ -246,7 +248,7 @@ fn newest<'a>(runs: &'a [Run], domain: &Domain) -> BTreeMap<PartitionIdx, &'a Ru
 fn by_progress(
     store: &Store,
     parts: &PartitionSet,
-    newest: &BTreeMap<PartitionIdx, &Run>,
+    newest: &BTreeMap<PartitionIdx, &BackfillRun>,
 ) -> BTreeMap<Progress, PartitionSet> {
     let mut sets: BTreeMap<Progress, PartitionSet> =
         Progress::ALL.into_iter().map(|state| (state, PartitionSet::new())).collect();

@@ -8,7 +8,7 @@ use super::cut::Sets;
 use crate::base::{AssetKey, BackfillId, PartitionSet};
 use crate::engine::Error;
 use crate::engine::open::Engine;
-use crate::store::{Backfill, BackfillState, BackfillTargets, Fate, Run, RunState, Store};
+use crate::store::{Backfill, BackfillRun, BackfillState, BackfillTargets, Fate, RunState, Store};
 
 /// What has become of a partition in a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -43,7 +43,7 @@ impl Progress {
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackfillReport {
     pub backfill: Backfill,
-    pub runs: Vec<Run>,
+    pub runs: Vec<BackfillRun>,
     /// How many of the targets are in which state; of a job of ops, how many of its partitions.
     pub counts: BTreeMap<Progress, u64>,
     /// Targets, and what else its runs have done something about.
@@ -163,13 +163,14 @@ fn report(store: &Store, id: BackfillId) -> Result<BackfillReport, Error> {
         }
     }
     let runs = store.runs_of_backfill(id)?;
+    let (mut told, mut about) = (store.fates_of_backfill(id)?, store.targets_of_backfill_runs(id)?);
     for run in &runs {
-        let fates = store.fates(run.id)?;
+        let fates = told.remove(&run.id).unwrap_or_default();
         match run.state {
             RunState::Running | RunState::Interrupted => {}
             // Whatever it was about and says nothing of was as it should be, or another process made it so.
             RunState::Success | RunState::Failure | RunState::Cancelled | RunState::Paused => {
-                for (asset, mut fine) in store.run_targets(run.id)? {
+                for (asset, mut fine) in about.remove(&run.id).unwrap_or_default() {
                     let told = fates.iter().filter(|((of, _), _)| *of == asset);
                     told.for_each(|(_, parts)| fine -= parts);
                     known.entry(asset).or_default().put(Fate::Success, &fine);
@@ -206,7 +207,7 @@ fn report(store: &Store, id: BackfillId) -> Result<BackfillReport, Error> {
 }
 
 /// What the newest run of a partition of a job says of it.
-pub(super) fn of_run(store: &Store, run: Option<&Run>) -> Progress {
+pub(super) fn of_run(store: &Store, run: Option<&BackfillRun>) -> Progress {
     match run.map(|run| run.state) {
         Some(RunState::Success) => Progress::Done,
         Some(RunState::Failure) => Progress::Failed,
@@ -220,8 +221,8 @@ pub(super) fn of_run(store: &Store, run: Option<&Run>) -> Progress {
     }
 }
 
-fn counts_of_job(store: &Store, partitions: u64, runs: &[Run]) -> BTreeMap<Progress, u64> {
-    let newest: BTreeMap<_, &Run> = runs.iter().map(|run| (&run.launch.partition, run)).collect();
+fn counts_of_job(store: &Store, partitions: u64, runs: &[BackfillRun]) -> BTreeMap<Progress, u64> {
+    let newest: BTreeMap<_, &BackfillRun> = runs.iter().map(|run| (&run.partition, run)).collect();
     let mut counts: BTreeMap<Progress, u64> =
         Progress::ALL.into_iter().map(|state| (state, 0)).collect();
     for run in newest.values() {

@@ -72,6 +72,12 @@ impl<D: Clone> Progress<D> {
         }
     }
 
+    /// The places in a list of what an instance is given of it: what was not emitted is left out.
+    pub fn present(&self, id: InstanceId, items: &[Item]) -> Vec<u32> {
+        let is_there = |item: &Item| item.slot().is_none_or(|slot| self.value(id, slot).is_some());
+        (0..).zip(items).filter(|(_, item)| is_there(item)).map(|(at, _)| at).collect()
+    }
+
     /// The value at an output for one instance that reads it.
     fn value(&self, id: InstanceId, slot: Slot) -> Option<&D> {
         let up = &self.instances[self.same_piece(slot.step, id).place()];

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::super::Error;
 use super::super::flow::{Change, Ended, InstanceId, Made, Progress};
 use super::super::open::Engine;
-use super::keys::{self, Settings};
+use super::keys::{self, Guards, Settings};
 use super::launch::{self, Earlier};
 use super::value::{self, Inputs, Value};
 use crate::base::{AssetKey, Digest, JobName, PartitionKey, RunId};
@@ -34,6 +34,8 @@ pub struct Frame {
     pub settings: Vec<Settings>,
     /// Of each step, without its inputs; of those whose digest nobody asks for it may be anything.
     pub digests: Vec<Digest>,
+    /// Of each step, the files that count in its digest.
+    pub guards: Vec<Guards>,
     /// Of each step, those that it uses.
     pub resources: Vec<Resources>,
     pub secrets: Arc<Secrets>,
@@ -106,6 +108,9 @@ pub struct Landing {
     pub memo: Option<(Digest, Vec<OpOutput>)>,
     pub failure: Option<Failure>,
     pub changes: Vec<Change>,
+    /// A file that counts in the key has changed since the key was made: nobody may take what was made for
+    /// that of the key.
+    pub raced: bool,
 }
 
 impl Course {
@@ -252,9 +257,14 @@ impl Course {
             Ok(made) => {
                 let declared = self.progress.declared(id);
                 let outputs = records(declared, &made);
-                let memo = self.remember(engine, declared, key, number, &made);
+                let guards = &self.frame.guards[self.progress.step(id) as usize];
+                let raced = keys::have_changed(guards, engine.slack);
+                let memo = match raced {
+                    true => None,
+                    false => self.remember(engine, declared, key, number, &made),
+                };
                 let changes = self.progress.ended(id, made, Ended::Success);
-                Landing { id, name, outputs, memo, failure: None, changes }
+                Landing { id, name, outputs, memo, failure: None, changes, raced }
             }
             Err(failure) => {
                 let mut changes = Vec::new();
@@ -262,7 +272,8 @@ impl Course {
                     changes = self.progress.ended(id, Vec::new(), Ended::Failed);
                 }
                 let failure = Some(failure);
-                Landing { id, name, outputs: Vec::new(), memo: None, failure, changes }
+                let outputs = Vec::new();
+                Landing { id, name, outputs, memo: None, failure, changes, raced: false }
             }
         }
     }

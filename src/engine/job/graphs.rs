@@ -17,11 +17,11 @@ use super::super::open::Engine;
 use super::super::workers::{Hooks, Keep, Order, StepDone, Workers};
 use super::course::{Before, Course, Frame, Landing, Memos, Pools, Reused, Turn};
 use super::keep::Place;
-use super::keys::{Ops, Settings};
+use super::keys::{Guards, Ops, Settings};
 use super::value::Value;
 use crate::base::{AssetKey, Digest, JobName};
-use crate::defs::{Body, GraphBody, HookDef, Memo};
-use crate::exec::{Control, Emitted, Failure, Input, LogInfo, Of, Outcome, Step};
+use crate::defs::{Body, GraphBody, HookDef, Memo, Slot};
+use crate::exec::{ASSET, Control, Emitted, Failure, Input, LogInfo, Member, Of, Outcome, Step};
 
 /// The graphs that a run carries out at the moment.
 pub struct Graphs {
@@ -39,18 +39,30 @@ pub struct Graphs {
 /// One execution of a graph.
 struct Graph {
     step: Arc<Step>,
+    /// The asset, or the first of those that it makes: the job of its steps has this name.
     asset: AssetKey,
     body: GraphBody,
+    results: Vec<Wanted>,
     course: Course,
     /// Nobody else uses it.
     dir: PathBuf,
     place: Arc<Place>,
     hooks_running: u32,
-    /// The first of them; nothing more is started then.
+    /// The first of them.
     failure: Option<Failure>,
+    /// Of several assets: why one of their steps failed, by its place in the flow.
+    failed: BTreeMap<u32, Failure>,
     outcome: Outcome,
     /// When the first of the steps began.
     began: Option<Instant>,
+}
+
+/// A result that was asked for.
+struct Wanted {
+    /// The place of the asset among those that the step makes.
+    place: u32,
+    asset: AssetKey,
+    slot: Slot,
 }
 
 impl Graphs {
@@ -74,18 +86,19 @@ impl Graphs {
         step: Arc<Step>,
         memos: Memos,
     ) -> Result<(), Error> {
-        let (Body::Graph(body), Of::Asset(asset)) = (&step.def.body, &step.of) else {
-            unreachable!("only an asset is made by a graph")
-        };
+        let Body::Graph(body) = &step.def.body else { unreachable!("it is begun for its graph") };
+        let results = wanted(&step, body);
+        let Some(asset) = first(&step.of) else { unreachable!("only assets are made by a graph") };
         let frame = self.frame(engine, &step, asset, body, memos)?;
-        match frame.and_then(|frame| Graph::new(engine, &step, asset, body, frame)) {
+        match frame.and_then(|frame| Graph::new(engine, &step, asset, body, results, frame)) {
             Ok(graph) => {
                 self.open.insert(flight, graph);
                 Ok(())
             }
             Err(failure) => {
                 let outcome = Outcome { result: Err(failure), ..Outcome::not_run(&step) };
-                workers.send(Order::Graph { number: flight, step, outcome: Box::new(outcome) })
+                let (outcome, absent) = (Box::new(outcome), BTreeMap::new());
+                workers.send(Order::Graph { number: flight, step, outcome, absent })
             }
         }
     }
@@ -103,14 +116,18 @@ impl Graphs {
         let steps = &body.flow.steps;
         let settings: Vec<Settings> = steps.iter().map(|it| Settings::of(it, &config)).collect();
         let mut digests = Vec::with_capacity(steps.len());
+        let mut guards = Vec::with_capacity(steps.len());
         for (declared, settings) in steps.iter().zip(&settings) {
-            digests.push(match (declared.op.memo, &mut self.ops) {
-                (Memo::Never, _) => Digest::from_bytes([0; 32]),
+            let (digest, guard) = match (declared.op.memo, &mut self.ops) {
+                // Those of the asset are looked at after its step.
+                (Memo::Never, _) => (Digest::from_bytes([0; 32]), Guards::from([])),
                 (Memo::ByContent, Some(ops)) => ops.step(engine, declared, settings)?,
                 (Memo::ByContent, ops) => {
                     ops.insert(Ops::new(engine)?).step(engine, declared, settings)?
                 }
-            });
+            };
+            digests.push(digest);
+            guards.push(guard);
         }
         let around = match around(step, body) {
             Ok(around) => around,
@@ -133,6 +150,7 @@ impl Graphs {
             around,
             settings,
             digests,
+            guards,
             resources: steps.iter().map(|it| engine.resources_of_op(it)).collect(),
             secrets: step.secrets.clone(),
             staging: dir.join("staging"),
@@ -160,8 +178,8 @@ impl Graphs {
         }
         for flight in over {
             if let Some(graph) = self.open.remove(&flight) {
-                let (step, outcome) = graph.close(engine);
-                workers.send(Order::Graph { number: flight, step, outcome })?;
+                let (step, outcome, absent) = graph.close(engine);
+                workers.send(Order::Graph { number: flight, step, outcome, absent })?;
             }
         }
         Ok(())
@@ -179,7 +197,7 @@ impl Graphs {
             if self.control.is_cancelled() && !graph.is_over() {
                 graph.failure.get_or_insert(Failure::Cancelled);
             }
-            if graph.failure.is_some() {
+            if graph.starts_no_more() {
                 return Ok(());
             }
             match graph.course.next(engine, &mut self.pools, *started + 1)? {
@@ -243,6 +261,7 @@ impl Graph {
         step: &Arc<Step>,
         asset: &AssetKey,
         body: &GraphBody,
+        results: Vec<Wanted>,
         frame: Frame,
     ) -> Result<Graph, Failure> {
         let dir = frame.staging.parent().unwrap_or(&frame.staging).to_owned();
@@ -257,17 +276,24 @@ impl Graph {
             kept: relative.to_string_lossy().into_owned(),
             inline_max_bytes: engine.project.settings.inline_max_bytes,
         };
-        let chosen = (0..).zip(&body.flow.steps).map(|(at, _)| at).collect();
+        let wanted: Vec<Slot> = results.iter().map(|result| result.slot).collect();
+        let all = body.others.iter().chain([&body.result]);
+        let others: Vec<Slot> = all.filter(|slot| !wanted.contains(slot)).copied().collect();
+        let left_out = body.flow.needed_for_others(&wanted, &others);
+        let steps = (0..).zip(&body.flow.steps).map(|(at, _)| at);
+        let chosen = steps.filter(|at| !left_out.contains(at)).collect();
         let progress = Progress::new(Arc::clone(&body.flow), &chosen, Known::new());
         Ok(Graph {
             step: step.clone(),
             asset: asset.clone(),
             body: body.clone(),
+            results,
             course: Course::new(progress, frame),
             dir,
             place: Arc::new(place),
             hooks_running: 0,
             failure: None,
+            failed: BTreeMap::new(),
             outcome: Outcome::not_run(step),
             began: None,
         })
@@ -276,7 +302,17 @@ impl Graph {
     /// Whether nothing of it runs and nothing more will.
     fn is_over(&self) -> bool {
         let is_idle = self.course.running() == 0 && self.hooks_running == 0;
-        is_idle && (self.failure.is_some() || !self.course.progress.has_ready())
+        is_idle && (self.starts_no_more() || !self.course.progress.has_ready())
+    }
+
+    /// Whether what is ready is left alone: with one asset, once a step has failed. Of several the others may
+    /// still be made.
+    fn starts_no_more(&self) -> bool {
+        match &self.failure {
+            None => false,
+            Some(Failure::Cancelled) => true,
+            Some(_) => self.results.len() == 1,
+        }
     }
 
     /// What a step gives was made before.
@@ -297,9 +333,8 @@ impl Graph {
         self.outcome.duration = self.began.map_or(Duration::ZERO, |began| began.elapsed());
         self.outcome.usage = self.outcome.usage.and(outcome.whole_usage());
         self.outcome.warnings.extend(outcome.warnings);
-        if self.course.progress.step(id) == self.body.result.step {
-            self.outcome.metadata.extend(outcome.metadata);
-        }
+        let at = self.course.progress.step(id);
+        self.report(at, outcome.metadata);
         // The last lines are those of what failed first.
         let tail = self.outcome.log.as_ref().map(|log| log.tail.clone());
         self.log(&format!("[giornata: step {name}]\n"), outcome.log);
@@ -311,8 +346,26 @@ impl Graph {
                 Failure::Cancelled => Failure::Cancelled,
                 failure => Failure::Within { step: name, failure: Box::new(failure) },
             };
+            self.failed.entry(at).or_insert_with(|| within.clone());
             self.failure.get_or_insert(within);
         }
+    }
+
+    /// Takes in what a step reported: that of a result is kept.
+    fn report(&mut self, at: u32, reported: Vec<serde_json::Value>) {
+        let of: Vec<&Wanted> = self.results.iter().filter(|it| it.slot.step == at).collect();
+        let whose = match of.as_slice() {
+            [] => return,
+            [only] if self.results.len() > 1 => Some(&only.asset),
+            _ => None,
+        };
+        let tagged = |mut line: serde_json::Value| {
+            if let (Some(asset), Some(line)) = (whose, line.as_object_mut()) {
+                line.entry(ASSET).or_insert_with(|| asset.as_str().into());
+            }
+            line
+        };
+        self.outcome.metadata.extend(reported.into_iter().map(tagged));
     }
 
     /// What is to be done after a step, if anything is.
@@ -359,39 +412,97 @@ impl Graph {
         });
     }
 
-    /// The step as it has ended. What is checked of the result is yet to be.
-    fn close(mut self, engine: &Engine) -> (Arc<Step>, Box<Outcome>) {
-        self.outcome.result = match self.failure.take() {
-            Some(failure) => Err(failure),
-            None => self.result(engine),
+    /// The step as it has ended, and why results are not there. What is checked of them is yet to be.
+    fn close(mut self, engine: &Engine) -> (Arc<Step>, Box<Outcome>, BTreeMap<u32, Failure>) {
+        let mut absent = BTreeMap::new();
+        let mut made = Vec::with_capacity(self.results.len());
+        for (at, wanted) in self.results.iter().enumerate() {
+            match self.result(engine, at, wanted) {
+                Ok(emitted) => made.push(emitted),
+                Err(failure) => {
+                    absent.insert(wanted.place, failure);
+                }
+            }
+        }
+        self.outcome.result = match (self.failure_of_all(), absent.first_key_value()) {
+            (Some(failure), _) => Err(failure),
+            (None, Some((_, failure))) if made.is_empty() => Err(failure.clone()),
+            (None, _) => Ok(made),
         };
         // What cannot be removed goes with the run.
         let _ = fs::remove_dir_all(&self.dir);
-        (self.step, Box::new(self.outcome))
+        (self.step, Box::new(self.outcome), absent)
     }
 
-    /// What the graph gives.
-    fn result(&self, engine: &Engine) -> Result<Vec<Emitted>, Failure> {
-        let slot = self.body.result;
+    /// Of several assets, a step that one of them needs is the failure of that one alone.
+    fn failure_of_all(&self) -> Option<Failure> {
+        let failure = self.failure.as_ref()?;
+        if self.starts_no_more() {
+            return Some(failure.clone());
+        }
+        let wanted: Vec<Slot> = self.results.iter().map(|result| result.slot).collect();
+        let needed = self.body.flow.needed_for(&wanted);
+        let mut beside = self.failed.iter().filter(|(at, _)| !needed.contains(at));
+        beside.next().map(|(_, failure)| failure.clone())
+    }
+
+    /// What the graph gives as the result at this place among those that are wanted.
+    fn result(&self, engine: &Engine, at: usize, wanted: &Wanted) -> Result<Emitted, Failure> {
+        let slot = wanted.slot;
         let progress = &self.course.progress;
         let id = progress.instances_of(slot.step).next();
         let made = id.and_then(|id| progress.made(id, slot.output).into_iter().next());
         let Some((_, value)) = made else {
+            let needed = self.body.flow.needed_for(&[slot]);
+            let mut failed = self.failed.iter().filter(|(at, _)| needed.contains(at));
+            if let Some((_, failure)) = failed.next() {
+                return Err(failure.clone());
+            }
             let path = &self.body.flow.steps[slot.step as usize].path;
             let state = id.map_or(StepState::Skipped, |id: InstanceId| progress.state(id));
             let reason = format!("gave no result: `{path}` is {state}");
             return Err(Failure::Function(reason));
         };
-        let what = self.outside(engine, value)?.produced(&engine.dir)?;
-        Ok(vec![Emitted::only(what)])
+        let what = self.outside(engine, at, value)?.produced(&engine.dir)?;
+        Ok(Emitted { output: wanted.place, piece: None, what })
     }
 
     /// The value outside of the directory of the steps, which goes now, and apart from what is kept for
     /// other runs.
-    fn outside(&self, engine: &Engine, value: &Value) -> Result<Value, Failure> {
+    fn outside(&self, engine: &Engine, at: usize, value: &Value) -> Result<Value, Failure> {
         let to = self.dir.strip_prefix(&engine.dir).unwrap_or(&self.dir);
-        let to = format!("{}-result", to.to_string_lossy());
+        let to = format!("{}-result-{at}", to.to_string_lossy());
         value.copied(&engine.dir, &to).map_err(failed("write", &engine.dir.join(&to)))
+    }
+}
+
+/// The results that are asked for.
+fn wanted(step: &Step, body: &GraphBody) -> Vec<Wanted> {
+    match &step.of {
+        Of::Asset(asset) => vec![Wanted { place: 0, asset: asset.clone(), slot: body.result }],
+        Of::Assets(members) => {
+            let wanted = |(place, member): (u32, &Member)| match &member.def.body {
+                Body::Graph(own) if member.is_wanted => {
+                    Some(Wanted { place, asset: member.key.clone(), slot: own.result })
+                }
+                Body::Graph(_)
+                | Body::Source(_)
+                | Body::Sql(_)
+                | Body::Command(_)
+                | Body::Function(_) => None,
+            };
+            (0..).zip(members.iter()).filter_map(wanted).collect()
+        }
+        // Graphs are refused a batch where they are declared.
+        Of::Batch(_) | Of::Job(_) => Vec::new(),
+    }
+}
+
+fn first(of: &Of) -> Option<&AssetKey> {
+    match of {
+        Of::Asset(asset) => Some(asset),
+        Of::Assets(members) => members.first().map(|member| &member.key),
+        Of::Batch(_) | Of::Job(_) => None,
     }
 }
 

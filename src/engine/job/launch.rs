@@ -7,7 +7,7 @@ use super::super::Error;
 use super::super::flow::{Known, Made};
 use super::super::open::Engine;
 use super::super::work::spans;
-use super::keys::{Ops, Settings};
+use super::keys::{Guards, Ops, Settings};
 use super::value::Value;
 use crate::base::{BackfillId, Digest, JobName, PartitionIdx, PartitionKey, RunId};
 use crate::defs::config::{Config, Withheld};
@@ -44,6 +44,7 @@ pub(super) struct Prepared {
     pub settings: Vec<Settings>,
     /// Of each step, without its inputs.
     pub digests: Vec<Digest>,
+    pub guards: Vec<Guards>,
     pub partition: PartitionKey,
     pub window: Option<(String, String)>,
     pub window_rfc3339: Option<(String, String)>,
@@ -140,7 +141,11 @@ pub(super) fn prepare(engine: &mut Engine, launch: &Launch) -> Result<Prepared, 
     let mut ops = Ops::new(engine)?;
     let steps = flow.steps.iter().zip(&settings);
     let digests = steps.map(|(step, settings)| ops.step(engine, step, settings));
-    let digests = digests.collect::<Result<_, Error>>()?;
+    let (digests, guards) = digests.collect::<Result<Vec<_>, Error>>()?.into_iter().unzip();
+    if !ops.read.is_empty() {
+        engine.ledger.write(|batch| batch.tx().put_stats(&ops.read))?;
+        engine.stats.extend(ops.read);
+    }
     let done = |step: OpStep| has_made(step.state).then(|| (step.step.clone(), step));
     Ok(Prepared {
         resources: flow.steps.iter().map(|step| engine.resources_of_op(step)).collect(),
@@ -154,6 +159,7 @@ pub(super) fn prepare(engine: &mut Engine, launch: &Launch) -> Result<Prepared, 
         chosen,
         settings,
         digests,
+        guards,
         partition,
         window,
         window_rfc3339,

@@ -10,6 +10,7 @@ mod graphs;
 mod keep;
 mod keys;
 mod launch;
+mod put;
 mod run;
 mod value;
 
@@ -18,6 +19,7 @@ pub use event::{JobEvent, JobSummary};
 pub(super) use graphs::Graphs;
 pub(super) use keep::{Place, keep};
 pub use launch::{Launch, partition_of};
+pub(super) use put::put;
 pub(super) use value::Value;
 
 use super::Error;

@@ -123,6 +123,7 @@ impl Run {
             around: Vec::new(),
             settings: prepared.settings,
             digests: prepared.digests,
+            guards: prepared.guards,
             resources: prepared.resources,
             secrets: prepared.secrets,
             staging: staging.clone(),
@@ -325,7 +326,11 @@ impl Run {
             usage: outcome.whole_usage(),
             metadata: &outcome.reported(),
         };
-        tx.finish_op(self.id, name, &end, outputs)
+        tx.finish_op(self.id, name, &end, outputs)?;
+        if ended.landing.raced {
+            tx.forget_op_key(self.id, name)?;
+        }
+        Ok(())
     }
 
     fn tell(
@@ -340,6 +345,12 @@ impl Run {
             let Landing { name, outputs, failure, .. } = landing;
             for message in &outcome.warnings {
                 events(engine, JobEvent::Warning { message: message.clone() });
+            }
+            if landing.raced {
+                let message = format!(
+                    "a file that `{name}` is made of has changed since the run began; a retry runs it again"
+                );
+                events(engine, JobEvent::Warning { message });
             }
             let (step, duration, attempts) = (name.clone(), outcome.duration, outcome.attempt);
             match failure {

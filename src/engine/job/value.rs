@@ -8,7 +8,7 @@ use super::super::blobs::Digester;
 use super::super::flow::{Gathered, Given, InstanceId, Progress};
 use crate::base::{AssetKey, Digest, DigestBuilder, Output, OutputKind, PartitionKey};
 use crate::cas::hash_file;
-use crate::defs::Takes;
+use crate::defs::{Takes, Wiring};
 use crate::exec::{Content, Failure, Input, Part, Produced};
 use crate::io::{Encoded, format_of, manager, tree};
 use crate::store::{OpContent, OpOutput};
@@ -77,7 +77,7 @@ impl Value {
     }
 
     /// The value as a step is given it; `dir` is the directory of the store.
-    fn part(&self, dir: &Path, key: PartitionKey) -> Part {
+    pub fn part(&self, dir: &Path, key: PartitionKey) -> Part {
         let Kept { output, extension, content, version } = &*self.0;
         let is_table = output.kind == OutputKind::Table;
         let format = match output.kind {
@@ -176,7 +176,18 @@ pub fn gather(
     let mut digest = Digest::builder("giornata 2026 inputs of a step");
     let decls = progress.declared(id).def.inputs.clone();
     let mut inputs = Vec::with_capacity(decls.len());
-    for (decl, gathered) in decls.iter().zip(progress.inputs(id)) {
+    let wires = &progress.declared(id).wires;
+    for ((decl, wiring), gathered) in decls.iter().zip(wires).zip(progress.inputs(id)) {
+        let present = match wiring {
+            Wiring::List(items) if decl.takes == Takes::Many => progress.present(id, items),
+            Wiring::List(_)
+            | Wiring::One(_)
+            | Wiring::Each(_)
+            | Wiring::Collect(_)
+            | Wiring::Input(_)
+            | Wiring::Value(_) => Vec::new(),
+        };
+        let mut items = Vec::with_capacity(present.len());
         let (single, parts) = match (decl.takes, gathered) {
             (_, Gathered::Nothing) => continue,
             // As it is given to the flow, be it one value or many.
@@ -195,11 +206,13 @@ pub fn gather(
             }
             (Takes::Many, Gathered::Many(given)) => {
                 let mut parts = Vec::with_capacity(given.len());
-                for (key, given) in &given {
+                for (at, (key, given)) in given.iter().enumerate() {
+                    let place = present.get(at).copied();
                     let numbered = |at: usize| PartitionKey::new(format!("{:06}", at + 1));
                     if let Given::Input(at) = given {
                         for part in &around[*at as usize].parts {
                             parts.push(Part { key: numbered(parts.len()), ..part.clone() });
+                            items.extend(place);
                         }
                         continue;
                     }
@@ -208,6 +221,7 @@ pub fn gather(
                         None => numbered(parts.len()),
                     };
                     parts.push(part(given, dir, key));
+                    items.extend(place);
                 }
                 (false, parts)
             }
@@ -218,6 +232,7 @@ pub fn gather(
             variable: variable(&decl.name),
             single,
             parts,
+            items,
         });
     }
     Ok(Inputs { inputs, digest: digest.finish() })

@@ -9,6 +9,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use rayon::prelude::*;
 
 use super::super::listing::Matcher;
+use crate::cas::Dirs;
 use crate::cas::stat::{self, Slack, StatEntry, StatKey};
 use crate::defs::{DirectoryDef, PartitionsDef, Project, Ready};
 use crate::sensor::FoundFile;
@@ -191,7 +192,7 @@ pub(super) fn observe(
     known: &BTreeMap<PathBuf, StatEntry>,
     moment: &Moment<'_>,
 ) -> Found {
-    let one = |file: Listed| -> One {
+    let one = |dirs: &mut Dirs<'_>, file: Listed| -> One {
         let Listed { path, captures, stat, is_marked } = file;
         let before = known.get(&path);
         if let Some(entry) = before.filter(|entry| stat::trusted(entry, &stat, moment.slack)) {
@@ -206,7 +207,7 @@ pub(super) fn observe(
                 Whole::WhenTold => return One::Waits(path, None),
             }
         }
-        match stat::observe(&full, before, moment.now_ns, moment.slack) {
+        match dirs.observe(&path, before, moment.now_ns, moment.slack) {
             Ok(seen) => One::Found(FoundFile { path, captures, entry: *seen.entry() }),
             Err(_) if !full.exists() => One::Gone,
             Err(error) => One::Fault(
@@ -216,7 +217,8 @@ pub(super) fn observe(
         }
     };
     let mut found = Found::default();
-    for one in listed.into_par_iter().map(one).collect::<Vec<_>>() {
+    let seen = listed.into_par_iter().map_init(|| Dirs::new(moment.root), one);
+    for one in seen.collect::<Vec<_>>() {
         match one {
             One::Found(file) => {
                 found.files.insert(file.path.clone(), file);

@@ -41,9 +41,6 @@ use crate::watch::{Batch, Settings, Waker, Watch};
 /// How often it is looked whether other processes have recorded something.
 const LOOK_AT_STORE: Duration = Duration::from_secs(1);
 
-/// How long a file may count as being written before it is looked at all the same.
-const WRITING: Duration = Duration::from_secs(3);
-
 /// The longest pause after a look that could not be made.
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 
@@ -403,7 +400,8 @@ impl Loop<'_, '_, '_> {
         }
         if is_writing {
             let sources = keys.iter().cloned().collect();
-            let (_, known) = self.again.sources.get_or_insert((now() + WRITING, sources));
+            let at = now() + self.watch.settings().writing;
+            let (_, known) = self.again.sources.get_or_insert((at, sources));
             known.extend(keys.iter().cloned());
         }
         for warning in warnings {

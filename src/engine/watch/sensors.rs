@@ -159,7 +159,8 @@ impl Loop<'_, '_, '_> {
         };
         let Found { files, again, waiting, faults } =
             files::observe(def, listed, &sense.known, &moment);
-        let again = if writing.is_empty() { again } else { Some(again.unwrap_or(super::WRITING)) };
+        let patience = self.watch.settings().writing;
+        let again = if writing.is_empty() { again } else { Some(again.unwrap_or(patience)) };
         sense.again = again.and_then(|again| now().checked_add(again));
         if !sense.tells_renames {
             // Of these nobody will be told how they got their names.

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::inputs::Placed;
 use super::outputs::{Output, upper};
+use super::prepared::Prepared;
 use crate::defs::resource::resource_variable;
 use crate::defs::{CommandLine, Word, WordPiece};
 use crate::exec::{Failure, Of, Step};
@@ -106,13 +106,14 @@ impl Environment {
         }
     }
 
-    /// The process for a command line; its streams are not set yet.
-    pub(super) fn command(
+    /// The process for a command line; its output goes nowhere yet.
+    pub(super) fn command<'a>(
         &self,
         line: &CommandLine,
         step: &Step,
         programs: &mut Programs,
-    ) -> Result<Command, Failure> {
+        prepared: &'a mut Prepared,
+    ) -> Result<&'a mut Command, Failure> {
         let root = &step.paths.root;
         let words: Vec<OsString> = match line {
             CommandLine::Direct(words) => {
@@ -127,13 +128,9 @@ impl Environment {
         let Some((program, arguments)) = words.split_first() else {
             return Err(Failure::Unsupported("the command line is empty".to_owned()));
         };
-        let mut command = Command::new(programs.find(program, step)?);
-        command.args(arguments).current_dir(root).env_clear();
-        let inherited = step.env.iter().filter(|(name, _)| !is_ours(name));
-        command.envs(inherited.map(|(name, value)| (name, value)));
-        command.envs(self.ours.iter().filter(|(name, _)| !self.hidden.contains(name)));
-        command.process_group(0);
-        Ok(command)
+        let program = programs.find(program, step)?;
+        let ours = self.ours.iter().filter(|(name, _)| !self.hidden.contains(name));
+        Ok(prepared.command(program, arguments, step, ours))
     }
 
     fn expand(&self, word: &Word) -> Result<OsString, Failure> {
@@ -159,11 +156,6 @@ impl Environment {
         };
         Failure::Unsupported(format!("`${name}` in the command line is unknown; {help}"))
     }
-}
-
-/// Variables of an outer run are not this step's.
-fn is_ours(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b"GIORNATA_")
 }
 
 /// Where programs were found; one `PATH` has many directories, and every step asks for the same few.

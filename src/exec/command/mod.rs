@@ -8,6 +8,7 @@ mod batch;
 mod environment;
 mod inputs;
 pub(super) mod outputs;
+mod prepared;
 mod process;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use self::batch::Batch;
 pub use self::environment::missing_program;
 use self::environment::{Environment, Programs};
 use self::inputs::Scratch;
+use self::prepared::Prepared;
 use super::log::Begins;
 use super::{Control, Emitted, Executor, Failure, Lifeline, Of, Outcome, Step};
 use crate::defs::{Body, CommandBody, CommandLine};
@@ -32,13 +34,15 @@ use crate::defs::{Body, CommandBody, CommandLine};
 pub struct CommandExecutor {
     lifeline: Lifeline,
     programs: Programs,
+    prepared: Prepared,
     /// What streams are read into.
     buffer: Vec<u8>,
 }
 
 impl CommandExecutor {
     pub fn new(lifeline: Lifeline) -> CommandExecutor {
-        CommandExecutor { lifeline, programs: Programs::default(), buffer: Vec::new() }
+        let (programs, prepared) = (Programs::default(), Prepared::default());
+        CommandExecutor { lifeline, programs, prepared, buffer: Vec::new() }
     }
 
     fn run_body(
@@ -57,7 +61,8 @@ impl CommandExecutor {
         let metadata = scratch.file("metadata.jsonl");
         let environment = Environment::new(step, &inputs, &outputs, &metadata);
         outcome.warnings.extend(environment.warnings.iter().cloned());
-        let command = environment.command(&body.line, step, &mut self.programs)?;
+        let (programs, prepared) = (&mut self.programs, &mut self.prepared);
+        let command = environment.command(&body.line, step, programs, prepared)?;
         let (lifeline, buffer) = (&self.lifeline, &mut self.buffer);
         let ended = process::run(command, step, control, lifeline, buffer, Begins::AsTheStep);
         outcome.log = ended.log;
@@ -85,7 +90,8 @@ impl CommandExecutor {
             Environment::new(step, &batch.inputs, std::slice::from_ref(&batch.outputs), &metadata);
         batch.name_in(&mut environment);
         outcome.warnings.extend(environment.warnings.iter().cloned());
-        let command = environment.command(&body.line, step, &mut self.programs)?;
+        let (programs, prepared) = (&mut self.programs, &mut self.prepared);
+        let command = environment.command(&body.line, step, programs, prepared)?;
         let (lifeline, buffer) = (&self.lifeline, &mut self.buffer);
         let ended = process::run(command, step, control, lifeline, buffer, Begins::AsTheStep);
         outcome.log = ended.log;
@@ -126,7 +132,8 @@ impl CommandExecutor {
         for (name, value) in variables {
             environment.set(name, value);
         }
-        let command = environment.command(line, step, &mut self.programs)?;
+        let (programs, prepared) = (&mut self.programs, &mut self.prepared);
+        let command = environment.command(line, step, programs, prepared)?;
         let (lifeline, buffer) = (&self.lifeline, &mut self.buffer);
         process::run(command, step, control, lifeline, buffer, Begins::After).result
     }

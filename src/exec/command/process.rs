@@ -37,7 +37,7 @@ pub(super) struct Ended {
 
 /// Starts the command and waits for its end, or brings it about.
 pub(super) fn run(
-    command: Command,
+    command: &mut Command,
     step: &Step,
     control: &Control,
     lifeline: &Lifeline,
@@ -78,7 +78,7 @@ struct Running<'a> {
 
 impl<'a> Running<'a> {
     fn start(
-        mut command: Command,
+        command: &mut Command,
         step: &'a Step,
         control: &'a Control,
         lifeline: &'a Lifeline,
@@ -97,10 +97,11 @@ impl<'a> Running<'a> {
         // One pipe, so that the log has what was written in the order in which it was.
         let (stream, writer) = io::pipe().map_err(fail)?;
         let both = writer.try_clone().map_err(fail)?;
-        command.stdin(Stdio::null()).stdout(both).stderr(writer);
-        let mut child = spawn(&mut command, control).map_err(fail)?;
-        // It has our ends of the pipe.
-        drop(command);
+        command.stdout(both).stderr(writer);
+        let spawned = spawn(command, control);
+        // The process has our ends of the pipe.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = spawned.map_err(fail)?;
         let group = Pid::from_child(&child);
         lifeline.add(group);
         let pidfd = match pidfd_open(group, PidfdFlags::empty()) {

@@ -24,6 +24,12 @@ impl<'a> Reasons<'a> {
         self.sets.entry(code).or_default().insert(part);
     }
 
+    pub(super) fn add_all(&mut self, code: ReasonCode, parts: &PartitionSet) {
+        if !parts.is_empty() {
+            *self.sets.entry(code).or_default() |= parts;
+        }
+    }
+
     pub(super) fn compare(
         &mut self,
         mark: &Mark,
