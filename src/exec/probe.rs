@@ -11,6 +11,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use super::Lifeline;
+use super::lifeline::VARIABLE;
+
 /// What a command may print. A version is short; more is a mistake.
 const VERSION_MAX_BYTES: u64 = 64 << 10;
 // How long a grandchild that left the group may keep us after the leader's end.
@@ -43,9 +46,14 @@ pub fn answer(
     process.envs(env.iter().map(|(name, value)| (name, value)));
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     process.process_group(0);
+    // It must not outlive us.
+    let lifeline = Lifeline::new();
+    if let Some(marker) = lifeline.start() {
+        process.env(VARIABLE, marker);
+    }
     let mut child = process.spawn().map_err(|error| format!("cannot be started: {error}"))?;
     let (out, err) = (read(child.stdout.take(), bytes_max), read(child.stderr.take(), bytes_max));
-    let ended = wait(&mut child, timeout)?;
+    let ended = wait(&mut child, &lifeline, timeout)?;
     let text = |stream: &Receiver<Vec<u8>>| {
         let bytes = stream.recv_timeout(LINGER).unwrap_or_default();
         String::from_utf8_lossy(&bytes).trim().to_owned()
@@ -68,14 +76,20 @@ pub fn answer(
 
 /// Waits for the end, or brings it about. The group is killed while its leader is not yet reaped: until
 /// then nobody else can get its number.
-fn wait(child: &mut Child, timeout: Duration) -> Result<std::process::ExitStatus, String> {
+fn wait(
+    child: &mut Child,
+    lifeline: &Lifeline,
+    timeout: Duration,
+) -> Result<std::process::ExitStatus, String> {
     let group = Pid::from_child(child);
+    lifeline.add(group);
     let ended = pidfd_open(group, PidfdFlags::empty()).and_then(|pidfd| {
         let timeout = Timespec::try_from(timeout).ok();
         // A signal of ours ends the wait early; the command line ends us then anyhow.
         poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], timeout.as_ref())
     });
     let _ = kill_process_group(group, Signal::KILL);
+    lifeline.remove(group);
     let status = child.wait().map_err(|error| format!("its end cannot be learnt: {error}"))?;
     match ended {
         Ok(0) => Err(format!("did not end within {}", humantime::format_duration(timeout))),

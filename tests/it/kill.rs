@@ -341,6 +341,24 @@ fn a_step_dies_with_the_process_that_runs_it() {
 }
 
 #[test]
+fn a_command_that_is_asked_for_a_version_dies_with_the_process_that_asks() {
+    let dir = endless("");
+    let observed = "sources: {outside: {observe: 'echo $$ > asked; exec sleep 600'}}\n";
+    fs::write(dir.path().join("assets/outside.yaml"), observed).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_giornata"))
+        .args(["-C", dir.path().to_str().unwrap(), "observe"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let asked = || fs::read_to_string(dir.path().join("asked")).unwrap_or_default();
+    assert!(comes_true(|| asked().ends_with('\n')), "nothing was asked");
+    kill(&mut child);
+    let process = Path::new("/proc").join(asked().trim());
+    assert!(comes_true(|| !process.exists()), "it lives on");
+}
+
+#[test]
 fn what_escapes_the_helper_is_gone_at_the_next_open() {
     // One that has left the group, and with the helper killed, the group itself.
     let dir = endless("setsid sleep 3600 &");
