@@ -45,8 +45,8 @@ fn calendar() -> Bench {
 /// What has run since the last call, in order of name.
 fn ran(bench: &Bench) -> String {
     let path = bench.path("ran.txt");
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let _ = std::fs::remove_file(path);
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let _ = fs::remove_file(path);
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     lines.join(" ")
