@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Origin;
-use super::config::{Config, ConfigErrors, Env, Field, Schema};
+use super::config::{Config, ConfigError, ConfigErrorKind, ConfigErrors, Env, Field, Path, Schema};
 
 /// One declared resource of a kind that is built in. Those of a program live with the program.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,8 +65,40 @@ impl ResourceKind {
 impl ResourceDef {
     /// The settings with variables as `env` says, or everything that is wrong with them.
     pub fn configure(&self, env: Env<'_>) -> Result<Config, ConfigErrors> {
-        self.kind.schema().validate(&self.settings, env)
+        let config = self.kind.schema().validate(&self.settings, env)?;
+        match self.kind {
+            ResourceKind::Sqlite | ResourceKind::Directory => Ok(config),
+            ResourceKind::Http => with_address(config),
+        }
     }
+}
+
+/// The settings of a service, if what is known of its `url` is an address.
+fn with_address(config: Config) -> Result<Config, ConfigErrors> {
+    let Some(url) = config.value["url"].as_str().filter(|url| !is_address(url)) else {
+        return Ok(config);
+    };
+    let is_withheld = config.withheld.iter().any(|withheld| withheld.is_of("url"));
+    let kind = ConfigErrorKind::Mismatch {
+        expected: "https://HOST".to_owned(),
+        got: if is_withheld { "what the environment says".to_owned() } else { format!("`{url}`") },
+        help: Some("an address begins with `http://` or `https://` and names a host".to_owned()),
+    };
+    Err(ConfigErrors(vec![ConfigError { path: Path::default().field("url"), kind }]))
+}
+
+/// Whether requests can be sent below this: whether the host exists is seen when a step asks it.
+fn is_address(url: &str) -> bool {
+    let rest = match url.split_once("://") {
+        Some((scheme, rest))
+            if ["http", "https"].iter().any(|it| scheme.eq_ignore_ascii_case(it)) =>
+        {
+            rest
+        }
+        Some(_) | None => return false,
+    };
+    let has_host = !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':']);
+    has_host && !rest.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// Whether a resource can have this name: it is a schema in SQL and a part of a variable's name.
@@ -104,6 +136,39 @@ mod tests {
         let both = api.configure(Env::Resolve(&|name| Some(format!("value of {name}")))).unwrap();
         assert_eq!(both.value["headers"]["Authorization"], "value of TOKEN");
         assert_eq!(both.masked()["headers"]["X-Key"], json!({"env": "KEY"}));
+    }
+
+    #[test]
+    fn a_service_has_an_address() {
+        let api = |url: Value| def(ResourceKind::Http, json!({"url": url}));
+        let sound = [
+            "https://x",
+            "HTTP://x.org:81/v1/?a=b",
+            "http://u:p@h/",
+            "http://[::1]:8080",
+            "http://é",
+        ];
+        for url in sound {
+            assert!(api(url.into()).configure(Env::Keep).is_ok(), "{url}");
+        }
+        for url in [
+            "",
+            "x.org",
+            "htp://x",
+            "http://",
+            "http:///a",
+            "file:///etc",
+            "http://a b",
+            "http://x\n",
+        ] {
+            let error = api(url.into()).configure(Env::Keep).unwrap_err().to_string();
+            assert!(error.contains("`url` must be `https://HOST`, not "), "{error}");
+        }
+        // One from the environment is looked at when it is known, and not shown.
+        let later = api(json!({"env": "URL"}));
+        assert!(later.configure(Env::Keep).is_ok());
+        let error = later.configure(Env::Resolve(&|_| Some("x.org".to_owned()))).unwrap_err();
+        assert!(!error.to_string().contains("x.org"), "{error}");
     }
 
     #[test]

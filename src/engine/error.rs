@@ -108,10 +108,11 @@ pub enum Error {
     },
     #[error(
         "backfill {backfill} cannot be taken up: {}",
-        if *is_there { format!("the partitions of `{asset}` are declared otherwise now") }
+        if *is_broken { format!("`{asset}` cannot be used, because of an error in its definition") }
+        else if *is_there { format!("the partitions of `{asset}` are declared otherwise now") }
         else { format!("there is no asset `{asset}` any more") }
     )]
-    BackfillRenumbered { backfill: BackfillId, asset: AssetKey, is_there: bool },
+    BackfillRenumbered { backfill: BackfillId, asset: AssetKey, is_there: bool, is_broken: bool },
     #[error(
         "backfill {backfill} cannot be taken up: the partitions of job `{job}` are declared otherwise now"
     )]

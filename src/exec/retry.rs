@@ -36,9 +36,10 @@ impl<E: Executor> Executor for Retrying<E> {
                 outcome.cancel();
                 break;
             }
-            let of = shared::of_failed(step, &outcome);
+            let attempt = step.attempt + n;
+            let of = shared::of_failed(step, &outcome, attempt);
             let before = outcome;
-            let next = Step { attempt: step.attempt + n, of, ..step.clone() };
+            let next = Step { attempt, of, ..step.clone() };
             let begun = first.elapsed();
             outcome = self.0.run(&next, control);
             let duration = std::mem::replace(&mut took, outcome.duration);

@@ -102,8 +102,8 @@ fn line_of(line: &Value, member: &Member, members: &[Member]) -> Option<Value> {
     }
 }
 
-/// Those of the assets or partitions that have failed, for another attempt.
-pub(super) fn of_failed(step: &Step, outcome: &Outcome) -> Of {
+/// Those of the assets or partitions that have failed, for the attempt of this number.
+pub(super) fn of_failed(step: &Step, outcome: &Outcome, attempt: u32) -> Of {
     let mut ended = outcome.members.iter();
     let mut has_failed = || ended.next().is_none_or(|own| own.result.is_err());
     match &step.of {
@@ -117,7 +117,7 @@ pub(super) fn of_failed(step: &Step, outcome: &Outcome) -> Of {
         }
         Of::Batch(lots) => {
             let failed = lots.iter().filter(|_| has_failed());
-            let again = |lot: &Step| Step { attempt: lot.attempt + 1, ..lot.clone() };
+            let again = |lot: &Step| Step { attempt, ..lot.clone() };
             Of::Batch(failed.map(again).collect())
         }
     }
@@ -216,7 +216,7 @@ mod tests {
     fn another_attempt_is_for_what_failed() {
         let step = step("abc");
         let first = run(&step, "b");
-        let again = Step { of: of_failed(&step, &first), ..step.clone() };
+        let again = Step { of: of_failed(&step, &first, 2), ..step.clone() };
         let Of::Assets(members) = &again.of else { unreachable!() };
         let wanted: Vec<bool> = members.iter().map(|member| member.is_wanted).collect();
         assert_eq!(wanted, [true, false, true]);

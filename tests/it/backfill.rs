@@ -1,5 +1,6 @@
 //! Backfills with the real binary: what they make, how far they are, how they are stopped and taken up again.
 
+use std::fs;
 use std::process::{Child, Command, Stdio};
 
 use giornata::base::{BackfillId, Durability};
@@ -44,8 +45,8 @@ fn calendar() -> Bench {
 /// What has run since the last call, in order of name.
 fn ran(bench: &Bench) -> String {
     let path = bench.path("ran.txt");
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let _ = std::fs::remove_file(path);
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let _ = fs::remove_file(path);
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     lines.join(" ")
@@ -413,9 +414,33 @@ fn what_is_declared_otherwise_now_cannot_be_taken_up() {
     let said = backfill(&bench, &["retry", "1"]).ends(2);
     drop(said.says("the partitions of `day` are declared otherwise now"));
     drop(backfill(&bench, &["show", "1"]).ends(0).says("(declared otherwise now)"));
+    bench.write("assets/all.yaml", "assets:\n  day: {rnu: \"true\", output: it}\n");
+    drop(
+        backfill(&bench, &["resume", "1"])
+            .ends(2)
+            .says("`day` cannot be used, because of an error"),
+    );
     bench.write("assets/all.yaml", "assets:\n  other: {run: \"true\", output: it}\n");
     drop(backfill(&bench, &["resume", "1"]).ends(2).says("there is no asset `day` any more"));
     drop(backfill(&bench, &["show", "1"]).ends(0).says("failure"));
+}
+
+/// Nothing of it has failed, so nothing can be tried again.
+#[test]
+fn what_is_not_there_any_more_is_left() {
+    let bench = Bench::new(
+        "sources:\n  letters: {files: \"in/{name}.txt\"}\nassets:\n  read:\n    partitions: each(letters)\n    \
+         deps: [letters]\n    run: '[ ! -e broken ] && cp $letters $output'\n",
+    );
+    for name in ["in/a.txt", "in/b.txt", "broken"] {
+        bench.write(name, "x");
+    }
+    drop(backfill(&bench, &["read"]).ends(1).says("`giornata backfill retry 1` tries again"));
+    fs::remove_file(bench.path("broken")).unwrap();
+    fs::remove_file(bench.path("in/b.txt")).unwrap();
+    let said = backfill(&bench, &["resume", "1"]).ends(1);
+    let said = said.says("1 of the partitions of `read` are not there any more");
+    drop(said.says("`giornata backfill show 1` says what is left").says_not("backfill retry"));
 }
 
 #[test]
@@ -510,6 +535,9 @@ fn of_a_job_of_ops_what_failed_or_was_never_run_can_be_taken_alone() {
     let bench = jobs();
     bench.write("broken.txt", "2025-01-31\n");
     drop(backfill(&bench, &["export", "--failed"]).ends(0).says("nothing to run"));
+    let mixed = backfill(&bench, &["day", "export"]).ends(2);
+    drop(mixed.says("`export` is a job, which is named alone, as in `giornata run export`"));
+    drop(backfill(&bench, &["export", "--failed", "-n"]).ends(0).says("nothing to run"));
     drop(backfill(&bench, &["export", "-p", "2025-01"]).ends(1));
     ran(&bench);
     let counts = |flags: &[&str]| {

@@ -178,6 +178,40 @@ done < "$GIORNATA_PARTITIONS"
     assert_eq!((of("a"), of("b"), of("c")), (1, 2, 1), "{attempts:?}");
 }
 
+/// Each attempt makes one more of what is left.
+#[test]
+fn what_is_left_is_tried_to_the_last_attempt() {
+    let one = r#"
+tr '\n' ' ' < "$GIORNATA_PARTITIONS" >> calls.log
+echo >> calls.log
+read -r name < "$GIORNATA_PARTITIONS"
+cat "$letters/$name.txt" > "$output_dir/$name.txt"
+"#;
+    let bench = bench(&READ.replace("batch: 3", "batch: 10\n    retries: 2"), one);
+    let said = bench.run(&["m", "read"]).ends(1);
+    said.says("`read@d` failed: wrote no output at $output_dir/d.txt (the last of 3 attempts)")
+        .says("ran 3 ")
+        .says("2 failed");
+    assert_eq!(calls(&bench), "a b c d e\nb c d e\nc d e\n");
+}
+
+#[test]
+fn an_error_that_says_nothing() {
+    let says = |error: &str| {
+        format!(
+            r#"{COPY}
+echo '{{"partition": "a", "error": {error}}}' >> "$GIORNATA_METADATA"
+"#
+        )
+    };
+    let bench = bench(READ, &says("null"));
+    bench.run(&["m", "read", "-p", "a,b"]).ends(0).says("ran 2 ");
+    bench.write("read.sh", &says("\"\""));
+    let said = bench.run(&["m", "read", "-p", "a,b", "--force"]).ends(1);
+    said.says("`read@a` failed: the command says so in $GIORNATA_METADATA, and not why")
+        .says("ran 1 ");
+}
+
 #[test]
 fn programs_find_everything_of_a_key_in_a_line() {
     let definitions = r#"

@@ -49,6 +49,7 @@ pub(super) fn run(
         let ranges = text::ranges(&domain, &parts, Length::of(workspace.term.is_verbose));
         let output = match args.go.json {
             true => Document::text(JobBackfillPlanDocument::new(&job.name, &domain, &parts)),
+            false if parts.is_empty() => "nothing to run\n".to_owned(),
             false => format!("{runs} of job `{}`, one after the other: {ranges}\n", job.name),
         };
         workspace.term.print(&output);

@@ -199,8 +199,13 @@ fn carry_out(
 
 pub(super) fn tell_end(workspace: &mut Workspace<'_>, summary: &BackfillSummary) {
     let id = summary.id;
+    let has_failed = summary.total.failed + summary.total.blocked + summary.total.checks_failed > 0;
     let hint = match summary.state {
         BackfillState::Success | BackfillState::Running => return,
+        // What is left has not failed: it is not there any more.
+        BackfillState::Failure if !has_failed => {
+            format!("`giornata backfill show {id}` says what is left")
+        }
         BackfillState::Failure => {
             format!("`giornata backfill retry {id}` tries again what failed, and what waits for it")
         }

@@ -106,6 +106,14 @@ impl Graph<'_> {
         let error = SelectionError::new(SelectionErrorKind::Unknown, span.clone(), message)
             .label("nothing has this name");
         let known = self.project.assets.keys().chain(&self.project.broken).map(AssetKey::as_str);
+        if self.project.jobs.keys().any(|job| job.as_str() == name) {
+            let help =
+                format!("`{name}` is a job, which is named alone, as in `giornata run {name}`");
+            return Err(error.help(help));
+        }
+        if self.project.assets.values().any(|asset| asset.group.as_deref() == Some(name)) {
+            return Err(error.help(format!("`group:{name}` are the assets of this group")));
+        }
         Err(match did_you_mean(name, known) {
             Some(help) => error.help(help),
             None => error.help("`giornata list` names all assets"),

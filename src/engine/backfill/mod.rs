@@ -137,8 +137,8 @@ impl Engine {
         for (asset, space) in &spec.spaces {
             let is_there = self.project.assets.contains_key(asset);
             if !is_there || self.planner.domain(asset).index_space() != *space {
-                let asset = asset.clone();
-                return Err(Error::BackfillRenumbered { backfill: id, asset, is_there });
+                let (asset, is_broken) = (asset.clone(), self.project.broken.contains(asset));
+                return Err(Error::BackfillRenumbered { backfill: id, asset, is_there, is_broken });
             }
         }
         let failed = [Progress::Failed, Progress::Blocked];

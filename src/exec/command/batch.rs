@@ -178,8 +178,14 @@ struct Said {
 impl Said {
     fn hear(&mut self, mut line: Map<String, Value>) {
         self.is_done |= line.remove(DONE) == Some(Value::Bool(true));
-        if let Some(error) = line.remove(ERROR) {
-            self.error = Some(error.as_str().map_or_else(|| error.to_string(), str::to_owned));
+        match line.remove(ERROR) {
+            // Whoever writes the same line for each partition has nothing to say of this one.
+            None | Some(Value::Null) => {}
+            Some(Value::String(error)) if error.trim().is_empty() => {
+                self.error = Some("the command says so in $GIORNATA_METADATA, and not why".into());
+            }
+            Some(Value::String(error)) => self.error = Some(error),
+            Some(error) => self.error = Some(error.to_string()),
         }
         if !line.is_empty() {
             self.metadata.push(line.into());
