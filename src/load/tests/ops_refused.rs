@@ -215,7 +215,7 @@ jobs:
               help: did you mean `run`?
             error: op `called` has no key `use`
               assets/a.yaml:6:12 [use] unknown key
-              help: known keys: run, sql, takes, output, outputs, config, env, inputs, resources, retries, timeout, pool, memo, version, description, on_success, on_failure
+              help: known keys: run, sql, takes, output, outputs, config, env, inputs, resources, retries, timeout, pool, io, memo, version, description, on_success, on_failure
             error: op `a` of job `j` does not say what it does
               assets/a.yaml:10:7 [a] none of `run`, `sql`, `use` and `graph`
               stops [j]
