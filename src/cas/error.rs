@@ -11,7 +11,7 @@ pub enum Error {
     #[error("blob {} is missing at {}; the result that needs it has to be made again", digest.short(), path.display())]
     Missing { digest: Digest, path: PathBuf },
     #[error(
-        "blob {} is corrupt: its content has the hash {actual}; `giornata doctor` puts it aside, and the result that needs it is made again",
+        "blob {} is corrupt: its content has the hash {actual}; `giornata doctor --deep` takes note of it, and the next run makes the result that needs it again",
         digest
     )]
     Corrupt { digest: Digest, actual: Digest },

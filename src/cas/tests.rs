@@ -263,7 +263,12 @@ fn an_export_is_a_copy_of_its_own() {
     assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
     let none = Digest::of_blob(b"none");
     assert!(matches!(cas.export(&none, &target), Err(Error::Missing { .. })));
+    let blob = cas.path(&put.digest);
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, b"rep0rt").unwrap();
+    assert!(matches!(cas.export(&put.digest, &target), Err(Error::Corrupt { .. })));
     assert_eq!(fs::read(&target).unwrap(), b"edited");
+    assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
 }
 
 #[test]
