@@ -16,7 +16,7 @@ use crate::base::{AssetKey, Clock, Digest, Mark, OutputKind, PartitionKey, RunId
 use crate::cas::Cas;
 use crate::cas::stat::{FsClock, SLACK_UNKNOWN_NS, Slack, StatEntry};
 use crate::defs::{Asset, Body, PartitionsDef, Project, Settings, SourceDef, StepDef, TypeDef};
-use crate::exec::{Functions, Pool, Slots};
+use crate::exec::{Functions, Lifeline, Pool, Slots};
 use crate::io::SplitFile;
 use crate::plan::{Planner, Records};
 use crate::store::{self, OpenOptions, Store};
@@ -384,9 +384,9 @@ impl Engine {
             | Body::Graph(_) => None,
         };
         let jobs: Vec<_> = assets.iter().filter_map(job).collect();
-        let (root, env) = (&self.root, &self.env);
+        let (root, env, lifeline) = (&self.root, &self.env, Lifeline::new());
         let ask = |(key, command, timeout, at_ms): (AssetKey, String, Duration, i64)| {
-            let answer = crate::exec::probe(&command, root, env, timeout);
+            let answer = crate::exec::probe(&command, root, env, timeout, &lifeline);
             let answer = answer.map(|version| Answer { version, at_ms });
             (key, answer.map_err(|fault| format!("`{command}` {fault}")))
         };

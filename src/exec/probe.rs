@@ -25,35 +25,36 @@ pub fn probe(
     root: &Path,
     env: &[(OsString, OsString)],
     timeout: Duration,
+    lifeline: &Lifeline,
 ) -> Result<String, String> {
-    match answer(command, root, env, timeout, VERSION_MAX_BYTES)? {
+    match answer(command, root, env, timeout, VERSION_MAX_BYTES, lifeline)? {
         answer if answer.is_empty() => Err("printed nothing: it has to print a version".to_owned()),
         answer => Ok(answer),
     }
 }
 
 /// Runs `command` by `sh` in `root`, and says what it printed, without white space around it. An error is
-/// a sentence without its subject: `exited with status 3: no such host`.
+/// a sentence without its subject: `exited with status 3: no such host`. It does not outlive this process as
+/// long as `lifeline` is held by it.
 pub fn answer(
     command: &str,
     root: &Path,
     env: &[(OsString, OsString)],
     timeout: Duration,
     bytes_max: u64,
+    lifeline: &Lifeline,
 ) -> Result<String, String> {
     let mut process = Command::new("/bin/sh");
     process.arg("-c").arg(command).current_dir(root).env_clear();
     process.envs(env.iter().map(|(name, value)| (name, value)));
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     process.process_group(0);
-    // It must not outlive us.
-    let lifeline = Lifeline::new();
     if let Some(marker) = lifeline.start() {
         process.env(VARIABLE, marker);
     }
     let mut child = process.spawn().map_err(|error| format!("cannot be started: {error}"))?;
     let (out, err) = (read(child.stdout.take(), bytes_max), read(child.stderr.take(), bytes_max));
-    let ended = wait(&mut child, &lifeline, timeout)?;
+    let ended = wait(&mut child, lifeline, timeout)?;
     let text = |stream: &Receiver<Vec<u8>>| {
         let bytes = stream.recv_timeout(LINGER).unwrap_or_default();
         String::from_utf8_lossy(&bytes).trim().to_owned()
@@ -121,7 +122,7 @@ mod tests {
     #[track_caller]
     fn check(command: &str, timeout: Duration, expected: Result<&str, &str>) {
         let env = [("PATH".into(), "/usr/bin:/bin".into())];
-        let found = probe(command, Path::new("/"), &env, timeout);
+        let found = probe(command, Path::new("/"), &env, timeout, &Lifeline::new());
         let expected = expected.map(str::to_owned).map_err(str::to_owned);
         assert_eq!(found, expected, "{command}");
     }

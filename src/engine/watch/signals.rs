@@ -14,6 +14,7 @@ use super::sensors::BACK_OFF_MAX;
 use super::{Loop, now};
 use crate::base::{Instigator, InstigatorKind, JobName, PartitionIdx, Rev, TickOutcome};
 use crate::defs::{AssetsDef, RunsDef, Sensor, Trigger};
+use crate::exec::{self, Lifeline};
 use crate::sensor::assets::{self, AssetsCursor, Dealt};
 use crate::sensor::runs::{self, RunsCursor};
 use crate::sensor::{Evaluation, command};
@@ -134,8 +135,8 @@ impl Engine {
         let mut env = question.env.to_vec();
         env.push(("GIORNATA_CURSOR".into(), cursor.unwrap_or_default().into()));
         env.push(("GIORNATA_SENSOR".into(), sensor.name.as_str().into()));
-        let said =
-            crate::exec::answer(line, &question.root, &env, sensor.timeout, PRINTED_MAX_BYTES);
+        let (timeout, lifeline) = (sensor.timeout, Lifeline::new());
+        let said = exec::answer(line, &question.root, &env, timeout, PRINTED_MAX_BYTES, &lifeline);
         let said = said.map_err(|why| format!("`{line}` {why}"))?;
         let (evaluation, said) = command::requests(sensor, &said)?;
         let cursor = said.or_else(|| cursor.map(str::to_owned));
