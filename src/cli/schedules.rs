@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 
 use super::Done;
 use super::error::CliError;
-use super::json::{Document, PreviewsDocument, ScheduleEntry, SchedulesDocument, TicksDocument};
+use super::json::{Document, PreviewsDocument, ScheduleEntry, SchedulesDocument};
 use super::session::{Session, Workspace};
 use super::table::{self, Align};
 use super::ticks;
@@ -104,12 +104,15 @@ pub(super) fn run(args: &SchedulesArgs, session: Session<'_>) -> Result<Done, Cl
         Verb::Off(args) => switch(args, Switch::Off, &mut workspace),
         Verb::Preview(args) => preview(args, &mut workspace),
         Verb::Tick(args) => tick(args, &mut workspace),
-        Verb::Ticks(args) => last_ticks(args, &mut workspace),
+        Verb::Ticks(args) => {
+            let of = of(&*find(&workspace, &args.schedule)?);
+            ticks::last(&of, args.count, args.json, &mut workspace)
+        }
     }
 }
 
 /// The schedule of a name, as it is declared.
-fn find(workspace: &mut Workspace<'_>, name: &str) -> Result<std::sync::Arc<Schedule>, CliError> {
+fn find(workspace: &Workspace<'_>, name: &str) -> Result<std::sync::Arc<Schedule>, CliError> {
     let known = &workspace.project.schedules;
     match JobName::parse(name).ok().and_then(|name| known.get(&name)) {
         Some(def) => Ok(def.clone()),
@@ -213,16 +216,4 @@ fn tick(args: &TickArgs, workspace: &mut Workspace<'_>) -> Result<Done, CliError
     let at = args.at.unwrap_or_else(|| workspace.now());
     let event = engine.tick_by_hand(&def, at)?;
     Ok(ticks::tell(workspace.term, &event))
-}
-
-fn last_ticks(args: &TicksArgs, workspace: &mut Workspace<'_>) -> Result<Done, CliError> {
-    let def = find(workspace, &args.schedule)?;
-    let engine = workspace.engine(Access::Read, &[])?;
-    let ticks = engine.ticks(&of(&def), args.count)?;
-    let output = match args.json {
-        true => Document::text(TicksDocument::new(&ticks)),
-        false => ticks::render(&ticks),
-    };
-    workspace.term.print(&output);
-    Ok(Done::Fine)
 }

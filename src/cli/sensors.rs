@@ -6,9 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::Done;
 use super::error::CliError;
-use super::json::{
-    CursorDocument, Document, SensorEntry, SensorPreviewDocument, SensorsDocument, TicksDocument,
-};
+use super::json::{CursorDocument, Document, SensorEntry, SensorPreviewDocument, SensorsDocument};
 use super::session::{Session, Workspace};
 use super::table::{self, Align};
 use super::{text, ticks};
@@ -123,7 +121,10 @@ pub(super) fn run(args: &SensorsArgs, session: Session<'_>) -> Result<Done, CliE
         Verb::Off(args) => switch(args, Switch::Off, &mut workspace),
         Verb::Preview(args) => preview(args, &mut workspace),
         Verb::Tick(args) => tick(args, &mut workspace),
-        Verb::Ticks(args) => last_ticks(args, &mut workspace),
+        Verb::Ticks(args) => {
+            let of = of(&*find(&workspace, &args.sensor)?);
+            ticks::last(&of, args.count, args.json, &mut workspace)
+        }
         Verb::Cursor(args) => cursor(args, &mut workspace),
         Verb::Reset(args) => reset(args, &mut workspace),
     }
@@ -263,18 +264,6 @@ fn tick(args: &TickArgs, workspace: &mut Workspace<'_>) -> Result<Done, CliError
             Ok(Done::Fine)
         }
     }
-}
-
-fn last_ticks(args: &TicksArgs, workspace: &mut Workspace<'_>) -> Result<Done, CliError> {
-    let def = find(workspace, &args.sensor)?;
-    let engine = workspace.engine(Access::Read, &[])?;
-    let ticks = engine.ticks(&of(&def), args.count)?;
-    let output = match args.json {
-        true => Document::text(TicksDocument::new(&ticks)),
-        false => ticks::render(&ticks),
-    };
-    workspace.term.print(&output);
-    Ok(Done::Fine)
 }
 
 fn cursor(args: &CursorArgs, workspace: &mut Workspace<'_>) -> Result<Done, CliError> {

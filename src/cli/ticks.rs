@@ -1,12 +1,14 @@
 //! Ticks, requests and switches of sensors and schedules, as both of their verbs show them.
 
 use super::error::CliError;
+use super::json::{Document, TicksDocument};
 use super::runs::time;
+use super::session::Workspace;
 use super::table::{self, Align};
 use super::term::Term;
 use super::{Done, text, watch};
-use crate::base::{RunRequest, TickOutcome, Wanted, similar};
-use crate::engine::WatchEvent;
+use crate::base::{Instigator, RunRequest, TickOutcome, Wanted, similar};
+use crate::engine::{Access, WatchEvent};
 use crate::load::Diagnostic;
 use crate::store::{Switch, TickRow};
 
@@ -38,7 +40,7 @@ pub(super) fn in_short(tick: &TickRow) -> String {
 }
 
 /// The last ticks as lines.
-pub(super) fn render(ticks: &[TickRow]) -> String {
+fn render(ticks: &[TickRow]) -> String {
     if ticks.is_empty() {
         return "there was no tick yet\n".to_owned();
     }
@@ -59,6 +61,22 @@ pub(super) fn render(ticks: &[TickRow]) -> String {
         vec![time(tick.due_ms), outcome, asked, runs.join(" "), text::harmless(&tick.reason)]
     };
     table::render(&columns, ticks.iter().map(row).collect())
+}
+
+/// Shows the last ticks of a sensor or a schedule.
+pub(super) fn last(
+    of: &Instigator,
+    count: u32,
+    json: bool,
+    workspace: &mut Workspace<'_>,
+) -> Result<Done, CliError> {
+    let ticks = workspace.engine(Access::Read, &[])?.ticks(of, count)?;
+    let output = match json {
+        true => Document::text(TicksDocument::new(&ticks)),
+        false => render(&ticks),
+    };
+    workspace.term.print(&output);
+    Ok(Done::Fine)
 }
 
 /// What a request is about, on a line.

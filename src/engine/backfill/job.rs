@@ -12,9 +12,7 @@ use crate::engine::open::Engine;
 use crate::engine::report::RunOptions;
 use crate::engine::{Error, JobEvent, JobSummary, Launch, Summary};
 use crate::exec::Control;
-use crate::store::{
-    Backfill, BackfillRun, BackfillState, BackfillTargets, NewBackfill, Owner, Store,
-};
+use crate::store::{Backfill, BackfillRun, BackfillState, BackfillTargets, Owner, Store};
 
 /// A backfill of a job of ops with what has become of its partitions.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,16 +49,8 @@ impl Engine {
     ) -> Result<JobUnderway, Error> {
         self.writable()?;
         spec.job_space = Some(domain.index_space());
-        let owner = Owner::acquire(&self.dir)?;
-        let new = NewBackfill {
-            created_ms: self.clock.now().timestamp_millis(),
-            owner: owner.id(),
-            command,
-            spec: &serde_json::to_value(&spec).expect("the keys of a spec are texts"),
-            tags: &tags,
-            targets: &BackfillTargets::Job(parts.clone()),
-        };
-        let id = self.ledger.write(|batch| batch.tx().begin_backfill(&new))?;
+        let targets = BackfillTargets::Job(parts.clone());
+        let (id, owner) = self.record_backfill(&spec, &targets, &tags, command)?;
         let parts = in_order(&spec, &parts, &BTreeMap::new());
         Ok(JobUnderway { underway: Underway::of_job(id, owner, spec, tags), parts })
     }

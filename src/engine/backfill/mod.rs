@@ -106,18 +106,30 @@ impl Engine {
         self.writable()?;
         let space = |asset: &AssetKey| self.planner.domain(asset).index_space();
         spec.spaces = targets.keys().map(|asset| (asset.clone(), space(asset))).collect();
+        let recorded = BackfillTargets::Assets(targets.clone());
+        let (id, owner) = self.record_backfill(&spec, &recorded, &tags, command)?;
+        let (spared, otherwise) = (Sets::new(), None);
+        Ok(Underway { id, owner, spec, targets, chosen, spared, tags, otherwise })
+    }
+
+    fn record_backfill(
+        &self,
+        spec: &BackfillSpec,
+        targets: &BackfillTargets,
+        tags: &BTreeMap<String, String>,
+        command: &str,
+    ) -> Result<(BackfillId, Owner), Error> {
         let owner = Owner::acquire(&self.dir)?;
         let new = NewBackfill {
             created_ms: self.clock.now().timestamp_millis(),
             owner: owner.id(),
             command,
-            spec: &serde_json::to_value(&spec).expect("the keys of a spec are texts"),
-            tags: &tags,
-            targets: &BackfillTargets::Assets(targets.clone()),
+            spec: &serde_json::to_value(spec).expect("the keys of a spec are texts"),
+            tags,
+            targets,
         };
         let id = self.ledger.write(|batch| batch.tx().begin_backfill(&new))?;
-        let (spared, otherwise) = (Sets::new(), None);
-        Ok(Underway { id, owner, spec, targets, chosen, spared, tags, otherwise })
+        Ok((id, owner))
     }
 
     /// What a recorded backfill was asked for.

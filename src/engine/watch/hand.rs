@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::super::Error;
 use super::super::open::Engine;
+use super::TRIES_MAX;
 use super::event::WatchEvent;
 use super::files::Finder;
 use super::sensors::Glance;
@@ -30,9 +31,6 @@ pub enum RunKeys {
     /// What was asked for once may be asked for again.
     Forget,
 }
-
-/// How often something is recorded anew because somebody else was faster.
-const TRIES_MAX: u32 = 8;
 
 impl Engine {
     /// What is recorded of a sensor or a schedule; of one that nobody has looked at, nothing.

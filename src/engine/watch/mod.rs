@@ -50,6 +50,9 @@ const LOOK_AT_STORE: Duration = Duration::from_secs(1);
 /// The longest pause after a look that could not be made.
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 
+/// How often an evaluation is made anew because somebody else has recorded one.
+const TRIES_MAX: u32 = 8;
+
 /// How often it is tried to record what has become of the last runs.
 const RECORDS_MAX: u32 = 3;
 

@@ -8,14 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Error;
 use super::super::open::Engine;
+use super::TRIES_MAX;
 use super::event::WatchEvent;
 use crate::base::{AssetKey, Instigator, InstigatorKind, RunRequest, TickOutcome};
 use crate::defs::{Schedule, Starts, TickPartition, Work};
 use crate::sensor::schedule::{self, Due, GRACE, Missed};
 use crate::store::{InstigatorRow, NewTick, Switch};
-
-/// How often an evaluation is made anew because somebody else has recorded one.
-const TRIES_MAX: u32 = 8;
 
 /// The form that a schedule had when its ticks were dealt with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,16 +10,13 @@ use super::super::open::Engine;
 use super::event::WatchEvent;
 use super::files::{self, Finder, Found};
 use super::signals::{Moment, Sensed};
-use super::{Loop, now};
+use super::{Loop, TRIES_MAX, now};
 use crate::base::{Instigator, InstigatorKind, JobName};
 use crate::cas::stat::StatEntry;
 use crate::defs::{DirectoryDef, Sensor, Trigger};
 use crate::sensor;
 use crate::store::{InstigatorRow, SensorFile, Switch};
 use crate::watch::{Batch, Root};
-
-/// How often an evaluation is made anew because somebody else has recorded one.
-const TRIES_MAX: u32 = 8;
 
 /// The longest pause after a look that could not be made.
 pub(super) const BACK_OFF_MAX: Duration = Duration::from_secs(300);
