@@ -115,6 +115,21 @@ fn assets_partitions_and_resources() {
     assert!(log(&bench, "fetch_new_cereals").contains("\"Authorization\":\"***\""));
 }
 
+#[test]
+fn the_clock_and_a_file_start_jobs() {
+    let bench = lecture();
+    bench.run(&["schedules", "list"]).ends(0).says("job1_schedule  off");
+    let tick = ["schedules", "tick", "job1_schedule", "--at", "2024-03-01T08:00:00Z"];
+    bench.run(&tick).ends(0).says("requested 1 run");
+    bench.run(&["watch", "--once"]).ends(0).says("asset_job because schedule job1_schedule");
+    bench.run(&["cat", "asset2"]).ends(0).says("2");
+    bench.run(&["materialize", "table_0"]).ends(0);
+    bench.write("inbox/new.csv", "1");
+    bench.run(&["sensors", "on", "job2_sensor"]).ends(0);
+    bench.run(&["watch", "--once"]).ends(0).says("table_1 because sensor job2_sensor");
+    assert_eq!(log(&bench, "show"), "cereal,calories\noats,389\nrye,338\n");
+}
+
 /// A fenced block behind a line that ends in `FILE:` says what is in that file, whatever its indentation.
 #[test]
 fn what_the_table_of_terms_quotes_is_there() {
