@@ -45,9 +45,6 @@ const SECOND_LOOKS_MAX: u32 = 2;
 /// How long to wait before looking again at what another process is making.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// After how many turns a run that is never idle looks at what others want of it.
-const LOOK_EVERY: u32 = 16;
-
 /// Verified and restored results that are recorded in one transaction at the most.
 const SETTLED_MAX: usize = 1_000;
 
@@ -194,8 +191,6 @@ pub(super) struct Run {
     blocked: BTreeMap<AssetKey, PartitionSet>,
     stopped: bool,
     wishes: Wishes,
-    /// How often it was looked whether there is something to start.
-    turns: u32,
     /// Stopped because that was wished for; what ran was finished.
     paused: bool,
     second_looks: u32,
@@ -265,7 +260,6 @@ impl Run {
             blocked: BTreeMap::new(),
             stopped: false,
             wishes: Wishes::default(),
-            turns: 0,
             paused: false,
             second_looks: 0,
             outdated: false,
@@ -323,7 +317,6 @@ impl Run {
             overtaken |= engine.ledger.is_behind()?;
             self.heed(engine)?;
             if done.is_empty() {
-                overtaken |= engine.ledger.is_behind()?;
                 continue;
             }
             let looks_on = !overtaken && !self.stopped && !self.control.is_cancelled();
@@ -343,11 +336,6 @@ impl Run {
 
     /// Stops if it is cancelled, or if another process wants that.
     fn heed(&mut self, engine: &Engine) -> Result<(), Error> {
-        self.turns = self.turns.wrapping_add(1);
-        if self.turns.is_multiple_of(LOOK_EVERY) {
-            // Only that others have written is of concern here.
-            engine.ledger.is_behind()?;
-        }
         match self.wishes.look(engine, self.id)? {
             Some(Wish::Cancel) => self.control.cancel(),
             Some(Wish::Pause) => (self.paused, self.stopped) = (true, true),
